@@ -1,0 +1,78 @@
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { commandLines } from '../protocol/cliCommands.ts'
+import { variableOf } from '../protocol/commandLine.ts'
+import { exitCodes } from '../protocol/errors.ts'
+import { commonFlags, type FlagSpec, flags } from '../protocol/flags.ts'
+
+/** `docs/cli.md`, made from the table that the program itself reads; a test compares the two. */
+export function cliReference(): string {
+  return [
+    '# The command line',
+    '<!-- Made by `node --import tsx scripts/cliReference.ts` from protocol/cliCommands.ts, protocol/flags.ts and protocol/errors.ts. -->',
+    'Each command does one thing and ends; `start` runs until Ctrl-C. A command works whether a node runs on this home or',
+    'not. `WHERE` is a name, `ip`, `ip:port`, `[v6]:port` or the beginning of a node id; `ID` is a container id or its',
+    'beginning. Numbers and ids are taken as they are typed: `01e5` and `007` are ids.',
+    '',
+    '## Commands',
+    ...commandLines.flatMap(({ name, args, help, flags: taken, prints }) => [
+      '',
+      `### \`${`p2prc ${name} ${args}`.trim()}\``,
+      `${help}. Prints ${prints === 'value' ? 'a value' : 'a stream'}.`,
+      ...(taken.length === 0 ? [] : ['', ...taken.map((flag) => flagLine(named(flag)))]),
+    ]),
+    '',
+    '## Flags of every command',
+    ...[...commonFlags, 'version'].map((flag) => flagLine(named(flag))),
+    '',
+    '## Flags of P2PRC',
+    'Go P2PRC has flags instead of commands. They mean the same here, with one dash or two, as `--flag value` or',
+    '`--flag=value`. Letters are never clustered: `-us` is `--us`.',
+    '',
+    '| flag | the same as |',
+    '| --- | --- |',
+    ...flags.filter(({ means }) => means).map((flag) => `| ${spellings(flag)} | \`p2prc ${flag.help}\` |`),
+    '',
+    '## What is printed',
+    'On a terminal a value is a table; piped, or with `--json`, it is JSON in P2PRC’s shapes. A stream is plain lines, and',
+    'with `--json` one object a line. Progress and errors go to stderr, an error as `p2prc: what happened. What to do.`',
+    'Colour is used on a terminal only, and not where `NO_COLOR` is set. P2PRC’s flags that have no value to print print',
+    '`Success` when piped.',
+    '',
+    '## Exit codes',
+    '| code | meaning |',
+    '| --- | --- |',
+    ...Object.entries(exitCodes).map(([code, meaning]) => `| ${code} | ${meaning} |`),
+    '',
+    '`p2prc ssh` ends with the exit code of `ssh`.',
+    '',
+    '## Environment',
+    '| variable | meaning |',
+    '| --- | --- |',
+    '| `P2PRC` | the home folder, in P2PRC’s layout; without it the XDG folders are used |',
+    ...flags.filter(({ env }) => env).map((flag) => `| \`${variableOf(flag)}\` | stands for \`--${flag.name}\` |`),
+    '| `NO_COLOR` | no colour |',
+    '| `DOCKER_HOST` and other `DOCKER_*` | where the container engine is |',
+    '| `XDG_CONFIG_HOME`, `XDG_STATE_HOME`, `XDG_RUNTIME_DIR` | where the home is without `P2PRC` |',
+    '',
+  ].join('\n')
+}
+
+function named(name: string): FlagSpec {
+  const flag = flags.find((candidate) => candidate.name === name)
+  if (!flag) throw new Error(`protocol/flags.ts has no flag ${name}`)
+  return flag
+}
+
+function flagLine(flag: FlagSpec): string {
+  return `- ${spellings(flag)}: ${flag.help}`
+}
+
+function spellings({ name, aliases, value }: FlagSpec): string {
+  const dashed = [name, ...aliases].map((spelling) => `\`${spelling.length === 1 ? '-' : '--'}${spelling}\``)
+  return `${dashed.join(', ')}${value ? ` ${value.toUpperCase()}` : ''}`
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === import.meta.filename) {
+  writeFileSync(join(import.meta.dirname, '../docs/cli.md'), cliReference())
+}
