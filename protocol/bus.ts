@@ -1,0 +1,82 @@
+import mitt from 'mitt'
+
+/**
+ * The bus on which the concerns of one node meet. What it promises:
+ *
+ * 1. Order: every listener sees events in the order in which they were published.
+ * 2. No re-entrance: an event published while another is being delivered waits until that one has reached everybody.
+ * 3. Isolation: a listener that throws hurts neither the publisher nor the other listeners; `onError` is told.
+ * 4. Undo: `on` and `tap` return their own undo, which may be called twice and takes effect at once.
+ * 5. Taps first: a tap sees every event, before the listeners of that event do.
+ * 6. No history: a listener added during delivery hears the next event, not the present one.
+ * 7. End: after `close` nothing is delivered, what is still queued included.
+ *
+ * It has no wildcards beyond `tap`, no retry and no async delivery: it is dumb on purpose. Whoever listens must return
+ * quickly; work belongs in an actor.
+ */
+export interface Bus<E extends { type: string }> {
+  publish(event: E): void
+  on<T extends E['type']>(type: T, listener: (event: Extract<E, { type: T }>) => void): Undo
+  tap(listener: (event: E) => void): Undo
+  close(): void
+}
+
+/** Takes back what returned it. May be called more than once. */
+export type Undo = () => void
+
+export interface BusOptions {
+  /** Told of a listener that threw, with the event's type. Default: nobody. */
+  onError?: (error: unknown, type: string) => void
+}
+
+const TAP = '*tap*'
+
+export function createBus<E extends { type: string }>({ onError = () => {} }: BusOptions = {}): Bus<E> {
+  const emitter = mitt<Record<string, E>>()
+  const queue: E[] = []
+  let turn = 0
+  let draining = false
+  let closed = false
+
+  function publish(event: E): void {
+    if (closed) return
+    queue.push(event)
+    if (draining) return
+    draining = true
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      turn += 1
+      emitter.emit(TAP, next)
+      emitter.emit(next.type, next)
+    }
+    draining = false
+  }
+
+  function listen(channel: string, listener: (event: E) => void): Undo {
+    let active = true
+    const since = turn
+    const guarded = (event: E) => {
+      if (!active || closed || turn === since) return
+      try {
+        listener(event)
+      } catch (error) {
+        onError(error, event.type)
+      }
+    }
+    emitter.on(channel, guarded)
+    return () => {
+      active = false
+      emitter.off(channel, guarded)
+    }
+  }
+
+  return {
+    publish,
+    on: (type, listener) => listen(type, listener as (event: E) => void),
+    tap: (listener) => listen(TAP, listener),
+    close() {
+      closed = true
+      queue.length = 0
+      emitter.all.clear()
+    },
+  }
+}

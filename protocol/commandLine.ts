@@ -1,0 +1,170 @@
+import { type CommandLineSpec, type CommandName, commandLines } from './cliCommands.ts'
+import { Fault } from './errors.ts'
+import { commonFlags, type FlagSpec, flags } from './flags.ts'
+
+/** A command line in canonical form. Every value is the string that was typed: `01e5` and `007` are ids, not numbers. */
+export interface CommandLine {
+  /** Undefined where nothing was asked but help or the version. */
+  command: CommandName | undefined
+  args: string[]
+  /** By the flag's name; a switch is `true`. */
+  options: Map<string, string | true>
+  /** What stood behind `--`. */
+  rest: string[]
+  /** Whether the command came as P2PRC's flag, as in scripts written for it. */
+  legacy: boolean
+}
+
+const spellings = new Map(flags.flatMap((flag) => [flag.name, ...flag.aliases].map((name) => [name, flag] as const)))
+const specs: ReadonlyMap<string, CommandLineSpec> = new Map(commandLines.map((spec) => [spec.name, spec]))
+
+/**
+ * Reads a command line as Go's flag package does: one dash or two, `--flag value` or `--flag=value`, and letters are
+ * never clustered, so that `-us` is `--us` and not `-u -s`. Flags may stand before, between and behind the arguments.
+ * Throws `unknown_flag`, `unknown_command`, `missing_value` or `bad_request`.
+ */
+export function readCommandLine(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): CommandLine {
+  const words: string[] = []
+  const options = new Map<string, string | true>()
+  const meant: Meant[] = []
+  const end = argv.indexOf('--')
+  const given = end < 0 ? argv : argv.slice(0, end)
+  for (let index = 0; index < given.length; index += 1) {
+    const word = given[index] as string
+    if (!isFlag(word)) {
+      words.push(word)
+      continue
+    }
+    const { flag, value: attached } = spelled(word)
+    let value = attached
+    if (flag.value !== undefined && value === undefined) {
+      index += 1
+      value = given[index]
+      // `--ports -1` has a value, though a bad one; `--id --json` has none.
+      if (value === undefined || known(value)) throw new Fault('missing_value', { name: `--${flag.name}` })
+    }
+    const meaning = flag.value === undefined ? switched(flag, value) : (value as string)
+    if (meaning === false) continue
+    if (flag.means) meant.push({ flag, value: meaning })
+    else if (flag.many) {
+      const values = [options.get(flag.name), meaning]
+      // The words up to the next flag are its values too, where the first one stood apart.
+      while (attached === undefined && index + 1 < given.length && !isFlag(given[index + 1] as string))
+        values.push(given[++index])
+      options.set(flag.name, values.filter(Boolean).join(','))
+    } else options.set(flag.name, meaning)
+  }
+  return checked(
+    { ...chosen(words, meant, options), options, rest: end < 0 ? [] : argv.slice(end + 1), legacy: meant.length > 0 },
+    env,
+  )
+}
+
+/** A flag that is a command. */
+interface Meant {
+  flag: FlagSpec
+  value: string | true
+}
+
+function chosen(
+  words: string[],
+  meant: readonly Meant[],
+  options: Map<string, string | true>,
+): Pick<CommandLine, 'command' | 'args'> {
+  if (meant.length > 1) throw new Fault('bad_request', { why: 'One command at a time, please' })
+  const [flagged] = meant
+  if (flagged) {
+    if (words.length > 0) throw new Fault('unknown_command', { name: words.join(' ') })
+    const { flag, value } = flagged
+    const command = flag.meansWith?.find(([name]) => options.has(name))?.[1] ?? (flag.means as CommandName)
+    if (flag.sets) options.set(flag.sets, true)
+    if (command === 'rm' && !options.has('id')) throw new Fault('missing_value', { name: '--id' })
+    return withFlagged(command, value === true ? [] : [value], options)
+  }
+  for (const count of [2, 1]) {
+    const name = words.slice(0, count).join(' ')
+    if (specs.has(name)) return withFlagged(name as CommandName, words.slice(count), options)
+  }
+  if (words.length > 0) throw new Fault('unknown_command', { name: words.slice(0, 2).join(' ') })
+  return { command: undefined, args: [] }
+}
+
+/** `--ip` and `--id` are P2PRC's way to say which machine and which container: arguments here. */
+function withFlagged(command: CommandName, args: string[], options: Map<string, string | true>) {
+  const spec = specs.get(command)
+  for (const name of ['ip', 'id']) {
+    const value = options.get(name)
+    if (typeof value !== 'string' || !spec?.flags.includes(name) || !isArgument(name, spec.args)) continue
+    options.delete(name)
+    args.push(value)
+  }
+  return { command, args }
+}
+
+function isArgument(name: string, args: string): boolean {
+  return name === 'ip' ? args === '<where>' : /<(\.\.\.)?id>/.test(args)
+}
+
+function checked(line: CommandLine, env: Readonly<Record<string, string | undefined>>): CommandLine {
+  const taken = line.command ? [...(specs.get(line.command)?.flags ?? []), ...commonFlags] : ['help', 'version', 'json']
+  for (const name of line.options.keys()) {
+    if (name === 'version' || taken.includes(name)) continue
+    const why = line.command ? `"${line.command}" takes no --${name}` : `--${name} needs a command`
+    throw new Fault('bad_request', { why })
+  }
+  for (const name of taken) {
+    const flag = spellings.get(name)
+    const value = flag && isFromEnvironment(flag, line.command) ? env[variableOf(flag)] : undefined
+    if (!flag || !value || line.options.has(name)) continue
+    const meaning = flag.value === undefined ? switched(flag, value) : value
+    if (meaning !== false) line.options.set(name, meaning)
+  }
+  return line
+}
+
+function isFromEnvironment({ env }: FlagSpec, command: CommandName | undefined): boolean {
+  return env === true || (env !== undefined && command !== undefined && env.includes(command))
+}
+
+/** The variable that stands for a flag, `P2PRC_UDP_PORTS` for `--udp-ports`. */
+export function variableOf(flag: FlagSpec): string {
+  return `P2PRC_${flag.name.toUpperCase().replaceAll('-', '_')}`
+}
+
+/** A single dash is an argument, as everywhere. */
+function isFlag(word: string): boolean {
+  return word.length > 1 && word.startsWith('-')
+}
+
+function split(word: string): [name: string, value: string | undefined] {
+  const body = word.replace(/^--?/, '')
+  const equals = body.indexOf('=')
+  return equals < 0 ? [body, undefined] : [body.slice(0, equals), body.slice(equals + 1)]
+}
+
+function known(word: string): boolean {
+  return isFlag(word) && spellings.has(split(word)[0])
+}
+
+function spelled(word: string): { flag: FlagSpec; value: string | undefined } {
+  const [name, value] = split(word)
+  const flag = spellings.get(name)
+  if (!flag) throw new Fault('unknown_flag', { name: word.split('=')[0] as string })
+  return { flag, value }
+}
+
+function switched(flag: FlagSpec, value: string | undefined): true | false {
+  if (value === undefined || /^(1|t|true)$/i.test(value)) return true
+  if (/^(0|f|false)$/i.test(value)) return false
+  throw new Fault('bad_request', { why: `--${flag.name} is on or off and takes no "${value}"` })
+}
+
+/** A number as people type it: digits alone, no sign, no exponent. Throws `bad_count`. */
+export function wholeNumber(name: string, value: string, min: number, max: number): number {
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+  if (number >= min && number <= max) return number
+  throw new Fault('bad_count', { name, min, max, value })
+}

@@ -1,0 +1,84 @@
+/**
+ * Every error a user or a peer can meet. `what` says what happened and why, with `{name}` for details; `todo` says what
+ * to do about it. `status` is the HTTP answer, `exit` the CLI's exit code (the meanings are in `exitCodes`).
+ * A code, once released, is never renamed: scripts read it.
+ */
+export const exitCodes = {
+  0: 'done',
+  1: 'it failed, for a reason that the other codes do not name',
+  2: 'the command line or a value in it is wrong',
+  3: 'what was asked for is not there',
+  4: 'refused: the lender does not trust this node',
+  5: 'the other node cannot be reached, or does not answer as a node',
+  6: 'the lender cannot do it: engine, image, GPU or ports are missing',
+  7: 'this machine cannot: home folder, disk, lock or port',
+  130: 'interrupted with Ctrl-C',
+} as const
+
+export interface ErrorKind {
+  status: number
+  exit: keyof typeof exitCodes
+  what: string
+  todo: string
+}
+
+// biome-ignore format: one error, one line: the catalogue is read as a table
+export const catalogue = {
+  internal: { status: 500, exit: 1, what: 'Something went wrong inside P2PRC: {why}', todo: 'Please report it with the output of `p2prc events`.' },
+  bad_request: { status: 400, exit: 2, what: '{why}', todo: 'Correct the value and ask again.' },
+  unknown_command: { status: 404, exit: 2, what: 'There is no command "{name}"', todo: 'See `p2prc --help`.' },
+  unknown_flag: { status: 400, exit: 2, what: 'There is no flag "{name}"', todo: 'See `p2prc --help`.' },
+  usage: { status: 400, exit: 2, what: 'That is not how it is used: p2prc {usage}', todo: 'See `p2prc {name} --help`.' },
+  missing_value: { status: 400, exit: 2, what: '{name} needs a value', todo: 'See `p2prc --help`.' },
+  bad_count: { status: 400, exit: 2, what: '{name} must be a whole number from {min} to {max}, not "{value}"', todo: 'Give such a number.' },
+  bad_key: { status: 400, exit: 2, what: 'That is not an OpenSSH public key: {why}', todo: 'Give one line such as "ssh-ed25519 AAAA… name", as in a .pub file.' },
+  bad_media_type: { status: 415, exit: 2, what: 'The body must be {wanted}', todo: 'Send it with the header content-type: {wanted}.' },
+  bad_address: { status: 400, exit: 2, what: '"{where}" is not an address', todo: 'Give a name, ip, ip:port, [v6]:port or the beginning of a node id.' },
+  bad_image: { status: 400, exit: 2, what: '"{image}" is not an image that this node lends', todo: 'Ask the lender which images there are, or leave the image out.' },
+  too_large: { status: 413, exit: 2, what: 'The message is larger than {max} bytes', todo: 'Send less.' },
+  too_many: { status: 429, exit: 4, what: 'Too many requests from {from}', todo: 'Wait a little and ask again.' },
+  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for what is borrowed, `p2prc guests` for what is lent.' },
+  ambiguous: { status: 409, exit: 2, what: '"{id}" matches more than one {kind}: {matches}', todo: 'Give more of it.' },
+  not_trusted: { status: 403, exit: 4, what: 'The lender does not trust this node to {action}', todo: 'Ask the lender to run: {line}' },
+  foreign_origin: { status: 403, exit: 4, what: 'A web page of {origin} may not ask this node for anything', todo: 'Use the p2prc command instead.' },
+  not_owner: { status: 403, exit: 4, what: 'Only the owner of the node may do that', todo: 'Ask the owner.' },
+  unreachable: { status: 502, exit: 5, what: '{where} cannot be reached: {why}', todo: 'Is the node running there (`p2prc start`), and is the port open?' },
+  timed_out: { status: 504, exit: 5, what: '{where} did not answer within {ms} ms', todo: 'Try again; if it stays so, the node or the way to it is stuck.' },
+  garbled: { status: 502, exit: 5, what: '{where} does not answer as a P2PRC node: {why}', todo: 'Check the address and the port.' },
+  wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; look for the right one with `p2prc ls`.' },
+  not_dialled: { status: 403, exit: 5, what: '{where} is not dialled on the word of a stranger: it is {why}', todo: 'If it is a node of yours, name it with `p2prc add`.' },
+  connection_lost: { status: 502, exit: 5, what: 'The connection to {where} was lost before the answer came', todo: 'Ask again: a repeated request is safe.' },
+  abandoned: { status: 499, exit: 1, what: 'Whoever asked went away before it was done', todo: 'Ask again.' },
+  engine_missing: { status: 503, exit: 6, what: 'No container engine answers on the lending machine: {why}', todo: 'Install and start one there (Debian: apt-get install docker.io).' },
+  engine_failed: { status: 502, exit: 6, what: 'The container engine refused: {why}', todo: 'Read what it says; nothing was left behind.' },
+  image_failed: { status: 502, exit: 6, what: 'The image could not be built: {why}', todo: 'On the lending machine run `p2prc image build` and read its lines.' },
+  base_missing: { status: 502, exit: 6, what: 'No base image can be had: {why}', todo: 'Let the engine reach a registry, or install debootstrap on the lending machine.' },
+  gpu_missing: { status: 503, exit: 6, what: 'The lending machine cannot give a GPU: {why}', todo: 'Ask without --gpu, or ask another machine.' },
+  ports_exhausted: { status: 503, exit: 6, what: 'No {count} free ports could be had on the lending machine', todo: 'Ask for fewer ports.' },
+  limit_reached: { status: 429, exit: 6, what: 'This node already lends {count} containers, its limit', todo: 'Give one back first, or ask another machine.' },
+  ssh_failed: { status: 502, exit: 6, what: 'The container runs but its SSH server does not answer: {why}', todo: 'Ask for another one; this one was removed.' },
+  home_unusable: { status: 500, exit: 7, what: 'The home folder {path} cannot be used: {why}', todo: 'Make it writable, or name another with the P2PRC variable.' },
+  bad_identity: { status: 500, exit: 7, what: 'The node key {path} cannot be used: {why}', todo: 'Put the right file back, or move this one away to begin with a new identity.' },
+  home_locked: { status: 409, exit: 7, what: 'Another node (process {pid}) uses the home folder {path}', todo: 'Stop that one, or name another home with the P2PRC variable.' },
+  disk_failed: { status: 507, exit: 7, what: '{path} could not be written: {why}', todo: 'Make room on the disk; what was there before is untouched.' },
+  newer_file: { status: 500, exit: 7, what: '{path} was written by a newer P2PRC (version {version})', todo: 'Update this one; the file is left as it is.' },
+  port_busy: { status: 500, exit: 7, what: 'Port {port} is already in use', todo: 'Stop what uses it, or choose another with --port.' },
+  listen_failed: { status: 500, exit: 7, what: 'The node cannot listen on {where}: {why}', todo: 'Choose another address with --host, or another port with --port.' },
+  stopping: { status: 503, exit: 5, what: 'The node is being stopped', todo: 'Ask again when it runs again.' },
+  no_node: { status: 503, exit: 7, what: 'No node runs on this home', todo: 'Start one with `p2prc start`.' },
+  program_missing: { status: 500, exit: 7, what: 'The program "{name}" is not installed', todo: 'Install it (Debian: apt-get install {package}).' },
+  bad_name: { status: 400, exit: 2, what: '"{name}" is not a name of a {kind}', todo: 'Use 1 to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit.' },
+  bad_url: { status: 400, exit: 2, what: '"{url}" cannot be pulled from: {why}', todo: 'Give an address such as https://host/owner/plugin.' },
+  pull_failed: { status: 502, exit: 5, what: '{url} could not be pulled: {why}', todo: 'Check the address and the network; nothing was changed here.' },
+  plugin_bad: { status: 422, exit: 1, what: 'The plugin "{name}" cannot be used: {why}', todo: 'Correct it, or ask whoever wrote it.' },
+  plugin_exists: { status: 409, exit: 1, what: 'There is already a plugin "{name}", and it does not come from {url}', todo: 'Remove that one first with `p2prc plugin rm {name}`.' },
+  plugin_failed: { status: 502, exit: 1, what: 'The plugin "{name}" failed on {failed} of {all} containers: {why}', todo: 'Where it failed no port was taken; correct the cause and run it again.' },
+  plugin_timed_out: { status: 504, exit: 1, what: 'The plugin "{name}" did not end within {seconds} s and was stopped', todo: 'Give it longer with --timeout, or look why it hangs.' },
+  group_empty: { status: 409, exit: 3, what: 'There is no container in "{id}"', todo: 'Add one with `p2prc group add`.' },
+  peers_short: { status: 409, exit: 3, what: 'Only {found} of the {count} machines wanted answer', todo: 'Ask for fewer, or look for more with `p2prc update`.' },
+  ports_short: { status: 409, exit: 6, what: 'The plugin "{name}" needs {count} ports, the container {id} has {free} free', todo: 'Take a container with more of them: p2prc touch <where> --ports N.' },
+  program_old: { status: 500, exit: 7, what: 'The program "{name}" is version {found}, which is too old', todo: 'Install {needed} or newer (Debian 12 has it).' },
+  needs_yes: { status: 400, exit: 2, what: '{what} cannot be taken back', todo: 'Repeat the command with --yes.' },
+  not_served: { status: 502, exit: 5, what: '{where} does not serve {what} (status {status}), so it cannot be measured that way', todo: 'A Go node needs the file that its SpeedTestFile names.' },
+  interrupted: { status: 499, exit: 130, what: 'Interrupted', todo: '' },
+} as const satisfies Record<string, ErrorKind>

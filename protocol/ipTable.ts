@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import type { CommandSpec, CommandsOf } from './control.ts'
+import { HOPS } from './defaults.ts'
+import type { Failure, NodeId } from './ids.ts'
+import type { TableEntry } from './ipTableFile.ts'
+import type { RequestFact } from './request.ts'
+import type { Specs } from './specs.ts'
+import type { SpeedMeasured } from './speedTester.ts'
+
+const where = z.string().min(1).max(512)
+const host = z.string().min(1).max(255)
+const port = z.number().int().min(1).max(65_535)
+
+export const ipTableCommands = {
+  /** From what people type to an address: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
+  'peer.resolve': { schema: z.object({ where }), action: 'administer', ends: ['peer.resolved', 'peer.resolveFailed'] },
+  /** `replace` is Go P2PRC's `--arn`: the table becomes this one entry. */
+  'peer.add': {
+    schema: z.object({ where, replace: z.boolean().default(false) }),
+    action: 'administer',
+    ends: ['peer.added', 'peer.addFailed'],
+  },
+  'peer.list': { schema: z.object({}), action: 'administer', ends: ['peer.listed'] },
+  'table.update': {
+    schema: z.object({ hops: z.number().int().min(1).max(HOPS.most).default(HOPS.usual) }),
+    action: 'administer',
+    ends: ['table.updated', 'table.updateFailed'],
+  },
+  /** A table that a Go peer uploaded: addresses that may exist, to be looked at later, and nothing more. */
+  'table.offer': {
+    schema: z.object({ candidates: z.array(z.object({ host, port })).max(4_096), from: host }),
+    action: 'see',
+    ends: ['table.offered'],
+  },
+} as const satisfies Record<string, CommandSpec>
+
+export interface PeerAt {
+  host: string
+  port: number
+}
+
+/** A peer as seen from here. What was measured is this observer's and is never passed on. */
+export interface Peer {
+  /** Absent for Go peers, which have no key; their address tells them apart. */
+  id?: NodeId
+  name: string
+  /** OpenSSH public key, '' where unknown. */
+  key: string
+  /** Best first: those that answered before the rest, IPv6 before IPv4. */
+  addresses: PeerAt[]
+  state: 'unproved' | 'answering' | 'suspected'
+  /** Milliseconds since its last answer, null where it never answered this process. */
+  answeredAgoMs: number | null
+  /** Round trip in nanoseconds, down and up in Mbit/s; null until measured. */
+  latencyNs: number | null
+  download: number | null
+  upload: number | null
+  /** The author's free text (`--amd`). */
+  information: string
+  /** What it said of its machine when it answered last. */
+  specs: Specs | null
+}
+
+export type IpTableSays =
+  | ({ type: 'peer.resolved'; requestId: string; id?: NodeId } & PeerAt)
+  | ({ type: 'peer.resolveFailed'; requestId: string } & Failure)
+  | { type: 'peer.added'; requestId: string; peer: Peer }
+  | ({ type: 'peer.addFailed'; requestId: string } & Failure)
+  /** `entries` are the same peers in the same order as P2PRC's table has them. */
+  | { type: 'peer.listed'; requestId: string; peers: Peer[]; entries: TableEntry[] }
+  | { type: 'peer.joined'; peer: Peer }
+  | { type: 'peer.recovered'; peer: Peer }
+  | { type: 'peer.suspected'; peer: Peer }
+  | { type: 'peer.gone'; peer: Peer }
+  /** One peer of a walk: answered with a table of `entries`, or why not. */
+  | { type: 'table.progress'; requestId: string; hop: number; where: string; entries?: number; failure?: Failure }
+  | { type: 'table.updated'; requestId: string; peers: Peer[]; entries: TableEntry[] }
+  | ({ type: 'table.updateFailed'; requestId: string } & Failure)
+  /** P2PRC's table document without what was measured here, as JSON text. */
+  | { type: 'table.offered'; requestId: string; document: string }
+  | { type: 'table.changed'; count: number }
+  | ({ type: 'table.saveFailed' } & Failure)
+  | { type: 'table.damaged'; setAside: string }
+
+/** Said by the composition root after a peer proved its key: node `id`, called `name`, answers at this address. */
+export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key: string } & PeerAt
+
+export type IpTableCommand = CommandsOf<typeof ipTableCommands>
+
+export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured

@@ -1,0 +1,43 @@
+import { JSON_MAX_DEPTH } from './defaults.ts'
+import { Fault } from './errors.ts'
+
+/**
+ * JSON from outside. Throws `bad_request` for what is not JSON, is nested deeper than `JSON_MAX_DEPTH` (looked at
+ * before parsing, since what can be parsed may still overflow whoever walks it), or has a key `__proto__`.
+ */
+export function readJson(text: string): unknown {
+  if (depthOf(text) > JSON_MAX_DEPTH) {
+    throw new Fault('bad_request', { why: `The JSON is nested deeper than ${JSON_MAX_DEPTH}` })
+  }
+  try {
+    // Escapes can hide the name, so any text with one of its spellings is looked through key by key.
+    return /__proto__|\\u/.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text)
+  } catch (error) {
+    if (error instanceof Fault) throw error
+    throw new Fault('bad_request', { why: 'That is not JSON' }, error)
+  }
+}
+
+function refusePrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw new Fault('bad_request', { why: 'The key __proto__ is not taken' })
+  return value
+}
+
+/** The deepest nesting of brackets outside strings. */
+function depthOf(text: string): number {
+  let depth = 0
+  let deepest = 0
+  let quoted = false
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text.charCodeAt(at)
+    if (quoted) {
+      if (character === 0x5c) at += 1
+      else if (character === 0x22) quoted = false
+    } else if (character === 0x22) quoted = true
+    else if (character === 0x7b || character === 0x5b) {
+      depth += 1
+      if (depth > deepest) deepest = depth
+    } else if (character === 0x7d || character === 0x5d) depth -= 1
+  }
+  return deepest
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod'
+import type { CommandSpec, CommandsOf } from './control.ts'
+import type { NodeId } from './ids.ts'
+
+/** What the composition root itself says and answers. */
+export const nodeCommands = {
+  /** The greeting: who this is and which protocol versions it speaks. */
+  'node.show': { schema: z.object({}), action: 'see', ends: ['node.shown'] },
+} as const satisfies Record<string, CommandSpec>
+
+export type NodeSays =
+  | { type: 'node.started'; id: NodeId; addresses: string[] }
+  | { type: 'node.stopping' }
+  /** A file that could not be read was renamed to `aside`; the node goes on with an empty one. */
+  | { type: 'node.fileSetAside'; path: string; aside: string }
+  | {
+      type: 'node.shown'
+      requestId: string
+      id: NodeId
+      name: string
+      key: string
+      version: string
+      protocols: number[]
+    }
+  /** A concern's machine died and will be started again in `retryMs`. */
+  | { type: 'node.concernCrashed'; concern: string; message: string; retryMs: number }
+  | { type: 'node.concernRestarted'; concern: string }
+
+export type NodeCommand = CommandsOf<typeof nodeCommands>

@@ -1,0 +1,79 @@
+import { z } from 'zod'
+import type { CommandSpec, CommandsOf } from './control.ts'
+import { SPEED } from './defaults.ts'
+import type { Failure, NodeId } from './ids.ts'
+import type { RequestFact } from './request.ts'
+
+export const speedTesterCommands = {
+  /** How near and how fast a peer is. The owner asks; the peer must trust this node to `measure`, or be a Go node. */
+  'speed.measure': {
+    schema: z.object({
+      where: z.string().min(1).max(512),
+      direction: z.enum(['both', 'download', 'upload']).default('both'),
+    }),
+    action: 'administer',
+    ends: ['speed.measured', 'speed.measureFailed'],
+  },
+} as const satisfies Record<string, CommandSpec>
+
+/** As seen from the node that measures: it downloads from the peer and uploads to it. */
+export type Direction = 'download' | 'upload'
+
+export type SpeedTesterSays =
+  /** `mbps` is the rate up to now in Mbit/s (10^6 bits), counted at the receiver; 0 for the latency. */
+  | { type: 'speed.progress'; requestId: string; step: 'latency' | Direction; line: string; mbps: number }
+  | SpeedMeasured
+  | ({ type: 'speed.measureFailed'; requestId: string } & Failure)
+
+/**
+ * `id` is absent for a Go peer. Rates in Mbit/s, null where not asked for or not to be had; the smallest and the middle
+ * of ten round trips on an open connection in nanoseconds.
+ */
+export type SpeedMeasured = {
+  type: 'speed.measured'
+  requestId: string
+  id?: NodeId
+  host: string
+  port: number
+  download: number | null
+  upload: number | null
+  latencyNs: number
+  latencyMedianNs: number
+}
+
+export type SpeedTesterCommand = CommandsOf<typeof speedTesterCommands>
+
+export type SpeedTesterHears = SpeedTesterCommand | RequestFact
+
+/**
+ * `GET` on it streams bytes until the reader has enough, `POST` takes them and reports what arrived: mutual TLS, the
+ * action `measure`.
+ */
+export const SPEED_PATH = '/api/v1/speed'
+
+/** A line of the answer to a `POST`: what the receiver has counted; the last one is `done`. */
+export const speedReport = z.object({
+  type: z.literal('speed/report'),
+  bytes: z.number().int().min(0),
+  mbps: z.number().min(0).max(1e7),
+  done: z.boolean(),
+})
+
+export type SpeedReport = z.infer<typeof speedReport>
+
+/** The part of `/50` that a `Range` header asks for: all of it without one or with one of another kind, null for none. */
+export function rangeOf(
+  header: string | undefined,
+  size: number = SPEED.fileBytes,
+): { from: number; to: number } | null {
+  const all = { from: 0, to: size - 1 }
+  const asked = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '')
+  if (!asked) return all
+  const [, first = '', last = ''] = asked
+  if (first === '' && last === '') return all
+  if (first === '') return Number(last) === 0 ? null : { from: Math.max(0, size - Number(last)), to: size - 1 }
+  const from = Number(first)
+  const to = last === '' ? size - 1 : Math.min(Number(last), size - 1)
+  if (last !== '' && Number(last) < from) return all
+  return from >= size ? null : { from, to }
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod'
+import type { CommandSpec, CommandsOf } from './control.ts'
+import type { Failure, NodeId } from './ids.ts'
+
+/** What the owner calls a peer. */
+const peerName = z.string().regex(/^\P{Cc}{0,128}$/u, 'at most 128 characters, no control characters')
+
+export const trustCommands = {
+  'trust.add': {
+    /** One OpenSSH public-key line; its comment is the name where none is given. */
+    schema: z.object({ key: z.string().min(1).max(16_384), name: peerName.default('') }),
+    action: 'administer',
+    ends: ['trust.added', 'trust.addFailed'],
+  },
+  'trust.remove': {
+    /** A name, a public key, a node id or the beginning of one. */
+    schema: z.object({ who: z.string().min(1).max(16_384) }),
+    action: 'administer',
+    ends: ['trust.removed', 'trust.removeFailed'],
+  },
+  'trust.list': { schema: z.object({}), action: 'administer', ends: ['trust.listed'] },
+} as const satisfies Record<string, CommandSpec>
+
+/** `trust.json`. Keys that a later version adds are kept. */
+export const trustFile = z.looseObject({
+  version: z.literal(1),
+  peers: z.array(
+    z.looseObject({
+      id: z.string().transform((id) => id as NodeId),
+      name: z.string(),
+      key: z.string(),
+      /** ISO 8601. */
+      addedAt: z.string(),
+    }),
+  ),
+})
+
+export type TrustFile = z.infer<typeof trustFile>
+
+/** A peer whom the owner lets borrow. */
+export interface TrustedPeer {
+  id: NodeId
+  name: string
+  /** `ssh-ed25519 AAAA…`, without comment. */
+  key: string
+}
+
+export type TrustSays =
+  | { type: 'trust.added'; requestId: string; peer: TrustedPeer }
+  | ({ type: 'trust.addFailed'; requestId: string } & Failure)
+  | { type: 'trust.removed'; requestId: string; peer: TrustedPeer }
+  | ({ type: 'trust.removeFailed'; requestId: string } & Failure)
+  | { type: 'trust.listed'; requestId: string; peers: TrustedPeer[] }
+  /** What the doors ask `authorize` with, on start and at every change. */
+  | { type: 'trust.changed'; trusted: NodeId[] }
+
+export type TrustCommand = CommandsOf<typeof trustCommands>
+
+export type TrustHears = TrustCommand
