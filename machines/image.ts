@@ -1,0 +1,136 @@
+import { type AnyActorRef, assign, fromCallback, fromPromise, sendTo, setup } from 'xstate'
+import { toFailure } from '../protocol/errors.ts'
+import type { Failure } from '../protocol/ids.ts'
+
+/** A port that an image says it serves, as in its `ports.json`. */
+export interface ImagePort {
+  PortName: string
+  InternalPort: number
+  Type: 'tcp' | 'udp'
+  Description: string
+}
+
+/** An image folder as it is now, and the name under which the engine keeps what was built from it. */
+export interface GuestImage {
+  name: string
+  /** `p2prc/<name>:<beginning of the digest>`. */
+  tag: string
+  digest: string
+  ports: ImagePort[]
+  /** Whether the engine has it already. */
+  built: boolean
+}
+
+/** What an image tells the container manager. */
+export type ImageSays =
+  | { type: 'image.line'; name: string; line: string }
+  | { type: 'image.ready'; name: string; image: GuestImage }
+  | { type: 'image.failed'; name: string; failure: Failure }
+
+/** How the two long steps report. */
+export type ImageStepSays =
+  | { type: 'step.line'; line: string }
+  | { type: 'step.done'; base: string }
+  | { type: 'step.failed'; failure: Failure }
+
+interface Context {
+  name: string
+  parent: AnyActorRef
+  image: GuestImage | null
+  failure: Failure | null
+}
+
+const notProvided = toFailure(new Error('not provided'))
+
+/** One image that this node lends, from looking at its folder to being ready in the engine. */
+export const imageMachine = setup({
+  types: {
+    context: {} as Context,
+    input: {} as { name: string; parent: AnyActorRef },
+    events: {} as ImageStepSays | { type: 'check' },
+  },
+  actors: {
+    inspect: fromPromise<GuestImage, { name: string }>(() => Promise.reject(new Error('not provided'))),
+    findBase: fromCallback<ImageStepSays, object>(({ sendBack }) =>
+      sendBack({ type: 'step.failed', failure: notProvided }),
+    ),
+    build: fromCallback<ImageStepSays, { image: GuestImage; base: string }>(({ sendBack }) =>
+      sendBack({ type: 'step.failed', failure: notProvided }),
+    ),
+    collect: fromPromise<void, { image: GuestImage }>(() => Promise.reject(new Error('not provided'))),
+  },
+  guards: { built: (_, { image }: { image: GuestImage }) => image.built },
+  actions: {
+    tellReady: sendTo(
+      ({ context }) => context.parent,
+      ({ context }) => ({ type: 'image.ready', name: context.name, image: context.image }),
+    ),
+    tellLine: sendTo(
+      ({ context }) => context.parent,
+      ({ context }, { line }: { line: string }) => ({ type: 'image.line', name: context.name, line }),
+    ),
+    tellFailed: sendTo(
+      ({ context }) => context.parent,
+      ({ context }, { failure }: { failure: Failure }) => ({ type: 'image.failed', name: context.name, failure }),
+    ),
+  },
+}).createMachine({
+  id: 'image',
+  context: ({ input }) => ({ ...input, image: null, failure: null }),
+  initial: 'checking',
+  states: {
+    checking: {
+      invoke: {
+        src: 'inspect',
+        input: ({ context }) => ({ name: context.name }),
+        onDone: [
+          {
+            guard: { type: 'built', params: ({ event }) => ({ image: event.output }) },
+            target: 'ready',
+            actions: assign({ image: ({ event }) => event.output }),
+          },
+          { target: 'basing', actions: assign({ image: ({ event }) => event.output }) },
+        ],
+        onError: { target: 'failed', actions: assign({ failure: ({ event }) => toFailure(event.error) }) },
+      },
+    },
+    basing: {
+      invoke: { src: 'findBase', input: {} },
+      on: { 'step.done': { target: 'building' } },
+    },
+    building: {
+      invoke: {
+        src: 'build',
+        input: ({ context, event }) => ({
+          image: context.image as GuestImage,
+          base: event.type === 'step.done' ? event.base : '',
+        }),
+      },
+      on: {
+        'step.done': {
+          target: 'ready',
+          actions: assign({ image: ({ context }) => ({ ...(context.image as GuestImage), built: true }) }),
+        },
+      },
+    },
+    ready: {
+      entry: 'tellReady',
+      // What collecting leaves behind only costs disk; the next time collects it.
+      invoke: {
+        src: 'collect',
+        input: ({ context }) => ({ image: context.image as GuestImage }),
+        onError: {},
+      },
+      on: { check: 'checking' },
+    },
+    failed: {
+      type: 'final',
+      entry: { type: 'tellFailed', params: ({ context }) => ({ failure: context.failure as Failure }) },
+    },
+  },
+  on: {
+    'step.line': { actions: { type: 'tellLine', params: ({ event }) => event } },
+    'step.failed': { target: '.failed', actions: assign({ failure: ({ event }) => event.failure }) },
+  },
+  options: { maxIterations: 1_000 },
+})

@@ -1,0 +1,76 @@
+import type { ContactFact, IpTableSays, PeerAt } from '../../protocol/ipTable.ts'
+import type { IpTableFile, TableEntry } from '../../protocol/ipTableFile.ts'
+import type { Specs } from '../../protocol/specs.ts'
+import type { Found } from './peerLookUp.ts'
+import type { KnownAddress } from './peerRow.ts'
+
+/** What the table's effects get and report: the ports that `actors/ipTable.ts` fills. */
+
+/** What came by the way of an answer. */
+export interface Observed {
+  latencyNs?: number
+  /** Mbit/s. */
+  download?: number
+  upload?: number
+  specs?: Specs
+}
+
+/** Who answered. */
+export type Outcome =
+  | ({ kind: 'node'; contact: Omit<ContactFact, 'type'> } & Observed)
+  | ({
+      kind: 'legacy'
+      at: PeerAt
+      /** What it says of itself, and its other address. */
+      fields?: Partial<TableEntry>
+      also?: readonly PeerAt[]
+    } & Observed)
+  | { kind: 'silent' }
+  /** It was not its turn: nothing was learned. */
+  | { kind: 'skipped' }
+
+export interface ProbeInput {
+  key: string
+  /** In the order to try. */
+  addresses: readonly KnownAddress[]
+  /** A key was proved before: an answer without one counts as none. */
+  keyed: boolean
+  /** Whether to measure how near it is: not those whom only strangers named. */
+  measure: boolean
+  signal: AbortSignal
+}
+
+export interface WalkInput {
+  requestId: string
+  hops: number
+  known: readonly ProbeInput[]
+  /** The own table as JSON text, for those who are asked. */
+  document: string
+  signal: AbortSignal
+}
+
+export interface SaveInput {
+  file: IpTableFile
+}
+
+export interface AskNameInput {
+  requestId: string
+  at: PeerAt
+  signal: AbortSignal
+}
+
+export type IpTableInside =
+  /** `found` is null where the resolver knows no such name. */
+  | { type: 'lookUp.ended'; requestId: string; found: Found | null }
+  | { type: 'probe.ended'; key: string; outcome: Outcome }
+  /** One peer of a walk. `key` is the row's, or the address where there is none yet. */
+  | {
+      type: 'walk.asked'
+      key: string
+      outcome: Outcome
+      progress: Extract<IpTableSays, { type: 'table.progress' }>
+    }
+  /** `named`: addresses that came up and were not visited. */
+  | { type: 'walk.ended'; requestId: string; named: readonly PeerAt[] }
+  /** This machine's own addresses have changed. */
+  | { type: 'self.moved'; addresses: string[] }

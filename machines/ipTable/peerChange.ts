@@ -1,0 +1,165 @@
+import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
+import type { TableEntry } from '../../protocol/ipTableFile.ts'
+import type { Observed } from './ipTablePorts.ts'
+import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
+import { type Change, evict, holderOf, isSelfAt, join, type PeerFact, type Self, set, type Table } from './peerTable.ts'
+
+/** Addresses kept of one peer. A machine that says more lies; one that moved this often is found at the newest. */
+const ADDRESSES_MAX = 16
+
+/** Node `id` proved its key at an address. */
+export function meet(table: Table, contact: Omit<ContactFact, 'type'>, self: Self, now: number): Change {
+  const at = canonical(contact)
+  const said: PeerFact[] = []
+  const next = new Map(table)
+  let row = contact.id === self.id ? undefined : next.get(contact.id)
+  for (const other of table.values()) {
+    if (other === row || !other.addresses.some((address) => sameAddress(address, at))) continue
+    if (contact.id !== self.id && !other.entry.NodeId) {
+      next.delete(other.key)
+      row = row ? join(row, other) : other
+    } else if (!without(next, other, at) && other.standing !== 'dropped') {
+      // The address belongs to another node now, and the former one has no other.
+      said.push({ type: 'peer.gone', peer: peerOf(other, now, TABLE_TICK_MS) })
+    }
+  }
+  if (contact.id === self.id) return { table: next, said }
+  const before = row ?? rowAt(at)
+  if (!row && next.size >= PEERS_MAX && !evict(next)) return { table: next, said }
+  next.delete(before.key)
+  const proved: KnownAddress = { ...at, provedAt: now, failedAt: null, trusted: true }
+  const known: Row = {
+    ...before,
+    key: contact.id,
+    entry: { ...before.entry, NodeId: contact.id, Name: contact.name, PublicKey: contact.key },
+    addresses: [proved, ...before.addresses.filter((address) => !sameAddress(address, at))].slice(0, ADDRESSES_MAX),
+  }
+  const change = answer(next, known, now, row?.entry.NodeId === contact.id)
+  return { table: change.table, said: [...said, ...change.said] }
+}
+
+/** What a peer without a key is known by: where it answered, what it said of itself, its other address. */
+export interface LegacyFound {
+  at: PeerAt
+  fields?: Partial<TableEntry>
+  also?: readonly PeerAt[]
+}
+
+/** A peer without a key answered: a known one, or one that may join. */
+export function meetLegacy(table: Table, found: LegacyFound, self: Self, now: number): Change {
+  const at = canonical(found.at)
+  const nothing = { table, said: [] }
+  if (isSelfAt(self, at)) return nothing
+  const known = holderOf(table, at)
+  // A key was proved here: plain HTTP proves nothing more, until that node is long silent.
+  if (known?.entry.NodeId && known.standing !== 'dropped') return nothing
+  const next = new Map(table)
+  if (known?.entry.NodeId) without(next, known, at)
+  const before = known && !known.entry.NodeId ? known : rowAt(at, found.fields)
+  if (before !== known && next.size >= PEERS_MAX && !evict(next)) return nothing
+  const proved = before.addresses.map((address) =>
+    sameAddress(address, at) ? { ...address, provedAt: now, failedAt: null } : address,
+  )
+  const also = (found.also ?? []).map(canonical).filter((other) => !holderOf(next, other) && !isSelfAt(self, other))
+  const added = also
+    .filter((other) => !proved.some((address) => sameAddress(address, other)))
+    .map((other) => ({ ...other, provedAt: null, failedAt: null, trusted: false }))
+  const row = { ...before, entry: { ...before.entry, ...found.fields }, addresses: [...proved, ...added] }
+  return answer(next, row, now, before === known)
+}
+
+/** What a node says of itself, signed by its key and numbered by it. Whoever calls `learnRecord` has checked that. */
+export interface AuthoredRecord {
+  id: NodeId
+  seq: number
+  name: string
+  key: string
+  addresses: readonly PeerAt[]
+  information: string
+}
+
+/**
+ * A record beats only older ones of the same author. It says where its author may be, never that it answers, and it
+ * takes no address from a peer that holds it: only a proof does (`meet`).
+ */
+export function learnRecord(table: Table, record: AuthoredRecord, self: Self): Change {
+  const known = table.get(record.id)
+  const nothing = { table, said: [] }
+  if (record.id === self.id || (known && known.seq >= record.seq)) return nothing
+  const next = new Map(table)
+  if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
+  const named = record.addresses.slice(0, ADDRESSES_MAX).map(canonical)
+  const free = named.filter((at) => !isSelfAt(self, at) && (holderOf(next, at) ?? known) === known)
+  // What was proved or named here stays, also where the author no longer says it.
+  const kept = (known?.addresses ?? []).filter((at) => at.trusted || free.some((other) => sameAddress(at, other)))
+  const fresh = free.filter((at) => !kept.some((other) => sameAddress(at, other)))
+  const addresses = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
+  const [first] = addresses
+  if (!first) return nothing
+  const fields = {
+    NodeId: record.id,
+    Name: record.name,
+    PublicKey: record.key,
+    CustomInformation: record.information,
+  }
+  const before = known ?? rowAt(first, fields)
+  next.set(record.id, { ...before, entry: { ...before.entry, ...fields }, addresses, seq: record.seq })
+  return { table: next, said: [] }
+}
+
+/** A probe found nobody at any of the addresses. */
+export function miss(table: Table, key: string, now: number): Change {
+  const row = table.get(key)
+  if (!row) return { table, said: [] }
+  const failures = row.failures + 1
+  const dropped = failures >= PROBE.dropAfter
+  if (row.standing === 'dropped' && failures >= PROBE.forgetAfter && !row.entry.Added) {
+    const next = new Map(table)
+    next.delete(key)
+    return { table: next, said: [] }
+  }
+  const standing = dropped ? 'dropped' : row.standing === 'answering' ? 'suspected' : row.standing
+  const addresses = row.addresses.map((address) => ({ ...address, failedAt: now }))
+  const changed: Row = { ...row, standing, failures, addresses, probedAt: now }
+  const peer = peerOf(changed, now, TABLE_TICK_MS)
+  const said: PeerFact[] = []
+  if (standing === 'suspected' && row.standing !== 'suspected') said.push({ type: 'peer.suspected', peer })
+  if (dropped && row.standing !== 'dropped') said.push({ type: 'peer.gone', peer })
+  return { table: set(table, changed), said }
+}
+
+/** Adds what was measured and seen to the peer at an address. It is this observer's. */
+export function observed({ table, said }: Change, at: PeerAt, seen: Observed, now: number): Change {
+  const row = holderOf(table, canonical(at))
+  const { latencyNs, download, upload, specs = row?.specs ?? null } = seen
+  if (!row || Object.keys(seen).length === 0) return { table, said }
+  const entry = {
+    ...row.entry,
+    ...(latencyNs !== undefined && { Latency: latencyNs }),
+    ...(download !== undefined && { Download: download }),
+    ...(upload !== undefined && { Upload: upload }),
+  }
+  const measuredAt = latencyNs === undefined ? row.measuredAt : now
+  return { table: set(table, { ...row, entry, specs, measuredAt }), said }
+}
+
+function answer(table: Table, row: Row, now: number, known: boolean): Change {
+  const answered: Row = { ...row, standing: 'answering', answeredAt: now, probedAt: now, failures: 0 }
+  const peer = peerOf(answered, now, TABLE_TICK_MS)
+  const changed = set(table, answered)
+  if (known && row.standing === 'answering') return { table: changed, said: [] }
+  return {
+    table: changed,
+    said: [{ type: row.standing === 'suspected' ? 'peer.recovered' : 'peer.joined', peer }],
+  }
+}
+
+/** Takes an address from a row. False where the row had no other and went with it. */
+function without(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
+  const addresses = row.addresses.filter((address) => !sameAddress(address, at))
+  if (addresses.length > 0) table.set(row.key, { ...row, addresses })
+  else table.delete(row.key)
+  return addresses.length > 0
+}

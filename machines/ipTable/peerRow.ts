@@ -1,0 +1,166 @@
+import { formatAddress, isIPv6, parseAddress } from '../../protocol/address.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
+import { newEntry, type TableEntry } from '../../protocol/ipTableFile.ts'
+import { canonicalHost } from '../../protocol/reachable.ts'
+import type { Specs } from '../../protocol/specs.ts'
+
+/** An address of a peer. Times are ticks of the table. */
+export interface KnownAddress extends PeerAt {
+  provedAt: number | null
+  failedAt: number | null
+  /** Named by the owner, or a key was proved there: may be dialled whatever range it lies in. */
+  trusted: boolean
+}
+
+/** A peer as the table keeps it: what the file says, and how it answers. */
+export interface Row {
+  /** The node id; for Go peers the first address. */
+  key: string
+  /** As read, unknown keys included. What the row itself says stands above it. */
+  entry: TableEntry
+  addresses: readonly KnownAddress[]
+  standing: Peer['state'] | 'dropped'
+  answeredAt: number | null
+  /** Tick of the last probe or contact. */
+  probedAt: number | null
+  failures: number
+  /** Tick of the last measured latency. */
+  measuredAt: number | null
+  /** Number of the author's newest record, 0 where none came. */
+  seq: number
+  specs: Specs | null
+}
+
+export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved'): Row | undefined {
+  const port = Number(entry.ServerPort)
+  const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatAddress))
+  const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
+  const named = hosts.map((host) => parsed(formatAddress({ host, port })))
+  const addresses = [...named, ...(entry.Addresses ?? []).map(parsed)]
+    .filter(present)
+    .map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: trusted.has(formatAddress(at)) }))
+    .filter((at, index, all) => all.findIndex((other) => sameAddress(other, at)) === index)
+  const first = addresses[0]
+  if (!first) return undefined
+  const key = entry.NodeId ?? formatAddress(first)
+  const unseen = { answeredAt: null, probedAt: null, failures: 0, measuredAt: null, seq: 0, specs: null }
+  return { key, entry, addresses, standing, ...unseen }
+}
+
+/** A peer of which only an address is known. */
+export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
+  const address = { ...canonical(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
+  return {
+    key: fields.NodeId ?? formatAddress(address),
+    entry: newEntry(fields),
+    addresses: [address],
+    standing: 'unproved',
+    answeredAt: null,
+    probedAt: null,
+    failures: 0,
+    measuredAt: null,
+    seq: 0,
+    specs: null,
+  }
+}
+
+/**
+ * The entry as the file keeps it. Go dials `IPV4` and `IPV6` at the one `ServerPort`, so an address at another port
+ * goes to `Addresses`; a name goes to `IPV4`, which Go hands to its resolver.
+ */
+export function entryOf(row: Row): TableEntry {
+  const sorted = bestFirst(row.addresses)
+  const four = sorted.find(({ host }) => !isIPv6(host))
+  const port = (four ?? sorted[0])?.port
+  const six = sorted.find((at) => isIPv6(at.host) && at.port === port)
+  const rest = sorted.filter((at) => at !== four && at !== six)
+  const trusted = sorted.filter((at) => at.trusted)
+  const { Addresses: _addresses, Trusted: _trusted, ...entry } = row.entry
+  return {
+    ...entry,
+    IPV4: four?.host ?? '',
+    IPV6: six?.host ?? '',
+    ServerPort: port === undefined ? '' : String(port),
+    ...(rest.length > 0 && { Addresses: rest.map(formatAddress) }),
+    ...(trusted.length > 0 && { Trusted: trusted.map(formatAddress) }),
+  }
+}
+
+/** What others may know of it: nothing measured here, nothing that only this node's owner said. */
+export function publicEntryOf(row: Row): TableEntry {
+  return {
+    ...entryOf(row),
+    Latency: 0,
+    Download: 0,
+    Upload: 0,
+    // Go nodes in unsafe mode write every key of a table into `authorized_keys`: none goes out from here.
+    PublicKey: '',
+    NodeId: undefined,
+    Addresses: undefined,
+    Added: undefined,
+    Trusted: undefined,
+  }
+}
+
+export function peerOf(row: Row, now: number, tickMs: number): Peer {
+  const { entry } = row
+  return {
+    ...(entry.NodeId && { id: entry.NodeId as NodeId }),
+    name: printable(entry.Name),
+    key: entry.PublicKey.trim(),
+    addresses: bestFirst(row.addresses).map(({ host, port }) => ({ host, port })),
+    state: row.standing === 'dropped' ? 'suspected' : row.standing,
+    answeredAgoMs: row.answeredAt === null ? null : (now - row.answeredAt) * tickMs,
+    latencyNs: entry.Latency || null,
+    download: entry.Download || null,
+    upload: entry.Upload || null,
+    information: printable(entry.CustomInformation),
+    specs: row.specs,
+  }
+}
+
+/** Those that answered before the rest; among equals IPv6 before IPv4, those that failed last. */
+export function bestFirst(addresses: readonly KnownAddress[]): KnownAddress[] {
+  const rank = (at: KnownAddress) =>
+    (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 4) +
+    (at.provedAt === null ? 2 : 0) +
+    (isIPv6(at.host) ? 0 : 1)
+  return [...addresses].sort((one, other) => rank(one) - rank(other))
+}
+
+/** The order to dial in: the best first, but IPv6 that was never proved gets its chance again and again. */
+export function dialOrder(row: Row, now: number, retryTicks: number): KnownAddress[] {
+  const sorted = bestFirst(row.addresses)
+  if (isIPv6(sorted[0]?.host ?? '')) return sorted
+  const waiting = sorted.find(
+    ({ host, failedAt }) => isIPv6(host) && (failedAt === null || now - failedAt >= retryTicks),
+  )
+  return waiting ? [waiting, ...sorted.filter((at) => at !== waiting)] : sorted
+}
+
+export function sameAddress(one: PeerAt, other: PeerAt): boolean {
+  return one.host === other.host && one.port === other.port
+}
+
+export function canonical({ host, port }: PeerAt): PeerAt {
+  return { host: canonicalHost(host), port }
+}
+
+/** An address from a file or a message; undefined where it is none. A name without dots is one too. */
+export function parsed(where: string): PeerAt | undefined {
+  try {
+    return canonical(parseAddress(where))
+  } catch {
+    return undefined
+  }
+}
+
+/** Text of others, fit for a terminal: no control characters, no marks that turn the direction of writing. */
+function printable(said: string): string {
+  return said.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?').slice(0, 4_096)
+}
+
+function present<T>(value: T | undefined): value is T {
+  return value !== undefined
+}

@@ -1,0 +1,158 @@
+import { formatAddress, isLoopback } from '../../protocol/address.ts'
+import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults.ts'
+import { FILE_VERSION } from '../../protocol/files.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { IpTableSays, Peer, PeerAt } from '../../protocol/ipTable.ts'
+import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/ipTableFile.ts'
+import { canonical, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
+
+/**
+ * The table and every change to it, as pure functions. A node is its key: a proved key takes its address from whoever
+ * had it before, and all addresses at which one key was proved are one peer. Peers without a key (Go's) are told apart
+ * by address and port. `now` is a count of ticks.
+ */
+export type Table = ReadonlyMap<string, Row>
+
+/** This node, which is never in its own table. `addresses` with 0.0.0.0 or :: stands for all of loopback too. */
+export interface Self {
+  id: NodeId
+  name: string
+  port: number
+  addresses: readonly string[]
+}
+
+export type PeerFact = Extract<IpTableSays, { type: 'peer.joined' | 'peer.recovered' | 'peer.suspected' | 'peer.gone' }>
+
+export interface Change {
+  table: Table
+  said: PeerFact[]
+}
+
+export function loadTable(file: IpTableFile, self: Self): Table {
+  const table = new Map<string, Row>()
+  const holders = new Map<string, string>()
+  const put = (entry: TableEntry, standing: Row['standing']) => {
+    const row = rowOf(entry, standing)
+    if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
+    const holder = row.addresses.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
+    const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
+    // Two keys are two nodes, also where both were seen at one address.
+    const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? join(twin, row) : row
+    if (twin && merged !== row) table.delete(twin.key)
+    table.set(merged.key, merged)
+    for (const at of merged.addresses) holders.set(formatAddress(at), merged.key)
+  }
+  for (const entry of file.ip_address) put(entry, 'unproved')
+  for (const entry of file.Dormant ?? []) put(entry, 'dropped')
+  return table
+}
+
+/** The whole table for the file. `previous` keeps what the file said beside the entries. */
+export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
+  const rows = [...table.values()]
+  const dormant = rows.filter(({ standing }) => standing === 'dropped').map(entryOf)
+  const { Dormant: _dormant, ...rest } = previous
+  return {
+    ...rest,
+    Version: FILE_VERSION,
+    ip_address: rows.filter(({ standing }) => standing !== 'dropped').map(entryOf),
+    ...(dormant.length > 0 && { Dormant: dormant }),
+  }
+}
+
+/** What a stranger is told: this node first, then those that answered here. `test`: loopback is a network too. */
+export function offerOf(table: Table, self: Self, now: number, test = false): IpTableFile {
+  const answered = [...table.values()].filter((row) => row.standing === 'answering' && row.answeredAt !== null)
+  const beyond = self.addresses.filter((host) => !/^(127\.|0\.|169\.254\.|fe80:|::1?$)/.test(host))
+  const outside = test ? [...beyond, ...self.addresses.filter(isLoopback)] : beyond
+  const own = newEntry({
+    Name: self.name,
+    IPV4: outside.find((host) => !host.includes(':')) ?? '',
+    IPV6: outside.find((host) => host.includes(':')) ?? '',
+    ServerPort: String(self.port),
+  })
+  const fresh = answered.sort((one, other) => (other.answeredAt ?? now) - (one.answeredAt ?? now))
+  return { ip_address: [...(outside.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }
+}
+
+/** Those that are listed, the nearest first, as ours and as P2PRC's table has them. */
+export function listOf(table: Table, now: number): { peers: Peer[]; entries: TableEntry[] } {
+  const listed = [...table.values()].filter(({ standing }) => standing !== 'dropped')
+  const pairs = listed.map((row) => ({ peer: peerOf(row, now, TABLE_TICK_MS), entry: entryOf(row) }))
+  pairs.sort((one, other) => byNearness(one.peer, other.peer))
+  return { peers: pairs.map(({ peer }) => peer), entries: pairs.map(({ entry }) => entry) }
+}
+
+export function countOf(table: Table): number {
+  return [...table.values()].filter(({ standing }) => standing !== 'dropped').length
+}
+
+/** The owner names an address. It may lie in any range and is never forgotten. */
+export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
+  const address = canonical(at)
+  const known = holderOf(table, address)
+  const row = known
+    ? {
+        ...known,
+        entry: { ...known.entry, Added: true },
+        addresses: known.addresses.map((other) => (sameAddress(other, address) ? { ...other, trusted: true } : other)),
+        standing: known.standing === 'dropped' ? ('unproved' as const) : known.standing,
+        failures: 0,
+        probedAt: known.standing === 'answering' ? known.probedAt : null,
+      }
+    : rowAt(address, { Added: true })
+  return { table: set(roomFor(table, row.key), row), row }
+}
+
+export function isSelfAt(self: Self, { host, port }: PeerAt): boolean {
+  if (port !== self.port) return false
+  const everywhere = self.addresses.includes('0.0.0.0') || self.addresses.includes('::')
+  return self.addresses.includes(host) || (everywhere && /^(127\.|0\.|::1?$|localhost$)/.test(host))
+}
+
+export function holderOf(table: Table, at: PeerAt): Row | undefined {
+  for (const row of table.values()) if (row.addresses.some((address) => sameAddress(address, at))) return row
+  return undefined
+}
+
+export function set(table: Table, row: Row): Table {
+  return new Map(table).set(row.key, row)
+}
+
+function isSelf(self: Self, row: Row): boolean {
+  return row.entry.NodeId === self.id || row.addresses.some((address) => isSelfAt(self, address))
+}
+
+/** Two rows that are one peer: what the first says stands, the second fills in. */
+export function join(row: Row, other: Row): Row {
+  const [main, second] = other.entry.NodeId && !row.entry.NodeId ? [other, row] : [row, other]
+  const rest = second.addresses.filter((address) => !main.addresses.some((known) => sameAddress(known, address)))
+  return {
+    ...main,
+    entry: { ...second.entry, ...main.entry, Added: main.entry.Added || second.entry.Added },
+    addresses: [...main.addresses, ...rest],
+  }
+}
+
+function roomFor(table: Table, key: string): Table {
+  if (table.has(key) || table.size < PEERS_MAX) return table
+  const next = new Map(table)
+  evict(next)
+  return next
+}
+
+/** Makes room by forgetting the peer that has been silent longest. False where all answer. */
+export function evict(table: Map<string, Row>): boolean {
+  const silent = [...table.values()].filter((row) => row.standing !== 'answering' && !row.entry.Added)
+  const worst = silent.sort((one, other) => other.failures - one.failures)[0]
+  return worst !== undefined && table.delete(worst.key)
+}
+
+function byNearness(one: Peer, other: Peer): number {
+  const rank = (peer: Peer) => peer.latencyNs ?? Number.POSITIVE_INFINITY
+  return rank(one) - rank(other) || one.name.localeCompare(other.name) || at(one).localeCompare(at(other))
+}
+
+function at(peer: Peer): string {
+  return peer.addresses[0] ? formatAddress(peer.addresses[0]) : ''
+}

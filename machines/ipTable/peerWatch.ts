@@ -1,0 +1,86 @@
+import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
+import type { Candidates } from './candidates.ts'
+import type { Outcome, ProbeInput } from './ipTablePorts.ts'
+import { meet, meetLegacy, miss, observed } from './peerChange.ts'
+import { dialOrder, type Row } from './peerRow.ts'
+import { type Change, type Self, set, type Table } from './peerTable.ts'
+
+/** How long IPv6 that failed is left alone while IPv4 works: ten minutes. */
+const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
+
+const EVERY_TICKS = PROBE.everyMs / TABLE_TICK_MS
+
+interface Watching {
+  table: Table
+  now: number
+  candidates: Candidates
+  /** Keys of the probes under way. */
+  probing: ReadonlySet<string>
+  signal: AbortSignal
+}
+
+/**
+ * What this tick has dials for: peers that are due, the longest overdue first, and addresses that strangers named. Each
+ * kind gets at least half of the dials, so that neither many peers nor many rumours keep the other waiting for ever.
+ */
+export function plan({ table, now, candidates, probing, signal }: Watching): {
+  probes: ProbeInput[]
+  candidates: Candidates
+} {
+  const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.parallel - probing.size))
+  const waiting = [...candidates].filter(([key]) => !probing.has(key))
+  const rows = dueRows(table, now).filter(({ key }) => !probing.has(key))
+  const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
+  const fresh = waiting.slice(0, free - due.length)
+  const left = new Map(candidates)
+  for (const [key] of fresh) left.delete(key)
+  return {
+    probes: [
+      ...due.map((row) => probeOf(row, { now, signal })),
+      ...fresh.map(([key, at]) => ({
+        key,
+        addresses: [{ ...at, provedAt: null, failedAt: null, trusted: false }],
+        keyed: false,
+        measure: false,
+        signal,
+      })),
+    ],
+    candidates: left,
+  }
+}
+
+export function probeOf(row: Row, { now, signal }: Pick<Watching, 'now' | 'signal'>): ProbeInput {
+  const addresses = dialOrder(row, now, V6_RETRY_TICKS)
+  const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_EVERY_MS / TABLE_TICK_MS
+  return { key: row.key, addresses, keyed: row.entry.NodeId !== undefined, measure, signal }
+}
+
+/** What a probe of row or candidate `key` means for the table. */
+export function learn(
+  { table, self, now }: { table: Table; self: Self; now: number },
+  key: string,
+  outcome: Outcome,
+): Change {
+  if (outcome.kind === 'silent') return miss(table, key, now)
+  const row = table.get(key)
+  if (outcome.kind === 'skipped') {
+    return { table: row ? set(table, { ...row, probedAt: now }) : table, said: [] }
+  }
+  const change =
+    outcome.kind === 'node' ? meet(table, outcome.contact, self, now) : meetLegacy(table, outcome, self, now)
+  const at = outcome.kind === 'node' ? outcome.contact : outcome.at
+  const { latencyNs, specs } = outcome
+  return observed(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
+}
+
+/** Those whose turn it is, the longest overdue first. */
+export function dueRows(table: Table, now: number): Row[] {
+  const dueAt = (row: Row) => (row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + pause(row))
+  return [...table.values()].filter((row) => dueAt(row) <= now).sort((one, other) => dueAt(one) - dueAt(other))
+}
+
+function pause(row: Row): number {
+  if (row.standing !== 'dropped') return EVERY_TICKS
+  const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
+  return Math.min(doubled, PROBE.longestMs / TABLE_TICK_MS)
+}

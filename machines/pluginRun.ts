@@ -1,0 +1,230 @@
+import { type ActorRef, assign, fromCallback, fromPromise, type Snapshot, sendTo, setup } from 'xstate'
+import { Fault, toFailure } from '../protocol/errors.ts'
+import type { Failure } from '../protocol/ids.ts'
+import type { MemberResult, PluginRunnerCommand, PluginRunnerSays, TaskStep } from '../protocol/pluginRunner.ts'
+
+export type RunCommand = Extract<PluginRunnerCommand, { type: 'plugin.run' }>
+
+/** What is about to happen, decided before anything does: who, with which ports, from which private folder. */
+export interface RunPlan {
+  name: string
+  folder: string
+  /** Without Mitogen. */
+  stock: boolean
+  members: Pick<MemberResult, 'member' | 'id' | 'host' | 'ports'>[]
+}
+
+/** Ansible's own count of one host at the end of a playbook. */
+export interface HostStats {
+  ok: number
+  changed: number
+  failures: number
+  unreachable: number
+}
+
+/** What the play tells the chart. */
+export type PlayEvent =
+  | { type: 'play.task'; step: TaskStep }
+  /** The playbook ran to its end on every member that did not fail. `stats` is keyed by member. */
+  | { type: 'play.ended'; stats: Record<string, HostStats> }
+  /** It could not be run at all, or broke off. */
+  | { type: 'play.broke'; failure: Failure }
+
+/** What the run tells whoever spawned it: facts for the bus. */
+export interface RunReport {
+  type: 'run.said'
+  fact: PluginRunnerSays
+}
+
+export interface PluginRunInput {
+  command: RunCommand
+  /** Aborts when the concern's life ends. */
+  signal: AbortSignal
+  parent: ActorRef<Snapshot<unknown>, RunReport>
+}
+
+interface Context extends PluginRunInput {
+  plan: RunPlan | undefined
+  members: MemberResult[]
+  failure: Failure | undefined
+}
+
+/** The life of one run: prepare, play, settle. However it ends, it settles and says one finishing fact. */
+export const pluginRunMachine = setup({
+  types: {
+    context: {} as Context,
+    input: {} as PluginRunInput,
+    events: {} as PlayEvent | { type: 'run.abandon' },
+  },
+  actors: {
+    /** Loads the plugin, finds the members, reserves ports, writes the private folder. Undoes all that where it rejects. */
+    prepare: fromPromise<RunPlan, PluginRunInput>(() => Promise.reject(new Error('not provided'))),
+    /** Runs the playbook and tells of it; ends it, children included, when stopped. */
+    play: fromCallback<{ type: 'none' }, { plan: RunPlan; signal: AbortSignal }>(() => {
+      throw new Error('not provided')
+    }),
+    /** Marks the ports of the members that succeeded, frees the others, removes the private folder. */
+    settle: fromPromise<void, { plan: RunPlan; members: MemberResult[] }>(() =>
+      Promise.reject(new Error('not provided')),
+    ),
+  },
+  delays: { deadline: ({ context }) => context.command.timeoutMs },
+  guards: {
+    hasFailed: ({ context }) => context.failure !== undefined,
+  },
+  actions: {
+    report: sendTo(
+      ({ context }) => context.parent,
+      (_, fact: PluginRunnerSays) => ({ type: 'run.said' as const, fact }),
+    ),
+    blame: assign({ failure: (_, failure: Failure) => failure }),
+  },
+}).createMachine({
+  id: 'pluginRun',
+  options: { maxIterations: 1_000 },
+  context: ({ input }) => ({ ...input, plan: undefined, members: [], failure: undefined }),
+  initial: 'preparing',
+  states: {
+    preparing: {
+      // A run that is abandoned here still waits for its plan, so that what `prepare` made is taken away again.
+      on: { 'run.abandon': { actions: { type: 'blame', params: () => interrupted() } } },
+      invoke: {
+        id: 'prepare',
+        src: 'prepare',
+        input: ({ context }) => context,
+        onDone: {
+          target: 'prepared',
+          actions: assign({
+            plan: ({ event }) => event.output,
+            members: ({ event }) => event.output.members.map(begun),
+          }),
+        },
+        onError: {
+          target: 'done',
+          actions: { type: 'blame', params: ({ event }) => toFailure(event.error) },
+        },
+      },
+    },
+    prepared: {
+      always: [
+        { guard: 'hasFailed', target: 'settling' },
+        {
+          target: 'playing',
+          actions: {
+            type: 'report',
+            params: ({ context: { command, members } }) => ({
+              type: 'plugin.started',
+              requestId: command.requestId,
+              name: command.name,
+              members: members.map(({ member }) => member),
+            }),
+          },
+        },
+      ],
+    },
+    playing: {
+      invoke: {
+        id: 'play',
+        src: 'play',
+        input: ({ context }) => ({ plan: context.plan as RunPlan, signal: context.signal }),
+        onError: {
+          target: 'settling',
+          actions: { type: 'blame', params: ({ event }) => toFailure(event.error) },
+        },
+      },
+      after: {
+        deadline: {
+          target: 'settling',
+          actions: { type: 'blame', params: ({ context: { command } }) => timedOut(command) },
+        },
+      },
+      on: {
+        'play.task': {
+          actions: [
+            assign({ members: ({ context, event }) => context.members.map((member) => counted(member, event.step)) }),
+            {
+              type: 'report',
+              params: ({ context, event }) => ({
+                type: 'plugin.progress',
+                requestId: context.command.requestId,
+                ...event.step,
+              }),
+            },
+          ],
+        },
+        'play.ended': {
+          target: 'settling',
+          actions: [
+            assign({ members: ({ context, event }) => context.members.map((member) => judged(member, event.stats)) }),
+            assign({ failure: ({ context }) => verdict(context.command.name, context.members) }),
+          ],
+        },
+        'play.broke': {
+          target: 'settling',
+          actions: { type: 'blame', params: ({ event }) => event.failure },
+        },
+        'run.abandon': { target: 'settling', actions: { type: 'blame', params: () => interrupted() } },
+      },
+    },
+    settling: {
+      invoke: {
+        id: 'settle',
+        src: 'settle',
+        input: ({ context }) => ({ plan: context.plan as RunPlan, members: context.members }),
+        onDone: 'done',
+        onError: {
+          target: 'done',
+          actions: assign({ failure: ({ context, event }) => context.failure ?? toFailure(event.error) }),
+        },
+      },
+    },
+    done: {
+      type: 'final',
+      entry: { type: 'report', params: ({ context }) => conclusion(context) },
+    },
+  },
+})
+
+function begun(plan: RunPlan['members'][number]): MemberResult {
+  return { ...plan, status: 'stopped', done: 0, changed: 0, message: '' }
+}
+
+/** A member's result after one more step of it. Ansible's own count replaces this one at the end, where there is one. */
+export function counted(result: MemberResult, step: TaskStep): MemberResult {
+  if (step.member !== result.member || step.item !== '') return result
+  if (step.status === 'ok') return { ...result, done: result.done + 1 }
+  if (step.status === 'changed') return { ...result, done: result.done + 1, changed: result.changed + 1 }
+  if (step.status !== 'failed' && step.status !== 'unreachable') return result
+  return { ...result, status: step.status, message: `${step.task}: ${step.message}` }
+}
+
+/** A member's result by Ansible's count. A failure that the playbook itself rescued is none. */
+export function judged(result: MemberResult, stats: Record<string, HostStats>): MemberResult {
+  const host = stats[result.member]
+  if (!host) return { ...result, status: 'untouched', message: 'no play of the plugin names this container' }
+  const counts = { ...result, done: host.ok, changed: host.changed }
+  if (host.unreachable > 0) return { ...counts, status: 'unreachable' }
+  if (host.failures > 0) return { ...counts, status: 'failed' }
+  return { ...counts, status: 'ok', message: '' }
+}
+
+/** What the members' results mean for the run: nothing failed, or which and why. */
+export function verdict(name: string, members: MemberResult[]): Failure | undefined {
+  const failed = members.filter(({ status }) => status !== 'ok')
+  if (failed.length === 0) return undefined
+  const why = failed.map(({ member, status, message }) => `${member} (${status}) ${message}`.trim()).join('; ')
+  return toFailure(new Fault('plugin_failed', { name, failed: failed.length, all: members.length, why }))
+}
+
+function interrupted(): Failure {
+  return toFailure(new Fault('interrupted'))
+}
+
+function timedOut({ name, timeoutMs }: RunCommand): Failure {
+  return toFailure(new Fault('plugin_timed_out', { name, seconds: Math.round(timeoutMs / 1_000) }))
+}
+
+function conclusion({ command: { requestId, name }, members, failure }: Context): PluginRunnerSays {
+  if (failure) return { type: 'plugin.runFailed', requestId, members, ...failure }
+  return { type: 'plugin.finished', requestId, name, members }
+}

@@ -1,0 +1,49 @@
+import { SPEED } from '../protocol/defaults.ts'
+
+/**
+ * What the counts of a receiver say. `samples` are the bytes of each `SPEED.sampleMs` since the first byte, whole ones
+ * only. Pure, so that both ends judge alike.
+ */
+
+/** Whether to end the test: steady, or costly enough. */
+export function isEnough(samples: readonly number[], bytes: number): boolean {
+  const elapsedMs = samples.length * SPEED.sampleMs
+  // 50 MB, or one second of the rate where that is more.
+  if (bytes >= SPEED.mostBytes && elapsedMs >= 1_000) return true
+  return elapsedMs >= SPEED.leastMs && isSteady(samples.slice(-SPEED.steadySamples))
+}
+
+/**
+ * Mbit/s (10^6 bits): the median over windows of half a second, the beginning left out. A lost segment stalls the
+ * reader and then brings all at once, which a mean from any one moment would count wrongly and the median does not.
+ */
+export function rateOf(samples: readonly number[]): number {
+  const ramp = Math.max(SPEED.rampMs / SPEED.sampleMs, Math.floor(samples.length / 3))
+  const width = SPEED.steadySamples
+  const kept = samples.length - ramp >= width ? samples.slice(ramp) : samples.slice(-width)
+  if (kept.length === 0) return 0
+  const windows: number[] = []
+  for (let from = 0; from + Math.min(width, kept.length) <= kept.length; from += 1) {
+    const part = kept.slice(from, from + width)
+    windows.push(sum(part) / part.length)
+  }
+  windows.sort((one, other) => one - other)
+  const middle = windows.length >> 1
+  const upper = windows[middle] ?? 0
+  const bytes = windows.length % 2 === 1 ? upper : ((windows[middle - 1] ?? 0) + upper) / 2
+  return mbps(bytes, SPEED.sampleMs)
+}
+
+export function mbps(bytes: number, ms: number): number {
+  return ms > 0 ? (bytes * 8) / (ms * 1_000) : 0
+}
+
+function isSteady(samples: readonly number[]): boolean {
+  const mean = sum(samples) / samples.length
+  const variance = sum(samples.map((sample) => (sample - mean) ** 2)) / samples.length
+  return mean > 0 && Math.sqrt(variance) < mean * SPEED.steadiness
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}
