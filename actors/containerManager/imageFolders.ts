@@ -1,0 +1,57 @@
+import { open, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Engine } from './engine.ts'
+import { inspectImage } from './guestImage.ts'
+
+/** One image that can be asked for, with P2PRC's keys (compatibility 2.4). */
+export interface ShownImage {
+  DockerContainerName: string
+  ContainerDescription: string
+}
+
+/** How long a reading of the folders is given out again: strangers may ask, and each reading costs megabytes. */
+const FRESH_MS = 10_000
+
+/** A longer description is cut. */
+const DESCRIPTION_MAX_BYTES = 4_096
+
+/** Only what is on the disk counts here, not what is built. */
+const noEngine = { hasImage: async () => false } as Pick<Engine, 'hasImage'> as Engine
+
+/** The images in a folder of image folders, by name. Folders that are no image are passed over. */
+export function createImageList(imagesDir: string): () => Promise<ShownImage[]> {
+  let reading: Promise<ShownImage[]> | undefined
+  let readAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (!reading || performance.now() - readAt >= FRESH_MS) {
+      readAt = performance.now()
+      reading = readImages(imagesDir)
+    }
+    return reading
+  }
+}
+
+async function readImages(imagesDir: string): Promise<ShownImage[]> {
+  const names = await readdir(imagesDir).catch(() => [])
+  const found: ShownImage[] = []
+  for (const name of names.sort()) {
+    try {
+      await inspectImage(noEngine, imagesDir, name)
+      const ContainerDescription = await readStart(join(imagesDir, name, 'description.txt'))
+      found.push({ DockerContainerName: name, ContainerDescription })
+    } catch {
+      // It cannot be lent, so it is not shown.
+    }
+  }
+  return found
+}
+
+async function readStart(path: string): Promise<string> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(DESCRIPTION_MAX_BYTES), 0, DESCRIPTION_MAX_BYTES, 0)
+    return buffer.toString('utf8', 0, bytesRead).trim()
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,48 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Fault } from '../../protocol/errors.ts'
+import type { Caller } from '../../protocol/ids.ts'
+import { type Action, authorize, isGrantable, type Rights } from '../../protocol/rights.ts'
+
+/** Who stands at a door, as the door knows it. */
+export interface Visitor {
+  caller: Caller
+  /** The OpenSSH line of the key that a node id has proved to hold, fit to be pasted into a shell. */
+  key?: string
+  /** Where the connection comes from; "" for the control socket. */
+  address: string
+}
+
+/** What a door does with each request. */
+export type Handle = (request: IncomingMessage, response: ServerResponse, visitor: Visitor) => void
+
+/** Throws the refusal where `visitor` may not do `action`, with the line that the lender would have to run. */
+export function admit(rights: Rights, { caller, key }: Visitor, action: Action): void {
+  if (authorize(rights, caller, action)) return
+  if (!isGrantable(action)) throw new Fault('not_owner')
+  const line = key
+    ? `p2prc trust add "${key}"`
+    : 'p2prc start --open (or use `p2prc touch`, which shows who you are, so that the lender can trust you alone)'
+  throw new Fault('not_trusted', { action, line })
+}
+
+/**
+ * Throws `foreign_origin` for a request that a web page of somebody else made the owner's browser send. A page's own
+ * address may lie (DNS rebinding), so only one that is a number or `localhost` counts as ours.
+ */
+export function refuseForeignPages({ headers }: IncomingMessage): void {
+  const { origin, referer, host = '', 'sec-fetch-site': site } = headers
+  const from = origin ?? (referer === undefined ? undefined : originOf(referer))
+  const isOurs = /^(localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])(:\d+)?$/i.test(host)
+  const same = from === undefined || (isOurs && (from === `http://${host}` || from === `https://${host}`))
+  if (same && (site === undefined || site === 'same-origin' || site === 'none')) return
+  const shown = (from ?? 'another site').replace(/[^\x21-\x7e]/g, '?').slice(0, 128)
+  throw new Fault('foreign_origin', { origin: shown })
+}
+
+function originOf(referer: string): string {
+  try {
+    return new URL(referer).origin
+  } catch {
+    return 'an unreadable place'
+  }
+}

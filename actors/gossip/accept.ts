@@ -1,0 +1,58 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { formatAddress } from '../../protocol/address.ts'
+import { GOSSIP_PATH } from '../../protocol/gossip.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import { WIRE_MAX_BYTES } from '../../protocol/wire.ts'
+import type { Visitor } from '../doors/visitor.ts'
+
+/** A link that another node dialled and whose key it has proved. */
+export interface AcceptedLink {
+  socket: WebSocket
+  id: NodeId
+  /** Where it comes from, `host:port`. */
+  address: string
+}
+
+export interface LinkSource {
+  /** One listener at a time; returns its undo. Links that come while nobody listens are closed. */
+  listen(listener: (link: AcceptedLink) => void): () => void
+}
+
+export interface GossipDoor extends LinkSource {
+  /** Takes the upgrade request of a proven node, refuses all others and other paths. Never throws. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, visitor: Visitor): void
+}
+
+/** Where the doors hand over the WebSockets of other nodes. */
+export function openGossipDoor(): GossipDoor {
+  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: WIRE_MAX_BYTES })
+  let present: ((link: AcceptedLink) => void) | undefined
+  return {
+    listen(listener) {
+      present = listener
+      return () => {
+        if (present === listener) present = undefined
+      }
+    },
+    upgrade(request, socket, head, { caller }) {
+      socket.on('error', () => {})
+      // A browser sends an origin and holds no node's key; a page may not gossip in its owner's name.
+      if (request.url !== GOSSIP_PATH || !present) return refuse(socket, 404, 'Not Found')
+      if (caller === 'stranger' || caller === 'owner' || request.headers.origin !== undefined)
+        return refuse(socket, 403, 'Forbidden')
+      const { remoteAddress = '', remotePort = 0 } = socket as Socket
+      const address = remoteAddress === '' ? '' : formatAddress({ host: remoteAddress, port: remotePort })
+      server.handleUpgrade(request, socket, head, (opened) => {
+        if (present) present({ socket: opened, id: caller, address })
+        else opened.terminate()
+      })
+    },
+  }
+}
+
+function refuse(socket: Duplex, status: number, reason: string): void {
+  socket.end(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}

@@ -1,0 +1,160 @@
+import PQueue from 'p-queue'
+import type { Errand } from '../../machines/groupTracker.ts'
+import { TAKES_AT_ONCE } from '../../protocol/defaults.ts'
+import { Fault, toFailure } from '../../protocol/errors.ts'
+import type { Group, MemberFailure } from '../../protocol/groups.ts'
+import { type GroupTrackerSays, groupTrackerCommands, type Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { type SshFiles, sshArgs } from '../../protocol/ssh.ts'
+import { execOnAll } from './groupExec.ts'
+import type { Groups } from './groups.ts'
+import type { Lender } from './lender.ts'
+import type { Loans } from './loans.ts'
+import { presentStates } from './presentStates.ts'
+
+export interface Borrower {
+  loans: Loans
+  groups: Groups
+  lender: Lender
+  files: SshFiles
+}
+
+type Say = (fact: GroupTrackerSays) => void
+
+/** Does what one command asks and gives the fact that finishes it, a failing one too: it never rejects. */
+export async function runErrand(
+  borrower: Borrower,
+  command: Errand,
+  say: Say,
+  signal: AbortSignal,
+): Promise<GroupTrackerSays> {
+  try {
+    return await errand(borrower, command, say, signal)
+  } catch (error) {
+    const type = groupTrackerCommands[command.type].ends[1]
+    return { type, requestId: command.requestId, ...toFailure(error) } as GroupTrackerSays
+  }
+}
+
+async function errand(borrower: Borrower, command: Errand, say: Say, signal: AbortSignal): Promise<GroupTrackerSays> {
+  const { loans, groups, lender, files } = borrower
+  const { requestId } = command
+  const changed = (group: Group): Group => {
+    say({ type: 'group.changed', id: group.ID, group })
+    return group
+  }
+  switch (command.type) {
+    case 'loan.return':
+      return { type: 'loan.returned', requestId, id: await returnOne(borrower, command, say, signal) }
+    case 'loan.list': {
+      const states = await presentStates(lender, loans.all(), signal)
+      const listed = loans.all().map((loan) => ({ ...loan, state: states.get(loan.ID) ?? 'unknown' }))
+      return { type: 'loan.listed', requestId, loans: listed }
+    }
+    case 'loan.find': {
+      const loan = loans.find(command.id)
+      return { type: 'loan.found', requestId, loan, sshArgs: sshArgs(loan, files) }
+    }
+    case 'loan.logs': {
+      const { id, follow, tail } = command
+      await lender.logs(
+        loans.find(id),
+        { follow, tail },
+        (stream, line) => say({ type: 'loan.logged', requestId, stream, line }),
+        signal,
+      )
+      return { type: 'loan.logsEnded', requestId }
+    }
+    case 'group.list':
+      return { type: 'group.listed', requestId, groups: groups.all() }
+    case 'group.show': {
+      const group = groups.find(command.id)
+      const states = await presentStates(lender, group.TrackContainer, signal)
+      const members = group.TrackContainer.map((loan) => ({ ...loan, state: states.get(loan.ID) ?? 'unknown' }))
+      return { type: 'group.shown', requestId, group: { ...group, TrackContainer: members } }
+    }
+    case 'group.add': {
+      const members = command.members.map((ref) => loans.find(ref))
+      return { type: 'group.added', requestId, group: changed(await groups.add(groups.find(command.id).ID, members)) }
+    }
+    case 'group.remove': {
+      const group = await groups.remove(groups.find(command.id).ID, command.members)
+      return { type: 'group.removed', requestId, group: changed(group) }
+    }
+    case 'group.delete': {
+      const { ID, TrackContainer } = groups.find(command.id)
+      const returned = command.containers
+        ? await returnAll(borrower, TrackContainer, say, signal)
+        : { done: [], failures: [] }
+      const [failure] = returned.failures
+      if (failure) {
+        const { code, message } = failure
+        return { type: 'group.deleteFailed', requestId, code, message, failures: returned.failures }
+      }
+      await groups.delete(ID)
+      say({ type: 'group.changed', id: ID, group: null })
+      return { type: 'group.deleted', requestId, id: ID, returned: returned.done }
+    }
+    case 'group.exec': {
+      const { ID, TrackContainer } = groups.find(command.id)
+      const failedBefore = new Set(groups.failed(ID))
+      const members = TrackContainer.filter((loan) => !command.retryFailed || failedBefore.has(loan.ID))
+      if (TrackContainer.length === 0) throw new Fault('group_empty', { id: command.id })
+      if (members.length === 0)
+        throw new Fault('bad_request', { why: 'The last exec failed on no member of the group' })
+      const results = await execOnAll(
+        members,
+        command.command,
+        files,
+        {
+          onLine: (id, stream, line) => say({ type: 'group.said', requestId, id, stream, line }),
+          onEnded: (result) => say({ type: 'group.memberEnded', requestId, ...result }),
+        },
+        signal,
+      )
+      const failed = results.filter(({ exit }) => exit !== 0).map(({ id }) => id)
+      await groups.setFailed(ID, failed)
+      return { type: 'group.executed', requestId, results, failed }
+    }
+  }
+}
+
+/** Gives one back and forgets it, from the groups too. What its lender did not confirm is not forgotten. */
+async function returnOne(
+  { loans, groups, lender }: Borrower,
+  { id, where }: { id: string; where?: string | undefined },
+  say: Say,
+  signal: AbortSignal,
+): Promise<ContainerId> {
+  const isTracked = where === undefined || loans.all().some(({ ID }) => ID.startsWith(id))
+  if (!isTracked) return lender.removeAt(where, id, signal)
+  const loan = loans.find(id)
+  await lender.remove(loan, signal)
+  await loans.forget(loan.ID)
+  for (const group of await groups.dropMember(loan.ID)) say({ type: 'group.changed', id: group.ID, group })
+  return loan.ID
+}
+
+/** The same for several, `TAKES_AT_ONCE` at a time. A member that is not tracked any more was given back before. */
+export async function returnAll(
+  borrower: Borrower,
+  members: readonly Pick<Loan, 'ID'>[],
+  say: Say,
+  signal: AbortSignal,
+): Promise<{ done: ContainerId[]; failures: MemberFailure[] }> {
+  const queue = new PQueue({ concurrency: TAKES_AT_ONCE })
+  const [done, failures]: [ContainerId[], MemberFailure[]] = [[], []]
+  const tracked = new Set(borrower.loans.all().map(({ ID }) => ID))
+  await queue.addAll(
+    members
+      .filter(({ ID }) => tracked.has(ID))
+      .map(({ ID }) => async () => {
+        try {
+          done.push(await returnOne(borrower, { id: ID }, say, signal))
+        } catch (error) {
+          failures.push({ member: ID, ...toFailure(error) })
+        }
+      }),
+  )
+  return { done, failures }
+}

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import PQueue from 'p-queue'
+import { EXECS_AT_ONCE } from '../../protocol/defaults.ts'
+import { Fault, toFailure } from '../../protocol/errors.ts'
+import type { ExecResult } from '../../protocol/groups.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
+import { lineSplitter } from '../lines.ts'
+
+export interface ExecOutput {
+  onLine: (id: ContainerId, stream: 'stdout' | 'stderr', line: string) => void
+  onEnded: (result: ExecResult) => void
+}
+
+/**
+ * Runs `command` on every member with the real `ssh`, `EXECS_AT_ONCE` at a time; resolves with a result for each, in
+ * the members' order. One word is a line for the member's shell, several reach the program exactly as they are. An abort
+ * ends the ssh processes that are under way.
+ */
+export async function execOnAll(
+  members: readonly Loan[],
+  command: readonly string[],
+  files: SshFiles,
+  output: ExecOutput,
+  signal: AbortSignal,
+): Promise<ExecResult[]> {
+  const queue = new PQueue({ concurrency: EXECS_AT_ONCE })
+  const line = command.length === 1 ? (command[0] as string) : shellLine(command)
+  return Promise.all(
+    members.map((loan) =>
+      queue.add(async () => {
+        const result = await execOn(loan, line, files, output, signal)
+        output.onEnded(result)
+        return result
+      }),
+    ),
+  )
+}
+
+/** Nobody is there to type, and a member that died must not hold up the rest for ever. */
+const UNATTENDED = ['BatchMode=yes', 'ConnectTimeout=10', 'ServerAliveInterval=15', 'ServerAliveCountMax=3']
+
+/** ssh's own exit code for its own failures. */
+const SSH_FAILED = 255
+
+function execOn(
+  loan: Loan,
+  line: string,
+  files: SshFiles,
+  { onLine }: ExecOutput,
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  const id = loan.ID
+  return new Promise((resolve) => {
+    const failed = (error: unknown) => resolve({ id, exit: null, failure: toFailure(error) })
+    if (signal.aborted) return failed(new Fault('abandoned'))
+    let lastWords = ''
+    const stdout = lineSplitter((text) => onLine(id, 'stdout', text))
+    const stderr = lineSplitter((text) => {
+      lastWords = text
+      onLine(id, 'stderr', text)
+    })
+    let args: string[]
+    try {
+      args = [...UNATTENDED.flatMap((option) => ['-o', option]), ...sshArgs(loan, files), '--', line]
+    } catch (error) {
+      return failed(error)
+    }
+    const child = spawn('ssh', args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
+    child.stdout.on('data', (chunk: Buffer) => stdout.write(chunk))
+    child.stderr.on('data', (chunk: Buffer) => stderr.write(chunk))
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') failed(new Fault('program_missing', { name: 'ssh', package: 'openssh-client' }))
+      else failed(signal.aborted ? new Fault('abandoned') : error)
+    })
+    child.on('close', (exit, ended) => {
+      stdout.end()
+      stderr.end()
+      if (exit === SSH_FAILED) {
+        const why = lastWords.slice(0, 200) || 'ssh could not connect'
+        failed(new Fault('unreachable', { where: loan.IpAddress, why }))
+      } else if (exit === null) failed(new Error(`ssh was ended by ${ended}`))
+      else resolve({ id, exit })
+    })
+  })
+}

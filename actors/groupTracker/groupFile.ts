@@ -1,0 +1,33 @@
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type GroupTrackContainersFile, groupTrackContainersFile } from '../../protocol/files.ts'
+import { openStore, type Store } from '../store.ts'
+
+/**
+ * Opens the groups' file. Where it does not exist or is empty, and the seeds' `grouptrackcontainer.json` lies beside it,
+ * that one is read; it is never written.
+ */
+export async function openGroupStore(
+  path: string,
+  onDamaged?: (asidePath: string) => void,
+): Promise<Store<GroupTrackContainersFile>> {
+  const size = await stat(path).then(
+    (found) => found.size,
+    () => 0,
+  )
+  const seeds = size === 0 ? await readSeeds(join(dirname(path), 'grouptrackcontainer.json')) : undefined
+  return openStore(path, {
+    schema: groupTrackContainersFile,
+    empty: () => seeds ?? groupTrackContainersFile.parse({}),
+    indent: ' ',
+    ...(onDamaged && { onDamaged }),
+  })
+}
+
+async function readSeeds(path: string): Promise<GroupTrackContainersFile | undefined> {
+  try {
+    return groupTrackContainersFile.safeParse(JSON.parse(await readFile(path, 'utf8'))).data
+  } catch {
+    return undefined
+  }
+}

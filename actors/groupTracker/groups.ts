@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto'
+import { Fault } from '../../protocol/errors.ts'
+import type { GroupTrackContainersFile } from '../../protocol/files.ts'
+import type { Group } from '../../protocol/groups.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import type { Store } from '../store.ts'
+import { findLoan, type Loans, withoutSecrets } from './loans.ts'
+
+/** Named sets of loans, in `grouptrackcontainers.json`. Every change rejects with `disk_failed` and leaves the file. */
+export interface Groups {
+  /** With the present records of their members; a member that is not tracked any more as it was remembered. */
+  all(): Group[]
+  /** By id, beginning of one, or name. Throws `not_found` or `ambiguous`. */
+  find(ref: string): Group
+  /** Throws where the name is taken. */
+  checkName(name: string): void
+  create(name: string, members: readonly Loan[]): Promise<Group>
+  /** Adding twice is once. */
+  add(id: string, members: readonly Loan[]): Promise<Group>
+  remove(id: string, members: readonly string[]): Promise<Group>
+  delete(id: string): Promise<void>
+  /** Takes a container out of every group; resolves with the groups it was in, as they are now. */
+  dropMember(id: ContainerId): Promise<Group[]>
+  /** The members on which the last exec failed. */
+  failed(id: string): ContainerId[]
+  setFailed(id: string, members: readonly ContainerId[]): Promise<void>
+}
+
+/** A group as written: P2PRC's keys, then ours. */
+type GroupRecord = { ID: string; TrackContainer: Loan[]; Name?: unknown; LastFailed?: unknown }
+
+export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick<Loans, 'all'>): Groups {
+  const records = (file = store.data) => file.Groups as unknown as GroupRecord[]
+
+  /** The present record of each member; what is written is always a copy of these. */
+  function present(members: readonly Loan[]): Loan[] {
+    const tracked = new Map(loans.all().map((loan) => [loan.ID, loan]))
+    return [...new Map(members.map((loan) => [loan.ID, tracked.get(loan.ID) ?? loan])).values()]
+  }
+
+  const toGroup = ({ ID, Name, TrackContainer }: GroupRecord): Group => ({
+    ID,
+    Name: typeof Name === 'string' ? Name : '',
+    TrackContainer: present(TrackContainer),
+  })
+
+  async function update(change: (groups: GroupRecord[]) => GroupRecord[]): Promise<void> {
+    await store.update((file) => ({
+      ...file,
+      Groups: change(records(file)).map((group) => ({
+        ...group,
+        TrackContainer: present(group.TrackContainer).map(withoutSecrets),
+      })) as unknown as GroupTrackContainersFile['Groups'],
+    }))
+  }
+
+  async function changeOne(id: string, change: (group: GroupRecord) => GroupRecord): Promise<Group> {
+    await update((groups) => {
+      if (!groups.some(({ ID }) => ID === id)) throw new Fault('not_found', { kind: 'group', id })
+      return groups.map((group) => (group.ID === id ? change(group) : group))
+    })
+    return toGroup(records().find(({ ID }) => ID === id) as GroupRecord)
+  }
+
+  function checkName(name: string): void {
+    if (name && records().some(({ Name }) => Name === name))
+      throw new Fault('bad_request', { why: `There is already a group "${name}"` })
+  }
+
+  return {
+    checkName,
+    all: () => records().map(toGroup),
+    find: (ref) => findGroup(records().map(toGroup), ref),
+    async create(name, members) {
+      const record: GroupRecord = {
+        ID: `grp${randomUUID()}`,
+        ...(name && { Name: name }),
+        TrackContainer: [...members],
+      }
+      await update((groups) => {
+        checkName(name)
+        return [...groups, record]
+      })
+      return toGroup(record)
+    },
+    add: (id, members) =>
+      changeOne(id, (group) => ({ ...group, TrackContainer: [...group.TrackContainer, ...members] })),
+    remove: (id, refs) =>
+      changeOne(id, (group) => {
+        const gone = new Set(refs.map((ref) => findLoan(group.TrackContainer, ref).ID))
+        return { ...group, TrackContainer: group.TrackContainer.filter(({ ID }) => !gone.has(ID)) }
+      }),
+    delete: (id) => update((groups) => groups.filter(({ ID }) => ID !== id)),
+    async dropMember(id) {
+      const isIn = ({ TrackContainer }: GroupRecord) => TrackContainer.some(({ ID }) => ID === id)
+      const touched = records().filter(isIn)
+      if (touched.length === 0) return []
+      await update((groups) =>
+        groups.map((group) => ({ ...group, TrackContainer: group.TrackContainer.filter(({ ID }) => ID !== id) })),
+      )
+      return records()
+        .filter(({ ID }) => touched.some((group) => group.ID === ID))
+        .map(toGroup)
+    },
+    failed(id) {
+      const ids = records().find(({ ID }) => ID === id)?.LastFailed
+      return Array.isArray(ids) ? ids.filter((entry): entry is ContainerId => typeof entry === 'string') : []
+    },
+    async setFailed(id, members) {
+      await changeOne(id, ({ LastFailed: _, ...group }) => ({
+        ...group,
+        ...(members.length > 0 && { LastFailed: [...members] }),
+      }))
+    },
+  }
+}
+
+function findGroup(groups: readonly Group[], ref: string): Group {
+  const matches = groups.filter(({ ID }) => ID.startsWith(ref))
+  const found = groups.find(({ ID, Name }) => ID === ref || Name === ref) ?? matches[0]
+  if (!found) throw new Fault('not_found', { kind: 'group', id: ref })
+  if (matches.length > 1 && found.ID !== ref && found.Name !== ref) {
+    const shown = matches.slice(0, 8).map(({ ID, Name }) => Name || ID.slice(0, 11))
+    throw new Fault('ambiguous', { id: ref, kind: 'group', matches: shown.join(', ') })
+  }
+  return found
+}

@@ -1,0 +1,87 @@
+import PQueue from 'p-queue'
+import { Fault } from '../../protocol/errors.ts'
+import type { TrackContainersFile } from '../../protocol/files.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { knownHostsText } from '../../protocol/ssh.ts'
+import { replace, type Store } from '../store.ts'
+
+/** The tracked loans: `trackcontainers.json` and the `known_hosts` file that follows it. */
+export interface Loans {
+  all(): Loan[]
+  /** The one whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
+  find(ref: string): Loan
+  /** Keeps it, without its passwords, in place of an older record of the same id. Rejects with `disk_failed`. */
+  track(loan: Loan): Promise<void>
+  /** Changes a record. Does nothing where it is not there. Rejects with `disk_failed`. */
+  change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
+  /** Marks ports, by their numbers inside the container, as used. */
+  usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
+  /** Does nothing where it is not there. Rejects with `disk_failed`. */
+  forget(id: ContainerId): Promise<void>
+}
+
+export function createLoans(store: Store<TrackContainersFile>, knownHosts: string): Loans {
+  // Two files change together, so one change waits for the other.
+  const changes = new PQueue({ concurrency: 1 })
+  const all = () => store.data.TrackContainer as unknown as Loan[]
+  const change: Loans['change'] = (id, changeOne) =>
+    changes.add(() =>
+      store.update(changed((loans) => loans.map((loan) => (loan.ID === id ? withoutSecrets(changeOne(loan)) : loan)))),
+    )
+  return {
+    all,
+    find: (ref) => findLoan(all(), ref),
+    track: (loan) =>
+      changes.add(async () => {
+        const kept = withoutSecrets(loan)
+        const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), kept]
+        // First the key, then the record: a record whose key is not pinned would not open.
+        await replace(knownHosts, knownHostsText(next(all())))
+        await store.update(changed(next))
+      }),
+    change,
+    usePorts: (id, internal) =>
+      change(id, (loan) => ({
+        ...loan,
+        Container: { ...loan.Container, Ports: used(loan.Container.Ports, internal) },
+      })),
+    forget: (id) =>
+      changes.add(async () => {
+        if (!all().some(({ ID }) => ID === id)) return
+        await store.update(changed((loans) => loans.filter(({ ID }) => ID !== id)))
+        // A key too many does no harm, and the next change leaves it out.
+        await replace(knownHosts, knownHostsText(all())).catch(() => {})
+      }),
+  }
+}
+
+/** The loan among `loans` whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
+export function findLoan(loans: readonly Loan[], ref: string): Loan {
+  const matches = loans.filter(({ ID }) => ID.startsWith(ref))
+  const found = matches.find(({ ID }) => ID === ref) ?? matches[0]
+  if (!found) throw new Fault('not_found', { kind: 'borrowed container', id: ref })
+  if (matches.length > 1 && found.ID !== ref) {
+    const shown = matches.slice(0, 8).map(({ ID }) => ID.slice(0, 12))
+    throw new Fault('ambiguous', { id: ref, kind: 'borrowed container', matches: shown.join(', ') })
+  }
+  return found
+}
+
+/** The record as it is written: a password belongs to the one reply that brought it. */
+export function withoutSecrets(loan: Loan): Loan {
+  return { ...loan, Container: { ...loan.Container, SSHPassword: '', VNCPassword: '' } }
+}
+
+function changed(change: (loans: Loan[]) => Loan[]): (file: TrackContainersFile) => TrackContainersFile {
+  return (file) => ({
+    ...file,
+    TrackContainer: change(
+      file.TrackContainer as unknown as Loan[],
+    ) as unknown as TrackContainersFile['TrackContainer'],
+  })
+}
+
+function used({ Port }: Loan['Container']['Ports'], internal: readonly number[]): Loan['Container']['Ports'] {
+  return { Port: Port.map((port) => (internal.includes(port.InternalPort) ? { ...port, IsUsed: true } : port)) }
+}

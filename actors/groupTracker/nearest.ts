@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import type { Bus } from '../../protocol/bus.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { BusEvent, Command } from '../../protocol/index.ts'
+import type { Peer } from '../../protocol/ipTable.ts'
+import { peerRows } from '../../protocol/peerRows.ts'
+import { ask } from '../ask.ts'
+
+/**
+ * The `count` nearest machines that answer, as `Resolve` takes them: by node id, where there is one, so that no other
+ * node can stand in. Throws `peers_short`.
+ */
+export type Nearest = (count: number, signal?: AbortSignal) => Promise<string[]>
+
+/** The table's ranking, for the other concerns. Where too few are known to answer, all that are known are asked once. */
+export function createNearest(bus: Bus<BusEvent>): Nearest {
+  return async (count, signal) => {
+    const own = { requestId: randomUUID(), caller: 'owner' } as const
+    const peersOf = async (command: Command): Promise<Peer[]> => {
+      const fact = await ask(bus, command, signal ? { signal } : {})
+      if (fact.type !== 'peer.listed' && fact.type !== 'table.updated')
+        throw new Error(`${command.type} was answered with ${fact.type}`)
+      return fact.peers
+    }
+    let rows = answering(await peersOf({ ...own, type: 'peer.list' }))
+    if (rows.length < count) rows = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
+    if (rows.length < count) throw new Fault('peers_short', { found: rows.length, count })
+    return rows.slice(0, count).map(({ id, address }) => id || address)
+  }
+}
+
+function answering(peers: readonly Peer[]) {
+  return peerRows(peers.filter(({ state }) => state === 'answering'))
+}

@@ -1,0 +1,120 @@
+import { randomInt } from 'node:crypto'
+import { chmod, lstat, mkdir, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { PORT } from '../protocol/defaults.ts'
+import { Fault } from '../protocol/errors.ts'
+import { type Config, configFile, FILE_VERSION } from '../protocol/files.ts'
+import { reason } from './home/fileErrors.ts'
+import { acquireLock } from './home/lock.ts'
+import { type HomePaths, homePaths } from './homePaths.ts'
+import { createOnce, openStore } from './store.ts'
+
+/** The folder of one node: who it is, what it knows, how it is set. */
+export interface Home {
+  dir: string
+  config: Config
+  paths: HomePaths
+  /** What the owner should hear about it, such as a damaged file that was set aside. Lines without an end. */
+  notes: string[]
+}
+
+/**
+ * Makes what is missing of the home that the environment names, and overwrites nothing of one that is there: the paths
+ * in its `config.json` are followed. Throws `home_unusable`, `newer_file` or `disk_failed`.
+ */
+export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
+  const places = homePaths(env)
+  const notes: string[] = []
+  await makeFolder(places.dir)
+  await makeFolder(dirname(places.config))
+  await makePrivateFolder(dirname(places.socket))
+  const config = await openConfig(places, notes)
+  const paths = followed(places, config)
+  // A configuration may name the folder of a machine that this home was copied from: that is not made here.
+  if (paths.plugins.startsWith(`${paths.dir}/`)) await makeFolder(paths.plugins)
+  return { dir: places.dir, config, paths, notes }
+}
+
+/** Takes the home for this process. Throws `home_locked` when another holds it for longer than `waitMs`. */
+export function lockHome(home: Home, { waitMs }: { waitMs: number }): Promise<() => Promise<void>> {
+  return acquireLock(home.paths.lock, { socket: home.paths.socket, waitMs })
+}
+
+async function openConfig(paths: HomePaths, notes: string[]): Promise<Config> {
+  const empty = () => defaultConfig(paths)
+  const onDamaged = (aside: string) => notes.push(`${paths.config} could not be read; it was set aside as ${aside}`)
+  const store = await openStore(paths.config, { schema: configFile, empty, indent: ' ', onDamaged })
+  const found = await stat(paths.config).catch(() => undefined)
+  // Of two processes that make a home at the same moment one wins, and both read what it wrote.
+  if (!found && !(await createOnce(paths.config, `${JSON.stringify(store.data, null, ' ')}\n`))) {
+    return openConfig(paths, notes)
+  }
+  if (found?.size === 0) await store.write(store.data)
+  return store.data
+}
+
+const NAME_CHARACTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+function random(length: number): string {
+  return Array.from({ length }, () => NAME_CHARACTERS[randomInt(NAME_CHARACTERS.length)]).join('')
+}
+
+/** P2PRC's keys with values that hold for this program: nothing is tunnelled, and nothing is open, without being asked. */
+function defaultConfig(paths: HomePaths): Config {
+  const images = join(paths.dir, 'server/docker/containers')
+  return configFile.parse({
+    Version: FILE_VERSION,
+    MachineName: `${hostname()}-${random(7)}`,
+    IPTable: paths.ipTable,
+    DockerContainers: `${images}/`,
+    DefaultDockerFile: `${join(images, 'docker-ubuntu-sshd')}/`,
+    DockerRunLogs: '/tmp/',
+    SpeedTestFile: join(paths.dir, 'p2p/50.bin'),
+    PluginPath: paths.plugins,
+    TrackContainersPath: paths.trackContainers,
+    GroupTrackContainersPath: paths.groupTrackContainers,
+    ServerPort: String(PORT),
+    FRPServerPort: true,
+    IPTableKey: random(12),
+    PublicKeyFile: paths.publicKey,
+    PrivateKeyFile: paths.key,
+    PemFile: join(paths.dir, 'cert.pem'),
+    KeyFile: join(paths.dir, 'key.pem'),
+    CustomConfig: null,
+    ConfigPath: paths.config,
+  })
+}
+
+/** The owner's `config.json` says where tables, images and plugins are; keys, trust, socket and lock are always ours. */
+function followed(paths: HomePaths, config: Config): HomePaths {
+  const at = (value: string, fallback: string) => (value ? resolve(paths.dir, value) : fallback)
+  return {
+    ...paths,
+    ipTable: at(config.IPTable, paths.ipTable),
+    trackContainers: at(config.TrackContainersPath, paths.trackContainers),
+    groupTrackContainers: at(config.GroupTrackContainersPath, paths.groupTrackContainers),
+    plugins: at(config.PluginPath, paths.plugins),
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new Fault('home_unusable', { path, why: reason(error) }, error)
+  }
+}
+
+/** The folder of the control socket: whoever can enter it owns the node. */
+async function makePrivateFolder(path: string): Promise<void> {
+  await makeFolder(path)
+  const found = await lstat(path)
+  if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
+    throw new Fault('home_unusable', { path, why: 'it belongs to somebody else' })
+  }
+  if ((found.mode & 0o077) === 0) return
+  await chmod(path, 0o700).catch((error) => {
+    throw new Fault('home_unusable', { path, why: reason(error) }, error)
+  })
+}

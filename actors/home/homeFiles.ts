@@ -1,0 +1,34 @@
+import { trackContainersFile } from '../../protocol/files.ts'
+import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/ipTableFile.ts'
+import { openGroupStore } from '../groupTracker/groupFile.ts'
+import type { HomePaths } from '../homePaths.ts'
+import { openStore } from '../store.ts'
+import { emptyTrust, trustFile } from '../trust.ts'
+
+/** Opens every file of a home that has a writer. Throws `newer_file` and `home_unusable`. */
+export async function openFiles(paths: HomePaths) {
+  /** Files that could not be read, and where each was put. */
+  const setAside = new Map<string, string>()
+  const onDamaged = (path: string) => (aside: string) => setAside.set(path, aside)
+  const [trust, table, loans, groups] = await Promise.all([
+    openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
+    openStore(paths.ipTable, {
+      schema: ipTableFile,
+      empty: emptyIpTable,
+      indent: IP_TABLE_INDENT,
+      onDamaged: onDamaged(paths.ipTable),
+    }),
+    openStore(paths.trackContainers, {
+      schema: trackContainersFile,
+      empty: () => trackContainersFile.parse({}),
+      indent: '\t',
+      onDamaged: onDamaged(paths.trackContainers),
+    }),
+    openGroupStore(paths.groupTrackContainers, onDamaged(paths.groupTrackContainers)),
+  ])
+  /** Resolves when nothing waits for the disk. */
+  const written = async () => {
+    await Promise.all([trust, table, loans, groups].map((store) => store.settled()))
+  }
+  return { trust, table, loans, groups, setAside, written }
+}

@@ -1,0 +1,76 @@
+import { chmod, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { Fault } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import { makeCertificate, plainName } from './identity/certificate.ts'
+import { makeSshKeyPair, readSshPrivateKey } from './identity/sshKey.ts'
+import { ed25519Line, parsePublicKey } from './identity/sshPublicKey.ts'
+import { createOnce } from './store.ts'
+
+export { makeSshKeyPair } from './identity/sshKey.ts'
+export { parsePublicKey } from './identity/sshPublicKey.ts'
+
+/** Who this node is: one Ed25519 key, as OpenSSH and as TLS want it. */
+export interface Identity {
+  /** `SHA256:…`, as `ssh-keygen -l` prints it. */
+  id: NodeId
+  /** What the node calls itself; anybody may choose any. */
+  name: string
+  /** `ssh-ed25519 AAAA… name`, for `authorized_keys` and `p2prc trust add`. */
+  publicKey: string
+  /** File of the private key, which `ssh -i` accepts. */
+  keyPath: string
+  /** PEM texts. The certificate is made from the key and the name at each start. */
+  tls: { key: string; cert: string }
+}
+
+/**
+ * The identity in these two files. Makes the pair where there is none; a file that is there is never replaced.
+ * Throws `bad_identity` for a private key that cannot be used, `home_unusable` or `disk_failed` where the
+ * folder cannot be.
+ */
+export async function loadIdentity(paths: { key: string; publicKey: string }, name: string): Promise<Identity> {
+  let pem = await readText(paths.key)
+  if (pem === undefined) {
+    await createOnce(paths.key, makeSshKeyPair(name).privateKey)
+    pem = (await readText(paths.key)) ?? ''
+  }
+  const { privateKey, point } = readKey(paths.key, pem)
+  const line = ed25519Line(point)
+  const comment = plainName(name)
+  const publicKey = comment ? `${line} ${comment}` : line
+  if ((await readText(paths.publicKey)) === undefined) await createOnce(paths.publicKey, `${publicKey}\n`)
+  // ssh refuses a private key that others may read, as a folder copied without its modes gives one.
+  await chmod(paths.key, 0o600).catch(() => {})
+  return {
+    id: parsePublicKey(line).fingerprint as NodeId,
+    name,
+    publicKey,
+    keyPath: paths.key,
+    tls: {
+      key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+      cert: makeCertificate(privateKey, name),
+    },
+  }
+}
+
+function readKey(path: string, pem: string): ReturnType<typeof readSshPrivateKey> {
+  try {
+    return readSshPrivateKey(pem)
+  } catch (error) {
+    throw new Fault('bad_identity', { path, why: (error as Error).message }, error)
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw unusable(path, error)
+  }
+}
+
+function unusable(path: string, error: unknown): Fault {
+  return new Fault('home_unusable', { path: dirname(path), why: (error as Error).message }, error)
+}

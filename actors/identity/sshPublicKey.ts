@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto'
+import { Fault } from '../../protocol/errors.ts'
+import { text, type Wire, wireReader } from './sshWire.ts'
+
+/** One line of a `.pub` file (RFC 4253 6.6, RFC 8709, OpenSSH's PROTOCOL.u2f). */
+export interface SshPublicKey {
+  /** `ssh-ed25519`, `ssh-rsa`, … */
+  type: string
+  /** Type and base64, without the comment: what identifies the key. */
+  key: string
+  comment: string
+  /** `SHA256:<43 base64 characters>`, as `ssh-keygen -l` prints it. */
+  fingerprint: string
+}
+
+export const ED25519 = 'ssh-ed25519'
+
+/** The line for an Ed25519 key's 32 bytes, without a comment. */
+export function ed25519Line(point: Buffer): string {
+  return `${ED25519} ${ed25519Blob(point).toString('base64')}`
+}
+
+/** What follows the type inside the blob. Throws an `Error` that says what is wrong. */
+const checks: Record<string, (wire: Wire) => void> = {
+  [ED25519]: edPoint,
+  'ecdsa-sha2-nistp256': (wire) => ecPoint(wire, 'nistp256', 65),
+  'ecdsa-sha2-nistp384': (wire) => ecPoint(wire, 'nistp384', 97),
+  'ecdsa-sha2-nistp521': (wire) => ecPoint(wire, 'nistp521', 133),
+  'ssh-rsa': rsaNumbers,
+  'sk-ssh-ed25519@openssh.com': (wire) => {
+    edPoint(wire)
+    application(wire)
+  },
+  'sk-ecdsa-sha2-nistp256@openssh.com': (wire) => {
+    ecPoint(wire, 'nistp256', 65)
+    application(wire)
+  },
+}
+
+/**
+ * Reads one public-key line as in a `.pub` file. Throws `bad_key`. Strict, because the line ends up in a guest's
+ * `authorized_keys`: no options before the type, no second line, no control characters, canonical base64, the type
+ * inside equal to the one outside, nothing left over, RSA of 2,048 to 16,384 bits.
+ */
+export function parsePublicKey(line: string): SshPublicKey {
+  const bad = (why: string) => new Fault('bad_key', { why })
+  const trimmed = line.replace(/\r?\n$/, '').trim()
+  if (trimmed === '') throw bad('it is empty')
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(trimmed)) throw bad('it holds a line break or control character')
+  const [, type = '', encoded = '', comment = ''] = /^(\S+) +(\S+)(?: +(.*))?$/.exec(trimmed) ?? []
+  const check = Object.hasOwn(checks, type) ? checks[type] : undefined
+  if (!check) throw bad('it does not begin with a type that is taken here (ssh-ed25519, ecdsa-sha2-…, ssh-rsa, sk-…)')
+  const blob = Buffer.from(encoded, 'base64')
+  if (blob.toString('base64') !== encoded) throw bad('its second part is not base64')
+  try {
+    const wire = wireReader(blob)
+    if (wire.text() !== type) throw new Error('its type and its content differ')
+    check(wire)
+    if (wire.left() !== 0) throw new Error('there is something behind its end')
+  } catch (error) {
+    throw bad((error as Error).message)
+  }
+  return { type, key: `${type} ${encoded}`, comment, fingerprint: fingerprintOf(blob) }
+}
+
+function fingerprintOf(blob: Buffer): string {
+  return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`
+}
+
+/** The key's part of the line, before base64. */
+export function ed25519Blob(point: Buffer): Buffer {
+  return Buffer.concat([text(ED25519), text(point)])
+}
+
+function edPoint(wire: Wire): void {
+  if (wire.bytes().length !== 32) throw new Error('it is cut short or too long')
+}
+
+function ecPoint(wire: Wire, curve: string, length: number): void {
+  if (wire.text() !== curve) throw new Error('its type and its curve differ')
+  const point = wire.bytes()
+  if (point.length !== length || point[0] !== 4) throw new Error('it is cut short or too long')
+}
+
+function rsaNumbers(wire: Wire): void {
+  const exponent = wire.bytes()
+  const modulus = wire.bytes()
+  const first = modulus.findIndex((byte) => byte !== 0)
+  const bits = first < 0 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first] ?? 0) + 24
+  if (exponent.length === 0 || exponent.length > 8) throw new Error('its exponent is not usable')
+  if (bits < 2_048) throw new Error(`RSA of ${bits} bits is too weak, 2048 is the least`)
+  if (bits > 16_384) throw new Error(`RSA of ${bits} bits is too long, 16384 is the most`)
+}
+
+function application(wire: Wire): void {
+  if (!/^[\x21-\x7e]{1,255}$/.test(wire.text())) throw new Error('its application is not usable')
+}

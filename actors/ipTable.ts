@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { setMaxListeners } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
+import { fromCallback, fromPromise } from 'xstate'
+import { namedIn } from '../machines/ipTable/candidates.ts'
+import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from '../machines/ipTable/ipTablePorts.ts'
+import { isSelfAt } from '../machines/ipTable/peerTable.ts'
+import { ipTableMachine } from '../machines/ipTable.ts'
+import type { Bus } from '../protocol/bus.ts'
+import { CANDIDATES_MAX } from '../protocol/defaults.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import type { BusEvent } from '../protocol/index.ts'
+import type { PeerAt } from '../protocol/ipTable.ts'
+import { type IpTableFile, parseIpTable } from '../protocol/ipTableFile.ts'
+import { ask } from './ask.ts'
+import { createDialGuard, type DialGuard } from './ipTable/dialGuard.ts'
+import { walk } from './ipTable/hops.ts'
+import { watchAddresses } from './ipTable/listening.ts'
+import { probe } from './ipTable/probe.ts'
+import type { PeerAddress, PeerClient } from './peerClient.ts'
+import type { Dial } from './speedTester/speedLink.ts'
+import type { Store } from './store.ts'
+import type { ConcernParts } from './supervise.ts'
+
+/** Name to address: what people type, as `peer.resolve` explains. Faults: `not_found`, `ambiguous`, `bad_address`. */
+export type Resolve = (where: string, signal?: AbortSignal) => Promise<PeerAddress>
+
+export interface IpTableDependencies {
+  /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
+  store: Store<IpTableFile>
+  /** `addresses()` are those this node can be reached at now; 0.0.0.0 or :: among them stands for loopback too. */
+  self: { id: NodeId; name: string; port: number; addresses(): string[] }
+  peers: PeerClient
+  /** Connections on which latency is measured; absent: nodes of ours have none in the background. */
+  dial?: Dial
+  /** `Test` of `config.json`: strangers may name loopback addresses. */
+  test?: boolean
+  /** Look after peers in the background, as a running node does; false for a single command without one. */
+  watch?: boolean
+  /** Where the store put an unreadable table. */
+  setAside?: string
+  /** Addresses that could still be read in it. */
+  salvaged?: readonly PeerAt[]
+  guard?: DialGuard
+}
+
+/** The table of peers: its file, who answers, and from a name to an address. */
+export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
+  const { store, self, peers, dial, test = false, watch = true, setAside, salvaged } = dependencies
+  // A single command listens nowhere, so no address is its own: another home's node may well be at them.
+  const present = () => ({ id: self.id, name: self.name, port: watch ? self.port : 0, addresses: self.addresses() })
+  const guard = dependencies.guard ?? createDialGuard({ test, isSelf: (at) => isSelfAt(present(), at) })
+  return {
+    name: 'ipTable',
+    logic: ipTableMachine.provide({
+      actors: {
+        save: fromPromise<void, SaveInput>(({ input }) =>
+          isDeepStrictEqual(store.data, input.file) ? Promise.resolve() : store.write(input.file),
+        ),
+        askName: fromCallback<IpTableInside, AskNameInput>(({ input: { requestId, at }, sendBack }) => {
+          lookup(at.host).then(
+            () => sendBack({ type: 'lookUp.ended', requestId, found: at }),
+            () => sendBack({ type: 'lookUp.ended', requestId, found: null }),
+          )
+        }),
+        probe: fromCallback<IpTableInside, ProbeInput>(({ input, sendBack }) => {
+          const { signal, end } = lifetime(input.signal)
+          void probe({ ...input, signal }, { guard, peers, ...(dial && { dial }) }).then((outcome) =>
+            sendBack({ type: 'probe.ended', key: input.key, outcome }),
+          )
+          return end
+        }),
+        walk: fromCallback<IpTableInside, WalkInput>(({ input, sendBack }) => {
+          const { signal, end } = lifetime(input.signal)
+          const { requestId } = input
+          walk({ ...input, signal }, { guard, peers, ...(dial && { dial }), test, report: sendBack }).then(
+            (named) => sendBack({ type: 'walk.ended', requestId, named }),
+            () => sendBack({ type: 'walk.ended', requestId, named: [] }),
+          )
+          return end
+        }),
+        watchAddresses: fromCallback<IpTableInside, { signal: AbortSignal }>(({ input, sendBack }) => {
+          const onMoved = (addresses: string[]) => sendBack({ type: 'self.moved', addresses })
+          return watchAddresses(self.addresses, onMoved, input.signal)
+        }),
+      },
+    }),
+    input: (signal) => {
+      // Every probe under way listens to it.
+      setMaxListeners(0, signal)
+      return {
+        file: store.data,
+        self: present(),
+        watch,
+        test,
+        signal,
+        ...(setAside && { setAside }),
+        ...(salvaged && { salvaged }),
+      }
+    },
+    hears: [
+      'peer.resolve',
+      'peer.add',
+      'peer.list',
+      'table.update',
+      'table.offer',
+      'contact.made',
+      'speed.measured',
+      'request.abandoned',
+    ],
+  }
+}
+
+/** A child's own signal, which also ends with the concern's life: xstate does not stop the children of a crash. */
+function lifetime(concern: AbortSignal): { signal: AbortSignal; end: () => void } {
+  const life = new AbortController()
+  const abort = () => life.abort()
+  concern.addEventListener('abort', abort, { once: true })
+  return {
+    signal: life.signal,
+    end() {
+      concern.removeEventListener('abort', abort)
+      abort()
+    },
+  }
+}
+
+/** The table's answer to a name, for the other concerns. */
+export function createResolve(bus: Bus<BusEvent>): Resolve {
+  return async (where, signal) => {
+    const command = { type: 'peer.resolve', requestId: randomUUID(), caller: 'owner', where } as const
+    const fact = await ask(bus, command, signal ? { signal } : {})
+    if (fact.type !== 'peer.resolved') throw new Error(`peer.resolve was answered with ${fact.type}`)
+    return { host: fact.host, port: fact.port, ...(fact.id && { id: fact.id }) }
+  }
+}
+
+/**
+ * `POST /IpTable`: what a stranger uploaded, as text, and the address it came from. Resolves with this node's table as
+ * JSON text. Nothing is dialled here: the addresses wait for their turn. Faults: `too_large`, `garbled`.
+ */
+export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {
+  const candidates = namedIn(parseIpTable(body, from)).slice(0, CANDIDATES_MAX.all)
+  const command = { type: 'table.offer', requestId: randomUUID(), caller: 'stranger', candidates, from } as const
+  const fact = await ask(bus, command)
+  if (fact.type !== 'table.offered') throw new Error(`table.offer was answered with ${fact.type}`)
+  return fact.document
+}

@@ -1,0 +1,75 @@
+import { lookup } from 'node:dns/promises'
+import PQueue from 'p-queue'
+import { formatAddress, isIPv4, isIPv6 } from '../../protocol/address.ts'
+import { PROBE } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+import { canonicalHost, refusal } from '../../protocol/reachable.ts'
+
+export interface DialGuard {
+  /**
+   * Waits for its turn and gives the one ip and port to connect to: the name is looked up once, and what was judged is
+   * what is dialled. `trusted` is an address that the owner named or that answered before: no range, no turn.
+   * Rejects with `not_dialled`, `not_found`, `abandoned`, and `too_many` where it was dialled within 30 s.
+   */
+  admit(at: PeerAt, options?: { trusted?: boolean; signal?: AbortSignal }): Promise<PeerAt>
+}
+
+export interface DialGuardOptions {
+  /** P2PRC's `Test`: strangers may name loopback addresses. */
+  test: boolean
+  /** Whether an address is this node's own: such a one is never dialled, trusted or not. */
+  isSelf: (at: PeerAt) => boolean
+  /** All addresses of a name; tests put their own here. */
+  resolve?: (name: string) => Promise<string[]>
+  /** Milliseconds that never go back. */
+  now?: () => number
+}
+
+/** The one gate for dials that strangers cause: nobody may use this node to flood, scan or reach inside. */
+export function createDialGuard({
+  test,
+  isSelf,
+  resolve = addressesOf,
+  now = () => performance.now(),
+}: DialGuardOptions): DialGuard {
+  const turns = new PQueue({ intervalCap: PROBE.dialsPerSecond, interval: 1_000, strict: true })
+  const dialled = new Map<string, number>()
+
+  function claim(at: PeerAt): void {
+    const where = formatAddress(at)
+    const time = now()
+    for (const [key, last] of dialled) {
+      if (time - last < PROBE.everyMs) break
+      dialled.delete(key)
+    }
+    if (dialled.has(where)) throw new Fault('too_many', { from: where })
+    dialled.set(where, time)
+  }
+
+  return {
+    async admit(at, { trusted = false, signal } = {}) {
+      const where = formatAddress(at)
+      if (isSelf(at)) throw new Fault('not_dialled', { where, why: 'this node itself' })
+      if (trusted) return at
+      const [host] = isIPv4(at.host) || isIPv6(at.host) ? [at.host] : await resolve(at.host).catch(() => [])
+      if (!host) throw new Fault('not_found', { kind: 'host', id: at.host })
+      const found = { host: canonicalHost(host), port: at.port }
+      const why = isSelf(found) ? 'this node itself' : refusal(found.host, found.port, { test })
+      if (why) throw new Fault('not_dialled', { where, why })
+      claim(found)
+      await turns
+        .add(() => {}, { ...(signal && { signal }) })
+        .catch(() => {
+          throw new Fault('abandoned')
+        })
+      return found
+    },
+  }
+}
+
+async function addressesOf(name: string): Promise<string[]> {
+  const found = await lookup(name, { all: true, verbatim: false })
+  // IPv6 is preferred; whoever has no way there finds out by the time-out and uses the other entry of the peer.
+  return found.sort((one, other) => other.family - one.family).map(({ address }) => address)
+}

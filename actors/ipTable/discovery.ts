@@ -1,0 +1,104 @@
+import { networkInterfaces } from 'node:os'
+import makeMdns, { type MulticastDNS } from 'multicast-dns'
+import { isIPv6 } from '../../protocol/address.ts'
+import { DISCOVERY } from '../../protocol/defaults.ts'
+import { addressesIn, announcement, isAskedFor, SERVICE } from '../../protocol/discovery.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+
+export interface DiscoveryOptions {
+  self: { id: NodeId; port: number }
+  /** Whether the node listens at an address of this machine; only such are named, and only on their interfaces. */
+  isOurs?: (address: string) => boolean
+  /** Addresses that somebody on the LAN named: a stranger's word, for `table.offer` and nothing more. */
+  found: (candidates: PeerAt[]) => void
+  /** Told of an interface on which mDNS does not work; the node lives without. */
+  onTrouble?: (error: unknown) => void
+}
+
+/**
+ * Finds the nodes of a LAN and is found by them, without internet or set-up. One socket for each interface, since
+ * without a default route the system would not know where to send. Returns the undo, which says good-bye.
+ */
+export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
+  const { self, isOurs = () => true, found, onTrouble = () => {} } = options
+  const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[] }>()
+
+  function open(address: string, name: string): void {
+    // Interfaces get IPv6 addresses later than IPv4 ones.
+    const hosts = () => [address, ...globalAddresses6(name)].filter(isOurs)
+    const mdns = makeMdns({ interface: address, bind: '0.0.0.0' })
+    let answeredAt = Number.NEGATIVE_INFINITY
+    let answering: NodeJS.Timeout | undefined
+    const answer = () => {
+      answering = undefined
+      if (sockets.get(address)?.mdns !== mdns) return
+      answeredAt = performance.now()
+      mdns.respond(announcement(self.id, self.port, hosts()))
+    }
+    mdns.on('error', (error) => {
+      close(address)
+      onTrouble(error)
+    })
+    mdns.on('warning', () => {
+      // Packets that are no DNS, and sends while an interface goes down.
+    })
+    mdns.on('query', ({ questions }) => {
+      if (answering || !isAskedFor(questions)) return
+      // Everybody on the LAN hears one answer, so those who ask within a second share the next.
+      answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.answerEveryMs - performance.now()))
+    })
+    mdns.on('response', (packet) => {
+      const candidates = addressesIn(packet, self.id)
+      if (candidates.length > 0) found(candidates)
+    })
+    mdns.on('ready', () => {
+      answer()
+      mdns.query(SERVICE, 'PTR')
+    })
+    sockets.set(address, { mdns, hosts })
+  }
+
+  function close(address: string): void {
+    sockets.get(address)?.mdns.destroy()
+    sockets.delete(address)
+  }
+
+  function follow(): void {
+    const present = addresses4()
+    for (const address of sockets.keys()) if (!present.has(address)) close(address)
+    for (const [address, name] of present) if (isOurs(address) && !sockets.has(address)) open(address, name)
+  }
+
+  follow()
+  const timers = [
+    setInterval(follow, DISCOVERY.interfacesMs),
+    setInterval(() => {
+      for (const { mdns } of sockets.values()) mdns.query(SERVICE, 'PTR')
+    }, DISCOVERY.askEveryMs),
+  ]
+  return async () => {
+    for (const timer of timers) clearInterval(timer)
+    const goodbyes = [...sockets.values()].map(
+      ({ mdns, hosts }) =>
+        new Promise<void>((resolve) => {
+          mdns.respond(announcement(self.id, self.port, hosts(), true), () => mdns.destroy(() => resolve()))
+        }),
+    )
+    sockets.clear()
+    await Promise.all(goodbyes)
+  }
+}
+
+function addresses4(): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [name, list] of Object.entries(networkInterfaces())) {
+    for (const { address, family, internal } of list ?? []) if (family === 'IPv4' && !internal) found.set(address, name)
+  }
+  return found
+}
+
+function globalAddresses6(name: string): string[] {
+  const list = networkInterfaces()[name] ?? []
+  return list.map(({ address }) => address).filter((address) => isIPv6(address) && !/^fe[89ab]/i.test(address))
+}

@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
+import { isLoopback, parseAddress } from '../../protocol/address.ts'
+import type { Bus } from '../../protocol/bus.ts'
+import { ADDRESSES_INTERVAL_MS } from '../../protocol/defaults.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { startDiscovery } from './discovery.ts'
+
+/** Where a node listens. */
+export interface Place {
+  port: number
+  /** Empty until the doors are open, and for a process that listens nowhere. */
+  hosts: readonly string[]
+}
+
+/** The hosts in what the doors say of themselves, such as `[::]:8088`. */
+export function hostsOf(addresses: readonly string[]): string[] {
+  return addresses.map((address) => parseAddress(address).host)
+}
+
+/** The addresses at which this machine can be asked for the node: those it listens on, or all that it has now. */
+export function ownAddresses({ hosts }: Place): string[] {
+  const everywhere = hosts.length === 0 || hosts.some((host) => host === '::' || host === '0.0.0.0')
+  return everywhere ? interfaceAddresses() : [...hosts]
+}
+
+/** Tells of it when this machine's addresses have changed, until the undo or `signal` ends it. */
+export function watchAddresses(
+  addresses: () => string[],
+  onMoved: (addresses: string[]) => void,
+  signal: AbortSignal,
+): () => void {
+  let before = addresses()
+  const timer = setInterval(() => {
+    const now = addresses()
+    if (isDeepStrictEqual(now, before)) return
+    before = now
+    onMoved(now)
+  }, ADDRESSES_INTERVAL_MS)
+  const stop = () => clearInterval(timer)
+  signal.addEventListener('abort', stop, { once: true })
+  return stop
+}
+
+/**
+ * Looks for nodes of the LAN, and lets them find this one, where it listens beyond loopback: a node that only its own
+ * machine can reach is quiet. Returns the undo.
+ */
+export function discover(place: Place, id: NodeId, bus: Bus<BusEvent>): () => Promise<void> {
+  if (ownAddresses(place).every(isLoopback)) return async () => {}
+  return startDiscovery({
+    self: { id, port: place.port },
+    isOurs: (address) => ownAddresses(place).includes(address),
+    found: (candidates) =>
+      bus.publish({ type: 'table.offer', requestId: randomUUID(), caller: 'stranger', candidates, from: 'mDNS' }),
+  })
+}
+
+function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? [])
+}

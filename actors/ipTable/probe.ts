@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto'
+import type { Observed, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
+import { PROBE } from '../../protocol/defaults.ts'
+import { toFault } from '../../protocol/errors.ts'
+import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
+import { readJson } from '../../protocol/json.ts'
+import { type Specs, specsSchema } from '../../protocol/specs.ts'
+import { askPlainly } from '../peerClient/plainHttp.ts'
+import type { PeerClient } from '../peerClient.ts'
+import type { Dial } from '../speedTester/speedLink.ts'
+import type { DialGuard } from './dialGuard.ts'
+import { type Latency, measureKeyedLatency, measurePlainLatency } from './latency.ts'
+
+export interface ProbeDependencies {
+  guard: DialGuard
+  peers: PeerClient
+  dial?: Dial
+}
+
+/** `/server_info` of a node is a few kilobytes; more is not one. */
+const INFO_MAX_BYTES = 64 * 1024
+
+/** Looks who answers at a peer's addresses, the first that does. Never rejects. */
+export async function probe(input: ProbeInput, { guard, ...means }: ProbeDependencies): Promise<Outcome> {
+  let waits = false
+  for (const at of input.addresses) {
+    const proved = at.provedAt !== null
+    try {
+      const to = await guard.admit(at, { trusted: at.trusted || proved, signal: input.signal })
+      return await look(to, at, { ...input, ...means, knownLegacy: proved })
+    } catch (error) {
+      waits ||= toFault(error).code === 'too_many' || input.signal.aborted
+    }
+  }
+  return { kind: waits ? 'skipped' : 'silent' }
+}
+
+interface Greeted extends Observed {
+  contact: Omit<ContactFact, 'type'>
+}
+
+/** Failures of a peer that is not there, or is not the one. */
+const AWAY: ReadonlySet<string> = new Set([
+  'unreachable',
+  'timed_out',
+  'garbled',
+  'wrong_node',
+  'connection_lost',
+  'abandoned',
+])
+
+interface LookOptions extends Omit<ProbeDependencies, 'guard'> {
+  keyed: boolean
+  measure: boolean
+  /** It answered without a key before, so it is not asked for one again. */
+  knownLegacy: boolean
+  signal: AbortSignal
+}
+
+/** Rejects where nobody answers. A node without a key is asked plainly first: to it a TLS greeting is garbage. */
+async function look(to: PeerAt, named: PeerAt, options: LookOptions): Promise<Outcome> {
+  const { keyed, knownLegacy, measure, signal, peers, dial } = options
+  const asNode = async (): Promise<Outcome> => {
+    const greeted = await greet(to, named, peers, signal)
+    const latency =
+      measure && dial && (await nearness(measureKeyedLatency(dial, { ...to, id: greeted.contact.id }, signal)))
+    return { kind: 'node', ...greeted, ...latency }
+  }
+  if (keyed) return asNode()
+  const limits = { timeoutMs: PROBE.timeoutMs, maxBytes: INFO_MAX_BYTES }
+  const seen = readSpecs(await askPlainly(to, { path: '/server_info', signal, ...limits }))
+  const asLegacy = async (): Promise<Outcome> => {
+    const latency = measure && (await nearness(measurePlainLatency(to, signal)))
+    return { kind: 'legacy', at: named, ...seen, ...latency }
+  }
+  return knownLegacy ? asLegacy() : asNode().catch(asLegacy)
+}
+
+/** A latency, or nothing: whoever answered a moment ago is there, however this ends. */
+function nearness(measuring: Promise<Latency>): Promise<Observed> {
+  return measuring.then(
+    ({ bestNs }) => ({ latencyNs: bestNs }),
+    () => ({}),
+  )
+}
+
+/** Has the node at an address prove its key, and say how its machine is by the way. */
+export async function greet(to: PeerAt, named: PeerAt, peers: PeerClient, signal: AbortSignal): Promise<Greeted> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE.timeoutMs)])
+  const ask = (type: string) => peers.command(to, { type, requestId: randomUUID() }, { signal: limited })
+  const answer = await ask('specs.get').catch((error) => {
+    // Whoever refuses with words of its own is there; it is asked for no more than its name.
+    if (AWAY.has(toFault(error).code)) throw error
+    return ask('node.show')
+  })
+  const { id, name, key, fact } = answer
+  const specs = specsSchema.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
+  return { contact: { id, name, key, host: named.host, port: named.port }, ...(specs.success && { specs: specs.data }) }
+}
+
+/** What a plain `/server_info` says of the machine; nothing where it is not in the known form. */
+export function readSpecs(body: string): { specs?: Specs } {
+  try {
+    const specs = specsSchema.safeParse(readJson(body))
+    return specs.success ? { specs: specs.data } : {}
+  } catch {
+    return {}
+  }
+}

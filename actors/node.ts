@@ -1,0 +1,117 @@
+import type { InspectionEvent } from 'xstate'
+import { version } from '../package.json'
+import { type Bus, createBus } from '../protocol/bus.ts'
+import { PORT, PROTOCOL_VERSION } from '../protocol/defaults.ts'
+import type { Answer, BusEvent, Command } from '../protocol/index.ts'
+import type { Rights } from '../protocol/rights.ts'
+import { type AskOptions, ask } from './ask.ts'
+import { openConcerns } from './concerns.ts'
+import { createImageList } from './containerManager/imageFolders.ts'
+import { listenControl } from './control.ts'
+import { once } from './doors/shutDown.ts'
+import { openDoors } from './doors.ts'
+import { createEventStream } from './events.ts'
+import { type Home, lockHome } from './home.ts'
+import { createHttpFront } from './http.ts'
+import { type Identity, loadIdentity } from './identity.ts'
+import { discover, hostsOf, type Place } from './ipTable/listening.ts'
+
+export interface NodeOptions {
+  home: Home
+  /** Null: a system for a single command, which listens nowhere and prepares nothing ahead. */
+  listen: { host?: string; port: number } | null
+  /** Everybody may borrow, as in Go P2PRC. */
+  open: boolean
+  /** Sees every event from the first on. */
+  tap?: (event: BusEvent) => void
+}
+
+export interface Node {
+  identity: Identity
+  bus: Bus<BusEvent>
+  /** Where it listens, as `host:port`. */
+  addresses: string[]
+  ask(command: Command, options?: AskOptions): Promise<Answer>
+  /** Ends it; containers live on. May be called more than once. */
+  stop(): Promise<void>
+}
+
+/** How long a node that starts waits for a command that works on the home without one. */
+const START_LOCK_WAIT_MS = 800
+
+/**
+ * The composition root: takes the home, constructs everything, joins it on one bus, starts it, and stops it in reverse.
+ * Throws `home_locked`, `home_unusable`, `bad_identity`, `newer_file`, `port_busy` or `listen_failed`, with nothing left running.
+ */
+export async function createNode({ home, listen, open, tap }: NodeOptions): Promise<Node> {
+  const undo: (() => unknown)[] = []
+  const stop = once(async () => {
+    for (const take of undo.reverse()) await take()
+  })
+  try {
+    undo.push(await lockHome(home, { waitMs: listen ? START_LOCK_WAIT_MS : 0 }))
+    const identity = await loadIdentity(home.paths, home.config.MachineName)
+    const bus = createBus<BusEvent>({
+      onError: (error, type) => process.emitWarning(`a listener of ${type} failed: ${String(error)}`),
+    })
+    undo.push(() => bus.close())
+    if (tap) bus.tap(tap)
+    const events = createEventStream({ bus })
+    const rights = followRights(bus, open)
+    answerForNode(bus, identity)
+    const addresses: string[] = []
+
+    const front = await createHttpFront({ bus, rights, events, images: createImageList(home.paths.images) })
+    undo.push(() => front.close())
+    const place: Place = { port: listen?.port ?? PORT, hosts: [] }
+    const { concerns, setAside, settled } = await openConcerns({
+      home,
+      bus,
+      identity,
+      place,
+      background: listen !== null,
+    })
+    undo.push(settled)
+    if (listen) {
+      // First the port, so that a busy one stops a node before it has touched anything; nobody is heard until the
+      // concerns have started, which happens in the same turn.
+      const doors = await openDoors({ identity, handle: front.handle, ...listen })
+      undo.push(() => doors.close())
+      place.port = doors.port
+      place.hosts = hostsOf(doors.addresses)
+      addresses.push(...doors.addresses)
+    }
+    for (const join of concerns) {
+      const concern = join({ bus, inspect: (event: InspectionEvent) => events.inspect(event) })
+      undo.push(() => concern.stop())
+      concern.start()
+    }
+    for (const [path, aside] of setAside) bus.publish({ type: 'node.fileSetAside', path, aside })
+    if (listen) {
+      const control = await listenControl({ path: home.paths.socket, handle: front.handle })
+      undo.push(() => control.close())
+      undo.push(discover(place, identity.id, bus))
+      bus.publish({ type: 'node.started', id: identity.id, addresses })
+      undo.push(() => bus.publish({ type: 'node.stopping' }))
+    }
+    return { identity, bus, addresses, ask: (command, options) => ask(bus, command, options), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** What the doors ask `authorize` with: the owner's trust as it is now. */
+function followRights(bus: Bus<BusEvent>, open: boolean): () => Rights {
+  let rights: Rights = { trusted: new Set(), open }
+  bus.on('trust.changed', ({ trusted }) => {
+    rights = { trusted: new Set(trusted), open }
+  })
+  return () => rights
+}
+
+function answerForNode(bus: Bus<BusEvent>, { id, name, publicKey }: Identity): void {
+  bus.on('node.show', ({ requestId }) =>
+    bus.publish({ type: 'node.shown', requestId, id, name, key: publicKey, version, protocols: [PROTOCOL_VERSION] }),
+  )
+}

@@ -1,0 +1,120 @@
+import { isIP } from 'node:net'
+import { connect, type TLSSocket } from 'node:tls'
+import { formatAddress } from '../protocol/address.ts'
+import { CONNECT_TIMEOUT_MS } from '../protocol/defaults.ts'
+import { Fault } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import { type Answer, commands } from '../protocol/index.ts'
+import { type ProvenPeer, provenPeer } from './identity/certificate.ts'
+import type { Identity } from './identity.ts'
+import { type ReceivedFact, sendCommand } from './peerClient/commandStream.ts'
+import { connectionFault, garbled } from './peerClient/connectionFault.ts'
+import { withoutControlCharacters } from './peerClient/receivedText.ts'
+
+export interface PeerAddress {
+  host: string
+  port: number
+  /** The node that must answer there; `wrong_node` if it is another. */
+  id?: NodeId
+}
+
+export interface PeerCommandOptions {
+  /** Every fact in order, the finishing one included. Its texts are free of control characters. */
+  onFact?: (fact: Answer) => void
+  signal?: AbortSignal
+  /** How long the peer may be silent, heartbeats included. */
+  silenceMs?: number
+}
+
+/** Asks other nodes over mutual TLS 1.3. Each command has a connection of its own. */
+export interface PeerClient {
+  /**
+   * Resolves with the finishing fact and the node that gave it. Rejects with `unreachable`, `timed_out`, `garbled`,
+   * `wrong_node`, `connection_lost`, `abandoned`, or the peer's own failure. Facts have the shape the peer gave them:
+   * whoever uses a field checks it. Secrets in them are plain strings.
+   */
+  command(
+    to: PeerAddress,
+    command: { type: string; requestId?: string; [key: string]: unknown },
+    options?: PeerCommandOptions,
+  ): Promise<{ fact: Answer } & ProvenPeer>
+}
+
+export function createPeerClient(identity: Pick<Identity, 'tls'>): PeerClient {
+  return {
+    async command(to, command, { onFact, signal, silenceMs } = {}) {
+      const where = formatAddress(to)
+      const { socket, peer } = await dialPeer(identity, to, signal)
+      try {
+        const fact = await sendCommand(command, {
+          connect: { createConnection: () => socket, headers: { host: where } },
+          where,
+          ...(onFact && { onFact: (received: ReceivedFact) => onFact(asAnswer(received)) }),
+          ...(signal && { signal }),
+          ...(silenceMs !== undefined && { silenceMs }),
+        })
+        const ends = commands.get(command.type)?.ends
+        if (ends && !ends.includes(fact.type)) throw garbled(where, 'it stopped half-way')
+        return { fact: asAnswer(fact), ...peer }
+      } finally {
+        socket.destroy()
+      }
+    },
+  }
+}
+
+/** A TLS connection whose other end has proved to be `peer`. The caller owns the socket. Errors as of `command`. */
+export function dialPeer(
+  { tls }: Pick<Identity, 'tls'>,
+  to: PeerAddress,
+  signal?: AbortSignal,
+): Promise<{ socket: TLSSocket; peer: ProvenPeer }> {
+  const where = formatAddress(to)
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(new Fault('abandoned'))
+    const socket = connect({
+      host: to.host,
+      port: to.port,
+      ...tls,
+      ...(isIP(to.host.split('%')[0] ?? '') === 0 && { servername: to.host }),
+      // The certificate is the peer's own; what counts is its key, looked at below.
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.3',
+    })
+    const finish = (error?: unknown) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abandon)
+      socket.off('error', fail)
+      if (error === undefined) return
+      socket.on('error', () => {})
+      socket.destroy()
+      reject(error)
+    }
+    let connected = false
+    const late = () => finish(new Fault('timed_out', { where, ms: CONNECT_TIMEOUT_MS }))
+    const timer = setTimeout(late, CONNECT_TIMEOUT_MS)
+    const abandon = () => finish(new Fault('abandoned'))
+    const fail = (error: NodeJS.ErrnoException) => {
+      const closed = connected && /^(ECONNRESET|EPIPE)$/.test(error.code ?? '')
+      finish(closed ? garbled(where, 'it closed the connection') : connectionFault(error, where))
+    }
+    signal?.addEventListener('abort', abandon)
+    socket.on('error', fail)
+    socket.once('connect', () => {
+      connected = true
+    })
+    socket.once('secureConnect', () => {
+      const peer = provenPeer(socket)
+      if (!peer) return finish(garbled(where, 'it shows no node key'))
+      if (to.id && to.id !== peer.id) {
+        return finish(new Fault('wrong_node', { where, expected: to.id, found: peer.id }))
+      }
+      finish()
+      resolve({ socket, peer })
+    })
+  })
+}
+
+function asAnswer(fact: ReceivedFact): Answer {
+  return withoutControlCharacters(fact) as unknown as Answer
+}

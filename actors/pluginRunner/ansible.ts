@@ -1,0 +1,148 @@
+import { spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import type { HostStats, PlayEvent } from '../../machines/pluginRun.ts'
+import { ANSIBLE_OLDEST, PLUGIN_STOP_MS } from '../../protocol/defaults.ts'
+import { Fault, toFailure } from '../../protocol/errors.ts'
+import { eventIn, reasonIn, tailOf } from './ansibleEvents.ts'
+import { ansibleEnvironment, findProgram, runFiles } from './ansibleProgram.ts'
+
+export interface Play {
+  /** Of the plugin, for messages. */
+  name: string
+  folder: string
+  /** Without Mitogen. */
+  stock: boolean
+  forks: number
+  /** The environment that programs are looked for in and started with. */
+  env: NodeJS.ProcessEnv
+}
+
+export interface Playing {
+  /** Resolves when nothing of it runs any more. Never rejects. */
+  ended: Promise<void>
+  /** Ends it, with everything that it started. May be called more than once. */
+  stop(): void
+}
+
+/** Runs the playbook over all members at once and tells what happens, `play.ended` or `play.broke` last. */
+export function play(options: Play, tell: (event: PlayEvent) => void): Playing {
+  const stopped = new AbortController()
+  const ended = run(options, stopped.signal, tell).catch((error) =>
+    tell({ type: 'play.broke', failure: toFailure(error) }),
+  )
+  return { ended: ended.then(() => closeControlSockets(options)), stop: () => stopped.abort() }
+}
+
+async function run(options: Play, stopped: AbortSignal, tell: (event: PlayEvent) => void): Promise<void> {
+  const { name, folder, stock, forks, env } = options
+  const program = await findProgram('ansible-playbook', env)
+  if (!program) throw new Fault('program_missing', { name: 'ansible-playbook', package: 'ansible-core' })
+  const at = (file: string) => join(folder, file)
+  const args = [
+    '-i',
+    at(runFiles.inventory),
+    '-e',
+    `@${at(runFiles.vars)}`,
+    '--forks',
+    String(forks),
+    at(runFiles.playbook),
+  ]
+  const environment = await ansibleEnvironment({ folder, program, stock }, env)
+  if (stopped.aborted) return
+  const child = spawn(program, args, {
+    cwd: at(runFiles.plugin),
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    // A process group of its own, so that stopping reaches Ansible's workers and their ssh too.
+    detached: true,
+  })
+  let stats: Record<string, HostStats> | undefined
+  let version = '?'
+  const said = tailOf([child.stdout as Readable, child.stderr as Readable])
+  createInterface({ input: child.stdio[3] as Readable }).on('line', (line) => {
+    const event = eventIn(line)
+    if (event.kind === 'start') version = event.version
+    else if (event.kind === 'stats') stats = event.hosts
+    else if (event.kind === 'task' && !stopped.aborted) tell({ type: 'play.task', step: event.step })
+  })
+  const forget = endWithUs(child.pid, folder)
+  const code = await endOf(child, stopped).finally(forget)
+  if (stopped.aborted) return
+  if (code === OLD)
+    throw new Fault('program_old', {
+      name: 'ansible-playbook',
+      found: version,
+      needed: `ansible-core ${ANSIBLE_OLDEST}`,
+    })
+  const hurt = Object.values(stats ?? {}).some(({ failures, unreachable }) => failures + unreachable > 0)
+  if (stats && (code === 0 || hurt)) tell({ type: 'play.ended', stats })
+  else throw new Fault('plugin_bad', { name, why: reasonIn(said()) })
+}
+
+/** Exit code of the callback where Ansible is too old. */
+const OLD = 96
+
+/** The exit code, once the process is gone and its pipes are read. Rejects where it could not be started. */
+function endOf(child: ReturnType<typeof spawn>, stopped: AbortSignal): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const stop = () => {
+      signalGroup(child.pid, 'SIGINT')
+      timer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), PLUGIN_STOP_MS)
+    }
+    stopped.addEventListener('abort', stop)
+    if (stopped.aborted) stop()
+    const finish = (code: number | null) => {
+      clearTimeout(timer)
+      stopped.removeEventListener('abort', stop)
+      // Workers that outlive Ansible would hold connections, and the pipes, for ever.
+      signalGroup(child.pid, 'SIGKILL')
+      resolve(code)
+    }
+    child.on('error', reject)
+    child.on('close', finish)
+    child.on('exit', (code) => setTimeout(finish, PIPE_GRACE_MS, code).unref())
+  })
+}
+
+/** How long the pipes of an ended Ansible may stay open in the hands of what it started. */
+const PIPE_GRACE_MS = 1_000
+
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid) process.kill(-pid, signal)
+  } catch {
+    // The group is gone already, which is what was wanted.
+  }
+}
+
+/** Ansible is in a process group of its own, so a process that ends in the middle must take it along. */
+function endWithUs(pid: number | undefined, folder: string): () => void {
+  const end = () => {
+    signalGroup(pid, 'SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+  process.on('exit', end)
+  return () => process.off('exit', end)
+}
+
+/** ssh's masters leave Ansible's process group and would live on for `ControlPersist`. */
+async function closeControlSockets({ folder, env }: Play): Promise<void> {
+  const control = join(folder, runFiles.control)
+  const sockets = await readdir(control).catch(() => [])
+  await Promise.all(
+    sockets.map(
+      (socket) =>
+        new Promise<void>((resolve) => {
+          const args = ['-F', '/dev/null', '-O', 'exit', '-o', `ControlPath=${join(control, socket)}`, 'member']
+          const child = spawn('ssh', args, { env, stdio: 'ignore', timeout: PLUGIN_STOP_MS })
+          child.on('error', () => resolve())
+          child.on('close', () => resolve())
+        }),
+    ),
+  )
+}

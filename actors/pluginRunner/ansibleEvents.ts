@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream'
+import type { HostStats } from '../../machines/pluginRun.ts'
+import type { TaskStep } from '../../protocol/pluginRunner.ts'
+
+/** One line of `ansible/p2prc_events.py`. */
+export type AnsibleEvent =
+  | { kind: 'start'; version: string }
+  | { kind: 'task'; step: TaskStep }
+  | { kind: 'stats'; hosts: Record<string, HostStats> }
+  | { kind: 'unknown' }
+
+const statuses = new Set(['running', 'ok', 'changed', 'skipped', 'failed', 'ignored', 'unreachable'])
+
+/** Reads one line. Texts in it come from the guests, so what could steer a terminal is taken out. */
+export function eventIn(line: string): AnsibleEvent {
+  let event: Record<string, unknown>
+  try {
+    event = JSON.parse(line)
+  } catch {
+    return { kind: 'unknown' }
+  }
+  if (event.kind === 'start') return { kind: 'start', version: plain(event.version) }
+  if (event.kind === 'stats') return { kind: 'stats', hosts: event.hosts as Record<string, HostStats> }
+  if (event.kind !== 'task' || !statuses.has(String(event.status))) return { kind: 'unknown' }
+  const status = event.status as TaskStep['status']
+  const [member, task, item, message] = [event.host, event.task, event.item, event.message].map(plain)
+  return { kind: 'task', step: { member, task, item, status, message } as TaskStep }
+}
+
+const TAIL_CHARACTERS = 8_192
+
+/** Keeps the end of what was written to the streams, together. */
+export function tailOf(streams: readonly Readable[]): () => string {
+  let text = ''
+  for (const stream of streams) {
+    stream.setEncoding('utf8')
+    stream.on('data', (chunk: string) => {
+      text = (text + chunk).slice(-TAIL_CHARACTERS)
+    })
+  }
+  return () => text
+}
+
+const REASON_CHARACTERS = 600
+
+/** Ansible's own word on why it gave up: from its last `ERROR!` on, else the last lines. */
+export function reasonIn(said: string): string {
+  const at = said.lastIndexOf('ERROR!')
+  const reason = at < 0 ? said.trim().slice(-REASON_CHARACTERS) : said.slice(at + 'ERROR!'.length)
+  return plain(reason.trim()).slice(0, REASON_CHARACTERS) || 'ansible-playbook ended without saying why'
+}
+
+function plain(value: unknown): string {
+  const text = typeof value === 'string' ? value : value === undefined ? '' : String(value)
+  return text.replace(/\s+/g, ' ').replace(/\p{Cc}/gu, '?')
+}

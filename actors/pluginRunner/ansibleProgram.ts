@@ -1,0 +1,89 @@
+import { constants } from 'node:fs'
+import { access, open } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { ANSIBLE_OLDEST } from '../../protocol/defaults.ts'
+import { shipped } from '../homePaths.ts'
+
+/** A private folder with everything that one run needs; the names are those that `writeRunFolder` gives. */
+export const runFiles = {
+  /** The copy of the plugin. */
+  plugin: 'plugin',
+  playbook: 'plugin/site.yml',
+  inventory: 'hosts.json',
+  vars: 'vars.json',
+  sshConfig: 'ssh_config',
+  knownHosts: 'known_hosts',
+  /** Control sockets of ssh; short, because a Unix socket's path may have 108 bytes. */
+  control: 'c',
+  temp: 'tmp',
+  /** Named so that no `ansible.cfg` of the plugin, the user or the system is read. */
+  config: 'ansible.cfg',
+} as const
+
+/** What `ansible-playbook` is started with: everything that decides is said here, whatever the user's files say. */
+export async function ansibleEnvironment(
+  { folder, program, stock }: { folder: string; program: string; stock: boolean },
+  env: NodeJS.ProcessEnv,
+): Promise<NodeJS.ProcessEnv> {
+  const inherited = Object.entries(env).filter(([key]) => !/^(ANSIBLE_|MITOGEN_)/.test(key))
+  const strategy = stock ? undefined : await fastStrategy(program)
+  return {
+    ...Object.fromEntries(inherited),
+    // Ansible refuses to start in a locale that is not UTF-8.
+    LC_ALL: 'C.UTF-8',
+    P2PRC_EVENTS_FD: '3',
+    P2PRC_ANSIBLE_OLDEST: ANSIBLE_OLDEST,
+    ANSIBLE_CONFIG: join(folder, runFiles.config),
+    ANSIBLE_LOCAL_TEMP: join(folder, runFiles.temp),
+    ANSIBLE_CALLBACK_PLUGINS: await callbackFolder(),
+    ANSIBLE_STDOUT_CALLBACK: 'p2prc_events',
+    ANSIBLE_INVENTORY_ENABLED: 'yaml',
+    ANSIBLE_HOST_KEY_CHECKING: 'True',
+    ANSIBLE_PIPELINING: 'True',
+    ANSIBLE_SSH_ARGS: `-F "${join(folder, runFiles.sshConfig)}" -o ControlMaster=auto -o ControlPersist=60s`,
+    ANSIBLE_SSH_CONTROL_PATH_DIR: join(folder, runFiles.control),
+    ANSIBLE_RETRY_FILES_ENABLED: 'False',
+    ANSIBLE_NOCOLOR: 'True',
+    ANSIBLE_NOCOWS: 'True',
+    ...(strategy && { ANSIBLE_STRATEGY: strategy }),
+  }
+}
+
+const MITOGEN = '/usr/lib/python3/dist-packages/ansible/plugins/strategy/mitogen_linear.py'
+
+/** Mitogen's strategy where Debian's `ansible-mitogen` belongs to this very Ansible; undefined elsewhere. */
+async function fastStrategy(program: string): Promise<string | undefined> {
+  const file = await open(program)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0)
+    const debians = /^#! ?\/usr\/bin\/python3\s/.test(buffer.toString('latin1', 0, bytesRead))
+    return debians && (await usable(MITOGEN, constants.R_OK)) ? 'mitogen_linear' : undefined
+  } finally {
+    await file.close()
+  }
+}
+
+/** The callback's folder in the source tree; where only a bundle was installed, beside it. */
+async function callbackFolder(): Promise<string> {
+  for (const folder of ['actors/ansible', 'dist/ansible']) {
+    const path = join(shipped.root, folder)
+    if (await usable(join(path, 'p2prc_events.py'), constants.R_OK)) return path
+  }
+  throw new Error(`actors/ansible/p2prc_events.py is missing in ${shipped.root}`)
+}
+
+/** Where a program is, in the folders of `PATH`. */
+export async function findProgram(program: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  for (const folder of (env.PATH ?? '').split(delimiter)) {
+    const path = join(folder, program)
+    if (folder && (await usable(path, constants.X_OK))) return path
+  }
+  return undefined
+}
+
+function usable(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PULL } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+
+export interface GitOptions {
+  env: NodeJS.ProcessEnv
+  /** Also `ssh://`. */
+  ssh: boolean
+  /** Certificates of the authorities that count, in place of the system's. */
+  caFile?: string | undefined
+  signal: AbortSignal
+  /** Watched while git runs: more than `PULL.fetchBytes` in it ends git. */
+  folder: string
+}
+
+const WATCH_MS = 250
+
+/**
+ * Runs git and returns its output. It asks nobody anything, reads no configuration of the user or the system, runs no
+ * hook, and speaks no protocol but the allowed ones. Throws an `Error` with git's last words, or `program_missing`.
+ */
+export function git(args: readonly string[], { env, ssh, caFile, signal, folder }: GitOptions): Promise<string> {
+  const settings = [
+    'protocol.file.allow=never',
+    'core.hooksPath=/dev/null',
+    ...(caFile ? [`http.sslCAInfo=${caFile}`] : []),
+  ]
+  return new Promise((resolve, reject) => {
+    const child = spawn('git', [...settings.flatMap((setting) => ['-c', setting]), ...args], {
+      env: gitEnvironment(env, ssh),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A session of its own has no terminal that ssh could ask at, and can be ended whole.
+      detached: true,
+    })
+    let why: Error | undefined
+    const end = (reason: Error) => {
+      why ??= reason
+      try {
+        if (child.pid) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    const onAbort = () => end(new Fault('interrupted'))
+    const late = setTimeout(() => end(new Error(`git took longer than ${PULL.timeoutMs / 1_000} s`)), PULL.timeoutMs)
+    const watch = setInterval(async () => {
+      if ((await bytesIn(folder)) > PULL.fetchBytes) end(new Error(`it is larger than ${PULL.fetchBytes} bytes`))
+    }, WATCH_MS)
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    const out: Buffer[] = []
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
+    child.stderr.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString('utf8')).slice(-4_096)
+    })
+    const settle = () => {
+      clearTimeout(late)
+      clearInterval(watch)
+      signal.removeEventListener('abort', onAbort)
+    }
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      settle()
+      reject(error.code === 'ENOENT' ? new Fault('program_missing', { name: 'git', package: 'git' }) : error)
+    })
+    child.on('close', (code) => {
+      settle()
+      if (why) reject(why)
+      else if (code === 0) resolve(Buffer.concat(out).toString('utf8'))
+      else reject(new Error(lastWords(said) || `git ended with ${code}`))
+    })
+  })
+}
+
+function gitEnvironment(env: NodeJS.ProcessEnv, ssh: boolean): NodeJS.ProcessEnv {
+  const wanted = /^(PATH|HOME|TMPDIR|https?_proxy|all_proxy|no_proxy|SSL_CERT_FILE|SSL_CERT_DIR|SSH_AUTH_SOCK)$/i
+  return {
+    ...Object.fromEntries(Object.entries(env).filter(([key]) => wanted.test(key))),
+    LC_ALL: 'C.UTF-8',
+    GIT_ALLOW_PROTOCOL: ssh ? 'https:ssh' : 'https',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_LFS_SKIP_SMUDGE: '1',
+  }
+}
+
+async function bytesIn(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    )
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+}
+
+function lastWords(said: string): string {
+  const lines = said.split(/[\r\n]+/).filter((line) => line.trim() !== '')
+  const fatal = lines.filter((line) => /^(fatal|error|remote):/.test(line))
+  return (fatal.at(-1) ?? lines.at(-1) ?? '').replace(/[^\x20-\x7e]/g, '?').slice(0, 300)
+}

@@ -1,0 +1,41 @@
+import { Fault } from '../../protocol/errors.ts'
+
+const index = /\{\{-?\s*index\s+\.\s+(\d{1,3})\s*-?\}\}/g
+const otherGoAction = /\{\{-?\s*(?:index\s+\.|range\s+[.$]|with\s+[.$]|if\s+[.$]|len\s+\.|printf\s+"|\.\s*-?\}\})/
+
+/**
+ * P2PRC's `site.yml` as a playbook for Ansible. P2PRC fills it as a Go template over a list of port numbers; here
+ * `{{index . N}}` becomes a look-up in the host's own variable, so that each member has its own ports and Ansible's
+ * `{{ variables }}` stay what they are. Throws `plugin_bad` where more ports are named than asked for, or where the
+ * template does more than that.
+ */
+export function toPlaybook(text: string, name: string, ports: number): string {
+  const lines = text.split('\n').map((line) => {
+    const replaced = line.replace(index, (_, digits: string) => {
+      const place = Number(digits)
+      if (place >= ports)
+        throw new Fault('plugin_bad', { name, why: `it uses port ${place}, and its ports.json asks for ${ports}` })
+      return `{{ p2prc_ports[${place}] }}`
+    })
+    return replaced === line ? line : quotedWhereItBegins(replaced)
+  })
+  const playbook = lines.join('\n')
+  const other = otherGoAction.exec(playbook)
+  if (other)
+    throw new Fault('plugin_bad', {
+      name,
+      why: `its site.yml has the Go template action "${other[0]}…"; only {{index . N}} is known`,
+    })
+  return playbook
+}
+
+/**
+ * YAML reads a plain value that begins with `{` as a map. Go puts a number there, so such a value is quoted; a comment
+ * behind it stays one.
+ */
+function quotedWhereItBegins(line: string): string {
+  const value = /^(\s*(?:- +)*(?:[\w.-]+:\s+|- +)?)(\{\{ p2prc_ports\[.*?)(\s+#.*|\s*)$/.exec(line)
+  if (!value) return line
+  const [, head = '', body = '', tail = ''] = value
+  return `${head}'${body.replaceAll("'", "''")}'${tail}`
+}

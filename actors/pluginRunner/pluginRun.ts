@@ -1,0 +1,141 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fromCallback, fromPromise } from 'xstate'
+import { type PluginRunInput, pluginRunMachine, type RunPlan } from '../../machines/pluginRun.ts'
+import { PLUGIN_FORKS_MAX } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import type { MemberResult } from '../../protocol/pluginRunner.ts'
+import type { SshFiles } from '../../protocol/ssh.ts'
+import { doorOf, shortIds } from '../groupTracker/inventory.ts'
+import { type Playing, play } from './ansible.ts'
+import { findPlugin, type PluginFolders } from './pluginFolder.ts'
+import { createPortBook } from './portBook.ts'
+import { makeRunFolder } from './runFolder.ts'
+
+export interface PluginRunDeps {
+  folders: PluginFolders
+  files: SshFiles
+  /** Where plugins put what they bring home, in a folder of the plugin's name, unless a run names another. */
+  output: string
+  /** The loans that a container id, the beginning of one, or a group means. Rejects with `not_found`, `ambiguous`. */
+  members: (id: string) => Promise<Loan[]>
+  /** Notes that these ports, as numbers inside the container, are in use now. */
+  usePorts: (id: ContainerId, ports: number[]) => Promise<void>
+  /** The environment that Ansible is looked for in and started with. */
+  env: NodeJS.ProcessEnv
+}
+
+/** Runs, and where they stand when the concern ends. */
+export interface PluginRuns {
+  /** The life of one run, with the world provided. */
+  logic: typeof pluginRunMachine
+  /** Resolves when nothing of any run is at work any more, and nothing of one is left on the disk. */
+  settled(): Promise<void>
+}
+
+/** Ports stay reserved from the moment they are given to a run until it is over. */
+export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
+  const underWay = new Set<Promise<unknown>>()
+  const ports = createPortBook()
+  const playing = new Map<string, Playing>()
+
+  async function prepare({ command, signal }: PluginRunInput): Promise<RunPlan> {
+    const { plugin, folder: source } = findPlugin(deps.folders, command.name)
+    const loans = await deps.members(command.id)
+    if (loans.length === 0) throw new Fault('group_empty', { id: command.id })
+    for (const { ID, OpensWith } of loans) if (OpensWith === 'password') throw needsKey(ID)
+    const aliases = shortIds(loans)
+    const members = loans.map((loan) => {
+      const given = ports.free(loan, plugin)
+      const [id, member] = [loan.ID, aliases.get(loan.ID) ?? loan.ID]
+      return {
+        id,
+        member,
+        loan,
+        door: doorOf(loan, deps.files),
+        given,
+        ports: given.map(({ internal }) => internal),
+      }
+    })
+    signal.throwIfAborted()
+    for (const { id, given } of members) ports.take(id, given)
+    try {
+      const vars = { ...command.vars, p2prc_output: command.output || join(deps.output, plugin.name) }
+      const folder = await makeRunFolder({ ...plugin, source, members, vars, files: deps.files })
+      if (signal.aborted) await rm(folder, { recursive: true, force: true })
+      signal.throwIfAborted()
+      return {
+        name: plugin.name,
+        folder,
+        stock: command.stock,
+        members: members.map(({ id, member, door, given }) => ({ id, member, host: door.host, ports: given })),
+      }
+    } catch (error) {
+      for (const { id, given } of members) ports.release(id, given)
+      throw error
+    }
+  }
+
+  async function clear({ folder, members }: RunPlan): Promise<void> {
+    await playing.get(folder)?.ended
+    playing.delete(folder)
+    for (const member of members) ports.release(member.id, member.ports)
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+
+  async function settle({ plan, members }: { plan: RunPlan; members: MemberResult[] }): Promise<void> {
+    try {
+      for (const { id, status, ports: given } of members) {
+        if (status !== 'ok' || given.length === 0) continue
+        await deps.usePorts(
+          id,
+          given.map(({ internal }) => internal),
+        )
+      }
+    } finally {
+      await clear(plan)
+    }
+  }
+
+  function watched<T>(work: Promise<T>): Promise<T> {
+    const noted = work.catch(() => {}).finally(() => underWay.delete(noted))
+    underWay.add(noted)
+    return work
+  }
+
+  const logic = pluginRunMachine.provide({
+    actors: {
+      prepare: fromPromise<RunPlan, PluginRunInput>(({ input }) => watched(prepare(input))),
+      play: fromCallback(({ input: { plan, signal }, sendBack }) => {
+        const { name, folder, stock, members } = plan
+        const forks = Math.min(members.length, PLUGIN_FORKS_MAX)
+        const now = play({ name, folder, stock, forks, env: deps.env }, sendBack)
+        playing.set(folder, now)
+        // Where the concern ended nobody settles any more.
+        const abort = () => {
+          now.stop()
+          watched(clear(plan)).catch(() => {})
+        }
+        signal.addEventListener('abort', abort)
+        return () => {
+          signal.removeEventListener('abort', abort)
+          now.stop()
+        }
+      }),
+      settle: fromPromise(({ input }) => watched(settle(input))),
+    },
+  })
+
+  return {
+    logic,
+    async settled() {
+      while (underWay.size > 0) await Promise.all(underWay)
+    },
+  }
+}
+
+function needsKey(id: string): Fault {
+  return new Fault('bad_request', { why: `The container ${id.slice(0, 12)} opens with a password; plugins need a key` })
+}

@@ -1,0 +1,83 @@
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Fault } from '../../protocol/errors.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import { knownHostsText, type SshFiles } from '../../protocol/ssh.ts'
+import { type InventoryMember, runInventory } from '../groupTracker/inventory.ts'
+import { sshOptions } from '../groupTracker/sshConfig.ts'
+import { runFiles } from './ansibleProgram.ts'
+import { toPlaybook } from './playbook.ts'
+import { filesOf } from './pluginFiles.ts'
+
+export interface RunFolder {
+  /** Of the plugin. */
+  name: string
+  source: string
+  ports: number
+  members: readonly (InventoryMember & { loan: Loan })[]
+  vars: Record<string, string>
+  files: SshFiles
+}
+
+/**
+ * Makes a private folder with everything that a run needs, and returns its path. What is not ours goes in as data,
+ * never as text in a template. Throws `plugin_bad`, `bad_request`; nothing is left where it throws.
+ */
+export async function makeRunFolder(run: RunFolder): Promise<string> {
+  for (const [key, value] of Object.entries(run.vars)) assertNoTemplate(key, value)
+  const folder = await mkdtemp(join(tmpdir(), 'p2prc-'))
+  try {
+    await fill(folder, run)
+    return folder
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function fill(folder: string, { name, source, ports, members, vars, files }: RunFolder): Promise<void> {
+  const at = (file: string) => join(folder, file)
+  try {
+    filesOf(source)
+  } catch (error) {
+    throw new Fault('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
+  }
+  await cp(source, at(runFiles.plugin), { recursive: true, verbatimSymlinks: true })
+  const playbook = toPlaybook(await readFile(at(runFiles.playbook), 'utf8'), name, ports)
+  const privately = { mode: 0o600 }
+  const sshConfig = [
+    // Each member's key is in the inventory.
+    ...sshOptions(undefined, at(runFiles.knownHosts)),
+    'IdentitiesOnly yes',
+    'BatchMode yes',
+    'ConnectTimeout 10',
+    // A member that falls silent is given up after 15 s.
+    'ServerAliveInterval 5',
+    'ServerAliveCountMax 3',
+  ]
+  await Promise.all([
+    mkdir(at(runFiles.control), { mode: 0o700 }),
+    writeFile(at(runFiles.playbook), playbook),
+    writeFile(at(runFiles.inventory), JSON.stringify(runInventory(members)), privately),
+    writeFile(at(runFiles.vars), JSON.stringify(vars), privately),
+    writeFile(at(runFiles.config), ''),
+    writeFile(at(runFiles.sshConfig), `Host *\n${sshConfig.map((line) => `  ${line}\n`).join('')}`, privately),
+    writeFile(at(runFiles.knownHosts), await knownHosts(members, files.knownHosts), privately),
+  ])
+}
+
+/** The host keys that came with the loans; a record of Go P2PRC has none, so for those the home's file counts too. */
+async function knownHosts(members: RunFolder['members'], home: string): Promise<string> {
+  const loans = members.map(({ loan }) => loan)
+  const others = loans.every(({ Container }) => Container.SSHHostKey)
+    ? ''
+    : await readFile(home, 'utf8').catch(() => '')
+  return knownHostsText(loans) + others
+}
+
+/** Ansible evaluates `{{ … }}` in any variable, and a look-up in it can run programs on this machine. */
+function assertNoTemplate(name: string, value: string): void {
+  if (/\{[{%#]/.test(value))
+    throw new Fault('bad_request', { why: `The value of ${name} may not contain {{, {% or {#` })
+}

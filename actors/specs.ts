@@ -1,0 +1,120 @@
+import { cpus, hostname, loadavg } from 'node:os'
+import { fromCallback, fromPromise } from 'xstate'
+import { type SpecsAskEnded, specsMachine } from '../machines/specs.ts'
+import { SPECS_INTERVAL_MS } from '../protocol/defaults.ts'
+import { Fault, toFailure, toFault } from '../protocol/errors.ts'
+import { type Specs, specsSchema } from '../protocol/specs.ts'
+import type { Resolve } from './ipTable.ts'
+import { legacySpecs } from './peerClient/legacyPeer.ts'
+import type { PeerAddress, PeerClient } from './peerClient.ts'
+import { readNvidia } from './specs/nvidiaSmi.ts'
+import type { ConcernParts } from './supervise.ts'
+
+interface SpecsDependencies {
+  resolve: Resolve
+  peers: PeerClient
+  /** How often to read again, in milliseconds. */
+  intervalMs?: number
+  /** Read at the start and on; false in a process without a node, which reads only when asked. */
+  background?: boolean
+  /** Reads this machine; tests put their own here. */
+  read?: (signal: AbortSignal) => Promise<Specs>
+}
+
+/** The specifications concern: this machine's, read in the background, and other nodes', asked for there. */
+export function createSpecs({
+  resolve,
+  peers,
+  intervalMs = SPECS_INTERVAL_MS,
+  background = true,
+  read = readSpecs,
+}: SpecsDependencies): ConcernParts<typeof specsMachine> {
+  let life = new AbortController().signal
+  const ask = fromCallback<SpecsAskEnded, { requestId: string; where: string }>(({ input, sendBack }) => {
+    const { requestId, where } = input
+    const own = new AbortController()
+    askSpecs({ resolve, peers }, where, AbortSignal.any([own.signal, life])).then(
+      (specs) => sendBack({ type: 'ask.done', requestId, specs }),
+      (error) => sendBack({ type: 'ask.failed', requestId, ...toFailure(error) }),
+    )
+    return () => own.abort()
+  })
+  return {
+    name: 'specs',
+    logic: specsMachine.provide({
+      actors: { ask, read: fromPromise<Specs, void>(({ signal }) => read(AbortSignal.any([signal, life]))) },
+    }),
+    input: (signal) => {
+      life = signal
+      return { intervalMs, background }
+    },
+    hears: ['specs.get', 'specs.ask', 'request.abandoned'],
+  }
+}
+
+async function askSpecs(
+  { resolve, peers }: { resolve: Resolve; peers: PeerClient },
+  where: string,
+  signal: AbortSignal,
+): Promise<Specs> {
+  const to = await resolve(where, signal)
+  const specs = await peers.command(to, { type: 'specs.get' }, { signal }).then(
+    ({ fact }) => (fact.type === 'specs.got' ? fact.specs : undefined),
+    (error) => askGo(to, signal, error),
+  )
+  const checked = specsSchema.safeParse(specs)
+  if (!checked.success) throw new Fault('garbled', { where, why: 'its specifications are not in the known form' })
+  return checked.data
+}
+
+/** A Go P2PRC node speaks plain HTTP alone, which looks garbled over TLS. A node asked for by its key is never one. */
+async function askGo(to: PeerAddress, signal: AbortSignal, error: unknown): Promise<unknown> {
+  if (toFault(error).code !== 'garbled' || to.id) throw error
+  return legacySpecs(to, signal).catch(() => {
+    throw error
+  })
+}
+
+const MIB = 1024 * 1024
+
+/** Reads this machine. What cannot be read is 0 or null, with a line in `Notes`. */
+export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
+  const notes: string[] = []
+  const orNote = async <T>(what: string, reading: Promise<T>): Promise<T | null> =>
+    reading.catch((error: Error) => {
+      notes.push(`${what}: ${error.message}`)
+      return null
+    })
+  // Loading it costs more than a short command line has.
+  const { default: si } = await import('systeminformation')
+  const [system, memory, disks, load, nvidia] = await Promise.all([
+    orNote('system', si.osInfo()),
+    orNote('memory', si.mem()),
+    orNote('disk', si.fsSize('/')),
+    orNote('load', si.currentLoad()),
+    orNote('GPU', readNvidia(signal)),
+  ])
+  const disk = disks?.find(({ mount }) => mount === '/')
+  const cores = cpus()
+  const first = nvidia?.cards[0]
+  const [one = 0, five = 0, fifteen = 0] = loadavg()
+  return specsSchema.parse({
+    Hostname: hostname(),
+    Platform: system?.distro ?? process.platform,
+    CPU: cores[0]?.model ?? '',
+    RAM: mebibytes(memory?.total),
+    Disk: mebibytes(disk?.size),
+    GPU: nvidia && first ? { DriveVersion: nvidia.driver, Gpu: first } : null,
+    GPUs: nvidia?.cards ?? [],
+    Cores: cores.length,
+    RAMFree: mebibytes(memory?.available),
+    DiskFree: mebibytes(disk?.available),
+    Load: [one, five, fifteen],
+    CPUUsage: Math.round((load?.currentLoad ?? 0) * 10) / 10,
+    Notes: notes,
+  })
+}
+
+function mebibytes(bytes = 0): number {
+  return Math.floor(bytes / MIB)
+}

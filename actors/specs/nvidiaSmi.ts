@@ -1,0 +1,110 @@
+import { type ExecFileException, execFile } from 'node:child_process'
+import { NVIDIA_SMI_MAX_BYTES, NVIDIA_SMI_TIMEOUT_MS } from '../../protocol/defaults.ts'
+import type { Gpu } from '../../protocol/specs.ts'
+
+/** What `nvidia-smi -q -x` says: the driver and every card. */
+export interface Nvidia {
+  driver: string
+  cards: Gpu[]
+}
+
+/**
+ * The NVIDIA cards of this machine, or null where `nvidia-smi` is not installed. Rejects with an Error in plain words
+ * where it is but fails, hangs or prints what is not its format.
+ */
+export function readNvidia(signal?: AbortSignal, program = 'nvidia-smi'): Promise<Nvidia | null> {
+  return new Promise((resolve, reject) => {
+    const options = { timeout: NVIDIA_SMI_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: NVIDIA_SMI_MAX_BYTES } as const
+    execFile(program, ['-q', '-x'], { ...options, ...(signal && { signal }) }, (error, stdout) => {
+      if (error?.code === 'ENOENT') return resolve(null)
+      if (error) return reject(new Error(`nvidia-smi ${whyFailed(error, stdout)}`))
+      try {
+        resolve(parseNvidia(stdout))
+      } catch (cause) {
+        reject(cause)
+      }
+    })
+  })
+}
+
+function whyFailed({ killed, code }: ExecFileException, stdout: string): string {
+  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `printed more than ${NVIDIA_SMI_MAX_BYTES} bytes`
+  if (killed) return `did not end within ${NVIDIA_SMI_TIMEOUT_MS} ms`
+  return `failed: ${stdout.trimStart().split('\n')[0]?.slice(0, 200) || code}`
+}
+
+/** Reads the report of any driver generation: what an older or newer one does not name is "N/A". Throws an Error. */
+export function parseNvidia(xml: string): Nvidia {
+  const log = parseXml(xml)
+  if (log.name !== 'nvidia_smi_log') throw new Error('nvidia-smi printed something else than its report')
+  const cards = log.children.filter((element) => element.name === 'gpu')
+  return { driver: textAt(log, 'driver_version'), cards: cards.map(toGpu) }
+}
+
+function toGpu(card: Element): Gpu {
+  const at = (...path: string[]) => textAt(card, ...path)
+  return {
+    GpuName: at('product_name'),
+    BiosVersion: at('vbios_version'),
+    FanSpeed: at('fan_speed'),
+    Utilization: { GpuUsage: at('utilization', 'gpu_util'), MemoryUsage: at('utilization', 'memory_util') },
+    Temperature: { GpuTemp: at('temperature', 'gpu_temp') },
+    Clock: { GpuClock: at('clocks', 'graphics_clock'), GpuMemClock: at('clocks', 'mem_clock') },
+    MemoryTotal: at('fb_memory_usage', 'total'),
+    MemoryUsed: at('fb_memory_usage', 'used'),
+    Uuid: at('uuid'),
+  }
+}
+
+interface Element {
+  name: string
+  text: string
+  children: Element[]
+}
+
+function textAt(element: Element, ...path: string[]): string {
+  const found = path.reduce<Element | undefined>(
+    (inside, name) => inside?.children.find((child) => child.name === name),
+    element,
+  )
+  return found?.text.trim() || 'N/A'
+}
+
+const DEPTH_MAX = 16
+const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+
+/** One piece of the report: prolog, comment, tag or text. No CDATA and no inner DTD: the report has none. */
+const piece =
+  /<\?[^?<>]*\?>|<!DOCTYPE [^<>[\]]*>|<!--(?:(?!--)[\s\S])*-->|<(?<close>\/)?(?<name>[A-Za-z_][\w.-]*)(?:\s[^<>]*?)?(?<empty>\/)?>|(?<text>[^<]+)/y
+
+/** The report's small part of XML as a tree. Strict: a tag left open, unknown markup or a second root throws. */
+function parseXml(xml: string): Element {
+  const top: Element = { name: '', text: '', children: [] }
+  const open = [top]
+  piece.lastIndex = 0
+  while (piece.lastIndex < xml.length) {
+    const groups = piece.exec(xml)?.groups
+    if (!groups) throw new Error('nvidia-smi printed what is not its XML')
+    const inside = open.at(-1) as Element
+    const { close, name, empty, text } = groups
+    if (text !== undefined) inside.text += decode(text)
+    else if (name === undefined) continue
+    else if (close) {
+      if (inside.name !== name) throw new Error(`nvidia-smi's report closes <${name}> where it is not open`)
+      open.pop()
+    } else {
+      const element: Element = { name, text: '', children: [] }
+      inside.children.push(element)
+      if (!empty) open.push(element)
+      if (open.length > DEPTH_MAX) throw new Error("nvidia-smi's report is nested too deep")
+    }
+  }
+  const [root, second] = top.children
+  if (open.length > 1) throw new Error("nvidia-smi's report breaks off")
+  if (!root || second || top.text.trim()) throw new Error('nvidia-smi printed something else than its report')
+  return root
+}
+
+function decode(text: string): string {
+  return text.replace(/&(\w+);/g, (whole, name: string) => ENTITIES[name] ?? whole)
+}

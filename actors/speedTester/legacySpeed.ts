@@ -1,0 +1,94 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { SPEED } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import { rangeOf } from '../../protocol/speedTester.ts'
+import { admit } from '../doors/visitor.ts'
+import { randomBlock } from './countFlow.ts'
+import type { SpeedRouteOptions } from './speedRoutes.ts'
+
+/** Longest head of the first part that is looked through. */
+const PART_HEAD_MAX_BYTES = 8 * 1024
+
+/** P2PRC's speed test routes, for those whom the owner lets measure: 50 MB to read, and a place for bytes. */
+export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
+  const { rights, visitorOf, turns } = options
+
+  app.get('/50', async (request, reply) => {
+    const visitor = visitorOf(request)
+    admit(rights(), visitor, 'measure')
+    const range = rangeOf(request.headers.range)
+    reply.header('accept-ranges', 'bytes').type('application/octet-stream')
+    if (!range) return reply.code(416).header('content-range', `bytes */${SPEED.fileBytes}`).send('')
+    const end = turns.take(visitor)
+    const { from, to } = range
+    const stream = Readable.from(fileBytes(from, to), { objectMode: false })
+    const limit = setTimeout(() => reply.raw.destroy(), SPEED.fileMs)
+    reply.raw.on('close', () => {
+      clearTimeout(limit)
+      end()
+    })
+    if (to - from + 1 < SPEED.fileBytes)
+      reply.code(206).header('content-range', `bytes ${from}-${to}/${SPEED.fileBytes}`)
+    return reply.header('content-length', to - from + 1).send(stream)
+  })
+
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    // P2PRC uploads with GET, whose body fastify leaves alone: it is read here as it comes, whatever the method.
+    scope.addContentTypeParser('multipart/form-data', (_request, _body, done) => done(null))
+    scope.route({
+      method: ['GET', 'POST'],
+      url: '/upload',
+      handler: async (request, reply) => {
+        const visitor = visitorOf(request)
+        admit(rights(), visitor, 'measure')
+        const type = request.headers['content-type'] ?? ''
+        if (!/^multipart\/form-data\s*;/i.test(type)) {
+          throw new Fault('bad_media_type', { wanted: 'multipart/form-data' })
+        }
+        const end = turns.take(visitor)
+        // What is left of an upload that is answered early is not waited for.
+        reply.header('connection', 'close')
+        try {
+          const name = await swallow(request.raw)
+          return reply.type('text/plain; charset=utf-8').send(`'${name}' uploaded!`)
+        } finally {
+          end()
+        }
+      },
+    })
+  })
+}
+
+/** The same bytes for the same place, so that parts of it fit together. */
+function* fileBytes(from: number, to: number): Generator<Buffer> {
+  const block = randomBlock()
+  for (let at = from; at <= to; ) {
+    const inBlock = at % block.length
+    const piece = block.subarray(inBlock, Math.min(inBlock + 64 * 1024, inBlock + to - at + 1))
+    yield piece
+    at += piece.length
+  }
+}
+
+/** Throws an upload away as it comes and gives the file's name. Throws `bad_request` and `too_large`. */
+async function swallow(request: IncomingMessage): Promise<string> {
+  let head = Buffer.alloc(0)
+  let bytes = 0
+  const startedAt = performance.now()
+  // Leaving the loop may not end the connection: the answer still has to go out.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (head.length < PART_HEAD_MAX_BYTES) head = Buffer.concat([head, chunk]).subarray(0, PART_HEAD_MAX_BYTES)
+    if (bytes > SPEED.fileBytes + SPEED.slackBytes) throw new Fault('too_large', { max: SPEED.fileBytes })
+    // A slow line has shown what it can; the door would cut it off without a word.
+    if (performance.now() - startedAt >= SPEED.uploadMs) break
+  }
+  const [partHead = ''] = head.toString('latin1').split('\r\n\r\n', 1)
+  const name = /^content-disposition: *form-data;(?=[^\r\n]*\bname="file")[^\r\n]*\bfilename="([^"\r\n]{1,255})"/im
+  const [, found] = name.exec(partHead) ?? []
+  if (found === undefined) throw new Fault('bad_request', { why: 'There is no part "file" with a file' })
+  return found.replace(/[^\x20-\x7e]/g, '?')
+}

@@ -1,0 +1,66 @@
+import { type IncomingMessage, request } from 'node:http'
+import { mbps } from '../../machines/speedMeter.ts'
+import { formatAddress } from '../../protocol/address.ts'
+import { SPEED } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+import { connectionFault } from '../peerClient/connectionFault.ts'
+import { countFlow, pourBytes } from './countFlow.ts'
+import type { FlowOptions } from './speedLink.ts'
+
+/** How long a Go node may take to confirm an upload after its last byte. */
+const CONFIRM_MS = 5_000
+
+const BOUNDARY = 'p2prc-speed-test'
+const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="50"\r\nContent-Type: application/octet-stream\r\n\r\n`
+
+/**
+ * One direction of a test with a Go node, in Mbit/s: its `/50` read, or bytes sent to its `/upload`, which P2PRC does
+ * with GET. Rejects with `not_served` where it has no such route or file, else as `measureFlow`.
+ */
+export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: FlowOptions): Promise<number> {
+  const where = formatAddress(to)
+  return new Promise((resolve, reject) => {
+    const isDown = direction === 'download'
+    const path = isDown ? '/50' : '/upload'
+    const headers = { 'content-type': `multipart/form-data; boundary=${BOUNDARY}`, 'transfer-encoding': 'chunked' }
+    const asked = request({ ...to, path, agent: false, ...(!isDown && { headers }) })
+    const settle = (error: unknown, rate?: number) => {
+      clearTimeout(limit)
+      signal.removeEventListener('abort', abandon)
+      asked.destroy()
+      if (rate === undefined) reject(error)
+      else resolve(rate)
+    }
+    const abandon = () => settle(new Fault('abandoned'))
+    const limitMs = SPEED.mostMs + CONFIRM_MS
+    const limit = setTimeout(() => settle(new Fault('timed_out', { where, ms: limitMs })), limitMs)
+    signal.addEventListener('abort', abandon)
+    asked.on('error', (error) => settle(connectionFault(error, where)))
+
+    let startedAt = performance.now()
+    let sent = 0
+    asked.on('response', (response: IncomingMessage) => {
+      response.on('error', () => {})
+      if (response.statusCode !== 200) {
+        return settle(new Fault('not_served', { where, what: path, status: response.statusCode ?? 0 }))
+      }
+      if (!isDown) return settle(undefined, mbps(sent, performance.now() - startedAt))
+      void countFlow(response, (counted) => onReport(counted.mbps)).then(({ bytes, mbps }) =>
+        bytes === 0 ? settle(new Fault('connection_lost', { where })) : settle(undefined, mbps),
+      )
+    })
+    if (isDown) return void asked.end()
+    asked.on('socket', (socket) =>
+      socket.on('connect', () => {
+        startedAt = performance.now()
+        asked.write(HEAD)
+        const isOver = ({ bytes, ms }: { bytes: number; ms: number }) => {
+          sent = bytes
+          return ms >= SPEED.legacySendMs || bytes >= SPEED.mostBytes
+        }
+        void pourBytes(asked, isOver).then(() => asked.end(`\r\n--${BOUNDARY}--\r\n`))
+      }),
+    )
+  })
+}

@@ -1,0 +1,95 @@
+import { type IncomingMessage, request } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { formatAddress } from '../../protocol/address.ts'
+import { SPEED } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import { type Direction, SPEED_PATH, type SpeedReport, speedReport } from '../../protocol/speedTester.ts'
+import type { ProvenPeer } from '../identity/certificate.ts'
+import { connectionFault, garbled } from '../peerClient/connectionFault.ts'
+import { readFacts } from '../peerClient/factReader.ts'
+import type { PeerAddress } from '../peerClient.ts'
+import { type Counted, countFlow, pourBytes } from './countFlow.ts'
+
+/** A TLS connection whose other end has proved its key; the caller owns the socket. */
+export type Dial = (to: PeerAddress, signal?: AbortSignal) => Promise<{ socket: TLSSocket; peer: ProvenPeer }>
+
+export interface FlowOptions {
+  direction: Direction
+  onReport: (mbps: number) => void
+  signal: AbortSignal
+}
+
+/**
+ * One direction of a test with a node of ours: Mbit/s as the receiver counted it. Rejects with the peer's refusal, or
+ * with `unreachable`, `timed_out`, `garbled`, `wrong_node`, `connection_lost`, `abandoned`.
+ */
+export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOptions): Promise<number> {
+  const where = formatAddress(to)
+  const { socket } = await dial(to, options.signal)
+  const hangUp = () => socket.destroy()
+  options.signal.addEventListener('abort', hangUp, { once: true })
+  // The test ends by itself; this is for a peer that stalls.
+  const late = new Fault('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
+  const limit = setTimeout(() => socket.destroy(late), SPEED.mostMs + SPEED.slackMs)
+  try {
+    const counted = await (options.direction === 'download' ? download : upload)(socket, where, options)
+    if (counted.bytes === 0) throw new Fault('connection_lost', { where })
+    return counted.mbps
+  } catch (error) {
+    if (options.signal.aborted) throw new Fault('abandoned', {}, error)
+    throw connectionFault(error as NodeJS.ErrnoException, where)
+  } finally {
+    clearTimeout(limit)
+    options.signal.removeEventListener('abort', hangUp)
+    // Whatever is still under way in this direction would disturb the next one.
+    socket.destroy()
+  }
+}
+
+function download(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ createConnection: () => socket, path: SPEED_PATH, headers: { host: where } })
+    asked.on('error', reject)
+    asked.on('response', (response) => {
+      if (response.statusCode !== 200) refused(response, where).catch(reject)
+      else countFlow(response, ({ mbps }) => onReport(mbps)).then(resolve, reject)
+    })
+    asked.end()
+  })
+}
+
+function upload(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
+  return new Promise((resolve, reject) => {
+    const headers = { host: where, 'content-type': 'application/octet-stream' }
+    const asked = request({ createConnection: () => socket, method: 'POST', path: SPEED_PATH, headers })
+    let last: SpeedReport | undefined
+    asked.on('error', reject)
+    asked.on('response', (response) => {
+      if (response.statusCode !== 200) return void refused(response, where).catch(reject)
+      const take = (fact: unknown) => {
+        const report = speedReport.safeParse(fact)
+        if (!report.success) return reject(garbled(where, 'its count cannot be read'))
+        last = report.data
+        if (last.done) resolve(last)
+        else onReport(last.mbps)
+      }
+      readFacts(response, where, take, () => {}).then(() => reject(new Fault('connection_lost', { where })), reject)
+    })
+    // Nothing is sent to a peer that has not agreed: its 200 comes before the first byte of ours.
+    asked.flushHeaders()
+    asked.on('response', ({ statusCode }) => {
+      if (statusCode === 200) void pourBytes(asked, () => last?.done === true)
+    })
+  })
+}
+
+/** Rejects with the words of a refusal. */
+async function refused(response: IncomingMessage, where: string): Promise<never> {
+  await readFacts(
+    response,
+    where,
+    () => {},
+    () => {},
+  )
+  throw garbled(where, `it answers with status ${response.statusCode}`)
+}

@@ -1,0 +1,93 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { NDJSON } from '../../protocol/control.ts'
+import { SPEED } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { Rights } from '../../protocol/rights.ts'
+import { SPEED_PATH, type SpeedReport } from '../../protocol/speedTester.ts'
+import { admit, type Visitor } from '../doors/visitor.ts'
+import { type Counted, countFlow, pourBytes } from './countFlow.ts'
+
+export interface SpeedRouteOptions {
+  rights: () => Rights
+  visitorOf: (request: FastifyRequest) => Visitor
+  turns: SpeedTurns
+}
+
+/** Who is being served a test. */
+export interface SpeedTurns {
+  /** Throws `too_many` where this visitor is served one already, or enough others are. Returns the undo. */
+  take(visitor: Visitor): () => void
+}
+
+export function createSpeedTurns(): SpeedTurns {
+  const served = new Set<string>()
+  return {
+    take({ caller, address }) {
+      const who = caller === 'stranger' ? address : caller
+      if (served.has(who) || served.size >= SPEED.servedAtOnce) throw new Fault('too_many', { from: who })
+      served.add(who)
+      return () => served.delete(who)
+    },
+  }
+}
+
+/** How long an ended test's connection stays, so that the last report arrives before what is under way is dropped. */
+const LINGER_MS = 250
+
+/** The serving side of a test between two nodes of ours. Bytes go only to whoever holds this connection open. */
+export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
+  const { rights, visitorOf, turns } = options
+
+  /** Asked before anything of the body is read. */
+  function begin(request: FastifyRequest): () => void {
+    const visitor = visitorOf(request)
+    // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key is refused.
+    admit(visitor.caller === 'stranger' ? { ...rights(), open: false } : rights(), visitor, 'measure')
+    return turns.take(visitor)
+  }
+
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('application/octet-stream', (_request, _body, done) => done(null))
+
+    scope.get(SPEED_PATH, async (request, reply) => {
+      const end = begin(request)
+      reply.hijack()
+      const { raw } = reply
+      raw.on('error', () => {})
+      raw.writeHead(200, { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' })
+      try {
+        await pourBytes(raw, isPaid)
+      } finally {
+        end()
+        raw.end()
+        // Nobody waits for what a slow reader has not taken.
+        setTimeout(() => raw.destroy(), LINGER_MS).unref()
+      }
+    })
+
+    scope.post(SPEED_PATH, async (request, reply) => {
+      const end = begin(request)
+      reply.hijack()
+      const { raw } = reply
+      raw.on('error', () => {})
+      raw.writeHead(200, { 'content-type': NDJSON, 'cache-control': 'no-store' })
+      raw.flushHeaders()
+      const say = (counted: Counted, done: boolean) =>
+        raw.write(`${JSON.stringify({ type: 'speed/report', ...counted, done } satisfies SpeedReport)}\n`)
+      try {
+        say(await countFlow(request.raw, (counted) => say(counted, false)), true)
+      } finally {
+        end()
+        raw.end()
+        setTimeout(() => request.raw.destroy(), LINGER_MS).unref()
+      }
+    })
+  })
+}
+
+/** A reader hangs up when it has enough; one that does not gets no more than the test would have cost. */
+function isPaid({ bytes, ms }: { bytes: number; ms: number }): boolean {
+  if (ms >= SPEED.mostMs + SPEED.slackMs) return true
+  return bytes >= SPEED.mostBytes + SPEED.slackBytes && ms >= 1_000
+}

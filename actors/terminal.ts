@@ -1,0 +1,135 @@
+import { styleText } from 'node:util'
+
+/** Where the command line reads and writes; a test gives its own streams. */
+export interface Streams {
+  in: NodeJS.ReadStream
+  out: NodeJS.WriteStream
+  err: NodeJS.WriteStream
+}
+
+/** Opening a standard stream takes time, so it is done where it is needed. */
+const standard: Streams = {
+  get in() {
+    return process.stdin
+  },
+  get out() {
+    return process.stdout
+  },
+  get err() {
+    return process.stderr
+  },
+}
+
+export interface Look {
+  /** JSON on a terminal too, and NDJSON for streams. */
+  json: boolean
+  quiet: boolean
+  /** `NO_COLOR` is set. */
+  plain: boolean
+}
+
+type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow'
+
+/**
+ * What the command line shows. Values are text on a terminal and JSON with tabs elsewhere; streams are lines, or NDJSON
+ * where asked for; progress and errors go to stderr, so that stdout holds what was asked for and nothing else.
+ */
+export function createTerminal(look: Look, streams: Streams = standard) {
+  const { out, err } = streams
+  const onScreen = out.isTTY === true && !look.json
+  const live = err.isTTY === true
+  let shown = false
+  let drawn = 0
+
+  const style = (kind: Style, text: string) =>
+    onScreen && !look.plain ? styleText(kind, text, { validateStream: false }) : text
+  const write = (stream: NodeJS.WriteStream, text: string) => {
+    if (shown) err.write('\r\u001b[2K')
+    shown = false
+    stream.write(text)
+  }
+
+  return {
+    json: look.json,
+    /** Whether a person sees what is written to stdout. */
+    onScreen,
+    style,
+    /** One result: `text` for a person, `document` for a program. */
+    value(document: unknown, text: () => string): void {
+      write(out, `${onScreen ? text() : JSON.stringify(document, null, '\t')}\n`)
+    },
+    /** Something done that has no value to show. Scripts for P2PRC read `Success`. */
+    done(document: unknown, text: string, legacy: boolean): void {
+      if (legacy && !onScreen && !look.json) write(out, 'Success\n')
+      else this.value(document, () => `${style('green', '✓')} ${text}`)
+    },
+    /** One line of a stream. */
+    line(fact: unknown, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+      if (look.quiet) return
+      if (look.json) write(out, `${JSON.stringify(fact)}\n`)
+      else write(stream === 'stdout' ? out : err, `${text}\n`)
+    },
+    /** How far it is: one line that is written over on a terminal, plain lines elsewhere. */
+    progress(text: string): void {
+      if (look.quiet || look.json) return
+      write(err, live ? flat(text).slice(0, Math.max(10, (err.columns || 80) - 1)) : `${text}\n`)
+      shown = live
+    },
+    /** Lines over the ones drawn before, for a screen alone; what does not fit on it could not be drawn over. */
+    draw(lines: readonly string[]): void {
+      const [columns, rows] = [Math.max(10, (out.columns || 80) - 1), Math.max(2, (out.rows || 24) - 1)]
+      const fitting = lines.slice(0, rows).map((line) => [...line].slice(0, columns).join(''))
+      if (fitting[0] !== undefined && fitting.length > 1) fitting[0] = style('bold', fitting[0])
+      write(out, `${drawn > 0 ? `\u001b[${drawn}A\u001b[J` : ''}${fitting.map((line) => `${line}\n`).join('')}`)
+      drawn = fitting.length
+    },
+    note(text: string): void {
+      write(err, `p2prc: ${text}\n`)
+    },
+    /** Whether a person can be asked. */
+    get interactive(): boolean {
+      return streams.in.isTTY === true && live
+    },
+    async confirm(question: string, signal: AbortSignal): Promise<boolean> {
+      const { createInterface } = await import('node:readline/promises')
+      write(err, '')
+      const asked = createInterface({ input: streams.in, output: err })
+      try {
+        return /^y(es)?$/i.test((await asked.question(`${question} [y/N] `, { signal })).trim())
+      } finally {
+        asked.close()
+      }
+    },
+  }
+}
+
+export type Terminal = ReturnType<typeof createTerminal>
+
+/** Rows under a heading, columns aligned, no blanks at the ends. */
+export function table(heading: string[], rows: string[][], style: Terminal['style']): string {
+  const all = [heading, ...rows].map((row) => row.map(flat))
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ''))))
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) => cell + ' '.repeat((widths[column] as number) - width(cell)))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [style('bold', lines[0] as string), ...lines.slice(1)].join('\n')
+}
+
+/** Names and values, one pair a line. */
+export function list(pairs: [name: string, value: string][], style: Terminal['style']): string {
+  const longest = Math.max(...pairs.map(([name]) => width(name)))
+  return pairs
+    .map(([name, value]) => `${style('dim', name + ' '.repeat(longest - width(name)))}  ${flat(value)}`)
+    .join('\n')
+}
+
+function width(text: string): number {
+  return [...text].length
+}
+
+function flat(text: string): string {
+  return text.replace(/\s+/g, ' ')
+}

@@ -1,0 +1,190 @@
+import { type CommandLineSpec, type CommandName, commandLines } from '../../protocol/cliCommands.ts'
+import { type CommandLine, readCommandLine, variableOf } from '../../protocol/commandLine.ts'
+import { Fault, toFault } from '../../protocol/errors.ts'
+import { commonFlags, type FlagSpec, flags } from '../../protocol/flags.ts'
+import { createTerminal, type Terminal } from '../terminal.ts'
+import type { AskOptions, askOwn, ReceivedFact } from './controlClient.ts'
+
+/** What a command of `cli.ts` gets. It parses its words, asks once, and shows the answer. */
+export interface Call {
+  args: string[]
+  /** What stood behind `--`. */
+  rest: string[]
+  /** Whether it was asked for with P2PRC's flags, as scripts do. */
+  legacy: boolean
+  option(name: string): string | undefined
+  has(name: string): boolean
+  terminal: Terminal
+  /** Sends one command and waits for its end; progress is shown unless `onFact` takes the facts. */
+  ask: typeof askOwn
+  /** Aborts with Ctrl-C and SIGTERM. */
+  signal: AbortSignal
+  /** Leaves Ctrl-C to a program that has taken over the terminal. */
+  ignoreInterrupts(): void
+}
+
+/** Returns the exit code where it is not the usual one: 0, or 130 after Ctrl-C. */
+export type Handler = (call: Call) => Promise<number | undefined>
+
+/** Runs one command line and resolves with the exit code. Everything that is thrown ends here, as one line on stderr. */
+export async function runCommandLine(
+  handlers: Record<CommandName, Handler>,
+  { argv, version }: { argv: readonly string[]; version: string },
+): Promise<number> {
+  let interrupts: Interrupts | undefined
+  let terminal: Terminal | undefined
+  try {
+    const line = readCommandLine(argv, process.env)
+    if (line.options.has('version')) {
+      process.stdout.write(`p2prc version ${version}\n`)
+      return 0
+    }
+    interrupts = watchInterrupts()
+    const has = (name: string) => line.options.has(name)
+    terminal = createTerminal({ json: has('json'), quiet: has('quiet'), plain: Boolean(process.env.NO_COLOR) })
+    const code = await dispatch(handlers, line, terminal, interrupts)
+    return code ?? (interrupts.signal.aborted ? new Fault('interrupted').exit : 0)
+  } catch (error) {
+    const fault = interrupts?.signal.aborted ? new Fault('interrupted') : inOurWords(error)
+    terminal ??= createTerminal({ json: false, quiet: false, plain: true })
+    terminal.note(fault.message)
+    return fault.exit
+  } finally {
+    interrupts?.ignore()
+  }
+}
+
+/** Asks a person; in a script, `--yes` has to say it. Throws `needs_yes`. */
+export async function isSure(what: string, { has, terminal, signal }: Call): Promise<boolean> {
+  if (has('yes')) return true
+  if (!terminal.interactive) throw new Fault('needs_yes', { what })
+  if (await terminal.confirm(`${what}. Go on?`, signal)) return true
+  terminal.note('Nothing was done')
+  return false
+}
+
+async function dispatch(
+  handlers: Record<CommandName, Handler>,
+  line: CommandLine,
+  terminal: Terminal,
+  interrupts: Interrupts,
+): Promise<number | undefined> {
+  const { cac } = await import('cac')
+  const cli = cac('p2prc')
+  for (const flag of flags) if (commonFlags.includes(flag.name) && flag.name !== 'help') cli.option(...notation(flag))
+  cli.help((sections) => (cli.matchedCommand ? sections : [...sections.filter(isShort), ...flagSections()]))
+  for (const spec of commandLines) {
+    // cac reads the whole line anew for each command that it knows, which forty of them would make felt.
+    if (line.command && line.command !== spec.name) continue
+    const command = cli.command(usage(spec), spec.help)
+    for (const flag of flags) if (takes(spec, flag)) command.option(...notation(flag))
+    command.action((...given: unknown[]) => {
+      const options = given.pop() as Record<string, unknown>
+      const value = (name: string) => options[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())]
+      return handlers[spec.name]({
+        args: (given.flat() as (string | undefined)[]).filter((word) => word !== undefined).map(unguarded),
+        rest: line.rest,
+        legacy: line.legacy,
+        option: (name) => (typeof value(name) === 'string' ? unguarded(value(name) as string) : undefined),
+        has: (name) => value(name) === true,
+        terminal,
+        async ask(type, payload, ends, options) {
+          // Node's HTTP is loaded for commands that ask, not for help and the version.
+          const { askOwn } = await import('./controlClient.ts')
+          return askOwn(type, payload, ends, { ...shown(terminal), signal: interrupts.signal, ...options })
+        },
+        signal: interrupts.signal,
+        ignoreInterrupts: interrupts.ignore,
+      })
+    })
+  }
+  cli.parse(guarded(line), { run: false })
+  if (line.options.has('help') || line.command) return cli.runMatchedCommand()
+  cli.outputHelp()
+  return 0
+}
+
+function shown(terminal: Terminal): AskOptions {
+  const onFact = ({ type, member, step, line }: ReceivedFact) => {
+    const whose = member === undefined ? '' : `${member} `
+    if (type.endsWith('.progress')) terminal.progress(step === undefined ? String(line) : `${whose}${step}: ${line}`)
+  }
+  return { onFact, onNote: terminal.note }
+}
+
+/** cac makes numbers of what looks like one; nothing that begins with this does. */
+const GUARD = '='
+
+function guarded({ command, args, options }: CommandLine): string[] {
+  const given = [...options].map(([name, value]) => (value === true ? `--${name}` : `--${name}=${GUARD}${value}`))
+  return ['node', 'p2prc', ...(command ? [command] : []), ...args.map((word) => GUARD + word), ...given]
+}
+
+const unguarded = (word: string): string => word.slice(GUARD.length)
+
+function usage({ name, args }: CommandLineSpec): string {
+  return `${name} ${args}`.trim()
+}
+
+function takes({ flags }: CommandLineSpec, { name }: FlagSpec): boolean {
+  return flags.includes(name)
+}
+
+/** A flag as cac declares it, its short spellings first. */
+function notation({ name, aliases, value, help }: FlagSpec): [string, string] {
+  const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`)
+  return [`${[...short, `--${name}`].join(', ')}${value ? ` <${value}>` : ''}`, help]
+}
+
+/** What cac cannot know: P2PRC's flags that are commands, and the variables that stand for flags. */
+function flagSections(): { title: string; body: string }[] {
+  const meant = flags.filter(({ means }) => means)
+  const rows = meant.map(({ name, aliases, value, help }) => {
+    const spellings = [name, ...aliases].map((alias) => `${alias.length === 1 ? '-' : '--'}${alias}`).join(', ')
+    return [`${spellings}${value ? ` <${value}>` : ''}`, `the same as: ${help}`] as const
+  })
+  const longest = Math.max(...rows.map(([spelled]) => spelled.length))
+  const variables = flags.filter(({ env }) => env).map(variableOf)
+  return [
+    { title: 'Flags of P2PRC', body: rows.map(([left, right]) => `  ${left.padEnd(longest)}  ${right}`).join('\n') },
+    { title: 'Environment', body: `  P2PRC (the home folder), NO_COLOR, ${variables.join(', ')}` },
+  ]
+}
+
+function inOurWords(error: unknown): Fault {
+  const { name, message } = error as Error
+  if (name !== 'CACError') return toFault(error)
+  const command = /`([^`]+)`/.exec(message)?.[1]
+  const spec = commandLines.find((candidate) => usage(candidate) === command)
+  if (spec) return new Fault('usage', { usage: usage(spec), name: spec.name }, error)
+  return new Fault('bad_request', { why: message.replaceAll(GUARD, '') }, error)
+}
+
+/** cac's list of every command with `--help` behind it says nothing new. */
+function isShort({ title }: { title?: string }): boolean {
+  return !title?.startsWith('For more info')
+}
+
+interface Interrupts {
+  signal: AbortSignal
+  ignore(): void
+}
+
+/** The first Ctrl-C asks for an orderly end, a second one ends the process. */
+function watchInterrupts(): Interrupts {
+  const abort = new AbortController()
+  let ignored = false
+  const interrupt = () => {
+    if (ignored) return
+    if (abort.signal.aborted) process.exit(130)
+    abort.abort()
+  }
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  return {
+    signal: abort.signal,
+    ignore() {
+      ignored = true
+    },
+  }
+}

@@ -1,0 +1,87 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { wholeNumber } from '../../protocol/commandLine.ts'
+import { PORT } from '../../protocol/defaults.ts'
+import { Fault } from '../../protocol/errors.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { type Holder, holderOf } from '../home/lock.ts'
+import { homePaths } from '../homePaths.ts'
+import type { Terminal } from '../terminal.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import { ownerLine } from './tables.ts'
+
+export interface ForegroundOptions {
+  host?: string
+  port?: string
+  open: boolean
+  terminal: Terminal
+  /** Ends the node; its containers live on. */
+  signal: AbortSignal
+}
+
+/** How long a command that works on the home without a node may take to leave it, before a start is refused. */
+const SETTLE_MS = 300
+
+/** How long a node that was asked to end may take: it closes doors and writes files, and waits for nobody. */
+const STOP_TIMEOUT_MS = 15_000
+
+const POLL_MS = 50
+
+/** Runs a node until `signal` aborts, saying one line for each fact that matters. */
+export async function runNode({ host, port, open, terminal, signal }: ForegroundOptions): Promise<void> {
+  await refuseSecond()
+  const { openHome, createNode } = await import('./system.ts')
+  const home = await openHome(process.env)
+  for (const note of home.notes) terminal.note(note)
+  const listen = {
+    port: wholeNumber('--port', port ?? (home.config.ServerPort || String(PORT)), 0, 65_535),
+    ...(host && { host }),
+  }
+  const say = (text: string) => terminal.line(undefined, `${terminal.style('green', '✓')} ${text}`)
+  const tap = (event: BusEvent) => {
+    const text = ownerLine(event as ReceivedFact)
+    if (terminal.json) terminal.line(event, '')
+    else if (text !== undefined) terminal.line(event, text)
+  }
+  const { identity, addresses, stop } = await createNode({ home, listen, open, tap })
+  if (!terminal.json) {
+    say(`Node ${identity.name} runs, ${identity.id}`)
+    for (const address of addresses) say(`It listens on ${address}`)
+    say(trustHint(open, identity.publicKey))
+  }
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  await stop()
+}
+
+function trustHint(open: boolean, publicKey: string): string {
+  if (open) return 'Anyone who can reach it may borrow (--open)'
+  return `Friends may borrow once you ran \`p2prc trust add KEY\` with theirs; yours is: ${publicKey}`
+}
+
+/** Refuses at once, before anything is loaded or touched. */
+async function refuseSecond(): Promise<void> {
+  const { lock, dir } = homePaths(process.env)
+  const deadline = performance.now() + SETTLE_MS
+  for (let holder = holderOf(lock); holder; holder = holderOf(lock)) {
+    if (performance.now() >= deadline) throw new Fault('home_locked', { path: dir, pid: holder.pid })
+    await delay(POLL_MS)
+  }
+}
+
+/** Ends the node that runs on this home and waits until it has. Throws `no_node` or `timed_out`. */
+export async function stopNode(): Promise<number> {
+  const { lock } = homePaths(process.env)
+  const holder = holderOf(lock)
+  if (!holder) throw new Fault('no_node')
+  process.kill(holder.pid, 'SIGTERM')
+  const deadline = performance.now() + STOP_TIMEOUT_MS
+  while (isStill(holder, holderOf(lock))) {
+    if (performance.now() >= deadline)
+      throw new Fault('timed_out', { where: `Process ${holder.pid}`, ms: STOP_TIMEOUT_MS })
+    await delay(POLL_MS)
+  }
+  return holder.pid
+}
+
+function isStill(former: Holder, now: Holder | undefined): boolean {
+  return now?.pid === former.pid && now.started === former.started
+}

@@ -1,0 +1,131 @@
+import { wholeNumber } from '../../protocol/commandLine.ts'
+import { EXTRA_PORTS_MAX, GROUP_MEMBERS_MAX } from '../../protocol/defaults.ts'
+import { exitCodeOf } from '../../protocol/errors.ts'
+import type { ExecResult, MemberFailure } from '../../protocol/groups.ts'
+import { type Handler, isSure } from './commandFrame.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import * as show from './groupTables.ts'
+import { brief } from './tables.ts'
+
+/** The commands of `cli.ts` about groups. */
+export const groupCommands = {
+  async 'group create'({ args, option, has, ask, terminal, legacy }) {
+    const { userKey } = await import('./keyFile.ts')
+    const count = (name: string, max: number) => wholeNumber(`--${name}`, option(name) ?? '0', 0, max)
+    const { group, failures } = await ask(
+      'group.create',
+      {
+        name: option('name') ?? '',
+        members: args,
+        on: (option('on') ?? '').split(',').filter(Boolean),
+        count: count('count', GROUP_MEMBERS_MAX),
+        nearest: count('nearest', GROUP_MEMBERS_MAX),
+        ports: count('ports', EXTRA_PORTS_MAX),
+        udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
+        gpu: has('gpu'),
+        image: option('image') ?? '',
+        ...(await userKey(option('key'))),
+      },
+      'group.created',
+    )
+    const document = { ...show.groupDocument(group, legacy), ...(failures.length > 0 && { Failures: failures }) }
+    terminal.value(document, () => show.groupText(group, terminal.style))
+    for (const failure of failures) terminal.note(show.failureLine(failure))
+    return worstExit(failures.map(({ code }) => exitCodeOf(code)))
+  },
+
+  async 'group ls'({ ask, terminal, legacy }) {
+    const { groups } = await ask('group.list', {}, 'group.listed')
+    terminal.value(show.groupsDocument(groups, legacy), () => show.groupsTable(groups, terminal.style))
+  },
+
+  async 'group show'({ args: [id = ''], ask, terminal, legacy }) {
+    const { group } = await ask('group.show', { id }, 'group.shown')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group add'({ args: [id = '', ...members], ask, terminal, legacy }) {
+    const { group } = await ask('group.add', { id, members }, 'group.added')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group remove'({ args: [id = '', ...members], ask, terminal, legacy }) {
+    const { group } = await ask('group.remove', { id, members }, 'group.removed')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group rm'(call) {
+    const { args, has, ask, terminal, legacy } = call
+    const id = args[0] as string
+    const containers = has('containers')
+    if (containers && !(await isSure(`Giving back every container of ${id} with its /data`, call))) return 1
+    const onFact = (fact: ReceivedFact) => {
+      const failures = (fact.failures ?? []) as MemberFailure[]
+      for (const failure of failures) terminal.note(show.failureLine(failure))
+    }
+    const deleted = await ask('group.delete', { id, containers }, 'group.deleted', { onFact })
+    const text = `Forgot ${show.briefGroup(deleted.id)}${containers ? `, gave back ${deleted.returned.length}` : ''}`
+    terminal.done({ ID: deleted.id, Returned: deleted.returned }, text, legacy)
+  },
+
+  async 'group exec'({ args: [id = '', ...words], rest, has, ask, terminal }) {
+    const said = collector()
+    const { results, failed } = await ask(
+      'group.exec',
+      { id, command: [...words, ...rest], retryFailed: has('retry-failed') },
+      'group.executed',
+      {
+        onFact(fact) {
+          if (fact.type !== 'group.said') return
+          if (terminal.json) said.take(fact)
+          else {
+            const prefix = terminal.style('dim', `${brief(String(fact.id))} |`)
+            terminal.line(fact, `${prefix} ${fact.line}`, fact.stream as 'stdout' | 'stderr')
+          }
+        },
+      },
+    )
+    if (terminal.json) terminal.value({ results: results.map(said.with), failed }, () => '')
+    const bad = results.filter((result) => result.exit !== 0)
+    if (bad.length > 0) {
+      terminal.note(`${bad.length} of ${results.length} containers failed; --retry-failed repeats it in those`)
+      for (const result of bad) terminal.note(show.execLine(result))
+    }
+    return worstExit(results.map(({ exit, failure }) => exit ?? exitCodeOf(failure?.code ?? 'internal')))
+  },
+
+  async 'group ssh-config'(call) {
+    const { group } = await call.ask('group.show', { id: call.args[0] as string }, 'group.shown')
+    const text = await hostEntries(group)
+    call.terminal.line({ ID: group.ID, text }, text.trimEnd())
+  },
+} satisfies Record<string, Handler>
+
+async function hostEntries(group: Parameters<typeof show.groupText>[0]): Promise<string> {
+  const [{ sshConfigOf }, { homePaths }] = await Promise.all([import('./system.ts'), import('../homePaths.ts')])
+  return sshConfigOf(group.TrackContainer, [group], homePaths(process.env))
+}
+
+/** What each member has printed, for `--json`. */
+function collector() {
+  const lines: Record<string, string[]> = {}
+  const linesOf = (id: string, stream: unknown) => {
+    const key = `${id} ${stream}`
+    lines[key] ??= []
+    return lines[key]
+  }
+  const textOf = (id: string, stream: string) => linesOf(id, stream).map((line) => `${line}\n`)
+  return {
+    take: ({ id, stream, line }: ReceivedFact) => void linesOf(String(id), stream).push(String(line)),
+    with: (result: ExecResult) => ({
+      ...result,
+      stdout: textOf(result.id, 'stdout').join(''),
+      stderr: textOf(result.id, 'stderr').join(''),
+    }),
+  }
+}
+
+/** A script sees at once that not all went well; undefined where all did. */
+function worstExit(codes: readonly number[]): number | undefined {
+  return codes.reduce((worst, code) => Math.max(worst, code), 0) || undefined
+}

@@ -1,0 +1,170 @@
+import { type Call, type Handler, isSure, runCommandLine } from './actors/terminal/commandFrame.ts'
+import { groupCommands } from './actors/terminal/groupCommands.ts'
+import { peerCommands } from './actors/terminal/peerCommands.ts'
+import { pluginCommands } from './actors/terminal/pluginCommands.ts'
+import * as show from './actors/terminal/tables.ts'
+import { list } from './actors/terminal.ts'
+import { version } from './package.json'
+import type { CommandName } from './protocol/cliCommands.ts'
+import { wholeNumber } from './protocol/commandLine.ts'
+import { EXTRA_PORTS_MAX } from './protocol/defaults.ts'
+
+/**
+ * Each command parses its words, sends ONE command to the node, and shows what comes back. Its row in
+ * `protocol/cliCommands.ts` says how it is called; what a person sees is in `actors/terminal/tables.ts`. Groups, the network and
+ * plugins have files of their own.
+ */
+const handlers: Record<CommandName, Handler> = {
+  ...groupCommands,
+  ...peerCommands,
+  ...pluginCommands,
+
+  async 'plugin rm'(call) {
+    if (!call.legacy && !(await isSure(`Deleting the plugin ${call.args[0]}`, call))) return 1
+    await pluginCommands['plugin rm'](call)
+  },
+
+  async start({ option, has, terminal, signal }) {
+    const { runNode } = await import('./actors/terminal/foreground.ts')
+    await runNode({ host: option('host'), port: option('port'), open: has('open'), terminal, signal })
+    // Ctrl-C is how it is meant to end.
+    return 0
+  },
+
+  async stop({ terminal, legacy }) {
+    const { stopNode } = await import('./actors/terminal/foreground.ts')
+    const pid = await stopNode()
+    terminal.done({ pid }, `The node (process ${pid}) has ended`, legacy)
+  },
+
+  async touch({ args: [where = ''], option, has, ask, terminal }) {
+    const { userKey } = await import('./actors/terminal/keyFile.ts')
+    const { loan } = await ask(
+      'loan.take',
+      {
+        where,
+        ports: wholeNumber('--ports', option('ports') ?? '0', 0, EXTRA_PORTS_MAX),
+        udpPorts: wholeNumber('--udp-ports', option('udp-ports') ?? '0', 0, EXTRA_PORTS_MAX),
+        gpu: has('gpu'),
+        image: option('image') ?? '',
+        password: has('password'),
+        ...(await userKey(option('key'))),
+      },
+      'loan.taken',
+    )
+    terminal.value(loan.Container, () => show.loanText(loan, terminal.style))
+  },
+
+  async rm(call) {
+    const { args, legacy, ask, terminal } = call
+    const id = args.at(-1) as string
+    const where = args.length > 1 ? args[0] : undefined
+    if (!legacy && !(await isSure(`Giving back container ${id} with its /data`, call))) return 1
+    const returned = await ask('loan.return', { id, ...(where !== undefined && { where }) }, 'loan.returned')
+    terminal.done({ ID: returned.id }, `Gave back ${show.brief(returned.id)}`, legacy)
+  },
+
+  async ps({ ask, terminal }) {
+    const { loans } = await ask('loan.list', {}, 'loan.listed')
+    const document = { TrackContainer: loans.map(({ state, ...loan }) => ({ ...loan, State: state })) }
+    terminal.value(document, () => show.loansTable(loans, terminal.style))
+  },
+
+  async ssh({ args: [id = '', ...words], rest, ask, ignoreInterrupts }) {
+    const { sshArgs } = await ask('loan.find', { id }, 'loan.found')
+    const { openShell } = await import('./actors/terminal/shell.ts')
+    ignoreInterrupts()
+    return openShell([...sshArgs, ...words, ...rest])
+  },
+
+  async logs({ args: [id = ''], option, has, ask, terminal }) {
+    const tail = wholeNumber('--tail', option('tail') ?? '200', 0, 1_000_000)
+    await ask('loan.logs', { id, follow: has('follow'), tail }, 'loan.logsEnded', {
+      onFact(fact) {
+        if (fact.type === 'loan.logged') terminal.line(fact, String(fact.line), fact.stream as 'stdout' | 'stderr')
+      },
+    })
+  },
+
+  async specs({ args: [where], ask, terminal }) {
+    const got = where === undefined ? ask('specs.get', {}, 'specs.got') : ask('specs.ask', { where }, 'specs.got')
+    const { specs } = await got
+    terminal.value(specs, () => show.specsText(specs, terminal.style))
+  },
+
+  async id({ ask, terminal }) {
+    const { id, name, key, version } = await ask('node.show', {}, 'node.shown')
+    const pairs: [string, string][] = [
+      ['Node id', id],
+      ['Name', name],
+      ['Key', key],
+    ]
+    terminal.value({ id, name, key, version }, () => list(pairs, terminal.style))
+  },
+
+  async 'trust add'({ args, option, legacy, ask, terminal }) {
+    const { keyLine } = await import('./actors/terminal/keyFile.ts')
+    const { peer } = await ask('trust.add', { key: await keyLine(args), name: option('name') ?? '' }, 'trust.added')
+    terminal.done(peer, `${peer.name || peer.id} may borrow here`, legacy)
+  },
+
+  async 'trust rm'({ args: [who = ''], legacy, ask, terminal }) {
+    const { peer } = await ask('trust.remove', { who }, 'trust.removed')
+    terminal.done(peer, `${peer.name || peer.id} may no longer borrow here`, legacy)
+  },
+
+  async 'trust ls'({ ask, terminal }) {
+    const { peers } = await ask('trust.list', {}, 'trust.listed')
+    terminal.value(peers, () => show.trustTable(peers, terminal.style))
+  },
+
+  async guests({ ask, terminal }) {
+    const { containers } = await ask('container.list', {}, 'container.listed')
+    terminal.value(containers, () => show.guestsTable(containers, terminal.style))
+  },
+
+  async evict(call) {
+    const { args, legacy, ask, terminal } = call
+    const id = args[0] as string
+    if (!(await isSure(`Ending container ${id} with its /data`, call))) return 1
+    const removed = await ask('container.remove', { id }, 'container.removed')
+    terminal.done({ id: removed.id }, `Ended ${show.brief(removed.id)}`, legacy)
+  },
+
+  async 'image build'({ ask, terminal }) {
+    await ask('image.build', {}, 'image.built', { onFact: (fact) => terminal.line(fact, show.ownerLine(fact) ?? '') })
+  },
+
+  async events({ terminal, signal }) {
+    const { followOwn } = await import('./actors/terminal/controlClient.ts')
+    await followOwn((event) => terminal.line(event, show.eventLine(event)), signal)
+  },
+
+  async config(call) {
+    const { config } = await openedHome(call)
+    call.terminal.value(config, () => show.configText(config, call.terminal.style))
+  },
+
+  async init(call) {
+    const { dir } = await openedHome(call)
+    call.terminal.done({ home: dir }, `The home is ${dir}`, call.legacy)
+  },
+}
+
+async function openedHome({ terminal }: Call) {
+  const { openHome } = await import('./actors/terminal/system.ts')
+  const home = await openHome(process.env)
+  for (const note of home.notes) terminal.note(note)
+  return home
+}
+
+/** A reader that went away, such as `head`, has what it wanted. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+runCommandLine(handlers, { argv: process.argv.slice(2), version }).then((code) => {
+  // Not before the last line is out; and not waiting for what a library may still hold open.
+  process.stdout.write('', () => process.exit(code))
+})
