@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { test } from 'node:test'
+import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { commandsByConcern } from '../protocol/index.ts'
+
+const root = resolve(import.meta.dirname, '..')
+
+/** The columns of the house and what each may import: of ours, and from outside. */
+const columns: Record<string, { ours: string[]; packages: RegExp }> = {
+  // Of node:net only `BlockList` and `isIP`, which look at text.
+  protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net)$/ },
+  machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
+  actors: { ours: ['protocol', 'machines', 'actors', 'package.json'], packages: /./ },
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name))
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8')
+  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^'"]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)/g)].map(
+    ([, from, dynamic]) => (from ?? dynamic) as string,
+  )
+}
+
+async function machines(): Promise<[string, AnyStateMachine][]> {
+  const found: [string, AnyStateMachine][] = []
+  for (const file of sources('machines')) {
+    const exported: Record<string, unknown> = await import(join(root, file))
+    for (const [name, value] of Object.entries(exported)) {
+      if (name.endsWith('Machine')) found.push([name, value as AnyStateMachine])
+    }
+  }
+  return found
+}
+
+for (const [column, { ours, packages }] of Object.entries(columns)) {
+  test(`${column}/ imports only what it may`, () => {
+    for (const file of sources(column)) {
+      for (const from of importsOf(file)) {
+        if (from.startsWith('.')) {
+          const target = relative(root, resolve(root, dirname(file), from)).split('/')[0] as string
+          assert.ok(ours.includes(target), `${file} imports ${from}`)
+        } else assert.match(from, packages, `${file} imports ${from}`)
+      }
+    }
+  })
+}
+
+test('a concern is three files of one name, and its machine handles every command of its slice', async () => {
+  for (const [concern, commands] of Object.entries(commandsByConcern)) {
+    if (concern === 'node') continue // The composition root answers for itself.
+    for (const column of Object.keys(columns))
+      assert.ok(existsSync(join(root, column, `${concern}.ts`)), `${column}/${concern}.ts`)
+    const exported: Record<string, unknown> = await import(join(root, 'machines', `${concern}.ts`))
+    const machine = exported[`${concern}Machine`] as AnyStateMachine | undefined
+    assert.ok(machine, `machines/${concern}.ts exports ${concern}Machine`)
+    assert.equal(machine.id, concern)
+    for (const command of Object.keys(commands))
+      assert.ok(machine.events.includes(command), `${concern} handles ${command}`)
+  }
+})
+
+test('a noun has one owner: every event name begins with a noun that only one slice declares', () => {
+  const owners = new Map<string, Set<string>>()
+  for (const file of sources('protocol')) {
+    const text = readFileSync(join(root, file), 'utf8')
+    for (const [, noun] of text.matchAll(/(?:type: |^ {2})'([a-z][A-Za-z]*)\.[a-z][A-Za-z]*'/gm)) {
+      owners.set(noun as string, (owners.get(noun as string) ?? new Set()).add(file))
+    }
+  }
+  assert.ok(owners.size >= 6)
+  for (const [noun, files] of owners)
+    assert.equal(files.size, 1, `${noun}.* is declared in ${[...files].join(' and ')}`)
+})
+
+test('every state of every machine can be reached from its start', async () => {
+  for (const [name, machine] of await machines()) {
+    const reached = new Set<AnyStateNode>()
+    const visit = (node: AnyStateNode): void => {
+      if (reached.has(node)) return
+      reached.add(node)
+      if (node.parent) visit(node.parent)
+      for (const child of node.type === 'parallel' ? Object.values(node.states) : (node.initial?.target ?? []))
+        visit(child)
+      for (const transition of [...node.transitions.values()].flat().concat(node.always ?? [])) {
+        for (const target of transition.target ?? []) visit(target)
+      }
+    }
+    visit(machine.root)
+    const all = (node: AnyStateNode): AnyStateNode[] => [node, ...Object.values(node.states).flatMap(all)]
+    const dead = all(machine.root).filter((node) => !reached.has(node))
+    assert.deepEqual(
+      dead.map((node) => node.id),
+      [],
+      `${name} has states that nothing leads to`,
+    )
+  }
+})
+
+test('every machine ends an endless loop of its own', async () => {
+  for (const [name, machine] of await machines()) assert.equal(machine.options?.maxIterations, 1_000, name)
+})
+
+test('no shell strings, and files that can be read in one go', () => {
+  for (const file of ['cli.ts', ...Object.keys(columns).flatMap(sources), ...sources('scripts'), ...sources('bench')]) {
+    const text = readFileSync(join(root, file), 'utf8')
+    assert.doesNotMatch(text, /(?<![.\w])(execSync|exec)\(|shell: true/, file)
+    assert.ok(text.split('\n').length <= 351, `${file} has more than 350 lines`)
+  }
+})

@@ -1,0 +1,118 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** Where in one exchange the connection breaks: before the engine sees the request, before or in the middle of its answer. */
+export type CutAt = 'request' | 'answer' | 'middle'
+
+export interface EngineProxy {
+  socketPath: string
+  /** Requests that went through, as `METHOD /path`, without the version. */
+  readonly seen: string[]
+  /**
+   * Breaks the connection at the next request that matches. With `all`, every other connection breaks too and none is
+   * taken any more until `restore`, as when the engine stops. Resolves when it happened.
+   */
+  cut(matches: RegExp, at: CutAt, options?: { all?: boolean }): Promise<void>
+  /** Keeps the next request that matches from the engine; resolves with what lets it pass. */
+  hold(matches: RegExp): Promise<() => void>
+  /** Takes connections again. */
+  restore(): void
+  /** Breaks everything now and takes nothing, until `restore`. */
+  down(): void
+  close(): Promise<void>
+}
+
+const ENGINE_SOCKET = '/var/run/docker.sock'
+
+/** A real socket in front of the real engine, that can be cut. */
+export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<EngineProxy> {
+  const folder = await mkdtemp(join(tmpdir(), 'engine-proxy-'))
+  const socketPath = join(folder, 'engine.sock')
+  const sockets = new Set<Socket>()
+  const seen: string[] = []
+  let closed = false
+  let holding: { matches: RegExp; held: (pass: () => void) => void } | undefined
+  let plan: { matches: RegExp; at: CutAt; all: boolean; done: () => void } | undefined
+
+  const breakAll = () => {
+    closed = true
+    for (const socket of sockets) socket.destroy()
+  }
+
+  // Each side may end its half alone, as a program's input in a container does.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (closed) return client.destroy()
+    const engine = connect({ path: upstream, allowHalfOpen: true })
+    for (const socket of [client, engine]) {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+      socket.on('error', () => {})
+    }
+    client.on('close', () => engine.destroy())
+    engine.on('close', () => client.destroy())
+    let armed: typeof plan
+    const fire = () => {
+      const { all = false, done } = armed ?? {}
+      plan = undefined
+      client.destroy()
+      // Left open on this side, so that the engine does not see that nobody listens and stops what it does.
+      if (all) breakAll()
+      done?.()
+    }
+    client.on('data', (chunk) => {
+      const [, method, path] = /^(GET|POST|PUT|DELETE) (?:\/v[\d.]+)?(\S+) HTTP/.exec(chunk.toString('latin1')) ?? []
+      if (method) {
+        const request = `${method} ${path}`
+        seen.push(request)
+        if (plan?.matches.test(request)) armed = plan
+        if (armed?.at === 'request') return fire()
+        if (holding?.matches.test(request)) {
+          const { held } = holding
+          holding = undefined
+          client.pause()
+          held(() => {
+            engine.write(chunk)
+            client.resume()
+          })
+          return
+        }
+      }
+      engine.write(chunk)
+    })
+    client.on('end', () => engine.end())
+    engine.on('data', (chunk) => {
+      if (armed?.at === 'middle') {
+        client.write(chunk.subarray(0, chunk.length - 3), fire)
+        return
+      }
+      if (armed) fire()
+      else client.write(chunk)
+    })
+    engine.on('end', () => client.end())
+  })
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve))
+
+  return {
+    socketPath,
+    seen,
+    cut: (matches, at, { all = false } = {}) =>
+      new Promise((done) => {
+        plan = { matches, at, all, done }
+      }),
+    hold: (matches) =>
+      new Promise((held) => {
+        holding = { matches, held }
+      }),
+    restore() {
+      closed = false
+    },
+    down: breakAll,
+    async close() {
+      breakAll()
+      await new Promise((resolve) => server.close(resolve))
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}

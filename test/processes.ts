@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { TestContext } from 'node:test'
+
+/** The bundle that users run; `npm test` builds it first. */
+const cli = resolve(import.meta.dirname, '..', 'dist', 'cli.js')
+
+/** What one run of the command line gave. */
+export interface Ran {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/**
+ * A home of its own for one test. It goes with the test's process, not with the test: what a test does afterwards, such
+ * as ending the guests that it left, still needs the node's key.
+ */
+export function temporaryHome(): NodeJS.ProcessEnv {
+  const folder = mkdtempSync(join(tmpdir(), 'p2prc-test-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return { P2PRC: folder }
+}
+
+/** Runs the real command line to its end. */
+export async function p2prc(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ran> {
+  const child = spawnCli(env, args)
+  const ran: Ran = { code: null, stdout: '', stderr: '' }
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    ran.stdout += chunk
+  })
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+    ran.stderr += chunk
+  })
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { ...ran, code }
+}
+
+/** The same, and what it printed as JSON; throws with its words where it failed. */
+// biome-ignore lint/suspicious/noExplicitAny: a test reads what it expects from JSON, and fails where it is not there
+export async function p2prcJson(env: NodeJS.ProcessEnv, ...args: string[]): Promise<any> {
+  const { code, stdout, stderr } = await p2prc(env, ...args, '--json')
+  if (code !== 0) throw new Error(`p2prc ${args.join(' ')} ended with ${code}: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+export interface RunningNode {
+  process: ChildProcess
+  where: string
+  port: number
+  /** Resolves when what it printed so far, or prints from now on, matches. */
+  says(pattern: RegExp): Promise<void>
+  /** Ends it as Ctrl-C does, and gives its exit code. */
+  stop(): Promise<number | null>
+}
+
+/** Starts the real node on loopback and waits until it listens. It is ended when the test ends. */
+export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Promise<RunningNode> {
+  const port = await freePort()
+  const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', String(port), ...args])
+  let said = ''
+  const waiting = new Set<() => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk
+      for (const look of waiting) look()
+    })
+  }
+  const says = (pattern: RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const gone = () => reject(new Error(`the node ended before it said ${pattern}:\n${said}`))
+      const look = () => {
+        if (!pattern.test(said)) return
+        waiting.delete(look)
+        child.off('exit', gone)
+        resolve()
+      }
+      child.once('exit', gone)
+      waiting.add(look)
+      look()
+    })
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGINT')
+      await once(child, 'exit')
+    }
+    return child.exitCode
+  }
+  t.after(stop)
+  await says(new RegExp(`127\\.0\\.0\\.1:${port}`))
+  return { process: child, where: `127.0.0.1:${port}`, port, says, stop }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+function spawnCli(env: NodeJS.ProcessEnv, args: string[]): ChildProcess {
+  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
+  return spawn(process.execPath, [cli, ...args], {
+    env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
