@@ -1,0 +1,107 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Dockerode, { type ContainerCreateOptions } from 'dockerode'
+import { guestKeys, guestSpec } from '../actors/containerManager/guestSpec.ts'
+import { waitForBanner } from '../actors/containerManager/sshBanner.ts'
+import { makeSshKeyPair } from '../actors/identity.ts'
+import { sendCommand } from '../actors/peerClient/commandStream.ts'
+import type { Plan } from '../machines/containerManager/guest.ts'
+import type { ContainerReply, Port } from '../protocol/containerManager.ts'
+import { GUEST } from '../protocol/defaults.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import { Secret } from '../protocol/secret.ts'
+import { type Bench, type Figure, figure, median } from './measure.ts'
+import { ended, freePort, scratch, startedNode } from './processes.ts'
+
+const ROUNDS = 15
+
+/** Milliseconds from the wish to the started container, and to its SSH server's banner. */
+interface Times {
+  running: number
+  banner: number
+}
+
+/**
+ * Making a container through a running node's door against the raw Engine API: create, put the keys in, start, wait
+ * for the banner, with the same HostConfig on the same network. Both from this process, in turns.
+ */
+export const bench: Bench = async () => {
+  const home = scratch('create')
+  const node = await startedNode(home, await freePort())
+  const lock = JSON.parse(readFileSync(join(home, 'lock'), 'utf8')) as { socket: string }
+  const own = { connect: { socketPath: lock.socket }, where: 'the node' }
+  const engine = new Dockerode()
+  const { publicKey } = makeSshKeyPair('bench')
+
+  async function ours(): Promise<Times & { reply: ContainerReply }> {
+    const began = performance.now()
+    let running = Number.NaN
+    const fact = await sendCommand(
+      { type: 'container.create', requestId: randomUUID(), key: publicKey },
+      {
+        ...own,
+        onFact: (one) => {
+          if (one.type === 'container.progress' && one.step === 'ssh') running = performance.now() - began
+        },
+      },
+    )
+    const banner = performance.now() - began
+    const reply = fact.container as ContainerReply
+    await sendCommand({ type: 'container.remove', id: reply.ID }, own)
+    return { running, banner, reply }
+  }
+
+  async function raw({ TagName, Ports: { Port: ports } }: ContainerReply): Promise<Times> {
+    const slug = `p2prc-bench-${randomBytes(4).toString('hex')}`
+    const prepared = { slug, publicKey, hostKey: { private: new Secret(makeSshKeyPair('').privateKey), public: '' } }
+    const free = await Promise.all(
+      ports.map(async (port): Promise<Port> => ({ ...port, ExternalPort: await freePort() })),
+    )
+    const image = { name: 'ssh', tag: TagName, digest: '', ports: [], built: true }
+    const wish = {
+      requestId: '',
+      caller: 'owner',
+      key: publicKey,
+      ports: 0,
+      udpPorts: 0,
+      gpu: false,
+      image: 'ssh',
+    } as const
+    const plan: Plan = { wish, prepared, image, ports: free }
+    const spec: ContainerCreateOptions = guestSpec(plan, { nodeId: 'bench' as NodeId, limits: GUEST })
+    const keys = await guestKeys(prepared)
+    const began = performance.now()
+    const container = await engine.createContainer({ ...spec, name: slug })
+    await container.putArchive(keys, { path: '/' })
+    await container.start()
+    const running = performance.now() - began
+    await waitForBanner({ host: '127.0.0.1', port: free[0]?.ExternalPort ?? 0 }, new AbortController().signal)
+    const banner = performance.now() - began
+    await container.remove({ force: true, v: true })
+    await engine.getVolume(slug).remove()
+    return { running, banner }
+  }
+
+  try {
+    await sendCommand({ type: 'image.build' }, own)
+    const { reply } = await ours()
+    await raw(reply)
+    const [us, them]: [Times[], Times[]] = [[], []]
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const turns = [async () => us.push(await ours()), async () => them.push(await raw(reply))]
+      for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn()
+    }
+    return [
+      compare('running', 1.1, 'create → running', us, them),
+      compare('banner', 1.15, 'create → SSH banner', us, them),
+    ]
+  } finally {
+    await ended(node)
+  }
+}
+
+function compare(which: keyof Times, ratio: number, what: string, us: Times[], them: Times[]): Figure {
+  const pair = { what, anchor: 'raw Engine API', unit: 'ms', goal: { sign: '≤', ratio }, rounds: ROUNDS } as const
+  return figure(pair, median(us.map((one) => one[which])), median(them.map((one) => one[which])))
+}

@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto'
+import { type GossipState, startGossip } from '../machines/gossip/gossipState.ts'
+import { stepGossip } from '../machines/gossip/gossipStep.ts'
+import { learn } from '../machines/gossip/membership.ts'
+import { takeTurn } from '../machines/gossip/turn.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import { encode } from '../protocol/wire.ts'
+import { type Bench, type Figure, figure, median } from './measure.ts'
+import { FRAME_BYTES } from './network.ts'
+import { createSimulation, createTools, mulberry32, type SimulatedNode } from './simulation.ts'
+
+/**
+ * Gossip's figures, on the simulation. The anchor of spreading is ideal push-pull: synchronous rounds, partners drawn
+ * from all nodes, an exchange that costs nothing and is over within its round. So that a round is the same thing on both
+ * sides, ours takes place on links that need a quarter of a round each way: heartbeat, answer, wish and record fill it.
+ */
+
+const MEMBERS = 1_000
+
+/** The ideal: who has it gives it, who lacks it takes it, `fanout` partners a round each. */
+export function idealPushPull(nodes: number, fanout: number, chance: () => number): { rounds: number; copies: number } {
+  let knows = new Uint8Array(nodes)
+  knows[0] = 1
+  let known = 1
+  let rounds = 0
+  let copies = 0
+  while (known < nodes) {
+    rounds += 1
+    const next = Uint8Array.from(knows)
+    for (let node = 0; node < nodes; node += 1) {
+      for (let calls = 0; calls < fanout; calls += 1) {
+        const drawn = Math.floor(chance() * (nodes - 1))
+        const partner = drawn >= node ? drawn + 1 : drawn
+        if (knows[node] === knows[partner]) continue
+        copies += 1
+        next[node] = 1
+        next[partner] = 1
+      }
+    }
+    knows = next
+    known = knows.reduce((sum, one) => sum + one, 0)
+  }
+  return { rounds, copies: copies / nodes }
+}
+
+interface Spread {
+  rounds: number[]
+  copies: number[]
+}
+
+/** Rounds until the last node knows a new record, and copies of it that arrived per node. */
+export function measureSpread(fanout: number, contacts: number, updates: number, seed = 7, nodes = MEMBERS): Spread {
+  const roundMs = 200
+  let mark = ''
+  let knowing = new Set<number>()
+  let lastAt = 0
+  let arrived = 0
+  const simulation = createSimulation({
+    nodes,
+    seed,
+    acquainted: true,
+    weather: { delay: [roundMs / 4, roundMs / 4] },
+    config: { roundMs, fanout, contacts },
+    heard(fact, node, now) {
+      if (fact.type !== 'record.learned' || mark === '' || fact.record.customInformation !== mark) return
+      knowing.add(node.host)
+      lastAt = now
+    },
+    arrived(_node, message) {
+      if (mark === '' || message.kind !== 'table/records') return
+      for (const [text] of message.body.records) if (text.includes(mark)) arrived += 1
+    },
+  })
+  for (let host = 0; host < nodes; host += 1) simulation.start(host)
+  simulation.runUntil(6_000)
+  const spread: Spread = { rounds: [], copies: [] }
+  for (let update = 0; update < updates; update += 1) {
+    mark = `update ${update}.`
+    knowing = new Set()
+    arrived = 0
+    const begun = simulation.now
+    const author = Math.floor(simulation.chance() * nodes)
+    simulation.tell(author, { type: 'reworded', words: { customInformation: mark } })
+    while (knowing.size < nodes - 1 && simulation.now < begun + 20_000)
+      simulation.runUntil(simulation.now + roundMs / 8)
+    spread.rounds.push((lastAt - begun) / roundMs)
+    // Copies under way still count.
+    simulation.runUntil(simulation.now + 6 * roundMs)
+    spread.copies.push(arrived / nodes)
+  }
+  return spread
+}
+
+/** Bytes that two nodes with `members` records exchange until a record that differs is equal, greetings included. */
+export function measureRepair(members = MEMBERS): { repair: number; table: number } {
+  const tools = createTools()
+  const begin = (host: number) =>
+    startGossip(
+      {
+        id: `SHA256:${createHash('sha256').update(`${host}`).digest('base64').slice(0, 43)}` as NodeId,
+        key: `ssh-ed25519 ${'A'.repeat(68)}`,
+        words: {
+          name: `machine-${host}`,
+          addresses: [`20.${host >> 8}.${host & 255}.1:8088`],
+          port: 8088,
+          version: '0.1.0',
+          customInformation: '',
+          capabilities: [],
+        },
+        lastSeq: 0,
+        meetings: [],
+        now: 0,
+        seed: host,
+      },
+      tools,
+    )
+  const all = Array.from({ length: members }, (_, host) => begin(host))
+  const knowing = (host: number): GossipState => {
+    const turn = takeTurn(all[host] as ReturnType<typeof begin>, 0, tools)
+    for (const { self } of all) learn(turn, self)
+    return { ...turn.state, recent: [] }
+  }
+  const states = [knowing(0), knowing(1)]
+  const changed = stepGossip(
+    begin(2),
+    { type: 'reworded', at: 0, words: { customInformation: 'changed' } },
+    tools,
+  ).state
+  const turn = takeTurn(states[1] as (typeof states)[0], 0, tools)
+  learn(turn, changed.self)
+  states[1] = { ...turn.state, recent: [] }
+
+  let repair = 0
+  const waiting: [to: number, event: Parameters<typeof stepGossip>[1]][] = [
+    [1, { type: 'opened', at: 1, link: 'x', id: all[0]?.self.record.id as NodeId, dialled: false, address: '' }],
+    [0, { type: 'opened', at: 1, link: 'x', id: all[1]?.self.record.id as NodeId, dialled: true, address: '' }],
+  ]
+  for (let next = waiting.shift(); next; next = waiting.shift()) {
+    const [to, event] = next
+    const { state, effects } = stepGossip({ ...(states[to] as (typeof states)[0]), dueAt: 1e9 }, event, tools)
+    states[to] = state
+    for (const effect of effects) {
+      if (effect.type !== 'send' || effect.link !== 'x') continue
+      repair += encode(effect.message).length + FRAME_BYTES
+      waiting.push([1 - to, { type: 'heard', at: 2, link: 'x', message: effect.message }])
+    }
+  }
+  const roots = states.map(({ members: table }) => tools.digest.root(table))
+  if (roots[0] !== roots[1]) throw new Error('the tables still differ')
+  const table = all.reduce((sum, { self }) => sum + JSON.stringify([self.text, self.signature]).length, 0)
+  return { repair, table }
+}
+
+/** Bytes that each of `nodes` sends a second when all agree and nothing happens: frames and handshakes. */
+export function measureIdle(nodes = MEMBERS, seconds = 60): number {
+  const simulation = createSimulation({ nodes, seed: 3, acquainted: true })
+  for (let host = 0; host < nodes; host += 1) simulation.start(host)
+  simulation.runUntil(30_000)
+  const before = simulation.network.bytes.reduce((sum, bytes) => sum + bytes, 0)
+  simulation.runUntil(30_000 + seconds * 1_000)
+  return (simulation.network.bytes.reduce((sum, bytes) => sum + bytes, 0) - before) / nodes / seconds
+}
+
+/** Milliseconds until the last of `nodes` has dropped one that went dark, or was killed; infinite where one never does. */
+export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100): number {
+  let victim: SimulatedNode | undefined
+  const dropped = new Set<number>()
+  let lastAt = 0
+  const simulation = createSimulation({
+    nodes,
+    seed,
+    acquainted: true,
+    heard(fact, node, now) {
+      if (fact.type !== 'record.dropped') return
+      if (fact.id !== victim?.id) throw new Error(`node ${node.host} drops one that lives`)
+      dropped.add(node.host)
+      lastAt = now
+    },
+  })
+  for (let host = 0; host < nodes; host += 1) simulation.start(host)
+  simulation.runUntil(20_000 + seed * 37)
+  victim = simulation.nodes[Math.floor(simulation.chance() * nodes)] as SimulatedNode
+  const begun = simulation.now
+  simulation[how](victim.host)
+  while (dropped.size < nodes - 1 && simulation.now < begun + 60_000) simulation.runUntil(simulation.now + 50)
+  return dropped.size < nodes - 1 ? Number.POSITIVE_INFINITY : lastAt - begun
+}
+
+const DEATHS = 30
+const UPDATES = 7
+
+export const bench: Bench = async () => {
+  const figures: Figure[] = []
+  const add = (
+    what: string,
+    anchor: string,
+    unit: string,
+    ratio: number,
+    rounds: number,
+    ours: number,
+    theirs: number,
+  ) => figures.push(figure({ what, anchor, unit, goal: { sign: '≤', ratio }, rounds }, ours, theirs))
+
+  for (const [fanout, contacts, copiesGoal] of [
+    [1, 1, 1.5],
+    [3, 3, 2.4],
+    [3, 1, 2.4],
+  ] as const) {
+    const name = contacts === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${contacts} compared a round (default)`
+    const ideal = Array.from({ length: 50 }, (_, seed) => idealPushPull(MEMBERS, fanout, mulberry32(seed + 1)))
+    const ours = measureSpread(fanout, contacts, UPDATES)
+    const rounds = ideal.reduce((sum, one) => sum + one.rounds, 0) / ideal.length
+    add(`all of 1,000 know, ${name}`, 'ideal push-pull', 'rounds', 1.15, UPDATES, median(ours.rounds), rounds)
+    add(`copies per node, ${name}`, 'one', 'copies', copiesGoal, UPDATES, median(ours.copies), 1)
+  }
+  const { repair, table } = measureRepair()
+  add('repairing 1 record of 1,000', 'sending the table', 'B', 0.02, 1, repair, table)
+  add('idle, 1,000 nodes, sent per node', '1 kB/s', 'B/s', 1, 1, measureIdle(), 1_000)
+  const worst = (how: 'vanish' | 'kill') =>
+    Math.max(...Array.from({ length: DEATHS }, (_, seed) => measureDeath(how, seed + 1))) / 1_000
+  add('silent crash known to all of 100, worst', '8 s', 's', 1, DEATHS, worst('vanish'), 8)
+  add('killed process known to all of 100, worst', '1.5 s', 's', 1, DEATHS, worst('kill'), 1.5)
+  return figures
+}

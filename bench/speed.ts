@@ -1,0 +1,71 @@
+import { askOwn, type ReceivedFact } from '../actors/terminal/controlClient.ts'
+import { iperf, type Machine, makeLink } from '../test/shapedLink.ts'
+import { type Bench, type Figure, figure, median } from './measure.ts'
+
+const ROUNDS = 3
+
+/** One speed test as the owner of `from` asks for it, with the wall-clock time of each direction. */
+export async function speedTest(from: Machine, to: Machine): Promise<Record<'download' | 'upload', Measured>> {
+  process.env.P2PRC = from.home
+  const measured = { download: { mbps: 0, ms: 0 }, upload: { mbps: 0, ms: 0 } }
+  for (const direction of ['download', 'upload'] as const) {
+    let startedAt = performance.now()
+    const onFact = ({ type, step }: ReceivedFact) => {
+      // The round trips are over: what follows is the direction's own time.
+      if (type === 'speed.progress' && step === 'latency') startedAt = performance.now()
+    }
+    const payload = { where: `${to.address}:8088`, direction }
+    const fact = await askOwn('speed.measure', payload, 'speed.measured', { onFact })
+    measured[direction] = { mbps: Number(fact[direction]), ms: performance.now() - startedAt }
+  }
+  return measured
+}
+
+interface Measured {
+  mbps: number
+  ms: number
+}
+
+/** The speed test under a token bucket in network namespaces, against iperf3 on the same link. Needs root and iperf3. */
+export const bench: Bench = async () => {
+  const link = makeLink()
+  const figures: Figure[] = []
+  try {
+    const [here, there] = link.machines as [Machine, Machine]
+    await Promise.all([here.startNode(), there.startNode()])
+    const { key } = await here.p2prc<{ key: string }>('id')
+    await there.p2prc('trust', 'add', key)
+    for (const mbit of [10, 50, 200]) {
+      link.limit(mbit)
+      const ours = { download: [] as Measured[], upload: [] as Measured[] }
+      const theirs = { download: [] as number[], upload: [] as number[] }
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const { download, upload } = await speedTest(here, there)
+        ours.download.push(download)
+        ours.upload.push(upload)
+        theirs.download.push(await iperf(here, there, 4))
+        theirs.upload.push(await iperf(there, here, 4))
+      }
+      for (const direction of ['download', 'upload'] as const) {
+        const mbps = median(ours[direction].map((one) => one.mbps))
+        const what = `${direction}, limit ${mbit} Mbit/s`
+        const pair = {
+          what,
+          anchor: 'iperf3',
+          unit: 'Mbit/s',
+          goal: { sign: '≤', ratio: 1.05 },
+          rounds: ROUNDS,
+        } as const
+        const rates = figure(pair, mbps, median(theirs[direction]))
+        // Too much is as wrong as too little.
+        figures.push({ ...rates, ratio: Math.max(rates.ratio, 1 / rates.ratio) })
+        const longest = Math.max(...ours[direction].map(({ ms }) => ms))
+        const time = { what: `${what}: longest test`, anchor: '3 s', unit: 'ms', rounds: ROUNDS } as const
+        figures.push(figure({ ...time, goal: { sign: '≤', ratio: 1 } }, longest, 3_000))
+      }
+    }
+  } finally {
+    await link.close()
+  }
+  return figures
+}
