@@ -24,9 +24,10 @@ const handlers: Record<CommandName, Handler> = {
     await pluginCommands['plugin rm'](call)
   },
 
-  async start({ option, has, terminal, signal }) {
+  async start({ args, option, has, terminal, signal }) {
     const { runNode } = await import('./actors/terminal/foreground.ts')
-    await runNode({ host: option('host'), port: option('port'), open: has('open'), terminal, signal })
+    const place = { host: option('host'), port: option('port'), ipService: option('ip-service') }
+    await runNode({ ...place, meet: args, open: has('open'), terminal, signal })
     // Ctrl-C is how it is meant to end.
     return 0
   },

@@ -1,9 +1,13 @@
 import { join } from 'node:path'
 import type { AnyActorLogic } from 'xstate'
+import { waysIn } from '../machines/ipTable/candidates.ts'
+import { isSelfAt } from '../machines/ipTable/peerTable.ts'
+import { placesOf } from '../machines/ipTable/selfPlaces.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { createDockerEngine } from './containerManager/dockerEngine.ts'
 import { createContainerManager } from './containerManager.ts'
+import { createGossip, followSeq, type GossipDoor } from './gossip.ts'
 import { sshConfigPath } from './groupTracker/borrowedFiles.ts'
 import { createNearest } from './groupTracker/nearest.ts'
 import { keepSshConfig } from './groupTracker/sshConfig.ts'
@@ -12,7 +16,8 @@ import { openFiles } from './home/homeFiles.ts'
 import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
-import { ownAddresses, type Place } from './ipTable/listening.ts'
+import { createDialGuard } from './ipTable/dialGuard.ts'
+import { outsideAddresses, ownAddresses, type Place } from './ipTable/listening.ts'
 import { salvage } from './ipTable/salvage.ts'
 import { createIpTable, createResolve } from './ipTable.ts'
 import { announcing, announcingDial } from './peerClient/announce.ts'
@@ -30,6 +35,8 @@ interface Surroundings {
   identity: Identity
   /** Filled in when the doors are open. */
   place: Place
+  /** Where links of other nodes come in. */
+  gossipDoor: GossipDoor
   /** Whether to look after what nobody has asked for: specifications, peers, images. */
   background: boolean
 }
@@ -40,26 +47,28 @@ type Life = Parameters<typeof supervise>[1]
 type Joined = (life: Life) => Pick<Supervised<AnyActorLogic>, 'start' | 'stop'>
 
 /** Opens the files and constructs every concern, un-started, in the order in which they start. */
-export async function openConcerns({ home, bus, identity, place, background }: Surroundings): Promise<{
+export async function openConcerns(surroundings: Surroundings): Promise<{
   concerns: Joined[]
   /** Files that could not be read, and where each was put. */
   setAside: ReadonlyMap<string, string>
   /** Resolves when what the concerns left under way has ended and all files are written. */
   settled(): Promise<void>
 }> {
+  const { home, bus, identity, place, gossipDoor, background } = surroundings
   const { paths, config } = home
   const files = { key: paths.key, knownHosts: paths.knownHosts }
-  const { trust, table, loans, groups, setAside, written } = await openFiles(paths)
+  const { trust, gossip, table, loans, groups, setAside, written } = await openFiles(paths)
   const tableAside = setAside.get(paths.ipTable)
   const { id, name } = identity
-  const self = {
+  const self = () => ({
     id,
     name,
-    addresses: () => ownAddresses(place),
-    get port() {
-      return place.port
-    },
-  }
+    // A single command listens nowhere, so no address is its own: another home's node may well be at them.
+    port: background ? place.port : 0,
+    addresses: ownAddresses(place),
+    outside: outsideAddresses(place, { test: config.Test }),
+    information: gossip.data.customInformation,
+  })
   const resolve = createResolve(bus)
   const peers = announcing(createPeerClient(identity), bus)
   const dial: Dial = (to, signal) => dialPeer(identity, to, signal)
@@ -86,6 +95,8 @@ export async function openConcerns({ home, bus, identity, place, background }: S
     read: () => ({ loans: borrowed.loans.all(), groups: borrowed.groups.all() }),
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
+  const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })
+  const unfollow = followSeq(bus, gossip)
   const concerns = [
     joined(
       createIpTable({
@@ -93,9 +104,19 @@ export async function openConcerns({ home, bus, identity, place, background }: S
         self,
         peers,
         dial,
+        guard,
         test: config.Test,
         watch: background,
         ...(tableAside && { setAside: tableAside, salvaged: await salvage(tableAside) }),
+      }),
+    ),
+    joined(
+      createGossip({
+        identity,
+        store: gossip,
+        place: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
+        known: () => waysIn(table.data),
+        ...(background && { links: { source: gossipDoor, dial: announcingDial(dial, bus), guard } }),
       }),
     ),
     joined(createTrust({ store: trust })),
@@ -106,6 +127,7 @@ export async function openConcerns({ home, bus, identity, place, background }: S
     joined(plugins),
   ]
   const settled = async () => {
+    unfollow()
     sshConfig.undo()
     await Promise.all([plugins.settled(), sshConfig.idle()])
     await written()

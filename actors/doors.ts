@@ -5,13 +5,15 @@ import { formatAddress } from '../protocol/address.ts'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../protocol/defaults.ts'
 import { Fault } from '../protocol/errors.ts'
 import { once, shutDown } from './doors/shutDown.ts'
-import type { Handle, Visitor } from './doors/visitor.ts'
+import type { Handle, Upgrade, Visitor } from './doors/visitor.ts'
 import { provenPeer } from './identity/certificate.ts'
 import type { Identity } from './identity.ts'
 
 export interface DoorsOptions {
   identity: Pick<Identity, 'tls'>
   handle: Handle
+  /** Takes connections over for another protocol; absent: there is none. It must never throw. */
+  upgrade?: Upgrade
   /** One address to listen on. Absent: all, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
   host?: string
   /** 0 takes any free one. */
@@ -35,15 +37,18 @@ const TLS_HANDSHAKE = 0x16
  * HTTP, where everybody is a stranger. Throws `port_busy` or `listen_failed`.
  */
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
-  const { identity, handle, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
+  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
   const sockets = new Set<Socket>()
   const keyed = new WeakMap<Socket, Visitor>()
+  const visitorAt = (socket: Socket): Visitor =>
+    keyed.get(socket) ?? { caller: 'stranger', address: socket.remoteAddress ?? '' }
   const times = { headersTimeout: headersTimeoutMs, requestTimeout: headersTimeoutMs }
   const interval = { connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs) }
   const server = createServer({ ...times, ...interval }, (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request
-    handle(request, response, keyed.get(socket) ?? { caller: 'stranger', address: socket.remoteAddress ?? '' })
+    handle(request, response, visitorAt(request.socket))
   })
+  if (upgrade)
+    server.on('upgrade', (request, socket, head) => upgrade(request, socket, head, visitorAt(request.socket)))
   server.timeout = IDLE_TIMEOUT_MS
   // Node's own listener begins HTTP on a connection; here it begins only after the first byte was looked at.
   const [beginHttp] = server.listeners('connection') as ((socket: Socket) => void)[]

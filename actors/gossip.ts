@@ -1,56 +1,60 @@
 import { randomBytes } from 'node:crypto'
+import { fromCallback } from 'xstate'
 import type { GossipStart } from '../machines/gossip/gossipState.ts'
-import { type GossipInput, gossipMachine } from '../machines/gossip.ts'
+import { type FromKeep, type FromWires, gossipMachine, type ToWires } from '../machines/gossip.ts'
 import { version } from '../package.json'
+import type { Bus } from '../protocol/bus.ts'
+import { toFailure } from '../protocol/errors.ts'
 import type { GossipFile } from '../protocol/gossip.ts'
-import { refusal } from '../protocol/reachable.ts'
+import type { BusEvent } from '../protocol/index.ts'
 import { SEQ_MAX } from '../protocol/record.ts'
-import type { LinkSource } from './gossip/accept.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
-import { createWires } from './gossip/wires.ts'
+import { createWires, type WiresOptions } from './gossip/wires.ts'
 import type { Identity } from './identity.ts'
-import type { Dial } from './speedTester/speedLink.ts'
 import type { Store } from './store.ts'
+import type { ConcernParts } from './supervise.ts'
 
 export { type GossipDoor, openGossipDoor } from './gossip/accept.ts'
 
 export interface GossipOptions {
   identity: Pick<Identity, 'id' | 'name' | 'publicKey' | 'tls'>
   store: Store<GossipFile>
-  /** Where this node can be dialled, `ip:port`, best first, and the port on which it listens. */
-  addresses: () => string[]
-  port: () => number
-  /** The owner's free text. */
-  customInformation: () => string
+  /** Where this node can be dialled, `ip:port`, best first, and the port on which it listens; 0 where it does not. */
+  place: () => { addresses: string[]; port: number }
   /** Nodes known from before and addresses given by the owner: ways in, asked for at each start of the concern. */
   known: () => GossipStart['meetings']
-  source: LinkSource
-  dial: Dial
-  /** P2PRC's switch for networks on one machine: others may name loopback addresses. */
-  test: boolean
+  /** Absent: no links, as for a single command. What it describes travels when the node runs. */
+  links?: WiresOptions
   config?: GossipStart['config']
 }
 
 /** The gossip concern over WebSockets and mutual TLS. */
-export function createGossip(options: GossipOptions) {
-  const { identity, store, source, dial, test, config } = options
+export function createGossip(options: GossipOptions): ConcernParts<typeof gossipMachine> {
+  const { identity, store, links, config } = options
   const { id, name, publicKey, tls } = identity
-  const carry = createWires({ dial, source, refusal: (host, port) => refusal(host, port, { test }) })
+  const silent = fromCallback<ToWires, { signal: AbortSignal }, FromWires>(() => {})
+  const keep = fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromKeep>(({ input, sendBack }) => {
+    store.write({ ...store.data, customInformation: input.text }).then(
+      () => sendBack({ type: 'keep.ended', ...input }),
+      (error) => sendBack({ type: 'keep.ended', ...input, failure: toFailure(error) }),
+    )
+  })
   return {
     name: 'gossip',
-    logic: gossipMachine.provide({ actors: { carry } }),
-    input: (signal: AbortSignal): GossipInput => {
+    logic: gossipMachine.provide({ actors: { carry: links ? createWires(links) : silent, keep } }),
+    input: (signal) => {
       const lastSeq = store.data.seq
-      keepSeq(store, lastSeq + 1)
+      if (links) keepSeq(store, lastSeq + 1)
+      const { addresses, port } = options.place()
       const start = {
         id,
         key: publicKey.split(' ', 2).join(' '),
         words: {
-          name: name.slice(0, 128),
-          addresses: options.addresses().slice(0, 8),
-          port: options.port(),
+          name: name.slice(0, 128).toWellFormed(),
+          addresses: addresses.slice(0, 8),
+          port,
           version,
-          customInformation: options.customInformation().slice(0, 2_048),
+          customInformation: store.data.customInformation,
           capabilities: [],
         },
         lastSeq,
@@ -61,11 +65,16 @@ export function createGossip(options: GossipOptions) {
       }
       return { start, tools: createGossipTools(tls.key), signal }
     },
-    hears: ['gossip.met', 'gossip.reworded', 'node.stopping'],
-  } as const
+    hears: ['gossip.met', 'gossip.placed', 'specs.changed', 'record.describe', 'node.stopping'],
+  }
 }
 
-/** Stores a seq that is higher than the stored one. A disk that fails costs nothing: others remember the seq too. */
-export function keepSeq(store: Store<GossipFile>, seq: number): void {
+/** Writes down under which seq this node speaks, so that it never speaks twice under one. */
+export function followSeq(bus: Bus<BusEvent>, store: Store<GossipFile>): () => void {
+  return bus.on('record.authored', ({ record }) => keepSeq(store, record.seq))
+}
+
+/** A disk that fails costs nothing: others remember the seq too. */
+function keepSeq(store: Store<GossipFile>, seq: number): void {
   if (seq > store.data.seq && seq <= SEQ_MAX) store.write({ ...store.data, seq }).catch(() => {})
 }

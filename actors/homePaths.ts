@@ -13,6 +13,8 @@ export interface HomePaths {
   trackContainers: string
   groupTrackContainers: string
   trust: string
+  /** What this node has said of itself under which number. */
+  gossip: string
   /** The node's Ed25519 key in OpenSSH form, never P2PRC's RSA key. */
   key: string
   publicKey: string
@@ -61,6 +63,7 @@ function ours(dir: string, run: string, env: NodeJS.ProcessEnv) {
   return {
     images: shipped.images,
     trust: join(dir, 'trust.json'),
+    gossip: join(dir, 'gossip.json'),
     key: join(dir, 'id_ed25519'),
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),

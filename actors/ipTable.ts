@@ -5,11 +5,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { fromCallback, fromPromise } from 'xstate'
 import { namedIn } from '../machines/ipTable/candidates.ts'
 import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from '../machines/ipTable/ipTablePorts.ts'
-import { isSelfAt } from '../machines/ipTable/peerTable.ts'
+import { isSelfAt, type Self } from '../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import { CANDIDATES_MAX } from '../protocol/defaults.ts'
-import type { NodeId } from '../protocol/ids.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
 import { type IpTableFile, parseIpTable } from '../protocol/ipTableFile.ts'
@@ -29,8 +28,8 @@ export type Resolve = (where: string, signal?: AbortSignal) => Promise<PeerAddre
 export interface IpTableDependencies {
   /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
   store: Store<IpTableFile>
-  /** `addresses()` are those this node can be reached at now; 0.0.0.0 or :: among them stands for loopback too. */
-  self: { id: NodeId; name: string; port: number; addresses(): string[] }
+  /** This node as it is now. A process that listens nowhere has port 0: no address is its own. */
+  self: () => Self
   peers: PeerClient
   /** Connections on which latency is measured; absent: nodes of ours have none in the background. */
   dial?: Dial
@@ -48,9 +47,7 @@ export interface IpTableDependencies {
 /** The table of peers: its file, who answers, and from a name to an address. */
 export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
   const { store, self, peers, dial, test = false, watch = true, setAside, salvaged } = dependencies
-  // A single command listens nowhere, so no address is its own: another home's node may well be at them.
-  const present = () => ({ id: self.id, name: self.name, port: watch ? self.port : 0, addresses: self.addresses() })
-  const guard = dependencies.guard ?? createDialGuard({ test, isSelf: (at) => isSelfAt(present(), at) })
+  const guard = dependencies.guard ?? createDialGuard({ test, isSelf: (at) => isSelfAt(self(), at) })
   return {
     name: 'ipTable',
     logic: ipTableMachine.provide({
@@ -81,8 +78,11 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
           return end
         }),
         watchAddresses: fromCallback<IpTableInside, { signal: AbortSignal }>(({ input, sendBack }) => {
-          const onMoved = (addresses: string[]) => sendBack({ type: 'self.moved', addresses })
-          return watchAddresses(self.addresses, onMoved, input.signal)
+          const read = () => {
+            const { addresses, outside } = self()
+            return { addresses: [...addresses], outside: [...outside] }
+          }
+          return watchAddresses(read, (moved) => sendBack({ type: 'self.moved', ...moved }), input.signal)
         }),
       },
     }),
@@ -91,7 +91,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       setMaxListeners(0, signal)
       return {
         file: store.data,
-        self: present(),
+        self: self(),
         watch,
         test,
         signal,
@@ -107,6 +107,13 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'table.offer',
       'contact.made',
       'speed.measured',
+      'record.learned',
+      'record.doubted',
+      'record.cleared',
+      'record.dropped',
+      'record.authored',
+      'link.opened',
+      'gossip.seen',
       'request.abandoned',
     ],
   }

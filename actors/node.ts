@@ -2,6 +2,7 @@ import type { InspectionEvent } from 'xstate'
 import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
 import { PORT, PROTOCOL_VERSION } from '../protocol/defaults.ts'
+import { toFailure } from '../protocol/errors.ts'
 import type { Answer, BusEvent, Command } from '../protocol/index.ts'
 import type { Rights } from '../protocol/rights.ts'
 import { type AskOptions, ask } from './ask.ts'
@@ -11,10 +12,12 @@ import { listenControl } from './control.ts'
 import { once } from './doors/shutDown.ts'
 import { openDoors } from './doors.ts'
 import { createEventStream } from './events.ts'
+import { openGossipDoor } from './gossip.ts'
 import { type Home, lockHome } from './home.ts'
 import { createHttpFront } from './http.ts'
 import { type Identity, loadIdentity } from './identity.ts'
 import { discover, hostsOf, type Place } from './ipTable/listening.ts'
+import { askPublicAddress } from './ipTable/publicAddress.ts'
 
 export interface NodeOptions {
   home: Home
@@ -22,6 +25,8 @@ export interface NodeOptions {
   listen: { host?: string; port: number } | null
   /** Everybody may borrow, as in Go P2PRC. */
   open: boolean
+  /** Where to ask for the public address, in ip-api.com's form. */
+  ipService?: string
   /** Sees every event from the first on. */
   tap?: (event: BusEvent) => void
 }
@@ -43,7 +48,7 @@ const START_LOCK_WAIT_MS = 800
  * The composition root: takes the home, constructs everything, joins it on one bus, starts it, and stops it in reverse.
  * Throws `home_locked`, `home_unusable`, `bad_identity`, `newer_file`, `port_busy` or `listen_failed`, with nothing left running.
  */
-export async function createNode({ home, listen, open, tap }: NodeOptions): Promise<Node> {
+export async function createNode({ home, listen, open, ipService, tap }: NodeOptions): Promise<Node> {
   const undo: (() => unknown)[] = []
   const stop = once(async () => {
     for (const take of undo.reverse()) await take()
@@ -64,21 +69,24 @@ export async function createNode({ home, listen, open, tap }: NodeOptions): Prom
     const front = await createHttpFront({ bus, rights, events, images: createImageList(home.paths.images) })
     undo.push(() => front.close())
     const place: Place = { port: listen?.port ?? PORT, hosts: [] }
+    const gossipDoor = openGossipDoor()
     const { concerns, setAside, settled } = await openConcerns({
       home,
       bus,
       identity,
       place,
+      gossipDoor,
       background: listen !== null,
     })
     undo.push(settled)
     if (listen) {
       // First the port, so that a busy one stops a node before it has touched anything; nobody is heard until the
       // concerns have started, which happens in the same turn.
-      const doors = await openDoors({ identity, handle: front.handle, ...listen })
+      const doors = await openDoors({ identity, handle: front.handle, upgrade: gossipDoor.upgrade, ...listen })
       undo.push(() => doors.close())
       place.port = doors.port
       place.hosts = hostsOf(doors.addresses)
+      if (ipService) followPublicAddress(ipService, place, bus)
       addresses.push(...doors.addresses)
     }
     for (const join of concerns) {
@@ -99,6 +107,16 @@ export async function createNode({ home, listen, open, tap }: NodeOptions): Prom
     await stop()
     throw error
   }
+}
+
+/** The table's watch over addresses finds what was told, as it finds a new interface. */
+function followPublicAddress(service: string, place: Place, bus: Bus<BusEvent>): void {
+  askPublicAddress(service).then(
+    (address) => {
+      place.told = address
+    },
+    (error) => bus.publish({ type: 'node.addressFailed', ...toFailure(error) }),
+  )
 }
 
 /** What the doors ask `authorize` with: the owner's trust as it is now. */

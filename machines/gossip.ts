@@ -1,5 +1,7 @@
-import { enqueueActions, fromCallback, sendTo, setup } from 'xstate'
+import { emit, enqueueActions, fromCallback, sendTo, setup, stopChild } from 'xstate'
 import type { GossipHears, GossipSays } from '../protocol/gossip.ts'
+import type { Failure } from '../protocol/ids.ts'
+import { machineOf, type RecordWords } from '../protocol/record.ts'
 import {
   type GossipEffect,
   type GossipEvent,
@@ -27,8 +29,11 @@ export interface GossipInput {
   signal: AbortSignal
 }
 
-/** What the wires send back: everything that happens to the step, stamped with monotonic time. */
+/** Everything that happens to the step, stamped with monotonic time. */
 export type FromWires = { type: 'happened'; event: GossipEvent }
+
+/** The owner's text is on the disk, or why not. */
+export type FromKeep = { type: 'keep.ended'; requestId: string; text: string; failure?: Failure }
 
 interface Context {
   state: GossipState
@@ -44,13 +49,16 @@ export const gossipMachine = setup({
   types: {
     context: {} as Context,
     input: {} as GossipInput,
-    events: {} as GossipHears | FromWires,
+    events: {} as GossipHears | FromWires | FromKeep,
     emitted: {} as GossipSays,
-    children: {} as { wires: 'carry' },
   },
   actors: {
     /** Owns the sockets and the timer. Sends nothing back after `signal` has aborted. */
     carry: fromCallback<ToWires, { signal: AbortSignal }, FromWires>(() => {
+      throw new Error('not provided')
+    }),
+    /** Writes the owner's text down. */
+    keep: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromKeep>(() => {
       throw new Error('not provided')
     }),
   },
@@ -82,11 +90,34 @@ export const gossipMachine = setup({
         event: { type: 'met', addresses, ...(id && { id }) },
       })),
     },
-    'gossip.reworded': {
-      actions: sendTo('wires', ({ event: { type: _type, ...words } }) => ({
-        type: 'stamp',
-        event: { type: 'reworded', words },
-      })),
+    'gossip.placed': {
+      actions: sendTo('wires', ({ event: { addresses, port } }) => reworded({ addresses, port })),
+    },
+    'specs.changed': {
+      actions: enqueueActions(({ context, event, enqueue }) => {
+        const machine = machineOf(event.specs)
+        if (JSON.stringify(machine) === JSON.stringify(context.state.words.machine)) return
+        enqueue.sendTo('wires', reworded({ machine }))
+      }),
+    },
+    'record.describe': {
+      actions: enqueueActions(({ event: { requestId, text }, enqueue }) => {
+        enqueue.spawnChild('keep', { id: `keep ${requestId}`, input: { requestId, text } })
+      }),
+    },
+    // What could not be written down is not said either: after a restart it would be gone.
+    'keep.ended': {
+      actions: enqueueActions(({ event: { requestId, text, failure }, enqueue }) => {
+        enqueue(stopChild(`keep ${requestId}`))
+        if (!failure) enqueue.sendTo('wires', reworded({ customInformation: text }))
+        enqueue(
+          emit(
+            failure
+              ? { type: 'record.describeFailed', requestId, ...failure }
+              : { type: 'record.described', requestId, text },
+          ),
+        )
+      }),
     },
     'node.stopping': { actions: sendTo('wires', { type: 'stamp', event: { type: 'leaving' } }) },
   },
@@ -109,3 +140,7 @@ export const gossipMachine = setup({
   },
   options: { maxIterations: 1_000 },
 })
+
+function reworded(words: Partial<RecordWords>): ToWires {
+  return { type: 'stamp', event: { type: 'reworded', words } }
+}

@@ -2,10 +2,12 @@ import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, stopChi
 import { formatAddress } from '../protocol/address.ts'
 import { TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults.ts'
 import { Fault, toFailure } from '../protocol/errors.ts'
+import type { MetFact } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { IpTableHears, IpTableSays, PeerAt } from '../protocol/ipTable.ts'
-import type { IpTableFile } from '../protocol/ipTableFile.ts'
-import { type Candidates, gather } from './ipTable/candidates.ts'
+import type { IpTableHears, IpTableSays, Peer } from '../protocol/ipTable.ts'
+import { gather } from './ipTable/candidates.ts'
+import { hearOf } from './ipTable/gossipChange.ts'
+import { type Context, contextOf, type IpTableInput } from './ipTable/ipTableContext.ts'
 import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from './ipTable/ipTablePorts.ts'
 import { meet, observed } from './ipTable/peerChange.ts'
 import { type Found, lookUp } from './ipTable/peerLookUp.ts'
@@ -18,50 +20,12 @@ import {
   holderOf,
   isSelfAt,
   listOf,
-  loadTable,
   offerOf,
   type Self,
   type Table,
 } from './ipTable/peerTable.ts'
 import { learn, plan, probeOf } from './ipTable/peerWatch.ts'
-
-/** A command that is answered when revision `revision` is on the disk. */
-interface Waiting {
-  requestId: string
-  revision: number
-  /** Of the peer that was added; none for a walk. */
-  at?: PeerAt
-}
-
-export interface IpTableInput {
-  file: IpTableFile
-  self: Self
-  /** Look after peers in the background, as a running node does and a single command does not. */
-  watch: boolean
-  /** P2PRC's switch for networks on one machine: strangers may name loopback addresses. */
-  test: boolean
-  /** Where an unreadable table went, and the addresses that could still be read in it. */
-  setAside?: string
-  salvaged?: readonly PeerAt[]
-  signal: AbortSignal
-}
-
-interface Context extends IpTableInput {
-  table: Table
-  /** Ticks since the start. */
-  now: number
-  revision: number
-  saved: number
-  writing: number
-  /** Somebody joined or left: worth writing at once. */
-  hurry: boolean
-  waiting: readonly Waiting[]
-  candidates: Candidates
-  probing: ReadonlySet<string>
-  /** Requests that wait for the resolver, each with what to answer where it knows nothing. */
-  lookingUp: Readonly<Record<string, { found: Found } | { failure: Failure }>>
-  walking: readonly string[]
-}
+import { placesOf, type Seen, witness } from './ipTable/selfPlaces.ts'
 
 /** Keeps the list of peers that answer: learns them, looks after them, writes them down, finds them by name. */
 export const ipTableMachine = setup({
@@ -96,8 +60,20 @@ export const ipTableMachine = setup({
       // A single command ends before anything could be gathered.
       const hurry = context.hurry || moved || !context.watch
       enqueue.assign({ table, revision: context.revision + 1, hurry })
-      for (const fact of said) enqueue.emit(fact)
-      if (moved) enqueue.emit({ type: 'table.changed', count: countOf(table) })
+      for (const fact of said) {
+        enqueue.emit(fact)
+        const met = fact.type === 'peer.joined' && wayIn(table, fact.peer)
+        if (met) enqueue.emit(met)
+      }
+      const count = countOf(table)
+      if (moved || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
+    }),
+    /** Gossip says where this node can be dialled. */
+    place: enqueueActions(({ context, enqueue }, { self, seen }: { self: Self; seen: Seen }) => {
+      const addresses = placesOf(self, seen)
+      const before = placesOf(context.self, context.seen)
+      enqueue.assign({ self, seen })
+      if (addresses.join() !== before.join()) enqueue.emit({ type: 'gossip.placed', addresses, port: self.port })
     }),
     lookAround: enqueueActions(({ context, enqueue }) => {
       const { probes, candidates } = context.watch ? plan(context) : { probes: [], candidates: context.candidates }
@@ -129,23 +105,7 @@ export const ipTableMachine = setup({
   },
 }).createMachine({
   id: 'ipTable',
-  context: ({ input }) => {
-    const table = loadTable(input.file, input.self)
-    return {
-      ...input,
-      table,
-      now: 0,
-      revision: 0,
-      saved: 0,
-      writing: 0,
-      hurry: false,
-      waiting: [],
-      candidates: gather(new Map(), input.salvaged ?? [], { ...input, table }),
-      probing: new Set(),
-      lookingUp: {},
-      walking: [],
-    }
-  },
+  context: ({ input }) => contextOf(input),
   invoke: { src: 'watchAddresses', id: 'watchAddresses', input: ({ context }) => ({ signal: context.signal }) },
   entry: enqueueActions(({ context, enqueue }) => {
     if (context.setAside) enqueue.emit({ type: 'table.damaged', setAside: context.setAside })
@@ -227,6 +187,7 @@ export const ipTableMachine = setup({
           const revision = context.revision + 1
           enqueue.assign({ table, revision, waiting: [...context.waiting, { requestId, revision, at }] })
           enqueue.emit({ type: 'table.changed', count: countOf(table) })
+          enqueue.emit({ type: 'gossip.met', addresses: [formatAddress(at)] })
         }
       }),
     },
@@ -240,7 +201,7 @@ export const ipTableMachine = setup({
     'table.offer': {
       actions: enqueueActions(({ context, event, enqueue }) => {
         enqueue.assign({ candidates: gather(context.candidates, event.candidates, context) })
-        const document = JSON.stringify(offerOf(context.table, context.self, context.now, context.test))
+        const document = JSON.stringify(offerOf(context.table, context.self, context.now))
         enqueue.emit({ type: 'table.offered', requestId: event.requestId, document })
       }),
     },
@@ -255,7 +216,7 @@ export const ipTableMachine = setup({
             requestId,
             hops,
             known: known.map((row) => probeOf(row, context)),
-            document: JSON.stringify(offerOf(context.table, context.self, context.now, context.test)),
+            document: JSON.stringify(offerOf(context.table, context.self, context.now)),
             signal: context.signal,
           },
         })
@@ -305,8 +266,31 @@ export const ipTableMachine = setup({
           ),
       },
     },
+    'record.*': {
+      actions: { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+    },
+    'record.authored': {
+      actions: assign({
+        self: ({ context, event }) => ({ ...context.self, information: event.record.customInformation }),
+      }),
+    },
+    'link.opened': {
+      actions: { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+    },
+    'gossip.seen': {
+      actions: {
+        type: 'place',
+        params: ({ context: { self, seen }, event }) => ({ self, seen: witness(seen, event.by, event.address) }),
+      },
+    },
     'self.moved': {
-      actions: assign({ self: ({ context, event }) => ({ ...context.self, addresses: event.addresses }) }),
+      actions: {
+        type: 'place',
+        params: ({ context: { self, seen }, event: { addresses, outside } }) => ({
+          self: { ...self, addresses, outside },
+          seen,
+        }),
+      },
     },
     'request.abandoned': {
       actions: [
@@ -324,6 +308,14 @@ export const ipTableMachine = setup({
   },
   options: { maxIterations: 1_000 },
 })
+
+/** How gossip reaches a peer of which it has no record: at an address where its key was proved. */
+function wayIn(table: Table, { id }: Peer): MetFact | undefined {
+  const row = id && table.get(id)
+  if (!row || row.seq > 0) return undefined
+  const trusted = row.addresses.filter((at) => at.trusted)
+  return trusted.length > 0 ? { type: 'gossip.met', addresses: trusted.map(formatAddress), id } : undefined
+}
 
 function itself(where: string): Failure {
   return new Fault('bad_request', { why: `${where} is this node itself` }).toJSON()

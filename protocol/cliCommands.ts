@@ -13,9 +13,9 @@ export interface CommandLineSpec {
 export const commandLines = [
   {
     name: 'start',
-    args: '',
-    help: 'Lend this machine: run a node until Ctrl-C',
-    flags: ['host', 'port', 'open', 'quiet'],
+    args: '[...where]',
+    help: 'Lend this machine: run a node until Ctrl-C. WHERE are machines to begin with, as with add',
+    flags: ['host', 'port', 'open', 'ip-service', 'quiet'],
     prints: 'stream',
   },
   { name: 'stop', args: '', help: 'End the node that runs on this home', flags: [], prints: 'value' },
@@ -140,6 +140,13 @@ export const commandLines = [
     args: '<where>',
     help: 'Add a machine by its address, with --ports PORT for another port than 8088',
     flags: ['ports', 'replace', 'ip'],
+    prints: 'value',
+  },
+  {
+    name: 'describe',
+    args: '[...text]',
+    help: 'Say something about this machine that all others see in ls; without TEXT, take it back',
+    flags: [],
     prints: 'value',
   },
   {

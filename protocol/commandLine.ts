@@ -1,11 +1,14 @@
 import { type CommandLineSpec, type CommandName, commandLines } from './cliCommands.ts'
 import { Fault } from './errors.ts'
 import { commonFlags, type FlagSpec, flags } from './flags.ts'
+import { nearWord } from './nearWord.ts'
 
 /** A command line in canonical form. Every value is the string that was typed: `01e5` and `007` are ids, not numbers. */
 export interface CommandLine {
   /** Undefined where nothing was asked but help or the version. */
   command: CommandName | undefined
+  /** The first word of the commands that help is asked of, such as `group`. */
+  family?: string
   args: string[]
   /** By the flag's name; a switch is `true`. */
   options: Map<string, string | true>
@@ -17,6 +20,10 @@ export interface CommandLine {
 
 const spellings = new Map(flags.flatMap((flag) => [flag.name, ...flag.aliases].map((name) => [name, flag] as const)))
 const specs: ReadonlyMap<string, CommandLineSpec> = new Map(commandLines.map((spec) => [spec.name, spec]))
+/** First words of commands of two words, with the second ones. */
+const families = new Map<string, string[]>()
+for (const [first = '', second] of commandLines.map(({ name }) => name.split(' ')))
+  if (second !== undefined) families.set(first, [...(families.get(first) ?? []), second])
 
 /**
  * Reads a command line as Go's flag package does: one dash or two, `--flag value` or `--flag=value`, and letters are
@@ -38,7 +45,7 @@ export function readCommandLine(
       words.push(word)
       continue
     }
-    const { flag, value: attached } = spelled(word)
+    const { flag, value: attached } = spelled(word, words)
     let value = attached
     if (flag.value !== undefined && value === undefined) {
       index += 1
@@ -57,6 +64,11 @@ export function readCommandLine(
       options.set(flag.name, values.filter(Boolean).join(','))
     } else options.set(flag.name, meaning)
   }
+  const [first] = words
+  if (meant.length === 0 && (first === 'help' || (first === 'version' && words.length === 1))) {
+    options.set(first, true)
+    words.shift()
+  }
   return checked(
     { ...chosen(words, meant, options), options, rest: end < 0 ? [] : argv.slice(end + 1), legacy: meant.length > 0 },
     env,
@@ -73,7 +85,7 @@ function chosen(
   words: string[],
   meant: readonly Meant[],
   options: Map<string, string | true>,
-): Pick<CommandLine, 'command' | 'args'> {
+): Pick<CommandLine, 'command' | 'args' | 'family'> {
   if (meant.length > 1) throw new Fault('bad_request', { why: 'One command at a time, please' })
   const [flagged] = meant
   if (flagged) {
@@ -88,8 +100,25 @@ function chosen(
     const name = words.slice(0, count).join(' ')
     if (specs.has(name)) return withFlagged(name as CommandName, words.slice(count), options)
   }
-  if (words.length > 0) throw new Fault('unknown_command', { name: words.slice(0, 2).join(' ') })
-  return { command: undefined, args: [] }
+  const [first = '', second] = words
+  if (words.length === 0) return { command: undefined, args: [] }
+  if (options.has('help') && families.has(first)) return { command: undefined, args: [], family: first }
+  throw unknownCommand(first, second)
+}
+
+function unknownCommand(first: string, second: string | undefined): Fault {
+  const seconds = families.get(first)
+  if (seconds && second === undefined) {
+    const why = `"${first}" needs another word: ${seconds.join(', ')}`
+    return new Fault('bad_request', { why, todo: `See \`p2prc ${first} --help\`.` })
+  }
+  const near = seconds ? nearWord(second ?? '', seconds) : nearWord(first, [...families.keys(), ...specs.keys()])
+  const known = seconds ? `${first} ${near}` : near
+  const help = seconds ? `p2prc ${first} --help` : 'p2prc --help'
+  return new Fault('unknown_command', {
+    name: seconds ? `${first} ${second}` : first,
+    todo: near ? `Did you mean \`p2prc ${known}\`? See \`${help}\`.` : `See \`${help}\`.`,
+  })
 }
 
 /** `--ip` and `--id` are P2PRC's way to say which machine and which container: arguments here. */
@@ -149,11 +178,25 @@ function known(word: string): boolean {
   return isFlag(word) && spellings.has(split(word)[0])
 }
 
-function spelled(word: string): { flag: FlagSpec; value: string | undefined } {
+function spelled(word: string, before: readonly string[]): { flag: FlagSpec; value: string | undefined } {
   const [name, value] = split(word)
   const flag = spellings.get(name)
-  if (!flag) throw new Fault('unknown_flag', { name: word.split('=')[0] as string })
+  if (!flag) throw unknownFlag(word.split('=')[0] as string, before)
   return { flag, value }
+}
+
+function unknownFlag(name: string, before: readonly string[]): Fault {
+  const spec = specs.get(before.slice(0, 2).join(' ')) ?? specs.get(before[0] ?? '')
+  const near = nearWord(name.replace(/^--?/, ''), spec ? [...spec.flags, ...commonFlags] : spellings.keys())
+  const dashed = near && `${near.length > 1 ? '--' : '-'}${near}`
+  const todo = spec?.args.endsWith('[...command]')
+    ? `Put what is meant for the container behind --, as in \`p2prc ${spec.name} ${placeOf(spec)} -- ls -l\`.`
+    : `${dashed ? `Did you mean ${dashed}? ` : ''}See \`p2prc ${spec ? `${spec.name} ` : ''}--help\`.`
+  return new Fault('unknown_flag', { name, todo })
+}
+
+function placeOf({ args }: CommandLineSpec): string {
+  return /<(\w+)>/.exec(args)?.[1]?.toUpperCase() ?? ''
 }
 
 function switched(flag: FlagSpec, value: string | undefined): true | false {

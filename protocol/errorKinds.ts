@@ -20,6 +20,19 @@ export interface ErrorKind {
   exit: keyof typeof exitCodes
   what: string
   todo: string
+  /** What to do instead where the detail `kind` is one of these. */
+  todoFor?: Readonly<Record<string, string>>
+}
+
+/** The command that lists what there is of a kind. */
+const whereListed = {
+  node: 'See `p2prc ls`, or name it with `p2prc add`.',
+  'borrowed container': 'See `p2prc ps`.',
+  group: 'See `p2prc group ls`.',
+  'group or borrowed container': 'See `p2prc group ls` and `p2prc ps`.',
+  plugin: 'See `p2prc plugin ls`.',
+  'plugin of yours': 'See `p2prc plugin ls`; those that ship cannot be deleted.',
+  'trusted peer': 'See `p2prc trust ls`.',
 }
 
 // biome-ignore format: one error, one line: the catalogue is read as a table
@@ -37,13 +50,14 @@ export const catalogue = {
   bad_image: { status: 400, exit: 2, what: '"{image}" is not an image that this node lends', todo: 'Ask the lender which images there are, or leave the image out.' },
   too_large: { status: 413, exit: 2, what: 'The message is larger than {max} bytes', todo: 'Send less.' },
   too_many: { status: 429, exit: 4, what: 'Too many requests from {from}', todo: 'Wait a little and ask again.' },
-  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for what is borrowed, `p2prc guests` for what is lent.' },
+  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for what is borrowed, `p2prc guests` for what is lent.', todoFor: whereListed },
   ambiguous: { status: 409, exit: 2, what: '"{id}" matches more than one {kind}: {matches}', todo: 'Give more of it.' },
   not_trusted: { status: 403, exit: 4, what: 'The lender does not trust this node to {action}', todo: 'Ask the lender to run: {line}' },
   foreign_origin: { status: 403, exit: 4, what: 'A web page of {origin} may not ask this node for anything', todo: 'Use the p2prc command instead.' },
   not_owner: { status: 403, exit: 4, what: 'Only the owner of the node may do that', todo: 'Ask the owner.' },
   unreachable: { status: 502, exit: 5, what: '{where} cannot be reached: {why}', todo: 'Is the node running there (`p2prc start`), and is the port open?' },
   timed_out: { status: 504, exit: 5, what: '{where} did not answer within {ms} ms', todo: 'Try again; if it stays so, the node or the way to it is stuck.' },
+  address_unknown: { status: 502, exit: 5, what: '{service} did not say the public address of this machine: {why}', todo: 'Check --ip-service; peers tell the address too.' },
   garbled: { status: 502, exit: 5, what: '{where} does not answer as a P2PRC node: {why}', todo: 'Check the address and the port.' },
   wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; look for the right one with `p2prc ls`.' },
   not_dialled: { status: 403, exit: 5, what: '{where} is not dialled on the word of a stranger: it is {why}', todo: 'If it is a node of yours, name it with `p2prc add`.' },
@@ -76,7 +90,7 @@ export const catalogue = {
   plugin_timed_out: { status: 504, exit: 1, what: 'The plugin "{name}" did not end within {seconds} s and was stopped', todo: 'Give it longer with --timeout, or look why it hangs.' },
   group_empty: { status: 409, exit: 3, what: 'There is no container in "{id}"', todo: 'Add one with `p2prc group add`.' },
   peers_short: { status: 409, exit: 3, what: 'Only {found} of the {count} machines wanted answer', todo: 'Ask for fewer, or look for more with `p2prc update`.' },
-  ports_short: { status: 409, exit: 6, what: 'The plugin "{name}" needs {count} ports, the container {id} has {free} free', todo: 'Take a container with more of them: p2prc touch <where> --ports N.' },
+  ports_short: { status: 409, exit: 6, what: 'The container {id} has too few free ports for the plugin "{name}": {free} of {count}', todo: 'Take a container with more of them: p2prc touch <where> --ports N.' },
   program_old: { status: 500, exit: 7, what: 'The program "{name}" is version {found}, which is too old', todo: 'Install {needed} or newer (Debian 12 has it).' },
   needs_yes: { status: 400, exit: 2, what: '{what} cannot be taken back', todo: 'Repeat the command with --yes.' },
   not_served: { status: 502, exit: 5, what: '{where} does not serve {what} (status {status}), so it cannot be measured that way', todo: 'A Go node needs the file that its SpeedTestFile names.' },

@@ -8,12 +8,17 @@ export type ErrorCode = keyof typeof catalogue
 /** The catalogue as data, for the documentation and its test. */
 export const errorKinds: Readonly<Record<ErrorCode, ErrorKind>> = catalogue
 
-/** An error from the catalogue. `message` is what happened and why, then what to do, ready to show. */
+/**
+ * An error from the catalogue. `message` is what happened and why, then what to do, ready to show. A detail `todo` says
+ * what to do in place of the catalogue.
+ */
 export class Fault extends Error implements Failure {
   readonly code: ErrorCode
 
   constructor(code: ErrorCode, details: Record<string, string | number> = {}, cause?: unknown) {
-    const { what, todo } = catalogue[code]
+    const { what, todo: usual, todoFor = {} } = errorKinds[code]
+    const kind = String(details.kind ?? '')
+    const todo = String(details.todo ?? (Object.hasOwn(todoFor, kind) ? todoFor[kind] : usual))
     const said = fill(what, details).replace(/[.:\s]+$/, '')
     super(todo ? `${said}. ${fill(todo, details)}` : said, cause === undefined ? undefined : { cause })
     this.name = 'Fault'

@@ -12,6 +12,8 @@ export interface FlagSpec {
   /** What its value is called in help; a switch has none. */
   value?: string
   help: string
+  /** What it does for these commands instead. */
+  helpFor?: Partial<Record<CommandName, string>>
   /** It may have several values: repeated, with commas, or as the words up to the next flag. They are joined by commas. */
   many?: true
   /** P2PRC's flags that are commands: `--touch WHERE` is `touch WHERE`. */
@@ -58,6 +60,7 @@ export const flags: readonly FlagSpec[] = [
     means: 'add',
     sets: 'replace',
   },
+  { name: 'amd', aliases: ['AddMetaData'], value: 'text', help: 'describe TEXT', means: 'describe' },
   { name: 'vp', aliases: ['ViewPlugins'], help: 'plugin ls', means: 'plugin ls' },
   {
     name: 'plugin',
@@ -73,25 +76,35 @@ export const flags: readonly FlagSpec[] = [
     name: 'host',
     aliases: [],
     value: 'address',
-    help: 'Listen on this address only; for inventory, the host that Ansible asks for',
+    help: 'Listen on this address only',
+    helpFor: { inventory: 'The one host that Ansible asks for' },
     env: ['start'],
   },
   { name: 'port', aliases: [], value: 'number', help: 'Listen on this port; default: as configured, 8088', env: true },
   { name: 'open', aliases: [], help: 'Lend to anyone who can reach this machine', env: true },
+  {
+    name: 'ip-service',
+    aliases: [],
+    value: 'url',
+    help: 'Ask this service for the public address, in ip-api.com’s JSON form; default: nobody, peers tell it',
+    env: true,
+  },
   { name: 'quiet', aliases: ['q'], help: 'Print errors only', env: true },
   { name: 'id', aliases: ['ID'], value: 'id', help: 'The container or the group that is meant' },
   {
     name: 'ports',
     aliases: ['Ports', 'p'],
     value: 'count',
-    help: 'Extra tcp ports for the container; for add, the port of the machine',
+    help: 'Extra tcp ports for the container',
+    helpFor: { add: 'The port of the machine; default: 8088' },
     env: takes,
   },
   { name: 'udp-ports', aliases: ['UDPPorts'], value: 'count', help: 'Extra udp ports for the container', env: takes },
   {
     name: 'gpu',
     aliases: ['GPU'],
-    help: 'With the NVIDIA cards of the machine; for ls, machines with some',
+    help: 'With the NVIDIA cards of the machine',
+    helpFor: { ls: 'Machines with NVIDIA cards' },
     env: takes,
   },
   {
@@ -109,7 +122,13 @@ export const flags: readonly FlagSpec[] = [
     env: true,
   },
   { name: 'password', aliases: [], help: 'Send no key; the machine makes a password, which is shown once' },
-  { name: 'name', aliases: [], value: 'name', help: 'What to call it; a friend by default as the comment of the key' },
+  {
+    name: 'name',
+    aliases: [],
+    value: 'name',
+    help: 'What to call it',
+    helpFor: { 'trust add': 'What to call the friend; default: the comment of the key' },
+  },
   { name: 'follow', aliases: ['f'], help: 'Go on with what it prints from now on' },
   { name: 'tail', aliases: ['n'], value: 'count', help: 'Begin with the last COUNT lines; default: 200' },
   {
@@ -123,7 +142,11 @@ export const flags: readonly FlagSpec[] = [
   { name: 'nearest', aliases: [], value: 'count', help: 'Take containers on the COUNT nearest machines that answer' },
   { name: 'containers', aliases: [], help: 'Give its containers back first; their /data goes with them' },
   { name: 'rmcgroup', aliases: ['RemoveContainerGroup'], help: 'P2PRC’s word for it, with --group GROUP --id ID' },
-  { name: 'retry-failed', aliases: [], help: 'Only in those containers in which the last one failed' },
+  {
+    name: 'retry-failed',
+    aliases: [],
+    help: 'Only where the last command failed; without COMMAND, that command again',
+  },
   { name: 'sort', aliases: [], value: 'order', help: 'near, name, down, up, cpu, memory, gpu, load or proof' },
   { name: 'min-ram', aliases: [], value: 'size', help: 'Machines with at least so much memory, such as 8G' },
   { name: 'min-cores', aliases: [], value: 'count', help: 'Machines with at least so many cores' },

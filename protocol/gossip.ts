@@ -1,10 +1,36 @@
 import { z } from 'zod'
-import type { NodeId } from './ids.ts'
-import type { NodeSays } from './node.ts'
+import type { CommandSpec, CommandsOf } from './control.ts'
+import type { Failure, NodeId } from './ids.ts'
+import type { NodeStopping } from './node.ts'
 import { type NodeRecord, SEQ_MAX, type SignedRecord } from './record.ts'
+import type { SpecsChanged } from './specs.ts'
 
 /** The WebSocket of a link: over mutual TLS only, text frames, deflate off. */
 export const GOSSIP_PATH = '/api/v1/gossip'
+
+/** Longest free text of a node's owner, in UTF-16 units. */
+export const DESCRIPTION_MAX = 2_048
+
+/**
+ * Free text as it travels: line breaks and tabs stay, other control characters and halves of characters go, because
+ * JSON writes each of them as six and a record has a limit.
+ */
+const description = z
+  .string()
+  .max(DESCRIPTION_MAX)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones that go
+  .transform((text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '').toWellFormed())
+
+export const gossipCommands = {
+  /** The owner's free text about this machine, which every node gets to see (P2PRC's `--amd`). '' takes it back. */
+  'record.describe': {
+    schema: z.object({ text: description }),
+    action: 'administer',
+    ends: ['record.described', 'record.describeFailed'],
+  },
+} as const satisfies Record<string, CommandSpec>
+
+export type GossipCommand = CommandsOf<typeof gossipCommands>
 
 /** What the gossip concern hears and says on the bus. What it says to other nodes is in `wire.ts`. */
 
@@ -21,24 +47,36 @@ export type GossipSays =
   | { type: 'record.dropped'; id: NodeId; why: 'left' | 'silent' | 'crowded' }
   /** This node's own record, newly signed. To be stored before the next start: its seq must never fall. */
   | { type: 'record.authored'; record: NodeRecord; signed: Pick<SignedRecord, 'text' | 'signature'> }
+  | { type: 'record.described'; requestId: string; text: string }
+  | ({ type: 'record.describeFailed'; requestId: string } & Failure)
   /** A peer sees this node at `address`. */
   | { type: 'gossip.seen'; address: string; by: NodeId }
   /** A peer broke the rules and was sent away for a while. */
   | { type: 'gossip.banned'; id: NodeId; why: string }
 
-/** Somewhere a node may be found, given by the owner, a file or the local network. Said by whoever knows. */
+/** What the table follows of it. */
+export type NetworkFact = Exclude<
+  GossipSays,
+  { type: 'link.closed' | 'gossip.banned' | 'record.described' | 'record.describeFailed' }
+>
+
+/** Said by the table: somewhere a node may be found, as the owner, a proof or the local network has it. */
 export type MetFact = { type: 'gossip.met'; addresses: string[]; id?: NodeId }
 
-/** New words for the own record, said by whoever owns them: addresses by the doors, free text by the owner. */
-export type WordsFact = { type: 'gossip.reworded'; addresses?: string[]; customInformation?: string; name?: string }
+/** Said by the table: where this node can be dialled, `ip:port`, best first. */
+export type PlacedFact = { type: 'gossip.placed'; addresses: string[]; port: number }
 
-export type GossipHears = MetFact | WordsFact | Extract<NodeSays, { type: 'node.stopping' }>
+export type GossipHears = GossipCommand | MetFact | PlacedFact | SpecsChanged | NodeStopping
 
-/** `gossip.json`: the highest seq under which this key has spoken. Lost, it is learned from others again. */
-export const gossipFile = z.looseObject({ version: z.literal(1), seq: z.int().min(0).max(SEQ_MAX) })
+/** `gossip.json`: the highest seq under which this key has spoken (lost, it is learned from others) and the free text. */
+export const gossipFile = z.looseObject({
+  version: z.literal(1),
+  seq: z.int().min(0).max(SEQ_MAX),
+  customInformation: z.string().max(DESCRIPTION_MAX).catch('').default(''),
+})
 
 export type GossipFile = z.infer<typeof gossipFile>
 
 export function emptyGossip(): GossipFile {
-  return { version: 1, seq: 0 }
+  return { version: 1, seq: 0, customInformation: '' }
 }

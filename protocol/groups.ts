@@ -11,7 +11,10 @@ export const groupRef = z.string().min(1).max(64)
 /** Never `grp…`, so that an id and a name cannot be mixed up. */
 const groupName = z
   .string()
-  .regex(/^(?!grp)[\p{L}\p{N}][\p{L}\p{N}._-]{0,62}$/u, 'a group name is letters, digits, dots, dashes and underscores')
+  .regex(
+    /^(?!grp)[\p{L}\p{N}][\p{L}\p{N}._-]{0,62}$/u,
+    'a group name is 1 to 63 letters, digits, dots, dashes and underscores, and does not begin with "grp"',
+  )
 
 const where = z.string().min(1).max(512)
 const members = z.array(loanRef).max(GROUP_MEMBERS_MAX)
@@ -51,11 +54,14 @@ export const groupCommands = {
     action: 'administer',
     ends: ['group.deleted', 'group.deleteFailed'],
   },
-  /** Runs `command` on every member over ssh: one word is a line for the shell, several are taken exactly as they are. */
+  /**
+   * Runs `command` on every member over ssh: one word is a line for the shell, several are taken exactly as they are.
+   * With `retryFailed` none stands for the last one.
+   */
   'group.exec': {
     schema: z.object({
       id: groupRef,
-      command: z.array(z.string().max(65_536)).min(1).max(1_024),
+      command: z.array(z.string().max(65_536)).max(1_024),
       /** Only the members on which the last exec failed. */
       retryFailed: z.boolean().default(false),
     }),

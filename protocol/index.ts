@@ -4,6 +4,7 @@ import {
   containerManagerCommands,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
+import { type GossipCommand, type GossipSays, gossipCommands, type MetFact, type PlacedFact } from './gossip.ts'
 import { type GroupTrackerCommand, type GroupTrackerSays, groupTrackerCommands } from './groupTracker.ts'
 import { type ContactFact, type IpTableCommand, type IpTableSays, ipTableCommands } from './ipTable.ts'
 import { type NodeCommand, type NodeSays, nodeCommands } from './node.ts'
@@ -21,6 +22,7 @@ export type BusEvent = Command | Fact
 
 export type Command =
   | ContainerManagerCommand
+  | GossipCommand
   | GroupTrackerCommand
   | IpTableCommand
   | NodeCommand
@@ -32,9 +34,12 @@ export type Command =
 export type Fact =
   | ContactFact
   | ContainerManagerSays
+  | GossipSays
   | GroupTrackerSays
   | IpTableSays
+  | MetFact
   | NodeSays
+  | PlacedFact
   | PluginRunnerSays
   | RequestFact
   | SpecsSays
@@ -47,6 +52,7 @@ export type Answer = Extract<Fact, { requestId: string }>
 /** Which concern answers which commands. The concern's name is the name of its slice, its machine and its actor. */
 export const commandsByConcern = {
   containerManager: containerManagerCommands,
+  gossip: gossipCommands,
   groupTracker: groupTrackerCommands,
   ipTable: ipTableCommands,
   node: nodeCommands,

@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS } from './defaults.ts'
+import type { MetFact, NetworkFact, PlacedFact } from './gossip.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { TableEntry } from './ipTableFile.ts'
+import type { Machine } from './record.ts'
 import type { RequestFact } from './request.ts'
 import type { Specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
@@ -57,6 +59,8 @@ export interface Peer {
   upload: number | null
   /** The author's free text (`--amd`). */
   information: string
+  /** What its record says of its machine; null where none came. */
+  machine: Machine | null
   /** What it said of its machine when it answered last. */
   specs: Specs | null
 }
@@ -81,10 +85,12 @@ export type IpTableSays =
   | { type: 'table.changed'; count: number }
   | ({ type: 'table.saveFailed' } & Failure)
   | { type: 'table.damaged'; setAside: string }
+  | MetFact
+  | PlacedFact
 
 /** Said by the composition root after a peer proved its key: node `id`, called `name`, answers at this address. */
 export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key: string } & PeerAt
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
-export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured
+export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import type { NodeId } from './ids.ts'
+import type { Failure, NodeId } from './ids.ts'
 
 /** What the composition root itself says and answers. */
 export const nodeCommands = {
@@ -8,9 +8,13 @@ export const nodeCommands = {
   'node.show': { schema: z.object({}), action: 'see', ends: ['node.shown'] },
 } as const satisfies Record<string, CommandSpec>
 
+export type NodeStopping = { type: 'node.stopping' }
+
 export type NodeSays =
   | { type: 'node.started'; id: NodeId; addresses: string[] }
-  | { type: 'node.stopping' }
+  | NodeStopping
+  /** The service that the owner named did not say this machine's public address. */
+  | ({ type: 'node.addressFailed' } & Failure)
   /** A file that could not be read was renamed to `aside`; the node goes on with an empty one. */
   | { type: 'node.fileSetAside'; path: string; aside: string }
   | {

@@ -21,6 +21,8 @@ export interface PeerRow {
   load: number | null
   state: Peer['state']
   answeredAgoMs: number | null
+  /** The owner's free text, '' where there is none. */
+  information: string
 }
 
 export interface PeerFilter {
@@ -68,6 +70,8 @@ export function peerRows(peers: readonly Peer[], filter: PeerFilter = {}): PeerR
     .sort((one, other) => compare(sort(one), sort(other)) || compare(near(one), near(other)))
 }
 
+const SAID_MOST = 40
+
 /** Column heads of `peerCells`. */
 export const peerHeads = ['NAME', 'ADDRESS', 'PATH', 'LATENCY', 'DOWN', 'UP', 'CPU', 'MEMORY', 'GPU', 'LOAD', 'PROOF']
 
@@ -87,6 +91,14 @@ export function peerCells(row: PeerRow): string[] {
   ]
 }
 
+/** The table of `ls`; what owners say of their machines has a column where anybody says something. */
+export function peerTable(rows: readonly PeerRow[]): { heads: string[]; cells: string[][] } {
+  const talks = rows.some(({ information }) => information !== '')
+  const heads = talks ? [...peerHeads, 'SAYS'] : [...peerHeads]
+  const cells = rows.map((row) => (talks ? [...peerCells(row), shortText(row.information)] : peerCells(row)))
+  return { heads, cells }
+}
+
 /** MiB of what people type: `8G`, `512M`, `1T`, or MiB as a bare number. Throws `bad_request`. */
 export function readMemory(text: string): number {
   const [, digits, unit = 'M'] =
@@ -98,11 +110,12 @@ export function readMemory(text: string): number {
 }
 
 function rowOf(peer: Peer): PeerRow {
-  const { specs } = peer
+  const { machine, specs } = peer
   const [best] = peer.addresses
-  // Go nodes do not say how many cores they have.
+  // Go nodes do not say how many cores they have. What a node was asked itself is newer than its record.
   const cores = specs && specs.Cores > 0 ? specs.Cores : null
   const cards = specs?.GPUs.length ? specs.GPUs : specs?.GPU ? [specs.GPU.Gpu] : []
+  const gpus = specs ? cards.map(({ GpuName }) => GpuName) : (machine?.gpus ?? [])
   return {
     name: peer.name,
     id: peer.id ?? '',
@@ -111,13 +124,14 @@ function rowOf(peer: Peer): PeerRow {
     latencyMs: peer.latencyNs === null ? null : peer.latencyNs / 1e6,
     download: peer.download,
     upload: peer.upload,
-    cores,
-    ramMiB: specs && specs.RAM > 0 ? specs.RAM : null,
+    cores: cores ?? (machine?.cores || null),
+    ramMiB: specs?.RAM || machine?.ramMiB || null,
     ramFreeMiB: cores === null || !specs ? null : specs.RAMFree,
-    gpus: cards.map(({ GpuName }) => GpuName),
+    gpus,
     load: cores === null || !specs ? null : specs.Load[0],
     state: peer.state,
     answeredAgoMs: peer.answeredAgoMs,
+    information: peer.information,
   }
 }
 
@@ -143,6 +157,11 @@ function spanText(ms: number): string {
   if (seconds < 120) return `${seconds} s`
   const minutes = Math.round(seconds / 60)
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}
+
+/** As much as leaves the table readable. */
+function shortText(text: string): string {
+  return text.length > SAID_MOST ? `${text.slice(0, SAID_MOST - 1)}…` : text
 }
 
 function gpuText(gpus: readonly string[]): string {

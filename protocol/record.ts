@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { isIPv4, isIPv6, parseAddress } from './address.ts'
 import type { NodeId } from './ids.ts'
 import { readJson } from './json.ts'
+import type { Specs } from './specs.ts'
 
 /**
  * A node's own entry in the table: written and signed by that node alone. It travels as the exact text that was signed,
@@ -23,6 +24,9 @@ export const SEQ_MAX = 0xffff_ffff
 /** Signed before the text, so that no other signature of the key can pass for a record's. */
 const DOMAIN = 'p2prc record 1\n'
 
+/** A pebibyte and more. */
+const SIZE_MAX_MIB = 2 ** 40
+
 export const nodeIdSchema = z.custom<NodeId>((value) => typeof value === 'string' && NODE_ID.test(value))
 
 const NODE_ID = /^SHA256:[A-Za-z0-9+/]{43}$/
@@ -43,11 +47,22 @@ export const recordSchema = z.object({
   /** The owner's free text (`--amd`). */
   customInformation: z.string().max(2_048).default(''),
   capabilities: z.array(z.string().max(32)).max(16).default([]),
+  /** What the machine has. How busy it is changes too often to travel: whoever is near enough asks. */
+  machine: z
+    .object({
+      cores: z.int().min(0).max(65_535),
+      ramMiB: z.int().min(0).max(SIZE_MAX_MIB),
+      diskMiB: z.int().min(0).max(SIZE_MAX_MIB),
+      gpus: z.array(z.string().max(64)).max(8),
+    })
+    .optional(),
   /** The author's farewell: it stops, nobody need look for it. */
   left: z.boolean().default(false),
 })
 
 export type NodeRecord = z.infer<typeof recordSchema>
+
+export type Machine = NonNullable<NodeRecord['machine']>
 
 /** What a node may say about itself at will; the rest follows from its key and its history. */
 export type RecordWords = Omit<NodeRecord, 'id' | 'key' | 'seq' | 'left'>
@@ -65,6 +80,17 @@ export type Sign = (message: string) => string
 
 /** Whether `signature` is by the key in the OpenSSH line `key`, and the key's fingerprint is `id`. */
 export type Verify = (id: NodeId, key: string, message: string, signature: string) => boolean
+
+/** The part of the specifications that a record carries. */
+export function machineOf({ Cores, RAM, Disk, GPUs }: Specs): Machine {
+  const whole = (amount: number) => Math.min(SIZE_MAX_MIB, Math.round(amount))
+  return {
+    cores: Math.min(65_535, Math.round(Cores)),
+    ramMiB: whole(RAM),
+    diskMiB: whole(Disk),
+    gpus: GPUs.slice(0, 8).map(({ GpuName }) => GpuName.slice(0, 64).toWellFormed()),
+  }
+}
 
 export function shortOf(id: NodeId): ShortId {
   return id.slice(7, 7 + SHORT_CHARS) as ShortId

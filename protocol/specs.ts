@@ -62,8 +62,10 @@ export const specsSchema = z.object({
 export type Specs = z.infer<typeof specsSchema>
 export type Gpu = Specs['GPUs'][number]
 
+export type SpecsChanged = { type: 'specs.changed'; specs: Specs }
+
 export type SpecsSays =
-  | { type: 'specs.changed'; specs: Specs }
+  | SpecsChanged
   | { type: 'specs.got'; requestId: string; specs: Specs }
   | ({ type: 'specs.getFailed'; requestId: string } & Failure)
 

@@ -11,8 +11,9 @@ import { acceptTable, createIpTable, createResolve, type IpTableDependencies } f
 import type { PeerClient } from '../actors/peerClient.ts'
 import { openStore, type Store } from '../actors/store.ts'
 import { supervise } from '../actors/supervise.ts'
+import type { IpTableInput } from '../machines/ipTable/ipTableContext.ts'
 import type { IpTableInside, Outcome, ProbeInput, SaveInput } from '../machines/ipTable/ipTablePorts.ts'
-import { type IpTableInput, ipTableMachine } from '../machines/ipTable.ts'
+import { ipTableMachine } from '../machines/ipTable.ts'
 import { createBus } from '../protocol/bus.ts'
 import { PROBE, TABLE_SAVE_MS } from '../protocol/defaults.ts'
 import { Fault } from '../protocol/errors.ts'
@@ -22,7 +23,14 @@ import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '..
 import { heard, record, turn } from './harness.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
-const self = { id: id('s'), name: 'me', port: 8_088, addresses: ['10.0.0.9'] }
+const self = {
+  id: id('s'),
+  name: 'me',
+  port: 8_088,
+  addresses: ['10.0.0.9'],
+  outside: ['10.0.0.9'],
+  information: '',
+}
 const owner = <T extends string>(type: T, requestId: string) => ({ type, requestId, caller: 'owner' as const })
 const contact = (letter: string, host: string, name = letter) => ({
   type: 'contact.made' as const,
@@ -50,7 +58,7 @@ const plain: IpTableInput = {
 test('chart: what each event says at once', () => {
   const known = contact('a', '10.0.0.1', 'anna')
   const rows: [string, object[], string[]][] = [
-    ['a contact joins', [known], ['peer.joined', 'table.changed']],
+    ['a contact joins', [known], ['peer.joined', 'gossip.met', 'table.changed']],
     ['the same contact again says nothing', [known, known], []],
     ['this node itself does not join', [contact('s', '10.0.0.1')], []],
     ['a name is found', [known, { ...owner('peer.resolve', 'r'), where: 'anna' }], ['peer.resolved']],
@@ -76,7 +84,7 @@ test('chart: what each event says at once', () => {
     [
       'adding waits for the disk',
       [{ ...owner('peer.add', 'r'), where: '10.1.1.1', replace: false }],
-      ['table.changed'],
+      ['table.changed', 'gossip.met'],
     ],
     ['nonsense is not added', [{ ...owner('peer.add', 'r'), where: 'a b', replace: false }], ['peer.addFailed']],
     ['this node is not added', [{ ...owner('peer.add', 'r'), where: '10.0.0.9', replace: false }], ['peer.addFailed']],
@@ -269,8 +277,7 @@ async function real(dependencies: Partial<IpTableDependencies> = {}) {
     indent: IP_TABLE_INDENT,
   })
   const bus = createBus<BusEvent>()
-  const mine = { ...self, addresses: () => self.addresses }
-  const concern = supervise(createIpTable({ store, self: mine, peers: nobody, ...dependencies }), { bus })
+  const concern = supervise(createIpTable({ store, self: () => self, peers: nobody, ...dependencies }), { bus })
   concern.start()
   return {
     bus,

@@ -26,6 +26,7 @@ const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   download: null,
   upload: null,
   information: '',
+  machine: null,
   specs: null,
   ...more,
 })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { gather, namedIn } from '../machines/ipTable/candidates.ts'
-import { learnRecord, meet, meetLegacy, miss } from '../machines/ipTable/peerChange.ts'
+import { learnRecord } from '../machines/ipTable/gossipChange.ts'
+import { meet, meetLegacy, miss } from '../machines/ipTable/peerChange.ts'
 import { lookUp } from '../machines/ipTable/peerLookUp.ts'
 import { dialOrder } from '../machines/ipTable/peerRow.ts'
 import { addPeer, fileOf, listOf, loadTable, offerOf, type Table } from '../machines/ipTable/peerTable.ts'
@@ -10,9 +11,11 @@ import { PEERS_MAX, PROBE } from '../protocol/defaults.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
 import { emptyIpTable, ipTableFile } from '../protocol/ipTableFile.ts'
+import type { NodeRecord } from '../protocol/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
-const self = { id: id('s'), name: 'me', port: 8_088, addresses: ['10.0.0.9', 'fd00::9'] }
+const own = ['10.0.0.9', 'fd00::9']
+const self = { id: id('s'), name: 'me', port: 8_088, addresses: own, outside: own, information: 'mine' }
 const at = (where: string): PeerAt => {
   const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(where) ?? []
   return { host, port: Number(port) }
@@ -22,6 +25,18 @@ const contact = (letter: string, where: string, name = letter) => ({
   name,
   key: `ssh-ed25519 ${letter}`,
   ...at(where),
+})
+const said = (letter: string): NodeRecord => ({
+  id: id(letter),
+  key: `ssh-ed25519 ${letter}`,
+  seq: 9,
+  name: letter,
+  addresses: [],
+  port: 8_088,
+  version: '',
+  customInformation: '',
+  capabilities: [],
+  left: false,
 })
 const empty: Table = new Map()
 const met = (table: Table, letter: string, where: string, now = 0, name = letter) =>
@@ -113,8 +128,7 @@ test('this node is never in its table, by key and by every address it has', () =
   assert.equal(found.table.size, 0)
   assert.equal(meetLegacy(empty, { at: at('10.0.0.9:8088') }, self, 0).table, empty)
   assert.equal(
-    learnRecord(empty, { id: self.id, seq: 9, name: '', key: '', addresses: [at('1.2.3.4:1')], information: '' }, self)
-      .table,
+    learnRecord(empty, { ...said('s'), addresses: ['1.2.3.4:1'] }, self).table,
     empty,
   )
   const everywhere = { ...self, addresses: ['0.0.0.0'] }
@@ -198,12 +212,11 @@ test('a suspected peer that answers again was never gone; a forgotten one is gon
 
 test('records: only newer ones of the author count, and take no address from a peer that holds it', () => {
   const record = (seq: number, name: string, ...where: string[]) => ({
-    id: id('a'),
+    ...said('a'),
     seq,
     name,
-    key: 'k',
-    addresses: where.map(at),
-    information: `text ${seq}`,
+    addresses: where,
+    customInformation: `text ${seq}`,
   })
   let { table } = met(empty, 'b', '10.0.0.2:8088')
   ;({ table } = learnRecord(table, record(3, 'three', '10.0.0.1:8088', '10.0.0.2:8088', '10.0.0.9:8088'), self))

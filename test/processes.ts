@@ -22,9 +22,15 @@ export interface Ran {
  */
 export function temporaryHome(): NodeJS.ProcessEnv {
   const folder = mkdtempSync(join(tmpdir(), 'p2prc-test-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  if (homes.length === 0)
+    process.once('exit', () => {
+      for (const home of homes) rmSync(home, { recursive: true, force: true })
+    })
+  homes.push(folder)
   return { P2PRC: folder }
 }
+
+const homes: string[] = []
 
 /** Runs the real command line to its end. */
 export async function p2prc(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ran> {

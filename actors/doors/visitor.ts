@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { Fault } from '../../protocol/errors.ts'
 import type { Caller } from '../../protocol/ids.ts'
 import { type Action, authorize, isGrantable, type Rights } from '../../protocol/rights.ts'
@@ -14,6 +15,9 @@ export interface Visitor {
 
 /** What a door does with each request. */
 export type Handle = (request: IncomingMessage, response: ServerResponse, visitor: Visitor) => void
+
+/** What the network's door does with a connection that asks for another protocol than HTTP. */
+export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, visitor: Visitor) => void
 
 /** Throws the refusal where `visitor` may not do `action`, with the line that the lender would have to run. */
 export function admit(rights: Rights, { caller, key }: Visitor, action: Action): void {

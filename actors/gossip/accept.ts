@@ -1,12 +1,12 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { formatAddress } from '../../protocol/address.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import { canonicalHost } from '../../protocol/reachable.ts'
 import { WIRE_MAX_BYTES } from '../../protocol/wire.ts'
-import type { Visitor } from '../doors/visitor.ts'
+import type { Upgrade } from '../doors/visitor.ts'
 
 /** A link that another node dialled and whose key it has proved. */
 export interface AcceptedLink {
@@ -23,7 +23,7 @@ export interface LinkSource {
 
 export interface GossipDoor extends LinkSource {
   /** Takes the upgrade request of a proven node, refuses all others and other paths. Never throws. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, visitor: Visitor): void
+  upgrade: Upgrade
 }
 
 /** Where the doors hand over the WebSockets of other nodes. */
@@ -44,7 +44,8 @@ export function openGossipDoor(): GossipDoor {
       if (caller === 'stranger' || caller === 'owner' || request.headers.origin !== undefined)
         return refuse(socket, 403, 'Forbidden')
       const { remoteAddress = '', remotePort = 0 } = socket as Socket
-      const address = remoteAddress === '' ? '' : formatAddress({ host: remoteAddress, port: remotePort })
+      const address =
+        remoteAddress === '' ? '' : formatAddress({ host: canonicalHost(remoteAddress), port: remotePort })
       server.handleUpgrade(request, socket, head, (opened) => {
         if (present) present({ socket: opened, id: caller, address })
         else opened.terminate()

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { fromCallback } from 'xstate'
 import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
@@ -5,7 +6,9 @@ import type { FromWires, ToWires, Untimed } from '../../machines/gossip.ts'
 import { parseAddress } from '../../protocol/address.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
 import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire.ts'
+import type { DialGuard } from '../ipTable/dialGuard.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
 import type { AcceptedLink, LinkSource } from './accept.ts'
 
@@ -13,8 +16,8 @@ export interface WiresOptions {
   dial: Dial
   /** Where links that others dialled come from. */
   source: LinkSource
-  /** Why an address that others named may not be dialled; undefined where it may. */
-  refusal: (host: string, port: number) => string | undefined
+  /** Asked before an address is dialled that others named. */
+  guard: Pick<DialGuard, 'admit' | 'answered'>
   /** Monotonic milliseconds. */
   now?: () => number
 }
@@ -25,8 +28,20 @@ const WAITING_MOST_BYTES = 1024 * 1024
 /** How long a closing handshake may take. */
 const CLOSE_MS = 1_000
 
+/** How long one address of a peer has before the next one is tried beside it (RFC 8305, section 5). */
+const STAGGER_MS = 250
+
+/** An address of a peer that was tried, and answered. */
+interface Reached {
+  socket: WebSocket
+  id: NodeId
+  at: PeerAt
+  /** As the record or the owner has it. */
+  where: string
+}
+
 /** The sockets and the timer of one gossip life. All end with `signal`, whatever becomes of the machine. */
-export function createWires({ dial, source, refusal, now = () => performance.now() }: WiresOptions) {
+export function createWires({ dial, source, guard, now = () => performance.now() }: WiresOptions) {
   return fromCallback<ToWires, { signal: AbortSignal }, FromWires>(({ input: { signal }, sendBack, receive }) => {
     const sockets = new Map<string, WebSocket>()
     let timer: NodeJS.Timeout | undefined
@@ -66,29 +81,37 @@ export function createWires({ dial, source, refusal, now = () => performance.now
       close(socket)
     }
 
-    async function reach({
-      link,
-      addresses,
-      hearsay,
-      id,
-      timeoutMs,
-    }: Extract<ToWires, { type: 'dial' }>): Promise<void> {
-      const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    async function reach({ link, addresses, hearsay, id, timeoutMs }: Extract<ToWires, { type: 'dial' }>) {
+      const life = limited(signal, timeoutMs)
       let refused = false
-      for (const where of addresses) {
-        const { host, port } = parseAddress(where)
-        if (hearsay && refusal(host, port)) continue
-        try {
-          const { socket, id: proven } = await openSocket(dial, { host, port, ...(id && { id }) }, late)
-          if (signal.aborted) return socket.terminate()
-          hold(link, socket)
-          happened({ type: 'opened', link, id: proven, dialled: true, address: where })
-          return
-        } catch (error) {
-          refused ||= isRefusal(error)
-        }
+      const attempts: Promise<Reached>[] = []
+      for (const [index, where] of addresses.entries()) {
+        const before = attempts.at(-1)?.catch(() => {})
+        attempts.push(
+          (async () => {
+            if (before) await Promise.race([before, delay(index * STAGGER_MS, undefined, { signal: life.signal })])
+            life.signal.throwIfAborted()
+            const named = parseAddress(where)
+            const at = hearsay ? await guard.admit(named, { urgent: true, signal: life.signal }) : named
+            return { ...(await openSocket(dial, { ...at, ...(id && { id }) }, life.signal)), at, where }
+          })(),
+        )
       }
-      happened({ type: 'failed', link, refused })
+      const won = await Promise.any(attempts).catch(({ errors }: AggregateError) => {
+        refused = errors.some(isRefusal)
+      })
+      life.end()
+      // Those that were as good as there when another was faster.
+      for (const attempt of attempts)
+        attempt.then(
+          (late) => late !== won && late.socket.terminate(),
+          () => {},
+        )
+      if (!won) return happened({ type: 'failed', link, refused })
+      guard.answered(won.at)
+      if (signal.aborted) return won.socket.terminate()
+      hold(link, won.socket)
+      happened({ type: 'opened', link, id: won.id, dialled: true, address: won.where })
     }
 
     receive((command) => {
@@ -154,6 +177,22 @@ async function openSocket(
       resolve({ socket, id: peer.id })
     })
   })
+}
+
+/** A signal that aborts with `signal`, after `ms`, or at `end`, and then keeps nothing alive. */
+function limited(signal: AbortSignal, ms: number): { signal: AbortSignal; end: () => void } {
+  const life = new AbortController()
+  const abort = () => life.abort()
+  const timer = setTimeout(abort, ms)
+  signal.addEventListener('abort', abort, { once: true })
+  return {
+    signal: life.signal,
+    end() {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      abort()
+    },
+  }
 }
 
 /** The machine is there and says that no node listens, as against saying nothing. */

@@ -1,4 +1,5 @@
 import { trackContainersFile } from '../../protocol/files.ts'
+import { emptyGossip, gossipFile } from '../../protocol/gossip.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/ipTableFile.ts'
 import { openGroupStore } from '../groupTracker/groupFile.ts'
 import type { HomePaths } from '../homePaths.ts'
@@ -10,8 +11,14 @@ export async function openFiles(paths: HomePaths) {
   /** Files that could not be read, and where each was put. */
   const setAside = new Map<string, string>()
   const onDamaged = (path: string) => (aside: string) => setAside.set(path, aside)
-  const [trust, table, loans, groups] = await Promise.all([
+  const [trust, gossip, table, loans, groups] = await Promise.all([
     openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
+    openStore(paths.gossip, {
+      schema: gossipFile,
+      empty: emptyGossip,
+      indent: '  ',
+      onDamaged: onDamaged(paths.gossip),
+    }),
     openStore(paths.ipTable, {
       schema: ipTableFile,
       empty: emptyIpTable,
@@ -28,7 +35,7 @@ export async function openFiles(paths: HomePaths) {
   ])
   /** Resolves when nothing waits for the disk. */
   const written = async () => {
-    await Promise.all([trust, table, loans, groups].map((store) => store.settled()))
+    await Promise.all([trust, gossip, table, loans, groups].map((store) => store.settled()))
   }
-  return { trust, table, loans, groups, setAside, written }
+  return { trust, gossip, table, loans, groups, setAside, written }
 }

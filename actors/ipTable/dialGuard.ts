@@ -10,10 +10,16 @@ export interface DialGuard {
   /**
    * Waits for its turn and gives the one ip and port to connect to: the name is looked up once, and what was judged is
    * what is dialled. `trusted` is an address that the owner named or that answered before: no range, no turn.
+   * `urgent` goes before the rest: somebody's life depends on the answer.
    * Rejects with `not_dialled`, `not_found`, `abandoned`, and `too_many` where it was dialled within 30 s.
    */
-  admit(at: PeerAt, options?: { trusted?: boolean; signal?: AbortSignal }): Promise<PeerAt>
+  admit(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
+  /** A node proved its key at this ip and port: it may be dialled as often as need be, in the ranges that are allowed. */
+  answered(at: PeerAt): void
 }
+
+/** Addresses of which is remembered that they answered. */
+const ANSWERED_MOST = 4_096
 
 export interface DialGuardOptions {
   /** P2PRC's `Test`: strangers may name loopback addresses. */
@@ -35,9 +41,9 @@ export function createDialGuard({
 }: DialGuardOptions): DialGuard {
   const turns = new PQueue({ intervalCap: PROBE.dialsPerSecond, interval: 1_000, strict: true })
   const dialled = new Map<string, number>()
+  const proved = new Set<string>()
 
-  function claim(at: PeerAt): void {
-    const where = formatAddress(at)
+  function claim(where: string): void {
     const time = now()
     for (const [key, last] of dialled) {
       if (time - last < PROBE.everyMs) break
@@ -48,7 +54,7 @@ export function createDialGuard({
   }
 
   return {
-    async admit(at, { trusted = false, signal } = {}) {
+    async admit(at, { trusted = false, urgent = false, signal } = {}) {
       const where = formatAddress(at)
       if (isSelf(at)) throw new Fault('not_dialled', { where, why: 'this node itself' })
       if (trusted) return at
@@ -57,13 +63,22 @@ export function createDialGuard({
       const found = { host: canonicalHost(host), port: at.port }
       const why = isSelf(found) ? 'this node itself' : refusal(found.host, found.port, { test })
       if (why) throw new Fault('not_dialled', { where, why })
-      claim(found)
+      const key = formatAddress(found)
+      if (proved.has(key)) return found
+      claim(key)
       await turns
-        .add(() => {}, { ...(signal && { signal }) })
+        .add(() => {}, { priority: urgent ? 1 : 0, ...(signal && { signal }) })
         .catch(() => {
           throw new Fault('abandoned')
         })
       return found
+    },
+    answered({ host, port }) {
+      const key = formatAddress({ host: canonicalHost(host), port })
+      proved.delete(key)
+      proved.add(key)
+      const [oldest] = proved
+      if (proved.size > ANSWERED_MOST && oldest) proved.delete(oldest)
     },
   }
 }

@@ -13,6 +13,8 @@ export interface Place {
   port: number
   /** Empty until the doors are open, and for a process that listens nowhere. */
   hosts: readonly string[]
+  /** The public address that a service outside has told, where the owner wants one asked. */
+  told?: string
 }
 
 /** The hosts in what the doors say of themselves, such as `[::]:8088`. */
@@ -22,19 +24,24 @@ export function hostsOf(addresses: readonly string[]): string[] {
 
 /** The addresses at which this machine can be asked for the node: those it listens on, or all that it has now. */
 export function ownAddresses({ hosts }: Place): string[] {
-  const everywhere = hosts.length === 0 || hosts.some((host) => host === '::' || host === '0.0.0.0')
-  return everywhere ? interfaceAddresses() : [...hosts]
+  return isEverywhere(hosts) ? interfaceAddresses() : [...hosts]
 }
 
-/** Tells of it when this machine's addresses have changed, until the undo or `signal` ends it. */
-export function watchAddresses(
-  addresses: () => string[],
-  onMoved: (addresses: string[]) => void,
-  signal: AbortSignal,
-): () => void {
-  let before = addresses()
+/**
+ * Those of them that others may be told: not loopback and not link-local, and not the bridges that container engines make,
+ * which every lender has under the same address. `test`: loopback is a network too.
+ */
+export function outsideAddresses({ hosts, told }: Place, { test }: { test: boolean }): string[] {
+  const own = isEverywhere(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
+  const beyond = own.filter((host) => !isLoopback(host) && !/^(0\.|169\.254\.|fe80:|::$)/.test(host))
+  return [...(told ? [told] : []), ...beyond, ...(test ? own.filter(isLoopback) : [])]
+}
+
+/** Calls `onMoved` when what `read` gives has changed, until the undo or `signal` ends it. */
+export function watchAddresses<T>(read: () => T, onMoved: (now: T) => void, signal: AbortSignal): () => void {
+  let before = read()
   const timer = setInterval(() => {
-    const now = addresses()
+    const now = read()
     if (isDeepStrictEqual(now, before)) return
     before = now
     onMoved(now)
@@ -58,6 +65,12 @@ export function discover(place: Place, id: NodeId, bus: Bus<BusEvent>): () => Pr
   })
 }
 
-function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? [])
+function isEverywhere(hosts: readonly string[]): boolean {
+  return hosts.length === 0 || hosts.some((host) => host === '::' || host === '0.0.0.0')
+}
+
+function interfaceAddresses(except?: RegExp): string[] {
+  return Object.entries(networkInterfaces())
+    .filter(([name]) => !except?.test(name))
+    .flatMap(([, list]) => list?.map(({ address }) => address) ?? [])
 }

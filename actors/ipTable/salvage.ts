@@ -13,14 +13,27 @@ export async function salvage(path: string): Promise<PeerAt[]> {
     if ((await stat(path)).size > BODY_MAX_BYTES) return []
     const text = await readFile(path, 'utf8')
     // An entry is a flat object; what a torn write left of the last one does not match.
-    const entries = (text.match(/\{[^{}]{1,16384}\}/g) ?? []).flatMap((entry) => {
-      try {
-        return namedIn(parseIpTable(`{"ip_address":[${entry}]}`, path))
-      } catch {
-        return []
-      }
-    })
-    return entries.slice(0, CANDIDATES_MAX.all)
+    const whole = (text.match(/\{[^{}]{1,16384}\}/g) ?? []).flatMap((entry) => addressesIn(entry, path))
+    return [...whole, ...tornEntry(text, path)].slice(0, CANDIDATES_MAX.all)
+  } catch {
+    return []
+  }
+}
+
+/** What is left of the last entry, as far as its last whole field. */
+function tornEntry(text: string, path: string): PeerAt[] {
+  const entry = text.slice(text.lastIndexOf('{')).slice(0, 16_384)
+  if (entry.includes('}')) return []
+  for (let end = entry.length; end > 0; end = entry.lastIndexOf(',', end - 1)) {
+    const found = addressesIn(`${entry.slice(0, end)}}`, path)
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+function addressesIn(entry: string, path: string): PeerAt[] {
+  try {
+    return namedIn(parseIpTable(`{"ip_address":[${entry}]}`, path))
   } catch {
     return []
   }

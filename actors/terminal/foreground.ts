@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseAddress } from '../../protocol/address.ts'
 import { wholeNumber } from '../../protocol/commandLine.ts'
 import { PORT } from '../../protocol/defaults.ts'
 import { Fault } from '../../protocol/errors.ts'
@@ -12,6 +14,10 @@ import { ownerLine } from './tables.ts'
 export interface ForegroundOptions {
   host?: string
   port?: string
+  /** Where to ask for the public address. */
+  ipService?: string
+  /** Machines to begin with. */
+  meet: readonly string[]
   open: boolean
   terminal: Terminal
   /** Ends the node; its containers live on. */
@@ -27,7 +33,8 @@ const STOP_TIMEOUT_MS = 15_000
 const POLL_MS = 50
 
 /** Runs a node until `signal` aborts, saying one line for each fact that matters. */
-export async function runNode({ host, port, open, terminal, signal }: ForegroundOptions): Promise<void> {
+export async function runNode(options: ForegroundOptions): Promise<void> {
+  const { host, port, ipService, meet, open, terminal, signal } = options
   await refuseSecond()
   const { openHome, createNode } = await import('./system.ts')
   const home = await openHome(process.env)
@@ -42,11 +49,18 @@ export async function runNode({ host, port, open, terminal, signal }: Foreground
     if (terminal.json) terminal.line(event, '')
     else if (text !== undefined) terminal.line(event, text)
   }
-  const { identity, addresses, stop } = await createNode({ home, listen, open, tap })
+  // A wrong address is said before anything has begun.
+  for (const where of meet) parseAddress(where)
+  const node = await createNode({ home, listen, open, tap, ...(ipService && { ipService }) })
+  const { identity, addresses, stop } = node
   if (!terminal.json) {
     say(`Node ${identity.name} runs, ${identity.id}`)
     for (const address of addresses) say(`It listens on ${address}`)
     say(trustHint(open, identity.publicKey))
+  }
+  for (const where of meet) {
+    const fact = await node.ask({ type: 'peer.add', requestId: randomUUID(), caller: 'owner', where, replace: false })
+    if (fact.type === 'peer.addFailed') terminal.note(`${where} was not added. ${fact.message}`)
   }
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
   await stop()

@@ -6,7 +6,7 @@ import { Fault } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import type { TableEntry } from '../../protocol/ipTableFile.ts'
-import { type PeerFilter, type PeerRow, peerCells, peerHeads, peerRows, readMemory } from '../../protocol/peerRows.ts'
+import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from '../../protocol/peerRows.ts'
 import type { SpeedMeasured } from '../../protocol/speedTester.ts'
 import { list, type Terminal, table } from '../terminal.ts'
 import type { Call, Handler } from './commandFrame.ts'
@@ -50,6 +50,11 @@ export const peerCommands = {
     const { peer } = await ask('peer.add', { where: at, replace: has('replace') }, 'peer.added')
     const [address] = peer.addresses
     terminal.done(peer, `Added ${address ? formatAddress(address) : at}`, legacy)
+  },
+
+  async describe({ args, ask, terminal, legacy }) {
+    const { text } = await ask('record.describe', { text: args.join(' ') }, 'record.described')
+    terminal.done({ text }, text === '' ? 'This machine says nothing of itself now' : `All others see: ${text}`, legacy)
   },
 } satisfies Record<string, Handler>
 
@@ -114,7 +119,8 @@ function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { 
 export function peersText(rows: readonly PeerRow[], all: number, style: Terminal['style']): string {
   if (all === 0) return 'Nobody is known yet. Name a machine with `p2prc add WHERE`, then `p2prc update`.'
   if (rows.length === 0) return `None of the ${all} machines known here is such a one.`
-  return table(peerHeads, rows.map(peerCells), style)
+  const { heads, cells } = peerTable(rows)
+  return table(heads, cells, style)
 }
 
 /** Again and again until Ctrl-C: over itself on a terminal, elsewhere once for each change. */

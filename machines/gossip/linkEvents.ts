@@ -6,9 +6,9 @@ import { lives, lookAt, refused } from './failureDetector.ts'
 import type { GossipEvent, Link } from './gossipState.ts'
 import { forget, hangUp, learn, newestOf, strike } from './membership.ts'
 import { accepts } from './overlay.ts'
-import { look, sample, withKey, withoutKey } from './shards.ts'
+import { look, sample } from './shards.ts'
 import { compareDigests, deny, give, push } from './spread.ts'
-import { changeLink, draw, lasting, linkTo, say, send, type Turn } from './turn.ts'
+import { draw, lasting, linkTo, putLink, say, send, type Turn } from './turn.ts'
 
 /** A connection's life as the step sees it: opened, greeted, closed, or never come about. */
 
@@ -20,7 +20,7 @@ type Opened = Extract<GossipEvent, { type: 'opened' }>
 export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Opened): void {
   const { state, now } = turn
   const dialEntry = state.dials.get(id)
-  state.dials = withoutKey(state.dials, id)
+  state.dials = state.dials.without(id)
   const peer = shortOf(nodeId)
   const keep = dialled && (dialEntry?.keep ?? false)
   const full = { at: now, left: 1 }
@@ -63,13 +63,13 @@ export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Ope
   if (old && old.dialled !== dialled && winner(state.self.record.id, nodeId) !== dialled) {
     // Both dialled at once: both ends keep the one that the smaller id dialled.
     hangUp(turn, link, 'twice')
-    if (keep) changeLink(turn, old, { mine: true })
+    if (keep) putLink(turn, { ...old, mine: true })
     lives(turn, peer)
     return
   }
   if (old) hangUp(turn, old, 'twice')
-  state.links = withKey(state.links, id, old ? { ...link, mine: link.mine || old.mine } : link)
-  state.linkOf = withKey(state.linkOf, peer, id)
+  putLink(turn, old ? { ...link, mine: link.mine || old.mine } : link)
+  state.linkOf = state.linkOf.with(peer, id)
   // Now that there is a link, whoever is doubted hears of it and can deny.
   lives(turn, peer)
   if (dialled) greet(turn, link)
@@ -89,7 +89,8 @@ export function hearHello(turn: Turn, link: Link, hello: WireBody<'link/hello'>)
   if (!present) return
   const place = placeOf(link.seen, signed.record.addresses[0])
   const mine = link.dialled ? link.mine : hello.keep && (link.mine || accepts(turn, place, hello.links))
-  const greeted = changeLink(turn, present, {
+  const greeted = putLink(turn, {
+    ...present,
     greeted: true,
     theirs: hello.keep,
     mine,
@@ -116,14 +117,14 @@ export function closed(turn: Turn, id: string): void {
   if (link.bye !== '' || !look(state.members, link.peer)) return
   // What was under way over this link will get no answer.
   for (const probe of state.probes.values())
-    if (probe.target === link.peer && !probe.errand) state.probes = withoutKey(state.probes, probe.nonce)
+    if (probe.target === link.peer && !probe.errand) state.probes = state.probes.without(probe.nonce)
   lookAt(turn, link.peer)
 }
 
 export function failed(turn: Turn, id: string, wasRefused: boolean): void {
   const { state } = turn
   const entry = state.dials.get(id)
-  state.dials = withoutKey(state.dials, id)
+  state.dials = state.dials.without(id)
   if (!entry?.target || !look(state.members, entry.target) || linkTo(turn, entry.target)) return
   if (wasRefused) refused(turn, entry.target)
   else lookAt(turn, entry.target)
@@ -134,7 +135,12 @@ function greet(turn: Turn, link: Link): void {
   const { text, signature } = state.self
   const root = tools.digest.root(state.members)
   const links = lasting(turn).length
-  send(turn, link.id, { kind: 'link/hello', body: { record: [text, signature], root, keep: link.mine, links } })
+  // Where it comes from, as only this end can know; where it was dialled it knows itself.
+  const seen = !link.dialled && link.seen !== '' && link.seen.length <= 64 && { seen: link.seen }
+  send(turn, link.id, {
+    kind: 'link/hello',
+    body: { record: [text, signature], root, keep: link.mine, links, ...seen },
+  })
 }
 
 /** Where a peer is: by the socket's own word where that is public, since a record may claim anything. */

@@ -1,5 +1,6 @@
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/address.ts'
 import { CANDIDATES_MAX } from '../../protocol/defaults.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import type { IpTableFile } from '../../protocol/ipTableFile.ts'
 import { refusal } from '../../protocol/reachable.ts'
@@ -15,6 +16,14 @@ export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
     .filter((entry) => !(entry.NAT && entry.EscapeImplementation === 'None'))
     .flatMap((entry) => rowOf(entry)?.addresses ?? [])
     .map(({ host, port }) => ({ host, port }))
+}
+
+/** The ways into the network that this node's own table holds: addresses that its owner named or a key was proved at. */
+export function waysIn({ ip_address, Dormant = [] }: IpTableFile): { addresses: string[]; id?: NodeId }[] {
+  return [...ip_address, ...Dormant].flatMap((entry) => {
+    const addresses = (rowOf(entry)?.addresses ?? []).filter(({ trusted }) => trusted).map(formatAddress)
+    return addresses.length > 0 ? [{ addresses, ...(entry.NodeId && { id: entry.NodeId as NodeId }) }] : []
+  })
 }
 
 /** Takes in what a stranger named, as far as it is new, may be dialled and leaves room for others. */

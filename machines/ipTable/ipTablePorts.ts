@@ -73,4 +73,4 @@ export type IpTableInside =
   /** `named`: addresses that came up and were not visited. */
   | { type: 'walk.ended'; requestId: string; named: readonly PeerAt[] }
   /** This machine's own addresses have changed. */
-  | { type: 'self.moved'; addresses: string[] }
+  | { type: 'self.moved'; addresses: string[]; outside: string[] }

@@ -1,5 +1,4 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
-import type { NodeId } from '../../protocol/ids.ts'
 import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
 import type { TableEntry } from '../../protocol/ipTableFile.ts'
 import type { Observed } from './ipTablePorts.ts'
@@ -7,7 +6,7 @@ import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } fr
 import { type Change, evict, holderOf, isSelfAt, join, type PeerFact, type Self, set, type Table } from './peerTable.ts'
 
 /** Addresses kept of one peer. A machine that says more lies; one that moved this often is found at the newest. */
-const ADDRESSES_MAX = 16
+export const ADDRESSES_MAX = 16
 
 /** Node `id` proved its key at an address. */
 export function meet(table: Table, contact: Omit<ContactFact, 'type'>, self: Self, now: number): Change {
@@ -70,45 +69,6 @@ export function meetLegacy(table: Table, found: LegacyFound, self: Self, now: nu
   return answer(next, row, now, before === known)
 }
 
-/** What a node says of itself, signed by its key and numbered by it. Whoever calls `learnRecord` has checked that. */
-export interface AuthoredRecord {
-  id: NodeId
-  seq: number
-  name: string
-  key: string
-  addresses: readonly PeerAt[]
-  information: string
-}
-
-/**
- * A record beats only older ones of the same author. It says where its author may be, never that it answers, and it
- * takes no address from a peer that holds it: only a proof does (`meet`).
- */
-export function learnRecord(table: Table, record: AuthoredRecord, self: Self): Change {
-  const known = table.get(record.id)
-  const nothing = { table, said: [] }
-  if (record.id === self.id || (known && known.seq >= record.seq)) return nothing
-  const next = new Map(table)
-  if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
-  const named = record.addresses.slice(0, ADDRESSES_MAX).map(canonical)
-  const free = named.filter((at) => !isSelfAt(self, at) && (holderOf(next, at) ?? known) === known)
-  // What was proved or named here stays, also where the author no longer says it.
-  const kept = (known?.addresses ?? []).filter((at) => at.trusted || free.some((other) => sameAddress(at, other)))
-  const fresh = free.filter((at) => !kept.some((other) => sameAddress(at, other)))
-  const addresses = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
-  const [first] = addresses
-  if (!first) return nothing
-  const fields = {
-    NodeId: record.id,
-    Name: record.name,
-    PublicKey: record.key,
-    CustomInformation: record.information,
-  }
-  const before = known ?? rowAt(first, fields)
-  next.set(record.id, { ...before, entry: { ...before.entry, ...fields }, addresses, seq: record.seq })
-  return { table: next, said: [] }
-}
-
 /** A probe found nobody at any of the addresses. */
 export function miss(table: Table, key: string, now: number): Change {
   const row = table.get(key)
@@ -145,7 +105,8 @@ export function observed({ table, said }: Change, at: PeerAt, seen: Observed, no
   return { table: set(table, { ...row, entry, specs, measuredAt }), said }
 }
 
-function answer(table: Table, row: Row, now: number, known: boolean): Change {
+/** The row answered now. `known`: it was this row before, so nobody joins. */
+export function answer(table: Table, row: Row, now: number, known: boolean): Change {
   const answered: Row = { ...row, standing: 'answering', answeredAt: now, probedAt: now, failures: 0 }
   const peer = peerOf(answered, now, TABLE_TICK_MS)
   const changed = set(table, answered)

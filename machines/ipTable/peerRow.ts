@@ -3,6 +3,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
 import { newEntry, type TableEntry } from '../../protocol/ipTableFile.ts'
 import { canonicalHost } from '../../protocol/reachable.ts'
+import type { Machine } from '../../protocol/record.ts'
 import type { Specs } from '../../protocol/specs.ts'
 
 /** An address of a peer. Times are ticks of the table. */
@@ -29,6 +30,8 @@ export interface Row {
   measuredAt: number | null
   /** Number of the author's newest record, 0 where none came. */
   seq: number
+  /** What that record says of the machine. */
+  machine: Machine | null
   specs: Specs | null
 }
 
@@ -44,7 +47,7 @@ export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved')
   const first = addresses[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatAddress(first)
-  const unseen = { answeredAt: null, probedAt: null, failures: 0, measuredAt: null, seq: 0, specs: null }
+  const unseen = { answeredAt: null, probedAt: null, failures: 0, measuredAt: null, seq: 0, machine: null, specs: null }
   return { key, entry, addresses, standing, ...unseen }
 }
 
@@ -61,6 +64,7 @@ export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
     failures: 0,
     measuredAt: null,
     seq: 0,
+    machine: null,
     specs: null,
   }
 }
@@ -116,6 +120,7 @@ export function peerOf(row: Row, now: number, tickMs: number): Peer {
     download: entry.Download || null,
     upload: entry.Upload || null,
     information: printable(entry.CustomInformation),
+    machine: row.machine,
     specs: row.specs,
   }
 }

@@ -1,4 +1,4 @@
-import { formatAddress, isLoopback } from '../../protocol/address.ts'
+import { formatAddress } from '../../protocol/address.ts'
 import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults.ts'
 import { FILE_VERSION } from '../../protocol/files.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -19,6 +19,10 @@ export interface Self {
   name: string
   port: number
   addresses: readonly string[]
+  /** Those of them that others may be told, best first. */
+  outside: readonly string[]
+  /** The owner's free text. */
+  information: string
 }
 
 export type PeerFact = Extract<IpTableSays, { type: 'peer.joined' | 'peer.recovered' | 'peer.suspected' | 'peer.gone' }>
@@ -60,16 +64,16 @@ export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
   }
 }
 
-/** What a stranger is told: this node first, then those that answered here. `test`: loopback is a network too. */
-export function offerOf(table: Table, self: Self, now: number, test = false): IpTableFile {
+/** What a stranger is told: this node first, then those that answered here. */
+export function offerOf(table: Table, self: Self, now: number): IpTableFile {
+  const { outside } = self
   const answered = [...table.values()].filter((row) => row.standing === 'answering' && row.answeredAt !== null)
-  const beyond = self.addresses.filter((host) => !/^(127\.|0\.|169\.254\.|fe80:|::1?$)/.test(host))
-  const outside = test ? [...beyond, ...self.addresses.filter(isLoopback)] : beyond
   const own = newEntry({
     Name: self.name,
     IPV4: outside.find((host) => !host.includes(':')) ?? '',
     IPV6: outside.find((host) => host.includes(':')) ?? '',
     ServerPort: String(self.port),
+    CustomInformation: self.information,
   })
   const fresh = answered.sort((one, other) => (other.answeredAt ?? now) - (one.answeredAt ?? now))
   return { ip_address: [...(outside.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }

@@ -1,0 +1,67 @@
+import type { Failure } from '../../protocol/ids.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+import type { IpTableFile } from '../../protocol/ipTableFile.ts'
+import { type Candidates, gather } from './candidates.ts'
+import type { Found } from './peerLookUp.ts'
+import { loadTable, type Self, type Table } from './peerTable.ts'
+import type { Seen } from './selfPlaces.ts'
+
+/** What the table's chart remembers, and how it begins. */
+
+/** A command that is answered when revision `revision` is on the disk. */
+interface Waiting {
+  requestId: string
+  revision: number
+  /** Of the peer that was added; none for a walk. */
+  at?: PeerAt
+}
+
+export interface IpTableInput {
+  file: IpTableFile
+  self: Self
+  /** Look after peers in the background, as a running node does and a single command does not. */
+  watch: boolean
+  /** P2PRC's switch for networks on one machine: strangers may name loopback addresses. */
+  test: boolean
+  /** Where an unreadable table went, and the addresses that could still be read in it. */
+  setAside?: string
+  salvaged?: readonly PeerAt[]
+  signal: AbortSignal
+}
+
+export interface Context extends IpTableInput {
+  table: Table
+  /** Ticks since the start. */
+  now: number
+  revision: number
+  saved: number
+  writing: number
+  /** Somebody joined or left: worth writing at once. */
+  hurry: boolean
+  waiting: readonly Waiting[]
+  candidates: Candidates
+  probing: ReadonlySet<string>
+  /** Requests that wait for the resolver, each with what to answer where it knows nothing. */
+  lookingUp: Readonly<Record<string, { found: Found } | { failure: Failure }>>
+  walking: readonly string[]
+  seen: Seen
+}
+
+export function contextOf(input: IpTableInput): Context {
+  const table = loadTable(input.file, input.self)
+  return {
+    ...input,
+    table,
+    now: 0,
+    revision: 0,
+    saved: 0,
+    writing: 0,
+    hurry: false,
+    waiting: [],
+    candidates: gather(new Map(), input.salvaged ?? [], { ...input, table }),
+    probing: new Set(),
+    lookingUp: {},
+    walking: [],
+    seen: new Map(),
+  }
+}
