@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   create: () => import('./create.ts'),
   speed: () => import('./speed.ts'),
   gossip: () => import('./gossip.ts'),
+  links: () => import('./links.ts'),
   ansible: () => import('./ansible.ts'),
   pluginList: () => import('./pluginList.ts'),
 }

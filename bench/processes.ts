@@ -28,26 +28,44 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
+/** A program that runs, and what it prints. */
+export type Started = ChildProcess & {
+  readonly said: string
+  /** Resolves when what it has printed, or prints from now on, contains `text`. */
+  says(text: string): Promise<void>
+}
+
 /** Starts a program and waits until what it prints contains `ready`. It is killed when the bench's process ends. */
-export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<ChildProcess> {
+export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
   let said = ''
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk: string) => {
-        said += chunk
-        if (said.includes(ready)) resolve()
-      })
-    }
-    child.on('exit', (code) => reject(new Error(`${args.join(' ')} ended with ${code}\n${said}`)))
-  })
-  child.removeAllListeners('exit')
-  return child
+  const looks = new Set<() => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk
+      for (const look of looks) look()
+    })
+  }
+  const says = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const gone = (code: number | null) => reject(new Error(`${args.join(' ')} ended with ${code}\n${said}`))
+      const look = () => {
+        if (!said.includes(text)) return
+        looks.delete(look)
+        child.off('exit', gone)
+        resolve()
+      }
+      child.once('exit', gone)
+      looks.add(look)
+      look()
+    })
+  await says(ready)
+  return Object.defineProperties(child as Started, { said: { get: () => said }, says: { value: says } })
 }
 
 /** Starts a node of the bundle on loopback, in the given home. */
-export function startedNode(home: string, port: number): Promise<ChildProcess> {
+export function startedNode(home: string, port: number): Promise<Started> {
   return started([cli, 'start', '--host', '127.0.0.1', '--port', String(port)], { P2PRC: home }, `127.0.0.1:${port}`)
 }
 

@@ -8,6 +8,12 @@ import { type Change, type Self, set, type Table } from './peerTable.ts'
 /** How long IPv6 that failed is left alone while IPv4 works: ten minutes. */
 const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
 
+/** Members of the gossip that are looked at as often as others; where there are more, each is looked at less often. */
+const OFTEN_PEERS = 50
+
+/** First looks a tick at members of the gossip that never answered here. */
+const VOUCHED_A_TICK = 2
+
 const EVERY_TICKS = PROBE.everyMs / TABLE_TICK_MS
 
 interface Watching {
@@ -29,7 +35,10 @@ export function plan({ table, now, candidates, probing, signal }: Watching): {
 } {
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.parallel - probing.size))
   const waiting = [...candidates].filter(([key]) => !probing.has(key))
-  const rows = dueRows(table, now).filter(({ key }) => !probing.has(key))
+  const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
+  // That they are there, gossip says; to know how near they are there is time, also where a whole network comes up at once.
+  const vouched = new Set(overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(VOUCHED_A_TICK))
+  const rows = overdue.filter((row) => !vouched.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
   const fresh = waiting.slice(0, free - due.length)
   const left = new Map(candidates)
@@ -75,12 +84,13 @@ export function learn(
 
 /** Those whose turn it is, the longest overdue first. */
 export function dueRows(table: Table, now: number): Row[] {
-  const dueAt = (row: Row) => (row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + pause(row))
+  const dueAt = (row: Row) => (row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + pause(row, table.size))
   return [...table.values()].filter((row) => dueAt(row) <= now).sort((one, other) => dueAt(one) - dueAt(other))
 }
 
-function pause(row: Row): number {
-  if (row.standing !== 'dropped') return EVERY_TICKS
+function pause(row: Row, peers: number): number {
+  // In a large network gossip says who is alive, and looks cost every node as much as they cost this one.
+  if (row.standing !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.longestMs / TABLE_TICK_MS)
 }

@@ -1,0 +1,73 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { build } from 'esbuild'
+import { type Bench, type Figure, figure, interleave } from './measure.ts'
+import { cli, ended, freePort, scratch, started, timed } from './processes.ts'
+
+/** Links whose memory is measured: enough that the process without them does not show. */
+const LINKS = 900
+
+const NODES = Number(process.env.BENCH_NODES ?? 30)
+
+/** What gossip costs and does on real sockets: memory of an idle link, and a network of processes that come up together. */
+export const bench: Bench = async () => {
+  const link = (what: string, anchor: string, mode: string) =>
+    interleave({
+      what,
+      anchor,
+      unit: 'kB',
+      goal: { sign: '≤', ratio: 2.5 },
+      rounds: 3,
+      warmUp: 0,
+      ours: () => perLink('gossip'),
+      theirs: () => perLink(mode),
+    })
+  return [await processes(), await link('memory of an idle link', 'bare ws, same mutual TLS', 'bareTls')]
+}
+
+/** Kilobytes of resident memory that one link costs its listening end, when all have been idle for a while. */
+async function perLink(mode: string): Promise<number> {
+  const host = await started(['--expose-gc', await hostScript(), mode, String(LINKS)], {}, 'kB a link')
+  const [, kilobytes] = /([\d.]+) kB a link/.exec(host.said) ?? []
+  await ended(host)
+  return Number(kilobytes)
+}
+
+/** The host as one script: what loads and compiles TypeScript would be most of the memory, and all of the noise. */
+async function hostScript(): Promise<string> {
+  const outfile = join(dirname(cli), 'bench', 'linkHost.mjs')
+  const options = { bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' } as const
+  await build({ ...options, entryPoints: [join(import.meta.dirname, 'linkHost.ts')], outfile })
+  return outfile
+}
+
+/** Each node is told the address of one that started before it, and all start as fast as the machine can. */
+export async function processes(): Promise<Figure> {
+  const ports = await Promise.all(Array.from({ length: NODES }, freePort))
+  const homes = await Promise.all(ports.map(() => networkHome()))
+  const nodes = ports.map((port, index) => {
+    const first = ports[Math.floor(index / 2)] as number
+    const told = index === 0 ? [] : [`127.0.0.1:${first}`]
+    const place = ['--host', '127.0.0.1', '--port', String(port), '--json']
+    return started([cli, 'start', ...told, ...place], { ...homes[index], DOCKER_HOST: NO_ENGINE }, '"node.started"')
+  })
+  const running = await Promise.all(nodes)
+  const listening = performance.now()
+  const complete = `"type":"table.changed","count":${NODES - 1}`
+  await Promise.all(running.map((node) => node.says(complete)))
+  const took = performance.now() - listening
+  await Promise.all(running.map(ended))
+  const pair = { what: `${NODES} processes, each told one address: all tables complete`, anchor: '3 s', unit: 's' }
+  return figure({ ...pair, goal: { sign: '≤', ratio: 1 }, rounds: 1 }, took / 1_000, 3)
+}
+
+const NO_ENGINE = 'unix:///nonexistent/docker.sock'
+
+/** A home whose network is this machine (`Test` in P2PRC's `config.json`). */
+async function networkHome(): Promise<{ P2PRC: string }> {
+  const home = { P2PRC: scratch('links') }
+  await timed([cli, 'init'], home)
+  const path = join(home.P2PRC, 'config.json')
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), Test: true }))
+  return home
+}
