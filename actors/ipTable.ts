@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { setMaxListeners } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import { fromCallback, fromPromise } from 'xstate'
 import { namedIn } from '../machines/ipTable/candidates.ts'
@@ -86,19 +85,15 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
         }),
       },
     }),
-    input: (signal) => {
-      // Every probe under way listens to it.
-      setMaxListeners(0, signal)
-      return {
-        file: store.data,
-        self: self(),
-        watch,
-        test,
-        signal,
-        ...(setAside && { setAside }),
-        ...(salvaged && { salvaged }),
-      }
-    },
+    input: (signal) => ({
+      file: store.data,
+      self: self(),
+      watch,
+      test,
+      signal,
+      ...(setAside && { setAside }),
+      ...(salvaged && { salvaged }),
+    }),
     hears: [
       'peer.resolve',
       'peer.add',

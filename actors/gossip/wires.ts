@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { fromCallback } from 'xstate'
@@ -182,6 +183,8 @@ async function openSocket(
 /** A signal that aborts with `signal`, after `ms`, or at `end`, and then keeps nothing alive. */
 function limited(signal: AbortSignal, ms: number): { signal: AbortSignal; end: () => void } {
   const life = new AbortController()
+  // Every address of a peer that is tried listens to it.
+  setMaxListeners(0, life.signal)
   const abort = () => life.abort()
   const timer = setTimeout(abort, ms)
   signal.addEventListener('abort', abort, { once: true })

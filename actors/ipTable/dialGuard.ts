@@ -16,6 +16,7 @@ export interface DialGuard {
   admit(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
   /** A node proved its key at this ip and port: it may be dialled as often as need be, in the ranges that are allowed. */
   answered(at: PeerAt): void
+  isSelf(at: PeerAt): boolean
 }
 
 /** Addresses of which is remembered that they answered. */
@@ -54,6 +55,7 @@ export function createDialGuard({
   }
 
   return {
+    isSelf,
     async admit(at, { trusted = false, urgent = false, signal } = {}) {
       const where = formatAddress(at)
       if (isSelf(at)) throw new Fault('not_dialled', { where, why: 'this node itself' })
