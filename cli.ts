@@ -60,9 +60,10 @@ const handlers: Record<CommandName, Handler> = {
     const { args, legacy, ask, terminal } = call
     const id = args.at(-1) as string
     const where = args.length > 1 ? args[0] : undefined
+    const forget = call.has('forget')
     if (!legacy && !(await isSure(`Giving back container ${id} with its /data`, call))) return 1
-    const returned = await ask('loan.return', { id, ...(where !== undefined && { where }) }, 'loan.returned')
-    terminal.done({ ID: returned.id }, `Gave back ${show.brief(returned.id)}`, legacy)
+    const returned = await ask('loan.return', { id, forget, ...(where !== undefined && { where }) }, 'loan.returned')
+    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Gave back'} ${show.brief(returned.id)}`, legacy)
   },
 
   async ps({ ask, terminal }) {

@@ -136,9 +136,17 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
       try {
         return groups.find(ref).TrackContainer
       } catch (error) {
-        if (ref.startsWith('grp') || !(error instanceof Fault) || error.code !== 'not_found') throw error
+        if (ref.startsWith('grp') || !isMissing(error)) throw error
+      }
+      try {
         return [loans.find(ref)]
+      } catch (error) {
+        throw isMissing(error) ? new Fault('not_found', { kind: 'group or borrowed container', id: ref }) : error
       }
     },
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Fault && error.code === 'not_found'
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   type Actor,
   type AnyActorLogic,
@@ -67,6 +68,8 @@ export function supervise<L extends AnyActorLogic>(
   function live(): void {
     const bornAt = clock.now()
     const abort = new AbortController()
+    // Everything that is under way in this life listens to it; Node would warn of the eleventh, in the middle of a screen.
+    setMaxListeners(0, abort.signal)
     const life = createActor(logic, {
       input: input(abort.signal),
       clock,

@@ -1,4 +1,6 @@
 import { styleText } from 'node:util'
+import { Fault } from '../protocol/errors.ts'
+import { createLiveLines } from './terminal/liveLines.ts'
 
 /** Where the command line reads and writes; a test gives its own streams. */
 export interface Streams {
@@ -39,7 +41,7 @@ export function createTerminal(look: Look, streams: Streams = standard) {
   const onScreen = out.isTTY === true && !look.json
   const live = err.isTTY === true
   let shown = false
-  let drawn = 0
+  let drawing: ReturnType<typeof createLiveLines> | undefined
 
   const style = (kind: Style, text: string) =>
     onScreen && !look.plain ? styleText(kind, text, { validateStream: false }) : text
@@ -75,13 +77,15 @@ export function createTerminal(look: Look, streams: Streams = standard) {
       write(err, live ? flat(text).slice(0, Math.max(10, (err.columns || 80) - 1)) : `${text}\n`)
       shown = live
     },
-    /** Lines over the ones drawn before, for a screen alone; what does not fit on it could not be drawn over. */
+    /** Lines over the ones drawn before, the first of them a heading; for a screen alone. */
     draw(lines: readonly string[]): void {
-      const [columns, rows] = [Math.max(10, (out.columns || 80) - 1), Math.max(2, (out.rows || 24) - 1)]
-      const fitting = lines.slice(0, rows).map((line) => [...line].slice(0, columns).join(''))
-      if (fitting[0] !== undefined && fitting.length > 1) fitting[0] = style('bold', fitting[0])
-      write(out, `${drawn > 0 ? `\u001b[${drawn}A\u001b[J` : ''}${fitting.map((line) => `${line}\n`).join('')}`)
-      drawn = fitting.length
+      drawing ??= createLiveLines(out)
+      drawing.draw(lines, (line, index) => (index === 0 && lines.length > 1 ? style('bold', line) : line))
+    },
+    /** Takes away the `^C` that the terminal has written. */
+    tidy(): void {
+      if (live) err.write('\r\u001b[2K')
+      shown = false
     },
     note(text: string): void {
       write(err, `p2prc: ${text}\n`)
@@ -96,6 +100,10 @@ export function createTerminal(look: Look, streams: Streams = standard) {
       const asked = createInterface({ input: streams.in, output: err })
       try {
         return /^y(es)?$/i.test((await asked.question(`${question} [y/N] `, { signal })).trim())
+      } catch (error) {
+        // The question reads the keys itself while it waits, so that Ctrl-C is no signal.
+        err.write('\n')
+        throw (error as Error).name === 'AbortError' ? new Fault('interrupted') : error
       } finally {
         asked.close()
       }

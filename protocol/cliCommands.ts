@@ -30,7 +30,7 @@ export const commandLines = [
     name: 'rm',
     args: '[where] <id>',
     help: 'Give a container back; its /data goes with it. WHERE for one that is not tracked here',
-    flags: ['yes', 'id'],
+    flags: ['yes', 'id', 'forget'],
     prints: 'value',
   },
   { name: 'ps', args: '', help: 'Containers taken, and how each is now', flags: [], prints: 'value' },

@@ -71,6 +71,7 @@ export const catalogue = {
   ports_exhausted: { status: 503, exit: 6, what: 'No {count} free ports could be had on the lending machine', todo: 'Ask for fewer ports.' },
   limit_reached: { status: 429, exit: 6, what: 'This node already lends {count} containers, its limit', todo: 'Give one back first, or ask another machine.' },
   ssh_failed: { status: 502, exit: 6, what: 'The container runs but its SSH server does not answer: {why}', todo: 'Ask for another one; this one was removed.' },
+  guest_stopped: { status: 409, exit: 6, what: 'The container is there, but it does not run: {why}', todo: 'Ask its lender to start it, and then ask again.' },
   home_unusable: { status: 500, exit: 7, what: 'The home folder {path} cannot be used: {why}', todo: 'Make it writable, or name another with the P2PRC variable.' },
   bad_identity: { status: 500, exit: 7, what: 'The node key {path} cannot be used: {why}', todo: 'Put the right file back, or move this one away to begin with a new identity.' },
   home_locked: { status: 409, exit: 7, what: 'Another node (process {pid}) uses the home folder {path}', todo: 'Stop that one, or name another home with the P2PRC variable.' },

@@ -142,6 +142,7 @@ export const flags: readonly FlagSpec[] = [
   { name: 'nearest', aliases: [], value: 'count', help: 'Take containers on the COUNT nearest machines that answer' },
   { name: 'containers', aliases: [], help: 'Give its containers back first; their /data goes with them' },
   { name: 'rmcgroup', aliases: ['RemoveContainerGroup'], help: 'P2PRC’s word for it, with --group GROUP --id ID' },
+  { name: 'forget', aliases: [], help: 'Even where its machine cannot be asked, because it is gone for good' },
   {
     name: 'retry-failed',
     aliases: [],

@@ -14,8 +14,8 @@ const { follow, tail } = containerManagerCommands['container.logs'].schema.shape
 const loanCommands = {
   'loan.take': { schema: takeOptions.extend({ where }), action: 'administer', ends: ['loan.taken', 'loan.takeFailed'] },
   'loan.return': {
-    /** `where` only for a container that is not tracked here. */
-    schema: z.object({ id: loanRef, where: where.optional() }),
+    /** `where` only for a container that is not tracked here. `forget`: even where its lender does not confirm. */
+    schema: z.object({ id: loanRef, where: where.optional(), forget: z.boolean().default(false) }),
     action: 'administer',
     ends: ['loan.returned', 'loan.returnFailed'],
   },

@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { helpOf } from '../actors/terminal/help.ts'
 import { commandLines } from '../protocol/cliCommands.ts'
 import { variableOf } from '../protocol/commandLine.ts'
 import { exitCodes } from '../protocol/errors.ts'
@@ -12,14 +13,14 @@ export function cliReference(): string {
     '<!-- Made by `node --import tsx scripts/cliReference.ts` from protocol/cliCommands.ts, protocol/flags.ts and protocol/errors.ts. -->',
     'Each command does one thing and ends; `start` runs until Ctrl-C. A command works whether a node runs on this home or',
     'not. `WHERE` is a name, `ip`, `ip:port`, `[v6]:port` or the beginning of a node id; `ID` is a container id or its',
-    'beginning. Numbers and ids are taken as they are typed: `01e5` and `007` are ids.',
+    'beginning. Numbers and ids are taken as they are typed: `01e5` and `007` are ids. `p2prc help COMMAND` says what is here.',
     '',
     '## Commands',
     ...commandLines.flatMap(({ name, args, help, flags: taken, prints }) => [
       '',
       `### \`${`p2prc ${name} ${args}`.trim()}\``,
       `${help}. Prints ${prints === 'value' ? 'a value' : 'a stream'}.`,
-      ...(taken.length === 0 ? [] : ['', ...taken.map((flag) => flagLine(named(flag)))]),
+      ...(taken.length === 0 ? [] : ['', ...taken.map((flag) => flagLine(named(flag), name))]),
     ]),
     '',
     '## Flags of every command',
@@ -44,7 +45,8 @@ export function cliReference(): string {
     '| --- | --- |',
     ...Object.entries(exitCodes).map(([code, meaning]) => `| ${code} | ${meaning} |`),
     '',
-    '`p2prc ssh` ends with the exit code of `ssh`.',
+    '`p2prc ssh` ends with the exit code of `ssh`, `group exec` with the worst of its members. `group create` makes the group of',
+    'the containers that could be taken, and ends with the worst code of those that could not.',
     '',
     '## Environment',
     '| variable | meaning |',
@@ -64,8 +66,8 @@ function named(name: string): FlagSpec {
   return flag
 }
 
-function flagLine(flag: FlagSpec): string {
-  return `- ${spellings(flag)}: ${flag.help}`
+function flagLine(flag: FlagSpec, command?: string): string {
+  return `- ${spellings(flag)}: ${helpOf(flag, command)}`
 }
 
 function spellings({ name, aliases, value }: FlagSpec): string {
@@ -74,5 +76,10 @@ function spellings({ name, aliases, value }: FlagSpec): string {
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === import.meta.filename) {
-  writeFileSync(join(import.meta.dirname, '../docs/cli.md'), cliReference())
+  const path = join(import.meta.dirname, '../docs/cli.md')
+  if (!process.argv.includes('--check')) writeFileSync(path, cliReference())
+  else if (readFileSync(path, 'utf8') !== cliReference()) {
+    console.error('docs/cli.md is out of date: run `node --import tsx scripts/cliReference.ts`')
+    process.exitCode = 1
+  }
 }

@@ -71,9 +71,10 @@ test('names, the beginning of an id, and what is wrong with others', async (t) =
     [['group', 'add', 'farm', 'fff'], 3, /no borrowed container "fff"/],
     [['group', 'remove', 'farm', '01e5'], 3, /"01e5"/],
     [['group', 'create', '--name', 'farm'], 2, /already a group "farm"/],
-    [['group', 'create', '--name', 'grp1'], 2, /group name is letters/],
-    [['group', 'create', '--name', '../x'], 2, /group name is letters/],
+    [['group', 'create', '--name', 'grp1'], 2, /group name is 1 to 63 letters/],
+    [['group', 'create', '--name', '../x'], 2, /group name is 1 to 63 letters/],
     [['group', 'create', '--count', '-1'], 2, /--count must be a whole number/],
+    [['group', 'create', '--count', '3'], 2, /--count needs --on or --nearest/],
     [['group', 'create', '--nearest', '1e3'], 2, /--nearest must be a whole number/],
     [['group', 'create', '--on', '127.0.0.1:1'], 5, /127\.0\.0\.1:1 cannot be reached/],
     [['group', 'create', '--nearest', '1'], 3, /Only 0 of the 1 machines wanted answer/],
@@ -130,7 +131,17 @@ test('exec: lines with their member in front, the worst exit code, the failures 
   assert.equal(again.code, 0)
   assert.equal(again.stdout, `${/p2prc: (\w{12}): it/.exec(bad.stderr)?.[1]} | again\n`)
   const none = await p2prc(env, 'group', 'exec', 'farm', '--retry-failed', '--', 'echo again')
-  assert.deepEqual([none.code, none.stdout], [2, ''])
+  assert.deepEqual([none.code, none.stdout], [0, ''])
+  assert.equal(none.stderr, 'p2prc: Nothing to repeat: the last command failed nowhere in farm\n')
+
+  // The command need not be typed again.
+  const twice = `test -e '${mark}.too' || { touch '${mark}.too'; exit 8; }`
+  assert.equal((await p2prc(env, 'group', 'exec', 'farm', '--', twice)).code, 8)
+  const repeated = await p2prc(env, 'group', 'exec', 'farm', '--retry-failed')
+  assert.deepEqual([repeated.code, repeated.stderr], [0, ''])
+  const wrong = await p2prc(env, 'group', 'exec', 'farm')
+  assert.deepEqual([wrong.code, wrong.stdout], [2, ''])
+  assert.match(wrong.stderr, /how it is used: p2prc group exec <group> -- <command>/)
 })
 
 test('exec --json: what each member printed; one that cannot be reached spoils nothing', async (t) => {
@@ -221,5 +232,8 @@ test('inventory: as an executable for ansible -i', async (t) => {
     ['0a1', '0b2'].map((id) => idOf(id).slice(0, 12)),
   )
   assert.equal(inventory._meta.hostvars[idOf('0a1').slice(0, 12)].ansible_user, 'root')
-  assert.deepEqual(JSON.parse((await p2prc(env, 'inventory', '--host', 'any')).stdout), {})
+  const one = idOf('0a1').slice(0, 12)
+  assert.equal(JSON.parse((await p2prc(env, 'inventory', '--host', one)).stdout).ansible_user, 'root')
+  for (const host of ['any', 'constructor'])
+    assert.deepEqual(JSON.parse((await p2prc(env, 'inventory', '--host', host)).stdout), {})
 })

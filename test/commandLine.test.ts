@@ -3,10 +3,11 @@ import { describe, test } from 'node:test'
 import { commandLines } from '../protocol/cliCommands.ts'
 import { readCommandLine, variableOf, wholeNumber } from '../protocol/commandLine.ts'
 import { commonFlags, flags } from '../protocol/flags.ts'
+import { nearWord } from '../protocol/nearWord.ts'
 
 function read(words: string, env: Record<string, string> = {}) {
-  const { command, args, options, rest, legacy } = readCommandLine(words === '' ? [] : words.split(' '), env)
-  return { command, args, options: Object.fromEntries(options), rest, legacy }
+  const { options, ...line } = readCommandLine(words === '' ? [] : words.split(' '), env)
+  return { ...line, options: Object.fromEntries(options) }
 }
 
 const line = (command: string | undefined, args: string[] = [], options: Record<string, string | true> = {}) => ({
@@ -19,7 +20,7 @@ const line = (command: string | undefined, args: string[] = [], options: Record<
 
 describe('command line: what is meant', () => {
   const p2prc = (...given: Parameters<typeof line>) => ({ ...line(...given), legacy: true })
-  const table: [string, ReturnType<typeof line>][] = [
+  const table: [string, ReturnType<typeof line> & { family?: string }][] = [
     ['', line(undefined)],
     ['ps', line('ps')],
     ['ps --json', line('ps', [], { json: true })],
@@ -93,6 +94,12 @@ describe('command line: what is meant', () => {
     ['--version', line(undefined, [], { version: true })],
     ['-h', line(undefined, [], { help: true })],
     ['ps -h', line('ps', [], { help: true })],
+    ['help', line(undefined, [], { help: true })],
+    ['help ps', line('ps', [], { help: true })],
+    ['help group ls', line('group ls', [], { help: true })],
+    ['version', line(undefined, [], { version: true })],
+    ['help group', { ...line(undefined, [], { help: true }), family: 'group' }],
+    ['group -h', { ...line(undefined, [], { help: true }), family: 'group' }],
   ]
   for (const [words, expected] of table) test(`p2prc ${words}`, () => assert.deepEqual(read(words), expected))
 })
@@ -109,11 +116,20 @@ describe('command line: what is refused', () => {
     ['--group grp1 --rmgroup grp1', 'bad_request', /One command at a time/],
     ['--rmcgroup', 'bad_request', /--rmcgroup needs a command/],
     ['group create --on', 'missing_value', /--on needs a value/],
-    ['group', 'unknown_command', /"group"/],
+    ['group', 'bad_request', /"group" needs another word: create, ls, .* See `p2prc group --help`/],
+    ['group foo', 'unknown_command', /"group foo"\. See `p2prc group --help`/],
+    ['group crate x', 'unknown_command', /Did you mean `p2prc group create`/],
+    ['tuoch h', 'unknown_command', /"tuoch"\. Did you mean `p2prc touch`/],
+    ['gruop ls', 'unknown_command', /"gruop"\. Did you mean `p2prc group`/],
+    ['touch h --prots 2', 'unknown_flag', /"--prots"\. Did you mean --ports\? See `p2prc touch --help`/],
+    ['ssh abc ls -la', 'unknown_flag', /"-la"\. Put what is meant .* `p2prc ssh ID -- ls -l`/],
+    ['group exec farm df -h/', 'unknown_flag', /`p2prc group exec GROUP -- ls -l`/],
+    ['help fly', 'unknown_command', /"fly"/],
+    ['version 2', 'unknown_command', /"version"/],
     ['ls --hops 2', 'bad_request', /"ls" takes no --hops/],
     ['fly', 'unknown_command', /"fly"/],
-    ['trust', 'unknown_command', /"trust"/],
-    ['fly away now', 'unknown_command', /"fly away"/],
+    ['trust', 'bad_request', /"trust" needs another word/],
+    ['fly away now', 'unknown_command', /"fly"\. See `p2prc --help`/],
     ['--tc ps', 'unknown_command', /"ps"/],
     ['--tc -vc', 'bad_request', /One command at a time/],
     ['--touch', 'missing_value', /--touch needs a value/],
@@ -190,4 +206,20 @@ describe('command line: the table', () => {
     for (const name of taken) assert.ok(names.has(name), name)
     for (const { name, means } of flags) assert.ok(means || taken.has(name), name)
   })
+})
+
+test('a near word: letters missing, too many, wrong or swapped; none where nothing is near', () => {
+  const near = (typed: string) => nearWord(typed, ['touch', 'rm', 'ps', 'plugin', 'update'])
+  for (const [typed, word] of [
+    ['tuoch', 'touch'],
+    ['toch', 'touch'],
+    ['touchh', 'touch'],
+    ['plugins', 'plugin'],
+    ['upgrade', undefined],
+    ['rn', 'rm'],
+    ['x', undefined],
+    ['', undefined],
+    ['p'.repeat(100_000), undefined],
+  ] as const)
+    assert.equal(near(typed), word, typed.slice(0, 20))
 })

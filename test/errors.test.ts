@@ -27,6 +27,17 @@ test('a fault fills in its details and ends in what to do', () => {
   assert.deepEqual([fault.code, fault.status, fault.exit], ['port_busy', 500, 7])
 })
 
+test('what to do may depend on the kind of thing that is missing, or on who says so', () => {
+  const message = (details: Record<string, string>) => new Fault('not_found', { id: 'x', ...details }).message
+  assert.equal(message({ kind: 'group' }), 'There is no group "x". See `p2prc group ls`.')
+  assert.match(message({ kind: 'anything else' }), /`p2prc ls` for machines/)
+  assert.equal(
+    message({ kind: 'constructor' }),
+    message({ kind: 'anything else' }).replace('anything else', 'constructor'),
+  )
+  assert.equal(message({ kind: 'group', todo: 'Look up.' }), 'There is no group "x". Look up.')
+})
+
 test('a failure crosses a boundary and comes back as the same fault', () => {
   const fault = new Fault('not_found', { kind: 'container', id: '01e5' })
   const back = fromFailure(JSON.parse(JSON.stringify(toFailure(fault))))

@@ -68,7 +68,8 @@ test('failures are named, and only those are repeated', async (context) => {
   const again = await exec(['true'], { retryFailed: true })
   assert.deepEqual(again.failed, [idOf(3)])
   assert.deepEqual(JSON.parse(await read('groups.json')).Groups[0].LastFailed, [idOf(3)])
-  const last = await exec(['true'], { retryFailed: true })
+  assert.deepEqual(JSON.parse(await read('groups.json')).Groups[0].LastCommand, ['true'])
+  const last = await exec([], { retryFailed: true })
   assert.deepEqual(
     last.results.map(({ id }) => id),
     [idOf(3)],
@@ -78,7 +79,9 @@ test('failures are named, and only those are repeated', async (context) => {
 test('an empty group, and nothing to repeat', async (context) => {
   const { exec, send } = await openGroup(context, 1)
   await exec(['true'])
-  assert.equal(await refusal(exec(['true'], { retryFailed: true })), 'bad_request')
+  assert.deepEqual((await exec(['true'], { retryFailed: true })).results, [])
+  assert.deepEqual((await exec([], { retryFailed: true })).results, [])
+  assert.equal(await refusal(exec([])), 'bad_request')
   await send('group.remove', { id: 'farm', members: [idOf(1)] })
   assert.equal(await refusal(exec(['true'])), 'group_empty')
 })

@@ -187,6 +187,9 @@ test('return: forgotten when the lender confirms it or has it no more, and not b
   assert.equal(await refusal(send('loan.return', { id: '0003' })), 'unreachable')
   assert.equal(tracker.loans.all().length, 1)
   assert.equal(await read('known hosts'), `[127.0.0.1]:20001 ${HOST_KEY}\n`)
+  // A lender that is gone for good would else be remembered for ever.
+  assert.equal(((await send('loan.return', { id: '0003', forget: true })) as Said<'loan.returned'>).id, idOf(3))
+  assert.deepEqual([tracker.loans.all(), await read('known hosts')], [[], ''])
 })
 
 test('return: the last one leaves no pinned key; one that is not tracked goes with `where`', async (context) => {

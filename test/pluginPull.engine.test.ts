@@ -214,6 +214,29 @@ test('an abandoned pull ends git and leaves nothing', async () => {
   assert.deepEqual(readdirSync(own), [])
 })
 
+/** A program called ssh that runs git's server program here, as a remote shell would, or fails as ssh does. */
+function standInSsh(script: string): NodeJS.ProcessEnv {
+  const bin = mkdtempSync(join(root, 'bin-'))
+  const words = `#!/bin/sh\nprintf '%s\\n' "$@" > '${bin}/words'\nfor last; do :; done\n${script}\n`
+  writeFileSync(join(bin, 'ssh'), words, { mode: 0o755 })
+  return { ...process.env, PATH: `${bin}:${process.env.PATH}` }
+}
+
+test('over ssh, where that was allowed; why it failed is said', async () => {
+  const { folder, commit } = repository('friend/hello')
+  const url = `ssh://git@box.example:2222${folder}`
+  const env = standInSsh('exec sh -c "$last"')
+  await assert.rejects(pull(url, { env }), { code: 'bad_url', message: /without --ssh/ })
+  const plugin = await pull(url, { ssh: true, env })
+  assert.deepEqual([plugin.commit, plugin.url], [commit, url])
+  const words = readFileSync(join(env.PATH?.split(':')[0] as string, 'words'), 'utf8').split('\n')
+  assert.deepEqual([words.includes('git@box.example'), words[words.indexOf('-p') + 1]], [true, '2222'])
+  for (const why of ['Host key verification failed.', 'git@box.example: Permission denied (publickey).']) {
+    const refused = pull(`${url}x`, { ssh: true, env: standInSsh(`echo '${why}' >&2; exit 255`) })
+    await assert.rejects(refused, ({ code, message }) => code === 'pull_failed' && message.includes(why), why)
+  }
+})
+
 test('names come from the path, whole, as P2PRC meant them', () => {
   const name = (url: string) => parsePullUrl(url, { ssh: true }).name
   for (const [url, expected] of [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createLiveLines } from '../actors/terminal/liveLines.ts'
 import {
-  createLiveLines,
   createRunView,
   followed,
   interruptedLines,
@@ -28,15 +28,16 @@ const step = (member: string, status: TaskStep['status'], more: Partial<TaskStep
 const seen = (...facts: PluginRunnerSays[]) => [started, ...facts].reduce(followed, [] as readonly MemberRow[])
 
 test('a row a member follows its steps', () => {
-  assert.deepEqual(rowLines(seen(), 80), ['a1   0 done  waiting', 'b22  0 done  waiting'])
+  assert.deepEqual(rowLines(seen()), ['a1   0 done  waiting', 'b22  0 done  waiting'])
   const rows = seen(
     step('a1', 'running'),
     step('a1', 'ok'),
     step('b22', 'ok', { item: '7' }),
     step('a1', 'running', { task: 'start' }),
   )
-  assert.deepEqual(rowLines(rows, 80), ['a1   1 done  running      start', 'b22  0 done  ok           install (7)'])
-  assert.deepEqual(rowLines(rows, 12), ['a1   1 done', 'b22  0 done'])
+  const after = ['a1   1 done  running      start', 'b22  0 done  running      install (7)']
+  assert.deepEqual(rowLines(rows), after, 'after an element of a loop comes the next one')
+  assert.match(rowLines(seen(step('a1', 'failed', { item: '7' })))[0] as string, /failed {7}install \(7\)/)
 })
 
 test('plain lines tell each end of a task, and not its beginning', () => {
@@ -71,21 +72,38 @@ test('after Ctrl-C it still says what was done', () => {
   ])
 })
 
-test('the live table draws over itself, and never more than the screen holds', () => {
+test('live lines are drawn over, from the first column, and cut to the width and height of the screen', () => {
   const written: string[] = []
-  const live = createLiveLines({ write: (text) => written.push(text), columns: 80, rows: 3 })
-  live.draw(seen())
-  live.draw(seen())
+  const screen = { write: (text: string) => written.push(text), columns: 12, rows: 4 }
+  const live = createLiveLines(screen)
+  const said = () => written.splice(0).join('').replaceAll('\u001b[?7l', '').replaceAll('\u001b[?7h', '')
+  live.draw(['one', 'two'])
+  assert.equal(said(), 'one\ntwo\n')
+  live.draw(['x'.repeat(20)])
+  assert.equal(said(), `\r\u001b[2A\u001b[J${'x'.repeat(11)}\n`)
+  live.draw(['1', '2', '3', '4', '5'], (line, index) => (index === 0 ? `<${line}>` : line))
+  assert.equal(said(), '\r\u001b[1A\u001b[J<1>\n2\n… and 3 mor\n')
   live.clear()
   live.clear()
-  assert.equal(written.join(''), 'a1   0 done  waiting\n\u001b[1A\u001b[Ja1   0 done  waiting\n\u001b[1A\u001b[J')
+  assert.equal(said(), '\r\u001b[3A\u001b[J')
+})
+
+test('a window that was made narrower has broken the lines anew', () => {
+  const written: string[] = []
+  const screen = { write: (text: string) => written.push(text), columns: 30, rows: 24 }
+  const live = createLiveLines(screen)
+  live.draw(['x'.repeat(25), 'y'])
+  screen.columns = 10
+  live.clear()
+  assert.equal(written.at(-1), '\r\u001b[4A\u001b[J')
 })
 
 test('a run is plain lines in a pipe, facts with --json, and a table on a screen', () => {
   const show = (json: boolean, isTTY: boolean) => {
     const lines: unknown[] = []
     const screen: string[] = []
-    const terminal = { json, line: (fact: unknown, text: string) => void lines.push(json ? fact : text) }
+    const line = (fact: unknown, text: string) => void lines.push(json ? fact : text)
+    const terminal = { json, line, style: (_: string, text: string) => text }
     const view = createRunView(terminal as Terminal, { isTTY, write: (text: string) => screen.push(text) })
     for (const fact of [started, step('a1', 'running'), step('a1', 'ok')]) view.hear(fact)
     return { view, lines, screen }
@@ -98,12 +116,16 @@ test('a run is plain lines in a pipe, facts with --json, and a table on a screen
   json.view.end(undefined)
   assert.deepEqual([json.lines.length, json.screen], [3, []])
   const live = show(false, true)
-  assert.deepEqual([live.lines, live.screen.filter((text) => text.startsWith('a1')).length], [[], 3])
+  assert.deepEqual([live.lines, live.screen.filter((text) => text.includes('a1 ')).length], [[], 3])
+  live.view.hear(step('a1', 'ok', { task: 'say', message: 'it answers on 8080' }))
+  live.view.hear(step('a1', 'failed', { task: 'next', message: 'no' }))
+  assert.deepEqual(live.lines, ['a1: it answers on 8080'], 'what a task says stays on the screen')
 })
 
 test('a failed run lists its members by the fact that said so', () => {
   const lines: string[] = []
-  const view = createRunView({ json: false, line: (_, text) => void lines.push(text) } as Terminal, { write: () => {} })
+  const terminal = { json: false, line: (_, text) => void lines.push(text), style: (_, text) => text } as Terminal
+  const view = createRunView(terminal, { write: () => {} })
   const member: MemberResult = {
     member: 'a1',
     id: 'a' as ContainerId,
@@ -116,6 +138,6 @@ test('a failed run lists its members by the fact that said so', () => {
   }
   view.hear(started)
   view.hear({ type: 'plugin.runFailed', requestId: 'r', members: [member], code: 'plugin_failed', message: 'x' })
-  view.end(undefined)
+  assert.deepEqual(view.end(undefined), [member])
   assert.deepEqual(lines, ['✗ a1 failed: 1 task, 0 changed: install: no'])
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { assign, emit, fromCallback, type InspectionEvent, SimulatedClock, setup } from 'xstate'
 import { type ConcernParts, supervise } from '../actors/supervise.ts'
 import { createBus } from '../protocol/bus.ts'
@@ -144,4 +145,21 @@ test('an inspector that throws hurts nobody', () => {
   supervised.stop()
   assert.ok(seen.includes('@xstate.snapshot'))
   assert.equal(events.at(-1)?.type, 'trust.listed')
+})
+
+test('any number may listen to the signal of a life: no warning lands on the screen', async (t) => {
+  const warnings: Error[] = []
+  const hear = (warning: Error) => warnings.push(warning)
+  process.on('warning', hear)
+  t.after(() => process.off('warning', hear))
+  const { parts } = fragile()
+  const input = (signal: AbortSignal) => {
+    for (let count = 0; count < 100; count += 1) signal.addEventListener('abort', () => {})
+    return signal
+  }
+  const supervised = supervise({ ...parts, input }, { bus: createBus<BusEvent>(), clock: new SimulatedClock() })
+  supervised.start()
+  await turn()
+  assert.deepEqual(warnings, [])
+  supervised.stop()
 })

@@ -83,6 +83,16 @@ describe('terminal: streams and progress', () => {
     assert.equal(out(), 'value\n')
   })
 
+  test('after Ctrl-C the line is cleared, on a terminal alone', () => {
+    const screen = fake({ tty: true })
+    screen.terminal.tidy()
+    screen.terminal.note('Interrupted')
+    assert.equal(screen.err(), `\r${ESCAPE}[2Kp2prc: Interrupted\n`)
+    const piped = fake({ tty: false })
+    piped.terminal.tidy()
+    assert.equal(piped.err(), '')
+  })
+
   test('progress is plain lines on stderr elsewhere, and nothing with --json', () => {
     const piped = fake({ tty: false })
     piped.terminal.progress('one')
@@ -100,7 +110,8 @@ describe('terminal: a screen that is drawn over', () => {
     assert.equal(terminal.onScreen, true)
     terminal.draw(['one', 'two'])
     terminal.draw(['x'.repeat(200)])
-    assert.equal(out(), `one\ntwo\n${ESCAPE}[2A${ESCAPE}[J${'x'.repeat(79)}\n`)
+    const written = out().replaceAll(`${ESCAPE}[?7l`, '').replaceAll(`${ESCAPE}[?7h`, '')
+    assert.equal(written, `one\ntwo\n\r${ESCAPE}[2A${ESCAPE}[J${'x'.repeat(79)}\n`)
     assert.equal(fake({ tty: false }).terminal.onScreen, false)
     assert.equal(fake({ tty: true, json: true }).terminal.onScreen, false)
   })
@@ -133,7 +144,14 @@ describe('terminal: questions', () => {
     const abort = new AbortController()
     const asked = terminal.confirm('Sure?', abort.signal)
     abort.abort()
-    await assert.rejects(asked)
+    await assert.rejects(asked, { code: 'interrupted' })
+  })
+
+  test('so does Ctrl-C as a key, which is no signal there', async () => {
+    const { terminal, input } = fake({ tty: true })
+    const asked = terminal.confirm('Sure?', new AbortController().signal)
+    input.write('\u0003')
+    await assert.rejects(asked, { code: 'interrupted' })
   })
 
   test('only a person is asked', () => {
@@ -217,6 +235,7 @@ describe('tables', () => {
       download: null,
       upload: null,
       specs: null,
+      information: '',
     }
     const rows = peerRows([{ ...peer, state: 'answering', answeredAgoMs: 4_000 } as Peer])
     assert.match(

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue'
 import type { Errand } from '../../machines/groupTracker.ts'
 import { TAKES_AT_ONCE } from '../../protocol/defaults.ts'
-import { Fault, toFailure } from '../../protocol/errors.ts'
+import { Fault, fromFailure, toFailure, toFault } from '../../protocol/errors.ts'
 import type { Group, MemberFailure } from '../../protocol/groups.ts'
 import { type GroupTrackerSays, groupTrackerCommands, type Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
@@ -82,14 +82,15 @@ async function errand(borrower: Borrower, command: Errand, say: Say, signal: Abo
       return { type: 'group.removed', requestId, group: changed(group) }
     }
     case 'group.delete': {
-      const { ID, TrackContainer } = groups.find(command.id)
+      const { ID, Name, TrackContainer } = groups.find(command.id)
       const returned = command.containers
         ? await returnAll(borrower, TrackContainer, say, signal)
         : { done: [], failures: [] }
       const [failure] = returned.failures
       if (failure) {
-        const { code, message } = failure
-        return { type: 'group.deleteFailed', requestId, code, message, failures: returned.failures }
+        const counts = `${returned.failures.length} of ${TrackContainer.length} containers`
+        const message = `${counts} could not be given back, so the group "${Name || ID}" stays with them.`
+        return { type: 'group.deleteFailed', requestId, code: failure.code, message, failures: returned.failures }
       }
       await groups.delete(ID)
       say({ type: 'group.changed', id: ID, group: null })
@@ -97,14 +98,15 @@ async function errand(borrower: Borrower, command: Errand, say: Say, signal: Abo
     }
     case 'group.exec': {
       const { ID, TrackContainer } = groups.find(command.id)
-      const failedBefore = new Set(groups.failed(ID))
-      const members = TrackContainer.filter((loan) => !command.retryFailed || failedBefore.has(loan.ID))
       if (TrackContainer.length === 0) throw new Fault('group_empty', { id: command.id })
-      if (members.length === 0)
-        throw new Fault('bad_request', { why: 'The last exec failed on no member of the group' })
+      const last = groups.failed(ID)
+      const members = TrackContainer.filter((loan) => !command.retryFailed || last.members.includes(loan.ID))
+      const words = command.command.length === 0 && command.retryFailed ? last.command : command.command
+      if (words.length === 0 && members.length > 0)
+        throw new Fault('bad_request', { why: 'There is no command to run' })
       const results = await execOnAll(
         members,
-        command.command,
+        words,
         files,
         {
           onLine: (id, stream, line) => say({ type: 'group.said', requestId, id, stream, line }),
@@ -113,23 +115,28 @@ async function errand(borrower: Borrower, command: Errand, say: Say, signal: Abo
         signal,
       )
       const failed = results.filter(({ exit }) => exit !== 0).map(({ id }) => id)
-      await groups.setFailed(ID, failed)
+      await groups.setFailed(ID, { members: failed, command: words })
       return { type: 'group.executed', requestId, results, failed }
     }
   }
 }
 
-/** Gives one back and forgets it, from the groups too. What its lender did not confirm is not forgotten. */
+/** Gives one back and forgets it, from the groups too. What its lender did not confirm stays, but for `forget`. */
 async function returnOne(
   { loans, groups, lender }: Borrower,
-  { id, where }: { id: string; where?: string | undefined },
+  { id, where, forget = false }: { id: string; where?: string | undefined; forget?: boolean },
   say: Say,
   signal: AbortSignal,
 ): Promise<ContainerId> {
   const isTracked = where === undefined || loans.all().some(({ ID }) => ID.startsWith(id))
   if (!isTracked) return lender.removeAt(where, id, signal)
   const loan = loans.find(id)
-  await lender.remove(loan, signal)
+  await lender.remove(loan, signal).catch((error: unknown) => {
+    if (forget && !signal.aborted) return
+    const { code, message } = toFault(error)
+    if (code !== 'unreachable' && code !== 'timed_out') throw error
+    throw fromFailure({ code, message: `${message} If it is gone for good, \`p2prc rm ${id.slice(0, 12)} --forget\`.` })
+  })
   await loans.forget(loan.ID)
   for (const group of await groups.dropMember(loan.ID)) say({ type: 'group.changed', id: group.ID, group })
   return loan.ID

@@ -78,8 +78,9 @@ function execOn(
       stdout.end()
       stderr.end()
       if (exit === SSH_FAILED) {
-        const why = lastWords.slice(0, 200) || 'ssh could not connect'
-        failed(new Fault('unreachable', { where: loan.IpAddress, why }))
+        const why = lastWords.slice(0, 200).replace(/^ssh: /, '') || 'ssh could not connect'
+        const todo = 'See with `p2prc ps` whether it still runs.'
+        failed(new Fault('unreachable', { where: `Its shell on ${loan.IpAddress}`, why, todo }))
       } else if (exit === null) failed(new Error(`ssh was ended by ${ended}`))
       else resolve({ id, exit })
     })

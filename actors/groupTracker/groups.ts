@@ -22,13 +22,24 @@ export interface Groups {
   delete(id: string): Promise<void>
   /** Takes a container out of every group; resolves with the groups it was in, as they are now. */
   dropMember(id: ContainerId): Promise<Group[]>
-  /** The members on which the last exec failed. */
-  failed(id: string): ContainerId[]
-  setFailed(id: string, members: readonly ContainerId[]): Promise<void>
+  /** The last exec's command, and the members on which it failed; nothing where it went well on all. */
+  failed(id: string): LastFailed
+  setFailed(id: string, last: LastFailed): Promise<void>
+}
+
+export interface LastFailed {
+  members: readonly string[]
+  command: readonly string[]
 }
 
 /** A group as written: P2PRC's keys, then ours. */
-type GroupRecord = { ID: string; TrackContainer: Loan[]; Name?: unknown; LastFailed?: unknown }
+type GroupRecord = {
+  ID: string
+  TrackContainer: Loan[]
+  Name?: unknown
+  LastFailed?: unknown
+  LastCommand?: unknown
+}
 
 export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick<Loans, 'all'>): Groups {
   const records = (file = store.data) => file.Groups as unknown as GroupRecord[]
@@ -104,16 +115,20 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
         .map(toGroup)
     },
     failed(id) {
-      const ids = records().find(({ ID }) => ID === id)?.LastFailed
-      return Array.isArray(ids) ? ids.filter((entry): entry is ContainerId => typeof entry === 'string') : []
+      const { LastFailed, LastCommand } = records().find(({ ID }) => ID === id) ?? {}
+      return { members: strings(LastFailed), command: strings(LastCommand) }
     },
-    async setFailed(id, members) {
-      await changeOne(id, ({ LastFailed: _, ...group }) => ({
+    async setFailed(id, last) {
+      await changeOne(id, ({ LastFailed: _, LastCommand: __, ...group }) => ({
         ...group,
-        ...(members.length > 0 && { LastFailed: [...members] }),
+        ...(last.members.length > 0 && { LastFailed: [...last.members], LastCommand: [...last.command] }),
       }))
     },
   }
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string') : []
 }
 
 function findGroup(groups: readonly Group[], ref: string): Group {

@@ -47,13 +47,18 @@ function groupName(text: string): string {
   return /^[A-Za-z_]/.test(name) ? name : `_${name}`
 }
 
+export interface DynamicInventory {
+  /** Each host's variables, which spares Ansible a call for each. */
+  _meta: { hostvars: Record<string, object> }
+}
+
 /**
  * What `p2prc inventory --list` prints: Ansible's dynamic inventory of everything borrowed. Loans whose record ssh may
  * not be given are left out.
  */
-export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[], files: SshFiles): object {
+export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[], files: SshFiles): DynamicInventory {
   const aliases = shortIds(loans)
-  const hostvars: Record<string, object> = {}
+  const hostvars: DynamicInventory['_meta']['hostvars'] = {}
   for (const loan of loans) {
     const alias = aliases.get(loan.ID)
     const door = reachable(loan, files)

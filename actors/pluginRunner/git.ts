@@ -100,8 +100,12 @@ async function bytesIn(folder: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
+/** What git says after every failure of ssh; the line before tells which. */
+const commonplace =
+  /^(fatal: Could not read from remote repository|Please make sure you have the correct access|and the repository exists)/
+
 function lastWords(said: string): string {
-  const lines = said.split(/[\r\n]+/).filter((line) => line.trim() !== '')
+  const lines = said.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !commonplace.test(line))
   const fatal = lines.filter((line) => /^(fatal|error|remote):/.test(line))
   return (fatal.at(-1) ?? lines.at(-1) ?? '').replace(/[^\x20-\x7e]/g, '?').slice(0, 300)
 }

@@ -1,9 +1,10 @@
 import { type CommandLineSpec, type CommandName, commandLines } from '../../protocol/cliCommands.ts'
-import { type CommandLine, readCommandLine, variableOf } from '../../protocol/commandLine.ts'
+import { type CommandLine, readCommandLine } from '../../protocol/commandLine.ts'
 import { Fault, toFault } from '../../protocol/errors.ts'
 import { commonFlags, type FlagSpec, flags } from '../../protocol/flags.ts'
 import { createTerminal, type Terminal } from '../terminal.ts'
 import type { AskOptions, askOwn, ReceivedFact } from './controlClient.ts'
+import { helpSections, notation } from './help.ts'
 
 /** What a command of `cli.ts` gets. It parses its words, asks once, and shows the answer. */
 export interface Call {
@@ -43,10 +44,12 @@ export async function runCommandLine(
     const has = (name: string) => line.options.has(name)
     terminal = createTerminal({ json: has('json'), quiet: has('quiet'), plain: Boolean(process.env.NO_COLOR) })
     const code = await dispatch(handlers, line, terminal, interrupts)
+    if (interrupts.signal.aborted) terminal.tidy()
     return code ?? (interrupts.signal.aborted ? new Fault('interrupted').exit : 0)
   } catch (error) {
     const fault = interrupts?.signal.aborted ? new Fault('interrupted') : inOurWords(error)
     terminal ??= createTerminal({ json: false, quiet: false, plain: true })
+    if (interrupts?.signal.aborted) terminal.tidy()
     terminal.note(fault.message)
     return fault.exit
   } finally {
@@ -71,13 +74,15 @@ async function dispatch(
 ): Promise<number | undefined> {
   const { cac } = await import('cac')
   const cli = cac('p2prc')
-  for (const flag of flags) if (commonFlags.includes(flag.name) && flag.name !== 'help') cli.option(...notation(flag))
-  cli.help((sections) => (cli.matchedCommand ? sections : [...sections.filter(isShort), ...flagSections()]))
+  const common = line.command ? commonFlags : [...commonFlags, 'version']
+  for (const flag of flags) if (common.includes(flag.name) && flag.name !== 'help') cli.option(...notation(flag))
+  cli.help((sections) => helpSections(sections, line))
   for (const spec of commandLines) {
     // cac reads the whole line anew for each command that it knows, which forty of them would make felt.
     if (line.command && line.command !== spec.name) continue
+    if (line.family && !spec.name.startsWith(`${line.family} `)) continue
     const command = cli.command(usage(spec), spec.help)
-    for (const flag of flags) if (takes(spec, flag)) command.option(...notation(flag))
+    for (const flag of flags) if (takes(spec, flag)) command.option(...notation(flag, spec.name))
     command.action((...given: unknown[]) => {
       const options = given.pop() as Record<string, unknown>
       const value = (name: string) => options[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())]
@@ -106,8 +111,10 @@ async function dispatch(
 
 function shown(terminal: Terminal): AskOptions {
   const onFact = ({ type, member, step, line }: ReceivedFact) => {
-    const whose = member === undefined ? '' : `${member} `
-    if (type.endsWith('.progress')) terminal.progress(step === undefined ? String(line) : `${whose}${step}: ${line}`)
+    const whose = member === undefined ? '' : `${member}: `
+    // These say themselves what they are; a line of an image that is built, or a figure, does not.
+    const of = step === undefined || /^(create|start|ssh)$/.test(String(step)) ? '' : `${step}: `
+    if (type.endsWith('.progress')) terminal.progress(`${whose}${of}${line}`)
   }
   return { onFact, onNote: terminal.note }
 }
@@ -130,39 +137,20 @@ function takes({ flags }: CommandLineSpec, { name }: FlagSpec): boolean {
   return flags.includes(name)
 }
 
-/** A flag as cac declares it, its short spellings first. */
-function notation({ name, aliases, value, help }: FlagSpec): [string, string] {
-  const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`)
-  return [`${[...short, `--${name}`].join(', ')}${value ? ` <${value}>` : ''}`, help]
-}
-
-/** What cac cannot know: P2PRC's flags that are commands, and the variables that stand for flags. */
-function flagSections(): { title: string; body: string }[] {
-  const meant = flags.filter(({ means }) => means)
-  const rows = meant.map(({ name, aliases, value, help }) => {
-    const spellings = [name, ...aliases].map((alias) => `${alias.length === 1 ? '-' : '--'}${alias}`).join(', ')
-    return [`${spellings}${value ? ` <${value}>` : ''}`, `the same as: ${help}`] as const
-  })
-  const longest = Math.max(...rows.map(([spelled]) => spelled.length))
-  const variables = flags.filter(({ env }) => env).map(variableOf)
-  return [
-    { title: 'Flags of P2PRC', body: rows.map(([left, right]) => `  ${left.padEnd(longest)}  ${right}`).join('\n') },
-    { title: 'Environment', body: `  P2PRC (the home folder), NO_COLOR, ${variables.join(', ')}` },
-  ]
-}
-
 function inOurWords(error: unknown): Fault {
   const { name, message } = error as Error
   if (name !== 'CACError') return toFault(error)
   const command = /`([^`]+)`/.exec(message)?.[1]
   const spec = commandLines.find((candidate) => usage(candidate) === command)
   if (spec) return new Fault('usage', { usage: usage(spec), name: spec.name }, error)
+  if (message.startsWith('Unused args')) {
+    const why = message
+      .replaceAll(GUARD, '')
+      .replace(/^Unused args:/, 'It takes no')
+      .replaceAll('`', '"')
+    return new Fault('bad_request', { why, todo: 'Leave it out, or see `p2prc --help`.' }, error)
+  }
   return new Fault('bad_request', { why: message.replaceAll(GUARD, '') }, error)
-}
-
-/** cac's list of every command with `--help` behind it says nothing new. */
-function isShort({ title }: { title?: string }): boolean {
-  return !title?.startsWith('For more info')
 }
 
 interface Interrupts {

@@ -1,6 +1,6 @@
 import { wholeNumber } from '../../protocol/commandLine.ts'
 import { EXTRA_PORTS_MAX, GROUP_MEMBERS_MAX } from '../../protocol/defaults.ts'
-import { exitCodeOf } from '../../protocol/errors.ts'
+import { exitCodeOf, Fault } from '../../protocol/errors.ts'
 import type { ExecResult, MemberFailure } from '../../protocol/groups.ts'
 import { type Handler, isSure } from './commandFrame.ts'
 import type { ReceivedFact } from './controlClient.ts'
@@ -12,14 +12,16 @@ export const groupCommands = {
   async 'group create'({ args, option, has, ask, terminal, legacy }) {
     const { userKey } = await import('./keyFile.ts')
     const count = (name: string, max: number) => wholeNumber(`--${name}`, option(name) ?? '0', 0, max)
+    const many = { count: count('count', GROUP_MEMBERS_MAX), nearest: count('nearest', GROUP_MEMBERS_MAX) }
+    if (many.count > 0 && !option('on') && many.nearest === 0)
+      throw new Fault('bad_request', { why: '--count needs --on or --nearest', todo: 'Say on which machines.' })
     const { group, failures } = await ask(
       'group.create',
       {
         name: option('name') ?? '',
         members: args,
         on: (option('on') ?? '').split(',').filter(Boolean),
-        count: count('count', GROUP_MEMBERS_MAX),
-        nearest: count('nearest', GROUP_MEMBERS_MAX),
+        ...many,
         ports: count('ports', EXTRA_PORTS_MAX),
         udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
         gpu: has('gpu'),
@@ -70,23 +72,22 @@ export const groupCommands = {
 
   async 'group exec'({ args: [id = '', ...words], rest, has, ask, terminal }) {
     const said = collector()
-    const { results, failed } = await ask(
-      'group.exec',
-      { id, command: [...words, ...rest], retryFailed: has('retry-failed') },
-      'group.executed',
-      {
-        onFact(fact) {
-          if (fact.type !== 'group.said') return
-          if (terminal.json) said.take(fact)
-          else {
-            const prefix = terminal.style('dim', `${brief(String(fact.id))} |`)
-            terminal.line(fact, `${prefix} ${fact.line}`, fact.stream as 'stdout' | 'stderr')
-          }
-        },
+    const [command, retryFailed] = [[...words, ...rest], has('retry-failed')]
+    if (command.length === 0 && !retryFailed)
+      throw new Fault('usage', { usage: 'group exec <group> -- <command>', name: 'group exec' })
+    const { results, failed } = await ask('group.exec', { id, command, retryFailed }, 'group.executed', {
+      onFact(fact) {
+        if (fact.type !== 'group.said') return
+        if (terminal.json) said.take(fact)
+        else {
+          const prefix = terminal.style('dim', `${brief(String(fact.id))} |`)
+          terminal.line(fact, `${prefix} ${fact.line}`, fact.stream as 'stdout' | 'stderr')
+        }
       },
-    )
+    })
     if (terminal.json) terminal.value({ results: results.map(said.with), failed }, () => '')
     const bad = results.filter((result) => result.exit !== 0)
+    if (results.length === 0) terminal.note(`Nothing to repeat: the last command failed nowhere in ${id}`)
     if (bad.length > 0) {
       terminal.note(`${bad.length} of ${results.length} containers failed; --retry-failed repeats it in those`)
       for (const result of bad) terminal.note(show.execLine(result))

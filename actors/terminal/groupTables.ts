@@ -35,11 +35,13 @@ export function groupText({ ID, Name, TrackContainer }: Group, style: Style): st
   const pairs: [string, string][] = [['Group', ID]]
   if (Name) pairs.push(['Name', Name])
   if (TrackContainer.length === 0) return `${list(pairs, style)}\n\nNothing is in it.`
+  // Only `show` asks the lenders how they are.
+  const asked = TrackContainer.some(({ state }) => state !== undefined)
   const members = table(
-    ['ID', 'STATE', 'ON', 'PORTS'],
+    ['ID', ...(asked ? ['STATE'] : []), 'ON', 'PORTS'],
     TrackContainer.map(({ ID, state, IpAddress, Container }) => [
       brief(ID),
-      state ?? '?',
+      ...(asked ? [state ?? '?'] : []),
       IpAddress,
       portsText(Container.Ports.Port),
     ]),
@@ -55,7 +57,8 @@ export function briefGroup(id: string): string {
 
 /** Why something was not done for one member. */
 export function failureLine({ member, message }: MemberFailure): string {
-  return `${/^[0-9a-f]{64}$/.test(member) ? brief(member) : member}: ${message}`
+  const name = /^[0-9a-f]{64}$/.test(member) ? brief(member) : member
+  return message.startsWith(`${name} `) ? message : `${name}: ${message}`
 }
 
 /** How a command ended in one container where it did not end well. */

@@ -14,10 +14,10 @@ export async function userKey(file: string | undefined): Promise<{ key?: string;
   return { key, ...(privatePath !== publicPath && existsSync(privatePath) && { keyFile: privatePath }) }
 }
 
-/** A public key as the words of a command line, or as the one file that holds it. */
+/** A public key as the words of a command line, or as the one file that holds it: a key is never one word. */
 export async function keyLine(words: readonly string[]): Promise<string> {
   const line = words.join(' ')
-  return words.length === 1 && existsSync(line) ? keyIn(line) : line
+  return words.length === 1 && (existsSync(line) || !/\s/.test(line.trim())) ? keyIn(line) : line
 }
 
 async function keyIn(path: string): Promise<string> {

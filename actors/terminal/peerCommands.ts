@@ -48,8 +48,7 @@ export const peerCommands = {
     const port = option('ports')
     const at = port === undefined ? where : withPort(where, wholeNumber('--ports', port, 1, PORT_MAX))
     const { peer } = await ask('peer.add', { where: at, replace: has('replace') }, 'peer.added')
-    const [address] = peer.addresses
-    terminal.done(peer, `Added ${address ? formatAddress(address) : at}`, legacy)
+    terminal.done(peer, `Added ${at}`, legacy)
   },
 
   async describe({ args, ask, terminal, legacy }) {

@@ -1,6 +1,6 @@
 import { wholeNumber } from '../../protocol/commandLine.ts'
 import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { Fault, toFault } from '../../protocol/errors.ts'
 import type { Plugin, PluginRunnerSays } from '../../protocol/pluginRunner.ts'
 import { list, type Terminal, table } from '../terminal.ts'
 import type { Call, Handler } from './commandFrame.ts'
@@ -30,7 +30,8 @@ export const pluginCommands = {
   async 'plugin run'({ args: [name = '', ...values], option, has, ask, terminal, legacy }) {
     const { createRunView } = await import('./pluginReport.ts')
     const id = option('id')
-    if (id === undefined) throw new Fault('missing_value', { name: '--id' })
+    if (id === undefined)
+      throw new Fault('missing_value', { name: '--id', todo: 'Say which container or group: --id ID, --id GROUP.' })
     const view = createRunView(terminal)
     const seconds = option('timeout') ?? String(PLUGIN_TIMEOUT_MS / 1_000)
     const command = {
@@ -46,10 +47,15 @@ export const pluginCommands = {
         onFact: (fact) => view.hear(fact as unknown as PluginRunnerSays),
       })
       view.end(members)
+      const home = await broughtHome(command)
+      if (home && !terminal.json) terminal.line({}, `Brought home: ${home}`)
       if (legacy) terminal.done({}, `${name} has run`, legacy)
     } catch (error) {
-      view.end(undefined)
-      throw error
+      const told = view.end(undefined)
+      const failure = toFault(error)
+      if (told.length === 0 || failure.code !== 'plugin_failed') throw failure
+      const failed = told.filter(({ status }) => status !== 'ok').length
+      throw new Fault('plugin_failed', { name, failed, all: told.length, why: 'see above' }, failure)
     }
   },
 
@@ -71,7 +77,10 @@ export const pluginCommands = {
   async inventory(call) {
     const { dynamicInventory } = await import('./system.ts')
     const { loans, groups, files } = await borrowed(call)
-    const document = call.option('host') === undefined ? dynamicInventory(loans, groups, files) : {}
+    const inventory = dynamicInventory(loans, groups, files)
+    const host = call.option('host')
+    const { hostvars } = inventory._meta
+    const document = host === undefined ? inventory : Object.hasOwn(hostvars, host) ? hostvars[host] : {}
     process.stdout.write(`${JSON.stringify(document, null, '\t')}\n`)
   },
 
@@ -82,7 +91,12 @@ export const pluginCommands = {
     await writeSshConfig(path, text)
     const names = (text.match(/^Host .*$/gm) ?? []).map((line) => line.slice('Host '.length))
     call.terminal.value({ path, hosts: names.map((line) => line.split(' ')) }, () =>
-      [`Include ${path}`, '', ...(names.length > 0 ? names : ['Nothing is borrowed.'])].join('\n'),
+      [
+        `Wrote ${path}. For ssh, scp, rsync and others to know the names, put this first in ~/.ssh/config:`,
+        `Include ${path}`,
+        '',
+        ...(names.length > 0 ? names : ['Nothing is borrowed.']),
+      ].join('\n'),
     )
   },
 } satisfies Record<string, Handler>
@@ -95,15 +109,31 @@ async function borrowed({ terminal }: Call) {
   return readBorrowed(home)
 }
 
+/** What `plugin.run` takes. */
+const variableName = /^[a-z_][a-z0-9_]{0,63}$/
+
 /** `name=value` words. */
 function variables(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     words.map((word) => {
       const at = word.indexOf('=')
       if (at < 1) throw new Fault('bad_request', { why: `"${word}" is not of the form name=value` })
-      return [word.slice(0, at), word.slice(at + 1)]
+      const name = word.slice(0, at)
+      if (!variableName.test(name)) {
+        const why = `"${name}" is not a name of a variable: small letters, digits and underscores, no digit first`
+        throw new Fault('bad_request', { why })
+      }
+      return [name, word.slice(at + 1)]
     }),
   )
+}
+
+/** Where a run's output is, if there is any. */
+async function broughtHome({ name, output }: { name: string; output: string }): Promise<string | undefined> {
+  const [{ readdir }, { homePaths }] = await Promise.all([import('node:fs/promises'), import('../homePaths.ts')])
+  const folder = output || `${homePaths(process.env).dir}/output/${name}`
+  const names = await readdir(folder).catch(() => [])
+  return names.some((entry) => !entry.startsWith('.')) ? folder : undefined
 }
 
 function absolute(path: string): string {

@@ -1,5 +1,6 @@
 import type { MemberResult, PluginRunnerSays, TaskStep } from '../../protocol/pluginRunner.ts'
 import type { Terminal } from '../terminal.ts'
+import { createLiveLines, type Screen } from './liveLines.ts'
 
 // What a person sees of a run. It is fed with the facts of the run and keeps what it has seen, so that after Ctrl-C,
 // when no finishing fact comes any more, it can still say what was done.
@@ -24,17 +25,18 @@ export function followed(rows: readonly MemberRow[], fact: PluginRunnerSays): re
 
 function after(row: MemberRow, { task, item, status, message }: TaskStep): MemberRow {
   const named = item ? `${task} (${item})` : task
-  const well = item === '' && (status === 'ok' || status === 'changed')
-  return { ...row, done: row.done + (well ? 1 : 0), task: named, status, message: message || row.message }
+  const well = status === 'ok' || status === 'changed'
+  const done = row.done + (well && item === '' ? 1 : 0)
+  // After an element of a loop the task goes on with the next one.
+  const now = item !== '' && (well || status === 'skipped') ? 'running' : status
+  return { ...row, done, task: named, status: now, message: message || row.message }
 }
 
-/** The live table: one line a member, cut to the width of the screen. */
-export function rowLines(rows: readonly MemberRow[], columns: number): string[] {
+/** The live table: one line a member. */
+export function rowLines(rows: readonly MemberRow[]): string[] {
   const [name, done] = [longest(rows.map(({ member }) => member)), longest(rows.map((row) => String(row.done)))]
   return rows.map(({ member, done: count, task, status }) =>
-    `${member.padEnd(name)}  ${String(count).padStart(done)} done  ${status.padEnd(11)}  ${task}`
-      .slice(0, columns)
-      .trimEnd(),
+    `${member.padEnd(name)}  ${String(count).padStart(done)} done  ${status.padEnd(11)}  ${task}`.trimEnd(),
   )
 }
 
@@ -68,48 +70,42 @@ export function createRunView(terminal: Terminal, screen: Screen & { isTTY?: boo
   const live = screen.isTTY === true && !terminal.json ? createLiveLines(screen) : undefined
   let rows: readonly MemberRow[] = []
   let failed: readonly MemberResult[] = []
+  const say = (fact: unknown, line: string) => {
+    const mark = /^[✓✗]/.exec(line)?.[0]
+    const look = mark && terminal.style(mark === '✓' ? 'green' : 'red', mark)
+    terminal.line(fact, look ? look + line.slice(1) : line)
+  }
   return {
     hear(fact: PluginRunnerSays): void {
       rows = followed(rows, fact)
       if (fact.type === 'plugin.runFailed') failed = fact.members
       const line = fact.type === 'plugin.progress' ? stepLine(fact) : undefined
       if (terminal.json) terminal.line(fact, '')
-      else if (live) live.draw(rows)
-      else if (line) terminal.line(fact, line)
+      else if (live) {
+        // What a task has to say stays; why one failed is told at the end.
+        if (fact.type === 'plugin.progress' && line && fact.message && isWell(fact)) {
+          live.clear()
+          say(fact, `${fact.member}: ${fact.message}`)
+        }
+        live.draw(rowLines(rows))
+      } else if (line) say(fact, line)
     },
-    /** The end: with what each member did; without it after a failure, or after Ctrl-C, of which no fact tells. */
-    end(members: readonly MemberResult[] | undefined): void {
+    /**
+     * The end: with what each member did; without it after a failure, or after Ctrl-C, of which no fact tells. Returns
+     * the results that it has told.
+     */
+    end(members: readonly MemberResult[] | undefined): readonly MemberResult[] {
       live?.clear()
-      if (terminal.json) return
+      if (terminal.json) return []
       const known = members ?? failed
-      for (const line of known.length > 0 ? resultLines(known) : interruptedLines(rows)) terminal.line({}, line)
+      for (const line of known.length > 0 ? resultLines(known) : interruptedLines(rows)) say({}, line)
+      return known
     },
   }
 }
 
-interface Screen {
-  write(text: string): unknown
-  columns?: number
-  rows?: number
-}
-
-/** Draws lines over the ones that it drew before. */
-export function createLiveLines(out: Screen) {
-  let drawn = 0
-  const clear = () => {
-    if (drawn > 0) out.write(`\u001b[${drawn}A\u001b[J`)
-    drawn = 0
-  }
-  return {
-    draw(rows: readonly MemberRow[]): void {
-      clear()
-      // What does not fit on the screen cannot be drawn over.
-      const shown = rowLines(rows, (out.columns ?? 80) - 1).slice(0, Math.max(1, (out.rows ?? 24) - 2))
-      out.write(shown.map((line) => `${line}\n`).join(''))
-      drawn = shown.length
-    },
-    clear,
-  }
+function isWell({ status }: TaskStep): boolean {
+  return status === 'ok' || status === 'changed'
 }
 
 function longest(texts: readonly string[]): number {

@@ -73,8 +73,15 @@ function uint32s(...values: number[]): Buffer {
 
 if (process.argv[1] === import.meta.filename) {
   const [folder = '.', target = 'animation.png', rate = '15'] = process.argv.slice(2)
-  const names = readdirSync(folder).filter((name) => /^frame-\d+\.png$/.test(name))
-  const frames = names.sort().map((name) => readFileSync(join(folder, name)))
-  writeFileSync(target, animate(frames, Number(rate)))
-  console.log(`${target}: ${frames.length} frames`)
+  try {
+    const names = readdirSync(folder).filter((name) => /^frame-\d+\.png$/.test(name))
+    if (names.length === 0) throw new Error(`there is no frame-….png in ${folder}`)
+    if (!(Number(rate) >= 1 && Number(rate) <= 65_535)) throw new Error(`${rate} is no number of frames per second`)
+    const frames = names.sort().map((name) => readFileSync(join(folder, name)))
+    writeFileSync(target, animate(frames, Number(rate)))
+    console.log(`${target}: ${frames.length} frames`)
+  } catch (error) {
+    console.error(`animate: ${(error as Error).message}`)
+    process.exitCode = 1
+  }
 }
