@@ -81,6 +81,8 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     identity,
     paths: files,
   })
+  const engine = createDockerEngine({})
+  const lent = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
   const plugins = createPluginRunner({
     folders: { own: paths.plugins, shipped: shipped.plugins },
     files,
@@ -122,14 +124,14 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     joined(createTrust({ store: trust })),
     joined(createSpecs({ resolve, peers, background })),
     joined(createSpeedTester({ resolve, dial: announcingDial(dial, bus) })),
-    joined(createContainerManager({ engine: createDockerEngine({}), nodeId: id, imagesDir: paths.images, background })),
+    joined(lent),
     joined(borrowed),
     joined(plugins),
   ]
   const settled = async () => {
     unfollow()
     sshConfig.undo()
-    await Promise.all([plugins.settled(), sshConfig.idle()])
+    await Promise.all([lent.settled(), plugins.settled(), sshConfig.idle()])
     await written()
   }
   return { concerns, setAside, settled }

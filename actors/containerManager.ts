@@ -1,10 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { fromCallback, fromPromise } from 'xstate'
 import { containerMachine } from '../machines/container.ts'
 import type { LinkSays, LogsInput, LogsSay } from '../machines/containerManager/guest.ts'
 import { imageShelfMachine } from '../machines/containerManager/imageShelf.ts'
 import { containerManagerMachine } from '../machines/containerManager.ts'
 import { type GuestImage, type ImageStepSays, imageMachine } from '../machines/image.ts'
-import { CONTAINERS_MAX, GUEST, GUEST_PORTS } from '../protocol/defaults.ts'
+import { CONTAINERS_MAX, GUEST, GUEST_PORTS, TAKE_BACK_MS } from '../protocol/defaults.ts'
 import { toFailure } from '../protocol/errors.ts'
 import { linkEngine } from './containerManager/containerLink.ts'
 import type { Engine } from './containerManager/engine.ts'
@@ -32,6 +33,11 @@ export interface ContainerManagerOptions {
   background?: boolean
 }
 
+export interface ContainerManagerParts extends ConcernParts<typeof containerManagerMachine> {
+  /** Called after the last life: resolves when what that was making is taken back, or after `TAKE_BACK_MS`. */
+  settled(): Promise<void>
+}
+
 /**
  * Lends containers on this machine's engine. Builds the default image as soon as the engine answers, adopts the guests
  * that an earlier life of this node left running, and takes back those that it left half made.
@@ -44,9 +50,10 @@ export function createContainerManager({
   maxContainers = CONTAINERS_MAX,
   defaultImage = DEFAULT_IMAGE,
   background = true,
-}: ContainerManagerOptions): ConcernParts<typeof containerManagerMachine> {
+}: ContainerManagerOptions): ContainerManagerParts {
   // What is free on a far engine's machine shows only when a guest starts there.
   const ports = createGuestPorts({ ...GUEST_PORTS, ...(!engine.local && { isFree: async () => true }) })
+  const steps = guestSteps({ engine, nodeId, limits, ports })
   // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
   let life: AbortSignal = AbortSignal.abort()
 
@@ -106,7 +113,7 @@ export function createContainerManager({
     name: 'containerManager',
     logic: containerManagerMachine.provide({
       actors: {
-        container: containerMachine.provide({ actors: guestSteps({ engine, nodeId, limits, ports }) }),
+        container: containerMachine.provide({ actors: steps.logic }),
         shelf: imageShelfMachine.provide({ actors: { image } }),
         link,
         readLogs,
@@ -124,5 +131,11 @@ export function createContainerManager({
       'image.build',
       'request.abandoned',
     ],
+    async settled() {
+      const late = new AbortController()
+      const waited = pause(TAKE_BACK_MS, undefined, { signal: late.signal }).catch(() => {})
+      await Promise.race([steps.takeBack(), waited])
+      late.abort()
+    },
   }
 }

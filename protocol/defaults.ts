@@ -74,6 +74,9 @@ export const SPECS_INTERVAL_MS = 30_000
 /** How often a node without an engine looks for one. */
 export const ENGINE_RETRY_MS = 5_000
 
+/** How long a stopping node takes back what it was making. What is left then, its next start takes back. */
+export const TAKE_BACK_MS = 5_000
+
 /** Restart of a crashed concern: first wait, longest wait, and the healthy time after which the wait starts anew. */
 export const RESTART = { firstMs: 200, longestMs: 30_000, healthyMs: 60_000 } as const
 

@@ -1,45 +1,23 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import Docker from 'dockerode'
-import ssh2 from 'ssh2'
 import { createDockerEngine } from '../actors/containerManager/dockerEngine.ts'
 import type { ContainerReply, Port } from '../protocol/containerManager.ts'
 import { GUEST_CAPABILITIES } from '../protocol/defaults.ts'
-import { type Fault, toFault } from '../protocol/errors.ts'
-import type { NodeId } from '../protocol/ids.ts'
+import type { Fault } from '../protocol/errors.ts'
+import type { BusEvent } from '../protocol/index.ts'
 import { Secret } from '../protocol/secret.ts'
-import { type CutAt, createEngineProxy } from './engineProxy.ts'
+import { createEngineProxy } from './engineProxy.ts'
 import { heard } from './harness.ts'
-import { borrowerKey, commandOf, engine, hurriedClock, leftOf, portOf, startLender, until } from './lender.ts'
+import { borrowerKey, commandOf, engine, leftOf, logInByPassword, startLender, until } from './lender.ts'
 
 const docker = new Docker()
 
 const is = (code: string) => (error: unknown) => {
   assert.equal((error as Fault).code, code, String(error))
   return true
-}
-
-/** Logs in by password, as `ssh` would ask for one, and checks the host key that the reply pins. */
-function logInByPassword(to: ContainerReply, password: string): Promise<boolean> {
-  const pinned = ssh2.utils.parseKey(to.SSHHostKey)
-  if (pinned instanceof Error) throw pinned
-  const client = new ssh2.Client()
-  return new Promise((resolve, reject) => {
-    client.on('ready', () => {
-      client.end()
-      resolve(true)
-    })
-    client.on('error', (error) =>
-      'level' in error && error.level === 'client-authentication' ? resolve(false) : reject(error),
-    )
-    const hostVerifier = (key: Buffer) => key.equals(pinned.getPublicSSH())
-    client.connect({ host: '127.0.0.1', port: portOf(to), username: 'root', password, hostVerifier })
-  })
 }
 
 test('a guest as its borrower and its lender see it', async (t) => {
@@ -68,7 +46,7 @@ test('a guest as its borrower and its lender see it', async (t) => {
       'root\n0\n42\n',
     )
     assert.equal(await key.ssh(reply, 'echo kept > /data/note; cat /data/note'), 'kept\n')
-    await key.ssh(reply, 'apt-get update -qq && apt-get install -y -qq hello >/dev/null 2>&1')
+    await key.ssh(reply, 'apt-get update -qq -o Acquire::Retries=3 && apt-get install -y -qq hello >/dev/null 2>&1')
     assert.match(await key.ssh(reply, 'hello'), /Hello/)
     assert.equal(await logInByPassword(reply, ''), false)
     assert.equal(await logInByPassword(reply, 'password'), false)
@@ -126,13 +104,13 @@ test('guests do not see each other', async (t) => {
   const { NetworkSettings } = await docker.getContainer(other.ID).inspect()
   const [network] = Object.values(NetworkSettings.Networks)
   const host = network?.IPAddress ?? ''
-  const reaches = (address: string) =>
+  const reaches = (address: string, seconds: number) =>
     key.ssh(
       one,
-      `timeout 3 python3 -c "import socket; socket.create_connection(('${address}', 22)); print('reached')" 2>&1 || true`,
+      `timeout ${seconds} python3 -c "import socket; socket.create_connection(('${address}', 22)); print('reached')" 2>&1 || true`,
     )
-  assert.doesNotMatch(await reaches(host), /reached/)
-  assert.match(await reaches('127.0.0.1'), /reached/, 'the probe itself works')
+  assert.doesNotMatch(await reaches(host, 3), /reached/)
+  assert.match(await reaches('127.0.0.1', 60), /reached/, 'the probe itself works')
   const fromHost = connect({ host, port: 22 })
   assert.match(String(await once(fromHost, 'data')), /^SSH-/, 'the address is right')
   fromHost.destroy()
@@ -152,7 +130,7 @@ test('ports are taken once, and another is found where one was taken at the last
   pass()
   const first = await created
   thief.close()
-  assert.ok(first.Ports.Port.every(({ ExternalPort }) => !wanted.includes(ExternalPort)))
+  assert.ok(first.Ports.Port.every(({ ExternalPort }) => ExternalPort !== wanted[1]))
   assert.equal((await leftOf(lender.nodeId)).length, 2)
   const more = await Promise.all([lender.create({ ports: 3 }), lender.create({ ports: 3 })])
   const all = [first, ...more].flatMap(({ Ports }) => Ports.Port.map(({ ExternalPort }) => ExternalPort))
@@ -202,11 +180,13 @@ test('logs: what was written, then what is written, until nobody listens', async
   const key = await borrowerKey(t)
   const lender = startLender(t)
   const reply = await lender.create({ key: key.publicKey })
-  const end = await lender.command('container.logs', { id: reply.ID.slice(0, 6), tail: 100 })
-  assert.equal(end.type, 'container.logsEnded')
-  assert.ok(
-    lender.heard.some((fact) => fact.type === 'container.logged' && /listening on 0.0.0.0 port 22/.test(fact.line)),
-  )
+  // The engine writes down what a guest says a moment after it was said.
+  await until(async () => {
+    const end = await lender.command('container.logs', { id: reply.ID.slice(0, 6), tail: 100 })
+    assert.equal(end.type, 'container.logsEnded')
+    const isIt = (fact: BusEvent) => fact.type === 'container.logged' && /listening on 0.0.0.0 port 22/.test(fact.line)
+    return lender.heard.some(isIt)
+  })
   const stop = new AbortController()
   const live = heard(
     lender.bus,
@@ -219,7 +199,13 @@ test('logs: what was written, then what is written, until nobody listens', async
     stop.signal,
   )
   const ended = assert.rejects(following, is('abandoned'))
-  await key.ssh(reply, 'true')
+  // Nothing says when the engine has begun to follow.
+  let told = false
+  const tell = () => {
+    told = true
+  }
+  live.then(tell, tell)
+  while (!told) await key.ssh(reply, 'true')
   await live
   stop.abort()
   await ended
@@ -238,139 +224,6 @@ test('abandoned before it was done: nothing is left', async (t) => {
     assert.equal((await failed).code, 'abandoned')
     assert.deepEqual(await leftOf(lender.nodeId), [], step)
   }
-})
-
-const steps: [name: string, request: RegExp][] = [
-  ['create', /^POST \/containers\/create/],
-  ['put', /^PUT \/containers\/.*archive/],
-  ['start', /^POST \/containers\/\w+\/start/],
-  ['password', /^POST \/exec/],
-  ['rename', /^POST \/containers\/\w+\/rename/],
-]
-
-for (const [name, request] of steps) {
-  for (const [at, all] of [
-    ['request', true],
-    ['answer', true],
-    ['middle', false],
-    ['answer', false],
-  ] as [CutAt, boolean][]) {
-    test(`the engine's socket cut during ${name} (${at}${all ? ', and all others' : ''})`, async (t) => {
-      const proxy = await createEngineProxy()
-      t.after(() => proxy.close())
-      const through = createDockerEngine({ socketPath: proxy.socketPath })
-      const lender = startLender(t, { engine: through, clock: hurriedClock })
-      await heard(lender.bus, 'image.built')
-      const cut = proxy.cut(request, at, { all })
-      const outcome = lender.create({ requestId: 'wish' }).then(
-        () => assert.fail('it was created'),
-        (error) => toFault(error),
-      )
-      await cut
-      assert.equal((await outcome).code, 'engine_missing')
-      if (all) {
-        if (!lender.heard.some(({ type }) => type === 'engine.lost')) await heard(lender.bus, 'engine.lost')
-        await assert.rejects(lender.command('container.list'), is('engine_missing'))
-        const back = heard(lender.bus, 'engine.connected')
-        proxy.restore()
-        await back
-      }
-      await until(async () => (await leftOf(lender.nodeId)).length === 0)
-      const { ID } = await lender.create({ requestId: 'wish' })
-      assert.equal((await leftOf(lender.nodeId)).length, 2)
-      await lender.command('container.remove', { id: ID })
-    })
-  }
-}
-
-const kills: [name: string, request: RegExp, at: CutAt, kept: boolean][] = [
-  ['before create', /^POST \/containers\/create/, 'request', false],
-  ['after create', /^POST \/containers\/create/, 'answer', false],
-  ['after the keys', /^PUT \/containers\/.*archive/, 'answer', false],
-  ['after start', /^POST \/containers\/\w+\/start/, 'answer', false],
-  ['before it is marked whole', /^POST \/containers\/\w+\/rename/, 'request', false],
-  ['after it was marked whole', /^POST \/containers\/\w+\/rename/, 'answer', true],
-]
-
-for (const [name, request, at, kept] of kills) {
-  test(`kill -9 of the node ${name}: the next start ${kept ? 'adopts' : 'removes'} it within 5 s`, async (t) => {
-    const proxy = await createEngineProxy()
-    t.after(() => proxy.close())
-    const nodeId = `SHA256:killed-${randomBytes(8).toString('hex')}` as NodeId
-    const cut = proxy.cut(request, at)
-    const script = join(import.meta.dirname, 'lendingProcess.ts')
-    const child = spawn(process.execPath, ['--import', 'tsx', script, nodeId, proxy.socketPath], { stdio: 'inherit' })
-    await cut
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-    const before = await leftOf(nodeId)
-    const lender = startLender(t, { nodeId })
-    if (!kept) {
-      if (at === 'answer')
-        assert.ok(
-          before.some((what) => what.endsWith('.making')),
-          before.join(),
-        )
-      await heard(lender.bus, 'engine.connected')
-      await until(async () => (await leftOf(nodeId)).length === 0)
-      return
-    }
-    assert.equal(before.length, 2)
-    const listed = await lender.command('container.list')
-    const [adopted] = 'containers' in listed ? listed.containers : []
-    assert.deepEqual([adopted?.state, adopted?.borrower, adopted?.ports.length], ['running', 'owner', 2])
-    const again = await lender.create({ requestId: 'wish', ports: 1 })
-    assert.equal(again.ID, adopted?.id, 'the same request gives the same container')
-    assert.ok(again.SSHPassword instanceof Secret)
-    assert.equal(await logInByPassword(again, again.SSHPassword.reveal()), true)
-  })
-}
-
-test('containers outlive the node, stopped ones too, and are known again with all that the borrower was told', async (t) => {
-  const key = await borrowerKey(t)
-  const first = startLender(t)
-  const reply = await first.create({ requestId: 'wish', key: key.publicKey, ports: 2 })
-  const still = await first.create({ requestId: 'other' })
-  await docker.getContainer(still.ID).stop({ t: 0 })
-  first.stop()
-  const second = startLender(t, { nodeId: first.nodeId })
-  assert.deepEqual(await second.create({ requestId: 'wish', key: key.publicKey, ports: 2 }), reply)
-  assert.equal(await key.ssh(reply, 'id -un'), 'root\n')
-  const listed = await second.command('container.list')
-  const states = 'containers' in listed ? listed.containers.map(({ id, state }) => [id, state]) : []
-  assert.deepEqual(
-    states.sort(),
-    [
-      [reply.ID, 'running'],
-      [still.ID, 'stopped'],
-    ].sort(),
-  )
-  await second.command('container.remove', { id: still.ID })
-  await second.command('container.remove', { id: reply.ID })
-  assert.deepEqual(await leftOf(first.nodeId), [])
-})
-
-test('no engine: said once, every command refused at once, and lending begins when one comes', async (t) => {
-  const proxy = await createEngineProxy()
-  t.after(() => proxy.close())
-  proxy.down()
-  const lender = startLender(t, { engine: createDockerEngine({ socketPath: proxy.socketPath }), clock: hurriedClock })
-  await assert.rejects(lender.create(), is('engine_missing'))
-  await assert.rejects(lender.command('image.build'), is('engine_missing'))
-  const back = heard(lender.bus, 'engine.connected')
-  proxy.restore()
-  await back
-  const { ID } = await lender.create()
-  const lost = heard(lender.bus, 'engine.lost')
-  proxy.down()
-  await lost
-  // What happens to a guest meanwhile is seen when the engine is back.
-  await engine.remove(ID)
-  const gone = heard(lender.bus, 'container.changed')
-  proxy.restore()
-  assert.deepEqual(await gone, { type: 'container.changed', id: ID, state: 'gone' })
-  await until(async () => (await leftOf(lender.nodeId)).length === 0)
-  assert.equal(lender.heard.filter(({ type }) => type === 'engine.lost').length, 2)
 })
 
 test('two who ask with one request get one container, and the last to leave takes it back', async (t) => {

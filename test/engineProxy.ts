@@ -15,6 +15,11 @@ export interface EngineProxy {
    * taken any more until `restore`, as when the engine stops. Resolves when it happened.
    */
   cut(matches: RegExp, at: CutAt, options?: { all?: boolean }): Promise<void>
+  /**
+   * At the next request that matches nothing passes any more, either way, and nobody is told: so whoever asked can be
+   * killed at just that point. After a cut it would first hear of that, and its undoing would reach the engine.
+   */
+  stall(matches: RegExp, at: 'request' | 'answer'): Promise<void>
   /** Keeps the next request that matches from the engine; resolves with what lets it pass. */
   hold(matches: RegExp): Promise<() => void>
   /** Takes connections again. */
@@ -34,7 +39,8 @@ export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<Engin
   const seen: string[] = []
   let closed = false
   let holding: { matches: RegExp; held: (pass: () => void) => void } | undefined
-  let plan: { matches: RegExp; at: CutAt; all: boolean; done: () => void } | undefined
+  let stalled = false
+  let plan: { matches: RegExp; at: CutAt; all: boolean; silent: boolean; done: () => void } | undefined
 
   const breakAll = () => {
     closed = true
@@ -54,14 +60,15 @@ export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<Engin
     engine.on('close', () => client.destroy())
     let armed: typeof plan
     const fire = () => {
-      const { all = false, done } = armed ?? {}
+      const { all = false, silent = false, done } = armed ?? {}
       plan = undefined
-      client.destroy()
-      // Left open on this side, so that the engine does not see that nobody listens and stops what it does.
+      if (silent) stalled = true
+      else client.destroy()
       if (all) breakAll()
       done?.()
     }
     client.on('data', (chunk) => {
+      if (stalled) return
       const [, method, path] = /^(GET|POST|PUT|DELETE) (?:\/v[\d.]+)?(\S+) HTTP/.exec(chunk.toString('latin1')) ?? []
       if (method) {
         const request = `${method} ${path}`
@@ -83,6 +90,7 @@ export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<Engin
     })
     client.on('end', () => engine.end())
     engine.on('data', (chunk) => {
+      if (stalled) return
       if (armed?.at === 'middle') {
         client.write(chunk.subarray(0, chunk.length - 3), fire)
         return
@@ -99,7 +107,11 @@ export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<Engin
     seen,
     cut: (matches, at, { all = false } = {}) =>
       new Promise((done) => {
-        plan = { matches, at, all, done }
+        plan = { matches, at, all, silent: false, done }
+      }),
+    stall: (matches, at) =>
+      new Promise((done) => {
+        plan = { matches, at, all: false, silent: true, done }
       }),
     hold: (matches) =>
       new Promise((held) => {

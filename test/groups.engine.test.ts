@@ -40,7 +40,7 @@ test('three containers over two lenders: exec, one that fails, again there, ssh 
   const whereOf = (id: string): string =>
     group.TrackContainer.find(({ ID }: { ID: string }) => ID === id)?.IpAddress ?? ''
   assert.deepEqual(ids.map(whereOf).sort(), [wheres[0], wheres[0], wheres[1]].sort())
-  assert.match(made.stderr, new RegExp(`^${wheres[0]} \\w+: `, 'm'), 'progress says on which machine')
+  assert.match(made.stderr, new RegExp(`^${wheres[0]}: \\w`, 'm'), 'progress says on which machine')
   const shown = await p2prcJson(borrower, 'group', 'show', 'farm')
   for (const member of shown.TrackContainer) assert.equal(member.State, 'running')
 
@@ -59,11 +59,7 @@ test('three containers over two lenders: exec, one that fails, again there, ssh 
     bad.stderr,
     new RegExp(`p2prc: 1 of 3 containers failed.*\\np2prc: ${lost.slice(0, 12)}: .*cannot be reached`),
   )
-  assert.equal(
-    (await p2prcJson(borrower, 'group', 'show', 'farm')).TrackContainer.find(({ ID }: { ID: string }) => ID === lost)
-      .State,
-    'stopped',
-  )
+  await untilShown(borrower, 'farm', (states) => states.get(lost) === 'stopped')
   await engine.getContainer(lost).start()
   const again = await untilReached(() => p2prc(borrower, 'group', 'exec', 'farm', '--retry-failed', '--', 'echo back'))
   assert.deepEqual([again.code, again.stdout], [0, `${lost.slice(0, 12)} | back\n`], again.stderr)
@@ -85,6 +81,17 @@ test('three containers over two lenders: exec, one that fails, again there, ssh 
   assert.deepEqual((await p2prcJson(borrower, 'ssh-config')).hosts, [])
 })
 
+/** Shows the group until its members are as wanted: the lender hears of it from the engine in its own time. */
+async function untilShown(env: NodeJS.ProcessEnv, group: string, isWanted: (states: Map<string, string>) => boolean) {
+  const deadline = performance.now() + 30_000
+  for (;;) {
+    const { TrackContainer } = await p2prcJson(env, 'group', 'show', group)
+    const states = new Map<string, string>(TrackContainer.map(({ ID, State }: Record<string, string>) => [ID, State]))
+    if (isWanted(states)) return
+    assert.ok(performance.now() < deadline, JSON.stringify([...states]))
+  }
+}
+
 /** The container's own SSH server takes a moment to listen again. */
 async function untilReached(exec: () => ReturnType<typeof p2prc>): ReturnType<typeof p2prc> {
   const deadline = performance.now() + 30_000
@@ -104,10 +111,7 @@ test('the nearest machine that answers, with a port; what is gone is shown as go
   assert.equal(ids.length, 2)
   for (const { Container } of group.TrackContainer) assert.equal(Container.Ports.Port.length, 2)
   await engine.getContainer(ids[0] as string).remove({ force: true, v: true })
-  const states = (await p2prcJson(borrower, 'group', 'show', group.ID)).TrackContainer.map(
-    ({ State }: { State: string }) => State,
-  )
-  assert.deepEqual(states, ['gone', 'running'])
+  await untilShown(borrower, group.ID, (states) => [...states.values()].join() === 'gone,running')
   // One in a group is given back by itself, and is out of the group.
   await p2prcJson(borrower, 'rm', ids[1] as string, '--yes')
   assert.equal((await p2prcJson(borrower, 'group', 'show', group.ID)).TrackContainer.length, 1)

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import ssh2 from 'ssh2'
 import { ask } from '../actors/ask.ts'
 import { createDockerEngine } from '../actors/containerManager/dockerEngine.ts'
 import { type ContainerManagerOptions, createContainerManager } from '../actors/containerManager.ts'
@@ -43,6 +44,8 @@ export interface Lender {
   command<T extends CommandType>(type: T, of?: Partial<Of<T>>, signal?: AbortSignal): Promise<Answer>
   create(of?: Partial<Of<'container.create'>>): Promise<ContainerReply>
   stop(): void
+  /** As a node waits for it after a clean stop. */
+  settled(): Promise<void>
 }
 
 /** The container manager on the real engine, alone on its bus. Whatever it made is gone when the test ends. */
@@ -57,7 +60,8 @@ export function startLender(
     },
   })
   const heard = record(bus)
-  const life = supervise(createContainerManager({ engine, nodeId, imagesDir: images, ...more }), { bus, clock })
+  const parts = createContainerManager({ engine, nodeId, imagesDir: images, ...more })
+  const life = supervise(parts, { bus, clock })
   life.start()
   t.after(async () => {
     life.stop()
@@ -75,6 +79,7 @@ export function startLender(
       return answer.container
     },
     stop: () => life.stop(),
+    settled: () => parts.settled(),
   }
 }
 
@@ -93,7 +98,7 @@ export async function leftOf(nodeId: string): Promise<string[]> {
 }
 
 /** Waits until it is so, at most `ms`; the engine has no event for "nothing is left". */
-export async function until(what: () => Promise<boolean>, ms = 5_000): Promise<void> {
+export async function until(what: () => Promise<boolean>, ms = 60_000): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await what())) {
     if (performance.now() > deadline) throw new Error(`not so within ${ms} ms: ${what}`)
@@ -131,4 +136,22 @@ export async function borrowerKey(t: TestContext): Promise<Key> {
 
 export function portOf({ Ports }: ContainerReply): number {
   return Ports.Port[0]?.ExternalPort ?? 0
+}
+
+/** Logs in by password, as `ssh` would ask for one, and checks the host key that the reply pins. */
+export function logInByPassword(to: ContainerReply, password: string): Promise<boolean> {
+  const pinned = ssh2.utils.parseKey(to.SSHHostKey)
+  if (pinned instanceof Error) throw pinned
+  const client = new ssh2.Client()
+  return new Promise((resolve, reject) => {
+    client.on('ready', () => {
+      client.end()
+      resolve(true)
+    })
+    client.on('error', (error) =>
+      'level' in error && error.level === 'client-authentication' ? resolve(false) : reject(error),
+    )
+    const hostVerifier = (key: Buffer) => key.equals(pinned.getPublicSSH())
+    client.connect({ host: '127.0.0.1', port: portOf(to), username: 'root', password, hostVerifier })
+  })
 }

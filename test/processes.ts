@@ -64,10 +64,13 @@ export interface RunningNode {
   stop(): Promise<number | null>
 }
 
+/** How a node says where it listens, to a person and as JSON. */
+const LISTENS = /(?:listens on |"addresses":\[")127\.0\.0\.1:(\d+)\D/
+
 /** Starts the real node on loopback and waits until it listens. It is ended when the test ends. */
 export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Promise<RunningNode> {
-  const port = await freePort()
-  const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', String(port), ...args])
+  // The node takes a free port by itself: one chosen here may be another's by the time that the node listens.
+  const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', '0', ...args])
   let said = ''
   const waiting = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
@@ -97,7 +100,8 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
     return child.exitCode
   }
   t.after(stop)
-  await says(new RegExp(`127\\.0\\.0\\.1:${port}`))
+  await says(LISTENS)
+  const port = Number(LISTENS.exec(said)?.[1])
   return { process: child, where: `127.0.0.1:${port}`, port, says, stop }
 }
 

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import Dockerode from 'dockerode'
+import { createEngineProxy } from './engineProxy.ts'
+import { leftOf, until } from './lender.ts'
 import { freePort, p2prc, p2prcJson, type RunningNode, startNode, temporaryHome } from './processes.ts'
 
 /** The main job as two people do it: real nodes, the real engine, the real ssh. */
@@ -156,6 +158,35 @@ test('Ctrl-C ends a node with 0, and its guests live on', async (t) => {
   await p2prcJson(lender, 'evict', ID, '--yes')
   assert.equal(await exists(ID), false)
 })
+
+test('Ctrl-C in the middle of a take ends the node with 0, and nothing half made stays', async (t) => {
+  const proxy = await createEngineProxy()
+  t.after(() => proxy.close())
+  const [home, borrower] = [temporaryHome(), temporaryHome()]
+  const lender = { ...home, DOCKER_HOST: `unix://${proxy.socketPath}` }
+  const node = await startNode(t, lender)
+  const { key } = await p2prcJson(borrower, 'id')
+  const { id } = await p2prcJson(lender, 'trust', 'add', key).then(() => p2prcJson(lender, 'id'))
+  t.after(() => endGuests(home))
+  const held = proxy.hold(/^POST \/containers\/\w+\/start/)
+  const taken = p2prc(borrower, 'touch', node.where)
+  const pass = await held
+  const stopped = node.stop()
+  // The doors close when the lending has stopped.
+  await until(async () => !(await listens(node.port)))
+  pass()
+  assert.deepEqual([await stopped, (await taken).code], [0, 5])
+  assert.deepEqual(await leftOf(id), [])
+})
+
+/** Whether something takes connections there. */
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  return once(socket, 'connect').then(
+    () => !!socket.destroy(),
+    () => false,
+  )
+}
 
 test('--open lends over plain HTTP as Go P2PRC does, and only then', async (t) => {
   const [closed, open] = [temporaryHome(), temporaryHome()]

@@ -8,12 +8,13 @@ import type { Engine } from './engine.ts'
 import { call, closed, EngineAgent, followBuild, has, type Refusal, readJson, untilGone } from './engineCalls.ts'
 
 /** How often, and with which pause, a program that has said its last is looked at before it counts as stuck. */
-const EXIT_LOOKS = 400
+const EXIT_LOOKS = 2_000
 const EXIT_LOOK_MS = 5
 
 /** How the engine's refusals that mean something to a borrower read, in Docker's and Podman's words. */
 const PORT_TAKEN = /port is already allocated|address already in use/i
 const GPU_MISSING = /could not select device driver|nvidia|unresolvable CDI devices/i
+const NOT_RUNNING = /is not running|is paused|is restarting|running containers/i
 const NO_SUCH_IMAGE = /no such image/i
 
 /**
@@ -82,16 +83,19 @@ export function createDockerEngine({ socketPath }: { socketPath?: string } = {})
       untilGone(() => docker.getContainer(idOrName).remove({ force: true, v: true }) as Promise<unknown>),
 
     run: (id, program, stdin) =>
-      call(async () => {
-        const task = await docker.getContainer(id).exec({ Cmd: [...program], AttachStdin: true, AttachStdout: true })
-        const stream = await task.start({ hijack: true, stdin: true })
-        const done = finished(stream, { writable: false })
-        stream.resume().end(stdin)
-        await done
-        const ExitCode = await exitCode(task)
-        if (ExitCode !== 0)
-          throw new Fault('engine_failed', { why: `${program[0]} in the container ended with ${ExitCode}` })
-      }),
+      call(
+        async () => {
+          const task = await docker.getContainer(id).exec({ Cmd: [...program], AttachStdin: true, AttachStdout: true })
+          const stream = await task.start({ hijack: true, stdin: true })
+          const done = finished(stream, { writable: false })
+          stream.resume().end(stdin)
+          await done
+          const ExitCode = await exitCode(task)
+          if (ExitCode !== 0)
+            throw new Fault('engine_failed', { why: `${program[0]} in the container ended with ${ExitCode}` })
+        },
+        (why) => NOT_RUNNING.test(why) && new Fault('guest_stopped', { why }),
+      ),
 
     logs: (id, options, onLine, abortSignal) =>
       call(async () => {

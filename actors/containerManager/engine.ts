@@ -29,7 +29,10 @@ export interface Engine {
   rename(id: string, name: string): Promise<void>
   /** Ends and removes it, by id or name. One that is gone is no error. Resolves when it is really gone. */
   remove(idOrName: string): Promise<void>
-  /** Runs a program in the container, without a shell, with `stdin` as its whole input. Rejects unless it exits with 0. */
+  /**
+   * Runs a program in the container, without a shell, with `stdin` as its whole input. Rejects unless it exits with 0,
+   * with `guest_stopped` where the container does not run.
+   */
   run(id: string, program: readonly string[], stdin: string): Promise<void>
   logs(
     id: string,

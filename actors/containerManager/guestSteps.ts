@@ -4,7 +4,7 @@ import type { Made, Plan, Prepared, Wish } from '../../machines/containerManager
 import type { GuestImage } from '../../machines/image.ts'
 import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
 import { EXTRA_PORTS_MAX } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { Fault, toFault } from '../../protocol/errors.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { Secret } from '../../protocol/secret.ts'
 import { makeSshKeyPair, parsePublicKey } from '../identity.ts'
@@ -23,9 +23,14 @@ interface World {
   ports: GuestPorts
 }
 
-/** The effects of one guest's life. Those of one slug go one after another, whatever the machine has left behind. */
+/**
+ * The effects of one guest's life. Those of one slug go one after another, whatever the machine has left behind.
+ * `takeBack` ends what was being made when the last life ended, so that a clean stop leaves nothing half made.
+ */
 export function guestSteps({ engine, nodeId, limits, ports }: World) {
   const inTurn = turns()
+  /** Slugs of guests that may be on the engine and of which nobody has been told. */
+  const making = new Set<string>()
 
   const prepare = fromPromise<Prepared, Wish>(async ({ input: wish }) => {
     const value = wish.ports + wish.udpPorts
@@ -47,6 +52,7 @@ export function guestSteps({ engine, nodeId, limits, ports }: World) {
   const create = fromPromise<Made, Plan>(({ input: plan }) =>
     inTurn(plan.prepared.slug, async () => {
       const { wish, prepared, image } = plan
+      making.add(prepared.slug)
       const id = await engine.create(`${prepared.slug}${MAKING}`, guestSpec(plan, { nodeId, limits }))
       const { publicKey, hostKey } = prepared
       const of = { publicKey, hostKey: hostKey.public, tag: image.tag, gpu: wish.gpu, ports: plan.ports }
@@ -77,15 +83,17 @@ export function guestSteps({ engine, nodeId, limits, ports }: World) {
       whole.catch(() => failing.abort())
       // The engine's own word says more than the banner that then never came.
       const [reply, answered] = await Promise.allSettled([whole, banner])
-      if (reply.status === 'rejected') throw reply.reason
+      if (reply.status === 'rejected') throw endedEarly(reply.reason)
       if (answered.status === 'rejected') throw answered.reason
+      // The machine that would tell of it may have been stopped.
+      if (!signal.aborted) making.delete(slug)
       return reply.value
     }),
   )
 
   const answer = fromPromise<ContainerReply, { made: Made }>(({ input: { made } }) => withPassword(engine, made))
 
-  const remove = fromPromise<void, { slug: string; id: ContainerId | null }>(({ input: { slug, id } }) =>
+  const removeAll = ({ slug, id }: { slug: string; id: ContainerId | null }) =>
     inTurn(slug, async () => {
       // Nothing was asked of the engine yet.
       if (!slug || (!id && !ports.has(slug))) return
@@ -93,10 +101,20 @@ export function guestSteps({ engine, nodeId, limits, ports }: World) {
       for (const one of id ? [id] : [`${slug}${MAKING}`, slug]) await engine.remove(one)
       await engine.removeVolume(slug)
       ports.free(slug)
-    }),
-  )
+      making.delete(slug)
+    })
 
-  return { prepare, choosePorts, create, fill, start, settle, answer, remove }
+  const remove = fromPromise<void, { slug: string; id: ContainerId | null }>(({ input }) => removeAll(input))
+
+  return {
+    logic: { prepare, choosePorts, create, fill, start, settle, answer, remove },
+    takeBack: () => Promise.allSettled([...making].map((slug) => removeAll({ slug, id: null }))),
+  }
+}
+
+/** While it is being made, one that does not run is not there to stay. */
+function endedEarly(error: unknown): unknown {
+  return toFault(error).code === 'guest_stopped' ? new Fault('ssh_failed', { why: 'it ended at once' }, error) : error
 }
 
 async function takePorts(ports: GuestPorts, slug: string, wish: Wish, image: GuestImage): Promise<Port[]> {

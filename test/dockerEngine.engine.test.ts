@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { after, test } from 'node:test'
 import Docker, { type ContainerCreateOptions } from 'dockerode'
 import { createDockerEngine } from '../actors/containerManager/dockerEngine.ts'
@@ -9,6 +9,7 @@ import { tarOf } from '../actors/containerManager/tar.ts'
 import { lineSplitter } from '../actors/lines.ts'
 import type { Fault } from '../protocol/errors.ts'
 import { createEngineProxy } from './engineProxy.ts'
+import { until } from './lender.ts'
 
 const mark = `engine-test-${randomBytes(4).toString('hex')}`
 const label = `p2prc.test=${mark}`
@@ -87,6 +88,7 @@ test('a container through its life, as the engine tells of it', async () => {
   await engine.remove(`${mark}-renamed`)
   await engine.remove(id)
   assert.deepEqual(await engine.containers(label), [])
+  await until(async () => events.some(({ action }) => action === 'destroy'))
   watching.abort()
   await watched
   const told = events.filter(({ action }) => !action.startsWith('exec_')).map(({ action }) => action)
@@ -126,7 +128,9 @@ test('logs come by line and stream, end by themselves or when told', async () =>
 
 test('refusals carry the code that a borrower can act on', async () => {
   await assert.rejects(engine.create(`${mark}-none`, spec({ Image: 'p2prc/none:none' })), fails('image_failed'))
-  const port = { ExposedPorts: { '9/tcp': {} }, HostConfig: { PortBindings: { '9/tcp': [{ HostPort: '19876' }] } } }
+  // Below the ports of guests and those that the system gives out.
+  const HostPort = String(randomInt(15_000, 20_000))
+  const port = { ExposedPorts: { '9/tcp': {} }, HostConfig: { PortBindings: { '9/tcp': [{ HostPort }] } } }
   const first = await engine.create(`${mark}-port1`, spec(port))
   const second = await engine.create(`${mark}-port2`, spec(port))
   await engine.start(first)
