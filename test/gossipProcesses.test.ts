@@ -1,37 +1,38 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configuredHome, launched } from './cliHomes.ts'
-import { freePort, p2prc, p2prcJson } from './processes.ts'
+import { p2prc, p2prcJson } from './processes.ts'
 
 const NODES = 5
 
+const STARTED = /^.*"type":"node\.started".*$/m
+
+/** What a node said when it began to listen. */
+function started(said: string): { id: string; addresses: string[] } {
+  return JSON.parse(STARTED.exec(said)?.[0] ?? '{}')
+}
+
 test('processes that were each told one address know each other; a killed one is gone; what one says, all show', async (t) => {
-  const nodes = await Promise.all(
-    Array.from({ length: NODES }, async () => ({ env: await configuredHome({ Test: true }), port: await freePort() })),
-  )
-  const first = `127.0.0.1:${nodes[0]?.port}`
-  const running = nodes.map(({ env, port }, index) =>
-    launched(
-      t,
-      env,
-      'start',
-      ...(index > 0 ? [first] : []),
-      ...['--host', '127.0.0.1', '--port', String(port), '--json'],
-    ),
-  )
+  const homes = await Promise.all(Array.from({ length: NODES }, () => configuredHome({ Test: true })))
+  const [one, two] = homes as [(typeof homes)[0], (typeof homes)[0]]
+  const start = (env: NodeJS.ProcessEnv, ...told: string[]) =>
+    launched(t, env, 'start', ...told, '--host', '127.0.0.1', '--port', '0', '--json')
+  const first = start(one)
+  await first.says(STARTED)
+  const [address] = started(first.said).addresses
+  const running = [first, ...homes.slice(1).map((env) => start(env, address as string))]
   await Promise.all(running.map(({ says }) => says(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))
-  const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
-  const { code, stderr } = await p2prc(one.env, '--amd', 'hello "all"', '--json')
+  const { code, stderr } = await p2prc(one, '--amd', 'hello "all"', '--json')
   assert.equal(code, 0, stderr)
   const said = running.slice(1).map(({ says }) => says(/"record.learned".*hello \\"all\\"/))
   await Promise.all(said)
-  const { ip_address: listed } = await p2prcJson(two.env, 'ls')
+  const { ip_address: listed } = await p2prcJson(two, 'ls')
   assert.equal(listed.length, NODES - 1)
   assert.ok(listed.some(({ CustomInformation }: { CustomInformation: string }) => CustomInformation === 'hello "all"'))
 
   const victim = running.at(-1)
   victim?.child.kill('SIGKILL')
-  const { id } = JSON.parse(/^\{"type":"node.started".*$/m.exec(victim?.said ?? '')?.[0] ?? '{}')
+  const { id } = started(victim?.said ?? '')
   assert.match(id, /^SHA256:/)
   const gone = new RegExp(`"type":"peer.gone","peer":\\{"id":"${id.replaceAll(/[+/]/g, '\\$&')}"`)
   await Promise.all(running.slice(0, -1).map(({ says }) => says(gone)))

@@ -78,7 +78,7 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
   return round.flatMap(({ addresses }) => addresses.map(({ host, port }) => ({ host, port })))
 
   function isNew(at: PeerAt): boolean {
-    if (seen.has(formatAddress(at)) || guard.isSelf(at)) return false
+    if (seen.has(formatAddress(at)) || dependencies.guard.isSelf(at)) return false
     const isIp = isIPv4(at.host) || isIPv6(at.host)
     return !isIp || refusal(at.host, at.port, { test }) === undefined
   }

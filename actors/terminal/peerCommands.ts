@@ -143,6 +143,7 @@ async function watch({ ask, terminal, signal }: Call, filter: PeerFilter): Promi
 }
 
 function hopLine({ hop, where, entries, failure }: ReceivedFact): string {
-  const answer = failure ? (failure as Failure).message : `named ${entries ?? 0}`
-  return `hop ${hop}: ${where}: ${answer}`
+  const message = failure ? (failure as Failure).message : `named ${entries ?? 0}`
+  // Most failures say themselves where they were.
+  return message.startsWith(String(where)) ? `hop ${hop}: ${message}` : `hop ${hop}: ${where}: ${message}`
 }
