@@ -122,7 +122,8 @@ const handlers: Record<CommandName, Handler> = {
 
   async guests({ ask, terminal }) {
     const { containers } = await ask('container.list', {}, 'container.listed')
-    terminal.value(containers, () => show.guestsTable(containers, terminal.style))
+    const { peers } = await ask('trust.list', {}, 'trust.listed')
+    terminal.value(containers, () => show.guestsTable(containers, peers, terminal.style))
   },
 
   async evict(call) {

@@ -264,7 +264,15 @@ describe('tables', () => {
       },
       ...{ image: 'ssh', createdAt: 1_000, ports: [], gpu: true },
     }
-    assert.match(guestsTable([guest], plain, 7_201_000), /^bbbbbbbbbbbb\s+running\s+SHA256:x\s+2 h\s+ssh\s+yes$/m)
+    const ann = { id: 'SHA256:x' as NodeId, name: 'ann', key: 'ssh-ed25519 A' }
+    for (const [trusted, to] of [
+      [[], 'SHA256:x'],
+      [[ann], 'ann'],
+    ] as const)
+      assert.match(
+        guestsTable([guest], trusted, plain, 7_201_000),
+        new RegExp(`^bbbbbbbbbbbb\\s+running\\s+${to}\\s+2 h\\s+ssh\\s+yes$`, 'm'),
+      )
     assert.match(
       trustTable([{ id: 'SHA256:x' as NodeId, name: 'ann', key: 'ssh-ed25519 A' }], plain),
       /^ann\s+SHA256:x/m,

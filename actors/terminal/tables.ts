@@ -57,14 +57,21 @@ export function portsText(ports: readonly Port[]): string {
     .join(' ')
 }
 
-export function guestsTable(guests: readonly LentContainer[], style: Style, now = Date.now()): string {
+/** Borrowers are shown by the names that the owner gave them. */
+export function guestsTable(
+  guests: readonly LentContainer[],
+  trusted: readonly TrustedPeer[],
+  style: Style,
+  now = Date.now(),
+): string {
+  const names = new Map<string, string>(trusted.map(({ id, name }) => [id, name]))
   if (guests.length === 0) return 'Nothing is lent.'
   return table(
     ['ID', 'STATE', 'TO', 'FOR', 'IMAGE', 'PORTS', 'GPU'],
     guests.map(({ id, state, borrower, createdAt, image, ports, gpu }) => [
       brief(id),
       state,
-      borrower,
+      names.get(borrower) || borrower,
       spanText(now - createdAt),
       image,
       portsText(ports),
