@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { TLSSocket } from 'node:tls'
+import { createServer, type TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import { createGossipTools } from '../actors/gossip/recordSignature.ts'
 import type { Identity } from '../actors/identity.ts'
@@ -178,6 +180,43 @@ test('frames that are too large, not text, or not a message: the link ends, the 
   }
   assert.ok(!closed.includes(honest.identity.id))
   assert.equal(({} as Record<string, unknown>).why, undefined)
+})
+
+/** A peer that answers the upgrade, and in the same piece sends what it likes. */
+async function hasty(t: TestContext, frames: Buffer[]): Promise<Identity & { where: string }> {
+  const identity = await outsider(t)
+  const server = createServer({ ...identity.tls, requestCert: true, rejectUnauthorized: false }, (socket) => {
+    socket.on('error', () => {})
+    socket.once('data', (data) => {
+      const key = /sec-websocket-key: (.*)\r\n/i.exec(String(data))?.[1] ?? ''
+      const accept = hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
+      const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
+      socket.write(Buffer.concat([Buffer.from(head), ...frames]))
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return { ...identity, where: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+test('a broken frame in one piece with the answer to the upgrade ends the link and nothing else', async (t) => {
+  const node = await nodeHere(t)
+  const peer = await hasty(t, [Buffer.from([0xff, 0x00])])
+  const closed = heard(node.bus, 'link.closed', ({ id }) => id === peer.id)
+  node.bus.publish({ type: 'gossip.met', addresses: [peer.where], id: peer.id })
+  await closed
+})
+
+test('a message in one piece with the answer to the upgrade is not lost', async (t) => {
+  const node = await nodeHere(t)
+  const known = await outsider(t)
+  const text = encode({ kind: 'table/records', body: { records: [known.record()], hops: 0 } })
+  const payload = Buffer.from(text)
+  const frame = Buffer.concat([Buffer.from([0x81, 126, payload.length >> 8, payload.length & 0xff]), payload])
+  const peer = await hasty(t, [frame])
+  const arrived = heard(node.bus, 'record.learned', ({ record }) => record.id === known.id)
+  node.bus.publish({ type: 'gossip.met', addresses: [peer.where], id: peer.id })
+  await arrived
 })
 
 function repeat(send: () => void): void {

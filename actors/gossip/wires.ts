@@ -113,6 +113,7 @@ export function createWires({ dial, source, guard, now = () => performance.now()
       if (signal.aborted) return won.socket.terminate()
       hold(link, won.socket)
       happened({ type: 'opened', link, id: won.id, dialled: true, address: won.where })
+      won.socket.resume()
     }
 
     receive((command) => {
@@ -157,12 +158,18 @@ async function openSocket(
   signal: AbortSignal,
 ): Promise<{ socket: WebSocket; id: NodeId }> {
   const { socket: tls, peer } = await dial(to, signal)
+  if (signal.aborted) {
+    tls.destroy()
+    signal.throwIfAborted()
+  }
   const socket = new WebSocket(`ws://peer${GOSSIP_PATH}`, {
     createConnection: () => tls,
     perMessageDeflate: false,
     maxPayload: WIRE_MAX_BYTES,
     followRedirects: false,
   })
+  // Frames may come in one piece with the answer to the upgrade: a broken one must not find nobody who hears errors.
+  socket.on('error', () => {})
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       signal.removeEventListener('abort', fail)
@@ -175,6 +182,8 @@ async function openSocket(
     socket.once('open', () => {
       signal.removeEventListener('abort', fail)
       socket.off('error', fail)
+      // What comes before the link is held waits for it.
+      socket.pause()
       resolve({ socket, id: peer.id })
     })
   })
