@@ -108,6 +108,8 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'record.dropped',
       'record.authored',
       'link.opened',
+      'link.closed',
+      'node.concernCrashed',
       'gossip.seen',
       'request.abandoned',
     ],

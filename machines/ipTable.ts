@@ -6,7 +6,7 @@ import type { MetFact } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { IpTableHears, IpTableSays, Peer } from '../protocol/ipTable.ts'
 import { gather } from './ipTable/candidates.ts'
-import { hearOf } from './ipTable/gossipChange.ts'
+import { deaf, hearOf, linkedTo, linksAfter } from './ipTable/gossipChange.ts'
 import { type Context, contextOf, type IpTableInput } from './ipTable/ipTableContext.ts'
 import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from './ipTable/ipTablePorts.ts'
 import { meet, observed } from './ipTable/peerChange.ts'
@@ -89,7 +89,12 @@ export const ipTableMachine = setup({
         if (failure) enqueue.emit({ type: at ? 'peer.addFailed' : 'table.updateFailed', requestId, ...failure })
         else if (row) enqueue.emit({ type: 'peer.added', requestId, peer: peerOf(row, context.now, TABLE_TICK_MS) })
         else if (at) enqueue.emit({ type: 'peer.addFailed', requestId, ...itself(formatAddress(at)) })
-        else enqueue.emit({ type: 'table.updated', requestId, ...listOf(context.table, context.now) })
+        else
+          enqueue.emit({
+            type: 'table.updated',
+            requestId,
+            ...listOf(context.table, context.now, linkedTo(context.links)),
+          })
       }
     }),
     answerLookUp: enqueueActions(
@@ -195,7 +200,7 @@ export const ipTableMachine = setup({
       actions: emit(({ context, event }) => ({
         type: 'peer.listed',
         requestId: event.requestId,
-        ...listOf(context.table, context.now),
+        ...listOf(context.table, context.now, linkedTo(context.links)),
       })),
     },
     'table.offer': {
@@ -274,8 +279,15 @@ export const ipTableMachine = setup({
         self: ({ context, event }) => ({ ...context.self, information: event.record.customInformation }),
       }),
     },
-    'link.opened': {
-      actions: { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+    'link.*': {
+      actions: [
+        assign({ links: ({ context, event }) => linksAfter(context.links, event) }),
+        { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+      ],
+    },
+    'node.concernCrashed': {
+      guard: ({ event }) => event.concern === 'gossip',
+      actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => deaf(context.table) }],
     },
     'gossip.seen': {
       actions: {

@@ -55,10 +55,7 @@ export type GossipSays =
   | { type: 'gossip.banned'; id: NodeId; why: string }
 
 /** What the table follows of it. */
-export type NetworkFact = Exclude<
-  GossipSays,
-  { type: 'link.closed' | 'gossip.banned' | 'record.described' | 'record.describeFailed' }
->
+export type NetworkFact = Exclude<GossipSays, { type: 'gossip.banned' | 'record.described' | 'record.describeFailed' }>
 
 /** Said by the table: somewhere a node may be found, as the owner, a proof or the local network has it. */
 export type MetFact = { type: 'gossip.met'; addresses: string[]; id?: NodeId }

@@ -4,6 +4,7 @@ import { HOPS } from './defaults.ts'
 import type { MetFact, NetworkFact, PlacedFact } from './gossip.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { TableEntry } from './ipTableFile.ts'
+import type { ConcernCrashed } from './node.ts'
 import type { Machine } from './record.ts'
 import type { RequestFact } from './request.ts'
 import type { Specs } from './specs.ts'
@@ -53,6 +54,10 @@ export interface Peer {
   state: 'unproved' | 'answering' | 'suspected'
   /** Milliseconds since its last answer, null where it never answered this process. */
   answeredAgoMs: number | null
+  /** An open gossip link joins it and this node. */
+  linked: boolean
+  /** It answered at one of its addresses, or none of them has failed yet. */
+  dialable: boolean
   /** Round trip in nanoseconds, down and up in Mbit/s; null until measured. */
   latencyNs: number | null
   download: number | null
@@ -93,4 +98,4 @@ export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key:
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
-export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact
+export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed

@@ -8,6 +8,9 @@ export const nodeCommands = {
   'node.show': { schema: z.object({}), action: 'see', ends: ['node.shown'] },
 } as const satisfies Record<string, CommandSpec>
 
+/** A concern's machine died and will be started again in `retryMs`. */
+export type ConcernCrashed = { type: 'node.concernCrashed'; concern: string; message: string; retryMs: number }
+
 export type NodeStopping = { type: 'node.stopping' }
 
 export type NodeSays =
@@ -26,8 +29,7 @@ export type NodeSays =
       version: string
       protocols: number[]
     }
-  /** A concern's machine died and will be started again in `retryMs`. */
-  | { type: 'node.concernCrashed'; concern: string; message: string; retryMs: number }
+  | ConcernCrashed
   | { type: 'node.concernRestarted'; concern: string }
 
 export type NodeCommand = CommandsOf<typeof nodeCommands>

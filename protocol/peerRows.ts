@@ -8,7 +8,7 @@ export interface PeerRow {
   name: string
   id: NodeId | ''
   address: string
-  path: 'direct IPv6' | 'direct IPv4' | 'by name'
+  path: 'direct IPv6' | 'direct IPv4' | 'by name' | 'its link' | 'none'
   latencyMs: number | null
   /** Mbit/s. */
   download: number | null
@@ -120,7 +120,7 @@ function rowOf(peer: Peer): PeerRow {
     name: peer.name,
     id: peer.id ?? '',
     address: best ? formatAddress(best) : '',
-    path: best && isIPv6(best.host) ? 'direct IPv6' : best && isIPv4(best.host) ? 'direct IPv4' : 'by name',
+    path: pathOf(peer),
     latencyMs: peer.latencyNs === null ? null : peer.latencyNs / 1e6,
     download: peer.download,
     upload: peer.upload,
@@ -133,6 +133,13 @@ function rowOf(peer: Peer): PeerRow {
     answeredAgoMs: peer.answeredAgoMs,
     information: peer.information,
   }
+}
+
+/** How it can be had: at an address, or, as behind a NAT, only over the link that it keeps itself. */
+function pathOf({ addresses: [best], dialable, linked }: Peer): PeerRow['path'] {
+  if (linked && !dialable) return 'its link'
+  if (!best) return 'none'
+  return isIPv6(best.host) ? 'direct IPv6' : isIPv4(best.host) ? 'direct IPv4' : 'by name'
 }
 
 function passes(row: PeerRow, { gpu, minRamMiB, minCores, minDownload, minUpload, maxLatencyMs }: PeerFilter): boolean {

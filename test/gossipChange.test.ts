@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { waysIn } from '../machines/ipTable/candidates.ts'
-import { hearOf } from '../machines/ipTable/gossipChange.ts'
+import { deaf, hearOf, type Links, linkedTo, linksAfter } from '../machines/ipTable/gossipChange.ts'
 import { meet } from '../machines/ipTable/peerChange.ts'
+import { lookUp } from '../machines/ipTable/peerLookUp.ts'
 import { fileOf, listOf, type Self, type Table } from '../machines/ipTable/peerTable.ts'
-import { plan } from '../machines/ipTable/peerWatch.ts'
+import { learn, plan } from '../machines/ipTable/peerWatch.ts'
 import { placesOf, type Seen, witness } from '../machines/ipTable/selfPlaces.ts'
+import { PROBE } from '../protocol/defaults.ts'
 import type { NetworkFact } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
+import type { Peer } from '../protocol/ipTable.ts'
 import { emptyIpTable } from '../protocol/ipTableFile.ts'
+import { peerRows } from '../protocol/peerRows.ts'
 import type { NodeRecord } from '../protocol/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -34,10 +38,12 @@ function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
 /** The table after some facts, one a tick, and what was said at the last one. */
 function after(facts: NetworkFact[], begin: Table = new Map()) {
   let change = { table: begin, said: [] } as ReturnType<typeof hearOf>
+  let links: Links = new Map()
   facts.forEach((fact, now) => {
-    change = hearOf({ table: change.table, self, now }, fact)
+    links = linksAfter(links, fact)
+    change = hearOf({ table: change.table, self, now, links }, fact)
   })
-  return { table: change.table, said: change.said.map(({ type }) => type) }
+  return { table: change.table, said: change.said.map(({ type }) => type), linked: linkedTo(links) }
 }
 
 const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
@@ -52,6 +58,7 @@ const proved = (letter: string) =>
     0,
   ).table
 const dropped = (why: 'left' | 'silent' | 'crowded'): NetworkFact => ({ type: 'record.dropped', id: id('a'), why })
+const closed = (why: string): NetworkFact => ({ type: 'link.closed', link: 'l', id: id('a'), why })
 const link = (dialled: boolean): NetworkFact => ({ type: 'link.opened', link: 'l', id: id('a'), dialled, address: '' })
 
 test('what gossip says becomes what the table says', () => {
@@ -60,7 +67,7 @@ test('what gossip says becomes what the table says', () => {
   const rows: [name: string, begin: Table, facts: NetworkFact[], said: string[], state: string | undefined][] = [
     ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
     ['its own record is not', new Map(), [learned('s')], [], undefined],
-    ['a record without an address is not', new Map(), [learned('a', { addresses: [] })], [], undefined],
+    ['a record without an address is too', new Map(), [learned('a', { addresses: [] })], [], 'unproved'],
     ['a doubt', proved('a'), [doubted], ['peer.suspected'], 'suspected'],
     ['a doubt again', proved('a'), [doubted, doubted], [], 'suspected'],
     ['a doubt of one that never answered', new Map(), [learned('a'), doubted], [], 'unproved'],
@@ -71,7 +78,10 @@ test('what gossip says becomes what the table says', () => {
     ['gone twice', proved('a'), [dropped('silent'), dropped('silent')], [], undefined],
     ['back by its record', proved('a'), [dropped('silent'), learned('a')], [], 'unproved'],
     ['it has dialled this node', new Map(), [learned('a'), link(false)], ['peer.joined'], 'answering'],
-    ['this node has dialled it', new Map(), [learned('a'), link(true)], [], 'unproved'],
+    ['this node has dialled it', new Map(), [learned('a'), link(true)], ['peer.joined'], 'answering'],
+    ['the link comes first', new Map(), [link(false), learned('a')], ['peer.joined'], 'answering'],
+    ['the link ends', new Map(), [learned('a'), link(false), closed('visit')], [], 'answering'],
+    ['it has left, and the link ends', proved('a'), [link(true), dropped('left'), closed('left')], [], undefined],
     ['one without a record has dialled', new Map(), [link(false)], [], undefined],
     ['nobody known', new Map(), [doubted, cleared, dropped('left')], [], undefined],
   ]
@@ -80,6 +90,47 @@ test('what gossip says becomes what the table says', () => {
     assert.deepEqual(result.said, said, name)
     assert.equal(listOf(result.table, 9).peers.find((peer) => peer.id === id('a'))?.state, state, name)
   }
+})
+
+test('who lives and cannot be dialled stays, over its link or not; without gossip it is suspected and dropped', () => {
+  const look = (table: Table) => {
+    let change = { table, said: [] } as ReturnType<typeof learn>
+    const said: string[] = []
+    for (let now = 1; now <= PROBE.dropAfter; now += 1) {
+      change = learn({ table: change.table, self, now }, id('a'), { kind: 'silent' })
+      said.push(...change.said.map(({ type }) => type))
+    }
+    return { table: change.table, said }
+  }
+  const { table, linked } = after([link(false), learned('a')])
+  const looked = look(table)
+  assert.deepEqual(looked.said, [])
+  const [peer] = listOf(looked.table, 9, linked).peers
+  assert.deepEqual([peer?.state, peer?.linked, peer?.dialable, peer?.answeredAgoMs], ['answering', true, false, 0])
+  assert.equal(peerRows([peer as Peer])[0]?.path, 'its link')
+  const alone = look(deaf(looked.table).table)
+  assert.deepEqual(alone.said, ['peer.suspected', 'peer.gone'])
+})
+
+test('two nodes behind two NATs may have the same private address; what was proved there is not taken', () => {
+  const same = { addresses: ['192.168.50.2:8088'] }
+  const { table } = after([learned('a', same), learned('b', same)])
+  assert.equal(listOf(table, 0).peers.length, 2)
+  const squat = after([learned('b', { addresses: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
+  const [holder, other] = ['a', 'b'].map((letter) =>
+    listOf(squat.table, 0).peers.find((peer) => peer.id === id(letter)),
+  )
+  assert.deepEqual(holder?.addresses, [{ host: '10.0.1.97', port: 8_088 }])
+  assert.deepEqual(other?.addresses, [{ host: '10.0.9.9', port: 1 }])
+})
+
+test('one without an address is listed, not written down, and cannot be taken from', () => {
+  const { table } = after([learned('a', { addresses: [], name: 'anna' })])
+  assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
+  assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
+  const found = lookUp(table, 'anna')
+  assert.equal('failure' in found && found.failure.code, 'unreachable')
+  assert.equal(deaf(table).table.size, 0)
 })
 
 test('a record says what the machine has and what its owner says', () => {

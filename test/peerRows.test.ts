@@ -22,6 +22,8 @@ const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   addresses: [{ host: '10.0.0.1', port: 8_088 }],
   state: 'answering',
   answeredAgoMs: 4_000,
+  linked: false,
+  dialable: true,
   latencyNs: null,
   download: null,
   upload: null,

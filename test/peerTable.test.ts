@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { gather, namedIn } from '../machines/ipTable/candidates.ts'
-import { learnRecord } from '../machines/ipTable/gossipChange.ts'
+import { hearOf } from '../machines/ipTable/gossipChange.ts'
 import { meet, meetLegacy, miss } from '../machines/ipTable/peerChange.ts'
 import { lookUp } from '../machines/ipTable/peerLookUp.ts'
 import { dialOrder } from '../machines/ipTable/peerRow.ts'
-import { addPeer, fileOf, listOf, loadTable, offerOf, type Table } from '../machines/ipTable/peerTable.ts'
+import { addPeer, fileOf, listOf, loadTable, offerOf, type Self, type Table } from '../machines/ipTable/peerTable.ts'
 import { dueRows, learn, plan } from '../machines/ipTable/peerWatch.ts'
 import { PEERS_MAX, PROBE } from '../protocol/defaults.ts'
 import type { NodeId } from '../protocol/ids.ts'
@@ -39,6 +39,8 @@ const said = (letter: string): NodeRecord => ({
   left: false,
 })
 const empty: Table = new Map()
+const learnRecord = (table: Table, record: NodeRecord, at: Self) =>
+  hearOf({ table, self: at, now: 0, links: new Map() }, { type: 'record.learned', record })
 const met = (table: Table, letter: string, where: string, now = 0, name = letter) =>
   meet(table, contact(letter, where, name), self, now)
 const listed = (table: Table) =>
@@ -127,10 +129,7 @@ test('this node is never in its table, by key and by every address it has', () =
   const found = meet(added, contact('s', '10.5.5.5:8088'), self, 0)
   assert.equal(found.table.size, 0)
   assert.equal(meetLegacy(empty, { at: at('10.0.0.9:8088') }, self, 0).table, empty)
-  assert.equal(
-    learnRecord(empty, { ...said('s'), addresses: ['1.2.3.4:1'] }, self).table,
-    empty,
-  )
+  assert.equal(learnRecord(empty, { ...said('s'), addresses: ['1.2.3.4:1'] }, self).table, empty)
   const everywhere = { ...self, addresses: ['0.0.0.0'] }
   assert.equal(
     loadTable(

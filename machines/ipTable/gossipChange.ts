@@ -1,61 +1,99 @@
+import { formatAddress } from '../../protocol/address.ts'
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { NodeRecord } from '../../protocol/record.ts'
 import { ADDRESSES_MAX, answer } from './peerChange.ts'
 import { parsed, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
-import { type Change, evict, holderOf, isSelfAt, type Self, set, type Table } from './peerTable.ts'
+import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
  * What gossip says, as changes of the table. Gossip knows who is alive; how near a peer is and whether it can be reached
  * from here, only a look of this node's own says.
  */
 
+/** The open links: whose each is. */
+export type Links = ReadonlyMap<string, NodeId>
+
+interface Here {
+  table: Table
+  self: Self
+  now: number
+  links: Links
+}
+
 /** What one of its facts means for the table. */
-export function hearOf({ table, self, now }: { table: Table; self: Self; now: number }, fact: NetworkFact): Change {
+export function hearOf({ table, self, now, links }: Here, fact: NetworkFact): Change {
   switch (fact.type) {
-    case 'record.learned':
-      return learnRecord(table, fact.record, self)
+    case 'record.learned': {
+      const { table: learned } = learnRecord(table, fact.record, self)
+      const { id } = fact.record
+      // The link stood before its record came.
+      return linkedTo(links).has(id) ? answers(learned, id, now) : { table: learned, said: [] }
+    }
     case 'record.doubted':
       return doubt(table, fact.id, now)
     case 'record.cleared':
       return clear(table, fact.id, now)
     case 'record.dropped':
       // One that gave way to others may well be alive: only gossip has no room for it.
-      return fact.why === 'crowded' ? { table, said: [] } : drop(table, fact.id, now)
+      return fact.why === 'crowded' ? unvouched(table, fact.id) : drop(table, fact.id, now)
     case 'link.opened':
-      // Where this node dialled, the dial itself has said who was there.
-      return fact.dialled ? { table, said: [] } : dialledUs(table, fact.id, now)
+      return answers(table, fact.id, now)
+    case 'link.closed':
+      // Until a moment ago it spoke, unless that is why.
+      return fact.why !== 'silent' && fact.why !== 'lost' && table.get(fact.id)?.standing === 'answering'
+        ? answers(table, fact.id, now)
+        : { table, said: [] }
     default:
       return { table, said: [] }
   }
 }
 
+/** The links as they are after this fact. */
+export function linksAfter(links: Links, fact: NetworkFact): Links {
+  if (fact.type === 'link.opened') return new Map(links).set(fact.link, fact.id)
+  if (fact.type === 'link.closed') return new Map([...links].filter(([link]) => link !== fact.link))
+  return links
+}
+
+export function linkedTo(links: Links): ReadonlySet<NodeId> {
+  return new Set(links.values())
+}
+
+/** Gossip has crashed: whom it vouched for is looked at again, and who cannot be dialled is not known any more. */
+export function deaf(table: Table): Change {
+  const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
+  return { table: new Map(rows.map((row) => [row.key, { ...row, alive: false }])), said: [] }
+}
+
 /**
  * A node's record, whose signature was checked. It beats only older ones of the same author. It says where its author may
- * be, never that it answers here, and it takes no address from a peer that holds it: only a proof does (`meet`).
+ * be, never that it answers here. An address that others were proved at is not taken from them: only a proof does (`meet`).
  */
-export function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
+function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
   const known = table.get(record.id)
   const nothing = { table, said: [] }
-  if (record.id === self.id || (known && known.seq >= record.seq)) return nothing
+  if (record.id === self.id || (known && known.seq > record.seq)) return nothing
+  if (known?.seq === record.seq) return { table: known.alive ? table : set(table, risen(known)), said: [] }
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
-  const named = record.addresses.map(parsed).filter((at) => at !== undefined)
-  const free = named.filter((at) => !isSelfAt(self, at) && (holderOf(next, at) ?? known) === known)
+  const held = heldBy(next, record.id)
+  const named = record.addresses
+    .map(parsed)
+    .filter((at) => at !== undefined)
+    .filter((at) => !isSelfAt(self, at) && !held.has(formatAddress(at)))
   // What was proved or named here stays, also where the author no longer says it.
-  const kept = (known?.addresses ?? []).filter((at) => at.trusted || free.some((other) => sameAddress(at, other)))
-  const fresh = free.filter((at) => !kept.some((other) => sameAddress(at, other)))
+  const kept = (known?.addresses ?? []).filter((at) => at.trusted || named.some((other) => sameAddress(at, other)))
+  const fresh = named.filter((at) => !kept.some((other) => sameAddress(at, other)))
   const addresses = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
-  const [first] = addresses
-  if (!first) return nothing
   const fields = {
     NodeId: record.id,
     Name: record.name,
     PublicKey: record.key,
     CustomInformation: record.customInformation,
   }
-  const before = known ?? rowAt(first, fields)
+  const before = known ?? rowAt(NOWHERE, fields)
   const row: Row = {
     ...before,
     entry: { ...before.entry, ...fields },
@@ -63,41 +101,64 @@ export function learnRecord(table: Table, record: NodeRecord, self: Self): Chang
     seq: record.seq,
     machine: record.machine ?? null,
   }
-  next.set(record.id, row.standing === 'dropped' ? risen(row) : row)
+  next.set(record.id, risen(row))
   return { table: next, said: [] }
+}
+
+/** Only for a row whose addresses are set at once. */
+const NOWHERE = { host: '0.0.0.0', port: 0 }
+
+/** Addresses at which the key of another node was proved, or that the owner named. */
+function heldBy(table: Table, id: NodeId): ReadonlySet<string> {
+  const held = new Set<string>()
+  for (const row of table.values())
+    if (row.key !== id)
+      for (const at of row.addresses) if (at.trusted || at.provedAt !== null) held.add(formatAddress(at))
+  return held
 }
 
 /** Others doubt it, or this node's own look has failed. */
 function doubt(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  if (row?.standing !== 'answering') return { table, said: [] }
-  const doubted: Row = { ...row, standing: 'suspected' }
-  return { table: set(table, doubted), said: [{ type: 'peer.suspected', peer: peerOf(doubted, now, TABLE_TICK_MS) }] }
+  if (!row) return { table, said: [] }
+  const doubted: Row = { ...row, alive: false, standing: row.standing === 'answering' ? 'suspected' : row.standing }
+  const peer = peerOf(doubted, now, TABLE_TICK_MS)
+  return { table: set(table, doubted), said: row.standing === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
 }
 
 /** It has denied its death, or has answered. */
 function clear(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  if (row?.standing !== 'suspected') return { table, said: [] }
-  const cleared: Row = { ...row, standing: 'answering', failures: 0 }
-  return { table: set(table, cleared), said: [{ type: 'peer.recovered', peer: peerOf(cleared, now, TABLE_TICK_MS) }] }
+  if (!row) return { table, said: [] }
+  const cleared = { ...risen(row), standing: row.standing === 'suspected' ? ('answering' as const) : row.standing }
+  const peer = peerOf(cleared, now, TABLE_TICK_MS)
+  return { table: set(table, cleared), said: row.standing === 'suspected' ? [{ type: 'peer.recovered', peer }] : [] }
 }
 
 /** It has said goodbye, or answers nobody. It is looked for now and then, as all that were dropped. */
 function drop(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row || row.standing === 'dropped') return { table, said: [] }
-  const dropped: Row = { ...row, standing: 'dropped', failures: PROBE.dropAfter, probedAt: now }
-  return { table: set(table, dropped), said: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
+  const dropped: Row = { ...row, alive: false, standing: 'dropped', failures: PROBE.dropAfter, probedAt: now }
+  const next = new Map(table)
+  if (row.addresses.length > 0) next.set(row.key, dropped)
+  else next.delete(row.key)
+  return { table: next, said: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
 }
 
-/** It dialled this node and proved its key: it is there, wherever it may be dialled. */
-function dialledUs(table: Table, id: NodeId, now: number): Change {
+/** It has proved its key over a link, wherever it may be dialled. */
+function answers(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   return row ? answer(table, row, now, true) : { table, said: [] }
 }
 
-/** Others say that it is back, so it is listed and looked for. */
+function unvouched(table: Table, id: NodeId): Change {
+  const row = table.get(id)
+  return { table: row ? set(table, { ...row, alive: false }) : table, said: [] }
+}
+
+/** Gossip says that it lives; one that was dropped is listed again, and looked for. */
 function risen(row: Row): Row {
-  return { ...row, standing: 'unproved', failures: 0, probedAt: null }
+  const back = row.standing === 'dropped' && { standing: 'unproved' as const, probedAt: null }
+  return { ...row, alive: true, failures: 0, ...back }
 }

@@ -2,6 +2,7 @@ import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import type { IpTableFile } from '../../protocol/ipTableFile.ts'
 import { type Candidates, gather } from './candidates.ts'
+import type { Links } from './gossipChange.ts'
 import type { Found } from './peerLookUp.ts'
 import { loadTable, type Self, type Table } from './peerTable.ts'
 import type { Seen } from './selfPlaces.ts'
@@ -45,6 +46,7 @@ export interface Context extends IpTableInput {
   lookingUp: Readonly<Record<string, { found: Found } | { failure: Failure }>>
   walking: readonly string[]
   seen: Seen
+  links: Links
 }
 
 export function contextOf(input: IpTableInput): Context {
@@ -63,5 +65,6 @@ export function contextOf(input: IpTableInput): Context {
     lookingUp: {},
     walking: [],
     seen: new Map(),
+    links: new Map(),
   }
 }

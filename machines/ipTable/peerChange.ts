@@ -73,6 +73,9 @@ export function meetLegacy(table: Table, found: LegacyFound, self: Self, now: nu
 export function miss(table: Table, key: string, now: number): Change {
   const row = table.get(key)
   if (!row) return { table, said: [] }
+  const addresses = row.addresses.map((address) => ({ ...address, failedAt: now }))
+  // Who lives and cannot be dialled, as behind a NAT, is neither suspected nor dropped for it.
+  if (row.alive) return { table: set(table, { ...row, addresses, probedAt: now }), said: [] }
   const failures = row.failures + 1
   const dropped = failures >= PROBE.dropAfter
   if (row.standing === 'dropped' && failures >= PROBE.forgetAfter && !row.entry.Added) {
@@ -81,7 +84,6 @@ export function miss(table: Table, key: string, now: number): Change {
     return { table: next, said: [] }
   }
   const standing = dropped ? 'dropped' : row.standing === 'answering' ? 'suspected' : row.standing
-  const addresses = row.addresses.map((address) => ({ ...address, failedAt: now }))
   const changed: Row = { ...row, standing, failures, addresses, probedAt: now }
   const peer = peerOf(changed, now, TABLE_TICK_MS)
   const said: PeerFact[] = []

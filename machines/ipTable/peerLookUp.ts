@@ -73,7 +73,10 @@ function one(where: string, rows: Row[]): { found: Found } | { failure: Failure 
     }
   }
   const best = bestFirst(row.addresses)[0]
-  if (!best) return unknown(where)
+  if (!best) {
+    const why = 'it has no address at which it could be dialled'
+    return { failure: new Fault('unreachable', { where: where.slice(0, 128), why }).toJSON() }
+  }
   const id = row.entry.NodeId as NodeId | undefined
   return { found: { host: best.host, port: best.port, ...(id && { id }) } }
 }

@@ -32,6 +32,8 @@ export interface Row {
   seq: number
   /** What that record says of the machine. */
   machine: Machine | null
+  /** Gossip says that it lives. Then a look that finds nobody says only that it cannot be dialled from here. */
+  alive: boolean
   specs: Specs | null
 }
 
@@ -47,7 +49,16 @@ export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved')
   const first = addresses[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatAddress(first)
-  const unseen = { answeredAt: null, probedAt: null, failures: 0, measuredAt: null, seq: 0, machine: null, specs: null }
+  const unseen = {
+    answeredAt: null,
+    probedAt: null,
+    failures: 0,
+    measuredAt: null,
+    seq: 0,
+    machine: null,
+    alive: false,
+    specs: null,
+  }
   return { key, entry, addresses, standing, ...unseen }
 }
 
@@ -65,6 +76,7 @@ export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
     measuredAt: null,
     seq: 0,
     machine: null,
+    alive: false,
     specs: null,
   }
 }
@@ -107,15 +119,19 @@ export function publicEntryOf(row: Row): TableEntry {
   }
 }
 
-export function peerOf(row: Row, now: number, tickMs: number): Peer {
+/** `linked`: an open gossip link, over which it speaks every second or two. */
+export function peerOf(row: Row, now: number, tickMs: number, linked = false): Peer {
   const { entry } = row
+  const answeredAgoMs = row.answeredAt === null ? null : (now - row.answeredAt) * tickMs
   return {
     ...(entry.NodeId && { id: entry.NodeId as NodeId }),
     name: printable(entry.Name),
     key: entry.PublicKey.trim(),
     addresses: bestFirst(row.addresses).map(({ host, port }) => ({ host, port })),
     state: row.standing === 'dropped' ? 'suspected' : row.standing,
-    answeredAgoMs: row.answeredAt === null ? null : (now - row.answeredAt) * tickMs,
+    answeredAgoMs: linked ? 0 : answeredAgoMs,
+    linked,
+    dialable: row.addresses.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
     latencyNs: entry.Latency || null,
     download: entry.Download || null,
     upload: entry.Upload || null,

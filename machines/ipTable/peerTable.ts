@@ -53,7 +53,8 @@ export function loadTable(file: IpTableFile, self: Self): Table {
 
 /** The whole table for the file. `previous` keeps what the file said beside the entries. */
 export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
-  const rows = [...table.values()]
+  // Go could do nothing with an entry without an address.
+  const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
   const dormant = rows.filter(({ standing }) => standing === 'dropped').map(entryOf)
   const { Dormant: _dormant, ...rest } = previous
   return {
@@ -67,7 +68,9 @@ export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
 /** What a stranger is told: this node first, then those that answered here. */
 export function offerOf(table: Table, self: Self, now: number): IpTableFile {
   const { outside } = self
-  const answered = [...table.values()].filter((row) => row.standing === 'answering' && row.answeredAt !== null)
+  const answered = [...table.values()].filter(
+    (row) => row.standing === 'answering' && row.answeredAt !== null && row.addresses.length > 0,
+  )
   const own = newEntry({
     Name: self.name,
     IPV4: outside.find((host) => !host.includes(':')) ?? '',
@@ -80,9 +83,16 @@ export function offerOf(table: Table, self: Self, now: number): IpTableFile {
 }
 
 /** Those that are listed, the nearest first, as ours and as P2PRC's table has them. */
-export function listOf(table: Table, now: number): { peers: Peer[]; entries: TableEntry[] } {
+export function listOf(
+  table: Table,
+  now: number,
+  linked: ReadonlySet<string> = new Set(),
+): { peers: Peer[]; entries: TableEntry[] } {
   const listed = [...table.values()].filter(({ standing }) => standing !== 'dropped')
-  const pairs = listed.map((row) => ({ peer: peerOf(row, now, TABLE_TICK_MS), entry: entryOf(row) }))
+  const pairs = listed.map((row) => ({
+    peer: peerOf(row, now, TABLE_TICK_MS, linked.has(row.key)),
+    entry: entryOf(row),
+  }))
   pairs.sort((one, other) => byNearness(one.peer, other.peer))
   return { peers: pairs.map(({ peer }) => peer), entries: pairs.map(({ entry }) => entry) }
 }

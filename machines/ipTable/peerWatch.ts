@@ -85,7 +85,9 @@ export function learn(
 /** Those whose turn it is, the longest overdue first. */
 export function dueRows(table: Table, now: number): Row[] {
   const dueAt = (row: Row) => (row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + pause(row, table.size))
-  return [...table.values()].filter((row) => dueAt(row) <= now).sort((one, other) => dueAt(one) - dueAt(other))
+  return [...table.values()]
+    .filter((row) => row.addresses.length > 0 && dueAt(row) <= now)
+    .sort((one, other) => dueAt(one) - dueAt(other))
 }
 
 function pause(row: Row, peers: number): number {
