@@ -7,7 +7,7 @@ import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { createDockerEngine } from './containerManager/dockerEngine.ts'
 import { createContainerManager } from './containerManager.ts'
-import { createGossip, followSeq, type GossipDoor } from './gossip.ts'
+import { createGossip, followOwnRecord, type GossipDoor } from './gossip.ts'
 import { sshConfigPath } from './groupTracker/borrowedFiles.ts'
 import { createNearest } from './groupTracker/nearest.ts'
 import { keepSshConfig } from './groupTracker/sshConfig.ts'
@@ -98,7 +98,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
   const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })
-  const unfollow = followSeq(bus, gossip)
+  const ownRecord = followOwnRecord(bus, gossip)
   const concerns = [
     joined(
       createIpTable({
@@ -116,6 +116,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
       createGossip({
         identity,
         store: gossip,
+        own: ownRecord,
         place: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
         known: () => waysIn(table.data),
         ...(background && { links: { source: gossipDoor, dial: announcingDial(dial, bus), guard } }),
@@ -129,7 +130,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     joined(plugins),
   ]
   const settled = async () => {
-    unfollow()
+    ownRecord.undo()
     sshConfig.undo()
     await Promise.all([lent.settled(), plugins.settled(), sshConfig.idle()])
     await written()

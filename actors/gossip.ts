@@ -7,7 +7,7 @@ import type { Bus } from '../protocol/bus.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { GossipFile } from '../protocol/gossip.ts'
 import type { BusEvent } from '../protocol/index.ts'
-import { SEQ_MAX } from '../protocol/record.ts'
+import { type NodeRecord, SEQ_MAX } from '../protocol/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
 import { createWires, type WiresOptions } from './gossip/wires.ts'
 import type { Identity } from './identity.ts'
@@ -21,6 +21,7 @@ export interface GossipOptions {
   store: Store<GossipFile>
   /** Where this node can be dialled, `ip:port`, best first, and the port on which it listens; 0 where it does not. */
   place: () => { addresses: string[]; port: number }
+  own: Pick<OwnRecord, 'last'>
   /** Nodes known from before and addresses given by the owner: ways in, asked for at each start of the concern. */
   known: () => GossipStart['meetings']
   /** Absent: no links, as for a single command. What it describes travels when the node runs. */
@@ -45,13 +46,16 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
     input: (signal) => {
       const lastSeq = store.data.seq
       if (links) keepSeq(store, lastSeq + 1)
+      const { last } = options.own
       const { addresses, port } = options.place()
       const start = {
         id,
         key: publicKey.split(' ', 2).join(' '),
         words: {
           name: name.slice(0, 128).toWellFormed(),
-          addresses: addresses.slice(0, 8),
+          // After a crash what was learned meanwhile is still true: what peers see, what the machine has.
+          addresses: last?.addresses ?? addresses.slice(0, 8),
+          ...(last?.machine && { machine: last.machine }),
           port,
           version,
           customInformation: store.data.customInformation,
@@ -69,9 +73,25 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
   }
 }
 
-/** Writes down under which seq this node speaks, so that it never speaks twice under one. */
-export function followSeq(bus: Bus<BusEvent>, store: Store<GossipFile>): () => void {
-  return bus.on('record.authored', ({ record }) => keepSeq(store, record.seq))
+/** The own record as it was last written, across the lives of the concern. */
+export interface OwnRecord {
+  readonly last: NodeRecord | undefined
+  undo(): void
+}
+
+/** Follows the own record, and writes down its seq, so that this node never speaks twice under one. */
+export function followOwnRecord(bus: Bus<BusEvent>, store: Store<GossipFile>): OwnRecord {
+  let last: NodeRecord | undefined
+  const undo = bus.on('record.authored', ({ record }) => {
+    last = record
+    keepSeq(store, record.seq)
+  })
+  return {
+    get last() {
+      return last
+    },
+    undo,
+  }
 }
 
 /** A disk that fails costs nothing: others remember the seq too. */

@@ -92,6 +92,7 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
     store,
     place: () => ({ addresses: [`127.0.0.1:${port}`], port }),
     known: () => [],
+    own: { last: undefined },
     links: {
       source: door,
       dial: (to, signal) => dialPeer(identity, to, signal),

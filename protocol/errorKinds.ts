@@ -57,6 +57,7 @@ export const catalogue = {
   not_owner: { status: 403, exit: 4, what: 'Only the owner of the node may do that', todo: 'Ask the owner.' },
   unreachable: { status: 502, exit: 5, what: '{where} cannot be reached: {why}', todo: 'Is the node running there (`p2prc start`), and is the port open?' },
   timed_out: { status: 504, exit: 5, what: '{where} did not answer within {ms} ms', todo: 'Try again; if it stays so, the node or the way to it is stuck.' },
+  dialled_lately: { status: 429, exit: 1, what: '{where} was dialled a moment ago', todo: 'An address that others named is dialled once in 30 s; try again then.' },
   address_unknown: { status: 502, exit: 5, what: '{service} did not say the public address of this machine: {why}', todo: 'Check --ip-service; peers tell the address too.' },
   garbled: { status: 502, exit: 5, what: '{where} does not answer as a P2PRC node: {why}', todo: 'Check the address and the port.' },
   wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; look for the right one with `p2prc ls`.' },

@@ -50,7 +50,7 @@ test('one address has one dial in 30 s, under whatever name and spelling', async
   const guard = createDialGuard({ test: false, isSelf, resolve: async () => ['fd00::5'], now: () => time })
   await guard.admit(at('fd00::5'))
   for (const host of ['fd00::5', 'FD00:0::5', 'alias.example']) {
-    await assert.rejects(guard.admit(at(host)), { code: 'too_many' }, host)
+    await assert.rejects(guard.admit(at(host)), { code: 'dialled_lately' }, host)
   }
   await guard.admit(at('fd00::5', 8_089))
   time += PROBE.everyMs

@@ -11,7 +11,7 @@ export interface DialGuard {
    * Waits for its turn and gives the one ip and port to connect to: the name is looked up once, and what was judged is
    * what is dialled. `trusted` is an address that the owner named or that answered before: no range, no turn.
    * `urgent` goes before the rest: somebody's life depends on the answer.
-   * Rejects with `not_dialled`, `not_found`, `abandoned`, and `too_many` where it was dialled within 30 s.
+   * Rejects with `not_dialled`, `not_found`, `abandoned`, and `dialled_lately` where it was dialled within 30 s.
    */
   admit(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
   /** A node proved its key at this ip and port: it may be dialled as often as need be, in the ranges that are allowed. */
@@ -50,7 +50,7 @@ export function createDialGuard({
       if (time - last < PROBE.everyMs) break
       dialled.delete(key)
     }
-    if (dialled.has(where)) throw new Fault('too_many', { from: where })
+    if (dialled.has(where)) throw new Fault('dialled_lately', { where })
     dialled.set(where, time)
   }
 
@@ -73,6 +73,9 @@ export function createDialGuard({
         .catch(() => {
           throw new Fault('abandoned')
         })
+      // Its turn may have come late.
+      dialled.delete(key)
+      dialled.set(key, now())
       return found
     },
     answered({ host, port }) {

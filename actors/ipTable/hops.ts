@@ -100,7 +100,7 @@ async function visit(peer: ProbeInput, document: string, dependencies: WalkDepen
       return await exchange({ ...peer, signal }, { at, to, document, agent, ...dependencies })
     } catch (error) {
       last = error
-      waits ||= peer.signal.aborted || toFault(error).code === 'too_many'
+      waits ||= peer.signal.aborted || toFault(error).code === 'dialled_lately'
     } finally {
       agent.destroy()
     }

@@ -29,7 +29,7 @@ export async function probe(input: ProbeInput, { guard, ...means }: ProbeDepende
       const to = await guard.admit(at, { trusted: at.trusted || proved, signal: input.signal })
       return await look(to, at, { ...input, ...means, knownLegacy: proved })
     } catch (error) {
-      waits ||= toFault(error).code === 'too_many' || input.signal.aborted
+      waits ||= toFault(error).code === 'dialled_lately' || input.signal.aborted
     }
   }
   return { kind: waits ? 'skipped' : 'silent' }

@@ -15,7 +15,7 @@ export type Seen = ReadonlyMap<NodeId, string>
 /** Peers whose word is kept, the latest. */
 const WITNESSES_MOST = 16
 
-/** One peer could say anything; two that agree were not both asked by the same hand to lie. */
+/** One peer may be wrong, or see this node in an odd way. Who lies gains nothing: any record may name any address. */
 const WITNESSES_LEAST = 2
 
 /** Addresses that a record has room for. */
