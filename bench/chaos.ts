@@ -33,6 +33,9 @@ export interface ChaosResult {
 /** The calm at the end in which agreement must come, and then stay. */
 const CALM_MS = 90_000
 
+/** By when all have started for the first time. */
+const STARTED_MS = 20_000
+
 /** Average time between two faults. */
 const FAULT_EVERY_MS = 10_000
 
@@ -64,8 +67,11 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
   watch?.(simulation)
   const hostOf = new Map(nodes.map(({ id, host }) => [id, host]))
 
+  const seconds = () => `${(simulation.now / 1_000).toFixed(1)} s`
+  const tell = (what: string) => log(`${seconds()}: ${what}`)
+
   function violate(what: string): void {
-    if (violations.length < 20) violations.push(`${(simulation.now / 1_000).toFixed(1)} s: ${what}`)
+    if (violations.length < 20) violations.push(`${seconds()}: ${what}`)
   }
 
   function check(fact: GossipSays, node: SimulatedNode, now: number): void {
@@ -87,7 +93,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
       const quiet = now - Math.max(networkTroubledAt, troubled[target] ?? 0, troubled[node.host] ?? 0) > EXCUSE_MS
       if (fact.why === 'silent' && nodes[target]?.state && quiet) {
         falseDeaths += 1
-        log(`${(now / 1_000).toFixed(1)} s: node ${node.host} declares node ${target} dead, wrongly`)
+        tell(`node ${node.host} declares node ${target} dead, wrongly`)
       }
     } else if (fact.type === 'gossip.banned') violate(`node ${node.host} sends an honest node away: ${fact.why}`)
   }
@@ -98,6 +104,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
     if (nodes[host]?.state || buried.has(host)) return
     if (without) lostFile.add(host)
     troubled[host] = simulation.now
+    if (simulation.now > STARTED_MS) tell(`node ${host} starts again${without ? ', without its file' : ''}`)
     simulation.start(host, { lostFile: without })
     const seq = nodes[host]?.state?.self.record.seq ?? 0
     highest[host] = Math.max(highest[host] ?? 0, seq)
@@ -105,6 +112,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
 
   function end(host: number, how: 'kill' | 'vanish' | 'leave', healAt: number): void {
     if (!nodes[host]?.state) return
+    tell(`node ${host} ${{ kill: 'is killed', vanish: 'goes dark', leave: 'leaves' }[how]}`)
     troubled[host] = simulation.now
     simulation[how](host)
     if (chance() < 0.15 && host > 1 && buried.size < count / 5) buried.set(host, simulation.now)
@@ -126,6 +134,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
       const host = someone()
       const ms = Math.min(between(500, 30_000), healAt - simulation.now)
       if (!nodes[host]?.state) return
+      tell(`node ${host} stands still for ${(ms / 1_000).toFixed(1)} s`)
       simulation.pause(host, ms)
       troubled[host] = simulation.now + ms
     },
@@ -135,6 +144,8 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
       const group = Array.from({ length: count }, () => (chance() < share ? 1 : 0))
       cutUntil = Math.min(healAt, simulation.now + between(5_000, 90_000))
       networkTroubledAt = cutUntil
+      const apart = group.filter((side) => side === 1).length
+      tell(`${apart} nodes are cut off from the others for ${((cutUntil - simulation.now) / 1_000).toFixed(1)} s`)
       network.cut((host) => group[host] ?? 0)
       simulation.at(cutUntil, () => network.cut())
     },
@@ -143,6 +154,8 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
       network.weather = { delay: [1, between(5, 300)], loss, double: between(0, 0.05), reorder: between(0, 0.1) }
       const until = Math.min(healAt, simulation.now + between(10_000, 60_000))
       networkTroubledAt = Math.max(networkTroubledAt, until)
+      const lasts = ((until - simulation.now) / 1_000).toFixed(1)
+      tell(`bad weather for ${lasts} s: ${loss * 100} % lost, up to ${network.weather.delay[1].toFixed(0)} ms one way`)
       stormUntil = until
       simulation.at(until, () => {
         if (stormUntil === until) network.weather = { ...CALM }
@@ -150,22 +163,23 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
     },
     reword: () => {
       const host = someone()
-      if (nodes[host]?.state && (nodes[host]?.pausedUntil ?? 0) <= simulation.now)
-        simulation.tell(host, { type: 'reworded', words: { customInformation: `words ${simulation.now}` } })
+      if (!nodes[host]?.state || (nodes[host]?.pausedUntil ?? 0) > simulation.now) return
+      tell(`node ${host} has a new text`)
+      simulation.tell(host, { type: 'reworded', words: { customInformation: `words ${simulation.now}` } })
     },
   }
   const names = ['kill', 'vanish', 'leave', 'pause', 'reword'].flatMap((name) => [name, name]).concat('cut', 'weather')
 
-  for (let host = 0; host < count; host += 1) simulation.at(between(0, 20_000), () => start(host, false))
+  for (let host = 0; host < count; host += 1) simulation.at(between(0, STARTED_MS), () => start(host, false))
   for (let time = 25_000; time < healAt - 1_000; time += -Math.log(1 - chance()) * FAULT_EVERY_MS) {
     const name = names[Math.floor(chance() * names.length)] as string
     simulation.at(time, () => {
       faults[name] = (faults[name] ?? 0) + 1
-      log(`${(time / 1_000).toFixed(1)} s: ${name}`)
       kinds[name]?.()
     })
   }
   simulation.at(healAt, () => {
+    tell('all heals')
     network.cut()
     network.weather = { ...CALM }
     networkTroubledAt = healAt

@@ -93,7 +93,7 @@ export function measureSpread(fanout: number, contacts: number, updates: number,
 
 /** Bytes that two nodes with `members` records exchange until a record that differs is equal, greetings included. */
 export function measureRepair(members = MEMBERS): { repair: number; table: number } {
-  const tools = createTools()
+  const tools = createTools()()
   const begin = (host: number) =>
     startGossip(
       {

@@ -30,14 +30,18 @@ interface End {
   arrivesAt: number
 }
 
+/** What is on the wire. One message to several peers is encoded once and read once: what was read is never changed. */
+interface Packet {
+  readonly text: string
+  readonly written: WireMessage | undefined
+  read: WireMessage | Unreadable | undefined
+}
+
 /** What a TLS handshake with two client certificates and a WebSocket upgrade cost each side, in bytes on the wire. */
 export const HANDSHAKE_BYTES = 1_600
 
 /** WebSocket and TLS framing of one message. */
 export const FRAME_BYTES = 30
-
-/** How the texts of `probe/…` and, in it, `…/doubt` are told by a look. */
-const [LETTER_P, LETTER_D] = [112, 100]
 
 /** A lost SYN is sent again after a second, then two, then four. */
 const SYN_AGAIN_MS = 1_000
@@ -153,7 +157,7 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
   let groupOf: ((host: number) => number) | undefined
   let accepted = 0
   let largest = 0
-  const seen = new Map<string, WireMessage | Unreadable>()
+  let latest: Packet | undefined
 
   const reaches = (from: number, to: number) => !groupOf || groupOf(from) === groupOf(to)
   const delay = () => {
@@ -172,11 +176,16 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
     })
   }
 
-  function deliver(own: End, other: End, text: string): void {
+  function deliver(own: End, other: End, packet: Packet): void {
     const { weather } = network
     if (chance() < weather.loss) return
+    arriveOnce(own, other, packet)
+    if (weather.double > 0 && chance() < weather.double) arriveOnce(own, other, packet)
+  }
+
+  function arriveOnce(own: End, other: End, packet: Packet): void {
     let time = clock.now + delay()
-    if (chance() >= weather.reorder) {
+    if (chance() >= network.weather.reorder) {
       time = Math.max(time, other.arrivesAt)
       other.arrivesAt = time
     }
@@ -186,21 +195,21 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
         reset(own)
         return
       }
-      const message = read(text)
-      if (typeof message !== 'string') arrive(other.host, { type: 'heard', link: other.link, message }, text)
-      else if (message !== 'unknown') arrive(other.host, { type: 'garbled', link: other.link }, text)
+      packet.read ??= decode(packet.text)
+      const { read, text } = packet
+      if (typeof read !== 'string') arrive(other.host, { type: 'heard', link: other.link, message: read }, text)
+      else if (read !== 'unknown') arrive(other.host, { type: 'garbled', link: other.link }, text)
     })
   }
 
-  /** Many receive the same text, and what was read is never changed. Heartbeats are each their own. */
-  function read(text: string): WireMessage | Unreadable {
-    if (text.charCodeAt(2) === LETTER_P && text.charCodeAt(8) !== LETTER_D) return decode(text)
-    const known = seen.get(text)
-    if (known) return known
-    const message = decode(text)
-    if (seen.size > 5_000) seen.clear()
-    seen.set(text, message)
-    return message
+  function put(host: number, link: string, packet: Packet): void {
+    const connection = ends[host]?.get(link)
+    const { length } = packet.text
+    largest = Math.max(largest, length)
+    if (length > WIRE_MAX_BYTES) throw new Error(`a message of ${length} characters`)
+    bytes[host] = (bytes[host] as number) + length + FRAME_BYTES
+    messages[host] = (messages[host] as number) + 1
+    if (connection?.own.open) deliver(connection.own, connection.other, packet)
   }
 
   const network: Network = {
@@ -261,20 +270,15 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
       })
     },
     send(host, link, message) {
-      const text = encode(message)
+      if (latest?.written !== message) latest = { text: encode(message), written: message, read: undefined }
       const tally = byKind.get(message.kind) ?? { count: 0, bytes: 0 }
       tally.count += 1
-      tally.bytes += text.length
+      tally.bytes += latest.text.length
       byKind.set(message.kind, tally)
-      network.sendText(host, link, text)
+      put(host, link, latest)
     },
     sendText(host, link, text) {
-      const connection = ends[host]?.get(link)
-      largest = Math.max(largest, text.length)
-      if (text.length > WIRE_MAX_BYTES) throw new Error(`a message of ${text.length} characters`)
-      bytes[host] = (bytes[host] as number) + text.length + FRAME_BYTES
-      messages[host] = (messages[host] as number) + 1
-      if (connection?.own.open) deliver(connection.own, connection.other, text)
+      put(host, link, { text, written: undefined, read: undefined })
     },
     close(host, link) {
       const connection = ends[host]?.get(link)

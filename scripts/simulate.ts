@@ -32,14 +32,16 @@ process.exitCode = agrees ? 0 : 1
 
 function underFaults(): boolean {
   const result = runChaos({ seed, nodes, minutes, log: (line) => values.json || console.log(line) })
+  const { agreedAfterMs, falseDeaths, violations, faults, trace } = result
   if (values.json) console.log(JSON.stringify(result))
   else {
-    const { agreedAfterMs, falseDeaths, violations, trace } = result
     for (const violation of violations) console.log(`BROKEN at ${violation}`)
+    const done = Object.entries(faults).map(([name, count]) => `${name} ${count}`)
+    console.log(`\n${nodes} nodes, ${minutes} virtual minutes, seed ${seed}; faults: ${done.sort().join(', ')}`)
     const after = agreedAfterMs === undefined ? 'never agreed' : `agreed ${agreedAfterMs / 1_000} s after healing`
-    console.log(`${nodes} nodes ${after}; ${falseDeaths} declared dead wrongly; trace ${trace}; ${took()}`)
+    console.log(`They ${after}; ${falseDeaths} declared dead wrongly; trace ${trace}; ${took()}`)
   }
-  return result.violations.length === 0
+  return violations.length === 0
 }
 
 function calmly(): boolean {
@@ -51,38 +53,68 @@ function calmly(): boolean {
     heard: ({ type }) => counts.set(type, (counts.get(type) ?? 0) + 1),
   })
   for (let host = 0; host < nodes; host += 1) simulation.at(Math.min(host * 10, 10_000), () => simulation.start(host))
+  if (!values.json) {
+    const lost = loss > 0 ? `${percent(loss)} of messages lost` : 'nothing lost'
+    console.log(`${count(nodes)} nodes, ${lost}, ${delay / 8} to ${delay} ms one way, seed ${seed}`)
+    console.log('They start within the first 10 s; each was told one address.\n')
+    row('time', 'running', 'each knows', 'links each', 'each sends', '')
+  }
   const everyMs = 5_000
   let agreedAt: number | undefined
   for (let time = everyMs; time <= minutes * 60_000; time += everyMs) {
     const sent = total()
     simulation.runUntil(time)
     const running = simulation.nodes.filter(({ state }) => state)
-    const known = running.reduce((sum, { state }) => sum + (state?.members.size ?? 0), 0) / running.length
-    const links = running.reduce((sum, { state }) => sum + (state?.links.size ?? 0), 0) / running.length
+    const known = mean(running.map(({ state }) => state?.members.size ?? 0))
+    const links = mean(running.map(({ state }) => state?.links.size ?? 0))
     if (!simulation.agrees()) agreedAt = undefined
     else agreedAt ??= time
-    const rate = (total() - sent) / running.length / (everyMs / 1_000)
+    const rate = Math.round((total() - sent) / running.length / (everyMs / 1_000))
+    const news = agreedAt === time ? 'all agree' : ''
     const line = { seconds: time / 1_000, running: running.length, known: round(known), links: round(links) }
-    if (values.json)
-      console.log(JSON.stringify({ ...line, bytesPerSecond: Math.round(rate), agree: agreedAt === time }))
+    if (values.json) console.log(JSON.stringify({ ...line, bytesPerSecond: rate, agree: agreedAt !== undefined }))
     else
-      console.log(
-        `${String(line.seconds).padStart(5)} s  ${line.running} run, each knows ${line.known}, ` +
-          `has ${line.links} links, sends ${Math.round(rate)} B/s${agreedAt === time ? '; all agree' : ''}`,
-      )
+      row(`${line.seconds} s`, count(running.length), count(line.known), count(line.links), `${count(rate)} B/s`, news)
   }
+  if (values.json) return agreedAt !== undefined
   const { trace, network } = simulation
-  if (!values.json) {
-    for (const [type, count] of [...counts].sort()) console.log(`${String(count).padStart(9)}  ${type}`)
-    for (const [kind, { count, bytes }] of [...network.byKind].sort())
-      console.log(`${String(count).padStart(9)}  ${kind}, ${Math.round(bytes / count)} bytes each`)
-    console.log(`${simulation.disagreement() || 'all agree'}; trace ${trace}; ${took()}`)
-  }
+  console.log('\nWhat the nodes say happened to them:')
+  for (const [type, times] of [...counts].sort()) console.log(`${count(times).padStart(12)}  ${type}`)
+  console.log('\nWhat they sent:')
+  for (const [kind, sent] of [...network.byKind].sort())
+    console.log(`${count(sent.count).padStart(12)}  ${kind}, ${count(Math.round(sent.bytes / sent.count))} B each`)
+  const end =
+    agreedAt === undefined ? `They disagree: ${simulation.disagreement()}` : `All agree since ${agreedAt / 1_000} s`
+  console.log(`\n${end}; largest message ${count(network.largest)} B; trace ${trace}; ${took()}`)
   return agreedAt !== undefined
 
   function total(): number {
     return simulation.network.bytes.reduce((sum, bytes) => sum + bytes, 0)
   }
+}
+
+function row(
+  ...cells: [time: string, running: string, known: string, links: string, rate: string, news: string]
+): void {
+  const widths = [8, 9, 12, 12, 14]
+  console.log(
+    cells
+      .map((cell, at) => cell.padStart(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-US')
+}
+
+function percent(share: number): string {
+  return `${round(share * 100)} %`
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 function number(name: 'nodes' | 'loss' | 'delay' | 'seed' | 'minutes', least: number, most: number, usual = 0): number {

@@ -1,81 +1,96 @@
-import { fork } from 'node:child_process'
-import { availableParallelism } from 'node:os'
-import { runChaos } from '../bench/chaos.ts'
-import { createSimulation } from '../bench/simulation.ts'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import type { ChaosResult } from '../bench/chaos.ts'
+import { type Job, type Outcome, runJobs } from '../bench/soakPool.ts'
+import type { SteadyResult } from '../bench/steady.ts'
 
 /**
- * `npm run soak [-- --seeds 1000] [-- --hours 24]`: bad days from many seeds, one process a core, then a day of 100 nodes
- * that lose 5 % of their messages, in which nobody may be declared dead. Exit code 1 where anything broke.
+ * `npm run soak [-- --seeds 1000] [--first 1] [--hours 24]`: a day of 100 nodes that lose 5 % of their messages, in which
+ * nobody may be declared dead, and bad days from many seeds, two processes at a time. Exit code 1 where anything broke.
  */
 
-type Job = { chaos: [from: number, step: number, to: number] } | { hours: number }
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1000' },
+    first: { type: 'string', default: '1' },
+    hours: { type: 'string', default: '24' },
+  },
+})
+const seeds = number('seeds', 100_000)
+const first = number('first', 0xffff_ffff)
+const hours = number('hours', 10_000)
 
-const given = (name: string, usual: number) => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? usual : Number(process.argv[at + 1])
-}
+/** Virtual milliseconds from healing within which all must agree. */
+const AGREE_MS = 60_000
 
-if (process.send) {
-  process.once('message', (job: Job) => {
-    const broken = 'hours' in job ? steady(job.hours) : chaos(...job.chaos)
-    process.exit(broken === 0 ? 0 : 1)
-  })
-} else await all()
+const begun = performance.now()
+const agreedAfter: number[] = []
+let wrongDeaths = 0
+let broken = 0
+let cpuMs = 0
 
-async function all(): Promise<void> {
-  const begun = performance.now()
-  const seeds = given('seeds', 1_000)
-  const hours = given('hours', 24)
-  const cores = Math.min(2, availableParallelism())
-  const jobs: Job[] = Array.from({ length: cores }, (_, core) => ({ chaos: [core + 1, cores, seeds] }))
-  const codes = await Promise.all(jobs.map(run))
-  if (hours > 0) codes.push(await run({ hours }))
-  const broken = codes.filter((code) => code !== 0).length
-  console.log(`${broken === 0 ? 'all held' : 'BROKEN'}, ${((performance.now() - begun) / 60_000).toFixed(1)} minutes`)
-  process.exitCode = broken === 0 ? 0 : 1
-}
+const jobs: Job[] = Array.from({ length: seeds }, (_, at) => ({ kind: 'chaos', seed: first + at }))
+// The longest first, so that no core is left waiting for it at the end.
+if (hours > 0) jobs.unshift({ kind: 'steady', hours, nodes: 100 })
+console.log(`${seeds} bad days and ${hours} virtual hours, on ${cpus().length} × ${cpus()[0]?.model.trim()}`)
 
-function run(job: Job): Promise<number> {
-  return new Promise((resolve) => {
-    const child = fork(import.meta.filename, { execArgv: ['--import', 'tsx'] })
-    child.once('exit', (code) => resolve(code ?? 1))
-    child.send(job)
-  })
-}
+// Whoever stops it is told how far it came.
+process.once('SIGINT', () => {
+  sumUp()
+  process.exit(130)
+})
 
-function chaos(from: number, step: number, to: number): number {
-  let broken = 0
-  for (let seed = from; seed <= to; seed += step) {
-    const { agreedAfterMs = Number.POSITIVE_INFINITY, violations, falseDeaths, trace } = runChaos({ seed })
-    const bad = violations.length > 0 || agreedAfterMs > 60_000
-    if (bad) broken += 1
-    if (bad || seed % 50 < step)
-      console.log(
-        `seed ${seed}: ${agreedAfterMs / 1_000} s, ${falseDeaths} wrong deaths, ${trace} ${violations.join('; ')}`,
-      )
+await runJobs(jobs, (outcome: Outcome) => {
+  cpuMs += outcome.cpuMs
+  if (outcome.kind === 'chaos') chaos(outcome.result)
+  else steady(outcome.result)
+})
+sumUp()
+process.exitCode = broken === 0 ? 0 : 1
+
+function chaos({ seed, agreedAfterMs, violations, falseDeaths, trace }: ChaosResult): void {
+  wrongDeaths += falseDeaths
+  agreedAfter.push(agreedAfterMs ?? Number.POSITIVE_INFINITY)
+  const isBroken = violations.length > 0 || agreedAfterMs === undefined || agreedAfterMs > AGREE_MS
+  if (isBroken) broken += 1
+  if (isBroken || falseDeaths > 0) {
+    const what = `agreed after ${seconds(agreedAfterMs)}, ${falseDeaths} wrong deaths`
+    console.log(`${isBroken ? 'BROKEN ' : ''}seed ${seed}: ${what}, ${trace} ${violations.join('; ')}`)
+    console.log(`  again: npm run simulate -- --faults --nodes 50 --minutes 10 --seed ${seed}`)
   }
-  return broken
+  if (agreedAfter.length % 50 === 0) console.log(`${agreedAfter.length} bad days, ${minutes()} minutes`)
 }
 
-function steady(hours: number): number {
-  let deaths = 0
-  let doubts = 0
-  const simulation = createSimulation({
-    nodes: 100,
-    seed: 24,
-    acquainted: true,
-    weather: { loss: 0.05 },
-    heard(fact, node, now) {
-      if (fact.type === 'record.doubted') doubts += 1
-      if (fact.type !== 'record.dropped') return
-      deaths += 1
-      console.log(`${(now / 1_000).toFixed(1)} s: node ${node.host} drops ${fact.id}, which lives`)
-    },
-  })
-  for (const { host } of simulation.nodes) simulation.start(host)
-  simulation.runUntil(hours * 3_600_000)
+function steady({ nodes, wrongDeaths: drops, suspicions, agrees, trace }: SteadyResult): void {
+  for (const drop of drops.slice(0, 20)) console.log(drop)
+  if (drops.length > 0 || !agrees) broken += 1
   console.log(
-    `${hours} virtual hours, 100 nodes, 5 % loss: ${deaths} wrong deaths, ${doubts} suspicions; ${simulation.trace}`,
+    `${hours} virtual hours, ${nodes} nodes, 5 % loss: ${drops.length} wrong deaths, ${suspicions} suspicions, ` +
+      `${agrees ? 'all agree' : 'they DISAGREE'}, ${trace}, ${minutes()} minutes`,
   )
-  return deaths + (simulation.agrees() ? 0 : 1)
+}
+
+function sumUp(): void {
+  agreedAfter.sort((one, other) => one - other)
+  const by = (share: number) => seconds(agreedAfter[Math.floor((agreedAfter.length - 1) * share)])
+  if (agreedAfter.length > 0)
+    console.log(`agreed after healing: half by ${by(0.5)}, 99 % by ${by(0.99)}, all by ${by(1)}`)
+  console.log(`${agreedAfter.length} of ${seeds} bad days, ${wrongDeaths} wrong deaths in them`)
+  const core = (cpuMs / 60_000).toFixed(1)
+  console.log(`${broken === 0 ? 'all held' : `${broken} BROKEN`}, ${minutes()} minutes, ${core} minutes of one core`)
+}
+
+function number(name: keyof typeof values, most: number): number {
+  const value = Number(values[name])
+  if (values[name].trim() !== '' && value >= 0 && value <= most) return value
+  console.error(`--${name} must be a number from 0 to ${most}, not "${values[name]}"`)
+  process.exit(2)
+}
+
+function seconds(ms = Number.POSITIVE_INFINITY): string {
+  return Number.isFinite(ms) ? `${ms / 1_000} s` : 'never'
+}
+
+function minutes(): string {
+  return ((performance.now() - begun) / 60_000).toFixed(1)
 }

@@ -41,6 +41,22 @@ test('a changed, missing or added member changes the root and only its own bucke
   }
 })
 
+test('a digest that has seen other tables says of each what a new one says', () => {
+  const seasoned = createDigest(hashForDigest)
+  let one = table(...hundred)
+  let other = table(...hundred.slice(0, 50))
+  for (let run = 0; run < 50; run += 1) {
+    one = put(one, hundred[run]?.short as ShortId, member(run, 2_000 + run))
+    if (run % 3 === 0) other = cut(other, hundred[run]?.short as ShortId)
+    for (const each of run % 2 === 0 ? [one, other, one] : [one]) {
+      const fresh = createDigest(hashForDigest)
+      assert.equal(seasoned.root(each), fresh.root(each))
+      assert.equal(seasoned.buckets(each), fresh.buckets(each))
+      assert.equal(seasoned.entries(each, run), fresh.entries(each, run))
+    }
+  }
+})
+
 test('entries name every member of a bucket with its seq', () => {
   const base = table(...hundred)
   const listed = Array.from({ length: PARTS }, (_, bucket) => unpackVersions(digest.entries(base, bucket))).flat()

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { runChaos } from '../bench/chaos.ts'
 import { idealPushPull, measureDeath, measureIdle, measureRepair, measureSpread } from '../bench/gossip.ts'
@@ -23,6 +25,68 @@ test('the same seed gives the same run, another seed another', () => {
   const run = (seed: number) => runChaos({ seed, nodes: 12, minutes: 3 })
   assert.deepEqual(run(5), run(5))
   assert.notEqual(run(5).trace, run(6).trace)
+})
+
+test('every message comes twice: all agree, and nobody is declared dead', () => {
+  const arrived = { once: 0, twice: 0 }
+  const dropped: GossipSays[] = []
+  for (const [name, double] of [
+    ['once', 0],
+    ['twice', 1],
+  ] as const) {
+    const simulation = acquainted(40, 4, {
+      weather: { double },
+      arrived: () => {
+        arrived[name] += 1
+      },
+      heard: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
+    })
+    simulation.tell(7, { type: 'reworded', words: { customInformation: 'again and again' } })
+    simulation.runUntil(120_000)
+    assert.equal(simulation.disagreement(), '')
+  }
+  assert.deepEqual(dropped, [])
+  assert.ok(arrived.twice > 1.9 * arrived.once, `${arrived.twice} messages, ${arrived.once} without doubling`)
+})
+
+test('the clock on the wall jumping a day either way changes nothing, so it kills nobody', (t) => {
+  const day = 86_400_000
+  const run = (jumps: boolean) => {
+    let dropped = 0
+    const simulation = acquainted(20, 14, {
+      heard: ({ type }) => {
+        if (type === 'record.dropped') dropped += 1
+      },
+    })
+    for (const [minute, ms] of [
+      [1, day],
+      [2, -day],
+      [3, -day],
+      [4, day],
+    ] as const) {
+      simulation.runUntil(minute * 60_000)
+      if (jumps) t.mock.timers.setTime(10 * day + ms)
+    }
+    simulation.runUntil(300_000)
+    assert.equal(simulation.disagreement(), '')
+    assert.equal(dropped, 0)
+    return simulation.trace
+  }
+  const still = run(false)
+  t.mock.timers.enable({ apis: ['Date'], now: 10 * day })
+  assert.equal(run(true), still)
+})
+
+test('no machine reads a clock or draws chance, and the wires read only the monotonic clock', () => {
+  const root = join(import.meta.dirname, '..')
+  const under = (folder: string) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(folder, name))
+  const code = (file: string) => readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+  for (const file of under('machines'))
+    assert.doesNotMatch(code(file), /\bDate\b|\bperformance\b|\bhrtime\b|Math\.random/, file)
+  for (const file of [...under('actors/gossip'), 'actors/gossip.ts']) assert.doesNotMatch(code(file), /\bDate\b/, file)
 })
 
 test('thirty nodes that were each told one address know each other within three seconds of the last start', () => {

@@ -27,32 +27,61 @@ export interface Version {
   seq: number
 }
 
-/** Remembers what it hashed for as long as the tables live: an unchanged bucket is never hashed again. */
-export function createDigest(hash: Hash): Digest {
-  const roots = new WeakMap<object, string>()
-  const hashes = new WeakMap<object, string>()
-  const lists = new WeakMap<object, string>()
+type Bucket = ReadonlyMap<ShortId, SignedRecord>
 
-  const remembered = <K extends object>(memory: WeakMap<object, string>, key: K, make: () => string): string => {
-    const known = memory.get(key)
-    if (known !== undefined) return known
-    const made = make()
-    memory.set(key, made)
+/** What is remembered of a bucket, for as long as some table has it. */
+export type DigestMemory = WeakMap<Bucket, { readonly list: string; readonly hash: string }>
+
+/**
+ * Remembers the latest table that it saw, so that only buckets that changed since are looked at; and each bucket by
+ * itself, in `memory`, which the digests of several nodes may share.
+ */
+export function createDigest(hash: Hash, memory: DigestMemory = new WeakMap()): Digest {
+  let seen: readonly Bucket[] = []
+  const hashes: string[] = []
+  let joined = ''
+  let root = ''
+
+  function read(bucket: Bucket): { readonly list: string; readonly hash: string } {
+    const known = memory.get(bucket)
+    if (known) return known
+    const list = listOf(bucket)
+    const made = { list, hash: hash(list) }
+    memory.set(bucket, made)
     return made
   }
-  const list = (part: ReadonlyMap<ShortId, SignedRecord>) =>
-    remembered(lists, part, () =>
-      Array.from(part.values(), ({ short, record }) => packVersion({ short, seq: record.seq }))
-        .sort()
-        .join(''),
-    )
-  const buckets = ({ parts }: Members) => parts.map((part) => remembered(hashes, part, () => hash(list(part)))).join('')
+
+  function see({ parts }: Members): void {
+    if (parts === seen) return
+    for (let at = 0; at < PARTS; at += 1) {
+      const part = parts[at] as Bucket
+      if (part !== seen[at]) hashes[at] = read(part).hash
+    }
+    seen = parts
+    joined = ''
+    root = ''
+  }
+
+  function buckets(members: Members): string {
+    see(members)
+    if (joined === '') joined = hashes.join('')
+    return joined
+  }
 
   return {
-    root: (members) => remembered(roots, members.parts, () => hash(buckets(members))),
     buckets,
-    entries: (members, bucket) => list(members.parts[bucket] ?? new Map()),
+    root(members) {
+      see(members)
+      if (root === '') root = hash(buckets(members))
+      return root
+    },
+    entries: ({ parts }, bucket) => read(parts[bucket] ?? new Map()).list,
   }
+}
+
+function listOf(bucket: Bucket): string {
+  const versions = Array.from(bucket.values(), ({ short, record }) => packVersion({ short, seq: record.seq }))
+  return versions.sort().join('')
 }
 
 /** Numbers of the buckets whose hashes differ. */

@@ -4,10 +4,23 @@ import { take } from './allowance.ts'
 import type { Doubt, Link, Probe } from './gossipState.ts'
 import { bury } from './membership.ts'
 import { canDial, dial } from './overlay.ts'
-import { look, withKey, withoutKey } from './shards.ts'
+import { look } from './shards.ts'
 import { deny, give, heartbeat } from './spread.ts'
 import { nextHealth, suspicionMs, wantedConfirmations } from './suspicion.ts'
-import { changeLink, draw, hint, isLasting, lasting, linkTo, nonceOf, pick, say, send, type Turn } from './turn.ts'
+import {
+  draw,
+  type Hint,
+  hint,
+  isLasting,
+  lasting,
+  linkTo,
+  nonceOf,
+  pick,
+  putLink,
+  say,
+  send,
+  type Turn,
+} from './turn.ts'
 
 /**
  * Who is dead (SWIM with suspicion and Lifeguard's local health). Suspicion is hearsay: it spreads as a hint, shortens
@@ -26,19 +39,20 @@ export function lookAt(turn: Turn, target: ShortId, errand?: Probe['errand']): v
   const { state, now } = turn
   for (const probe of state.probes.values()) if (probe.target === target && !probe.errand === !errand) return
   const link = linkTo(turn, target)
-  const probe = { nonce: nonceOf(turn), target, startedAt: now, reports: 0, asked: 0, ...(errand && { errand }) }
+  const nonce = nonceOf(turn)
+  const probe: Probe = { nonce, target, startedAt: now, deadline: 0, stage: 'direct', asked: 0, reports: 0, errand }
   if (link) {
     const deadline = now + patience(turn, state.config.pingTimeoutMs)
-    state.probes = withKey(state.probes, probe.nonce, { ...probe, deadline, stage: 'direct' })
-    send(turn, link.id, { kind: 'probe/ping', body: heartbeat(turn, link, probe.nonce) })
+    state.probes = state.probes.with(nonce, { ...probe, deadline })
+    send(turn, link.id, { kind: 'probe/ping', body: heartbeat(turn, link, nonce) })
     return
   }
   const member = look(state.members, target)
   const dials = member !== undefined && canDial(turn, member, true)
   if (dials) dial(turn, member, { urgent: true, keep: false })
-  const asked = errand || (dials && state.doubts.has(target)) ? 0 : askMediators(turn, target, probe.nonce)
+  const asked = errand || (dials && state.doubts.has(target)) ? 0 : askMediators(turn, target, nonce)
   const deadline = now + patience(turn, state.config.dialTimeoutMs)
-  state.probes = withKey(state.probes, probe.nonce, { ...probe, asked, deadline, stage: 'indirect' })
+  state.probes = state.probes.with(nonce, { ...probe, asked, deadline, stage: 'indirect' })
 }
 
 /** `short` lives: it has just spoken to this node. */
@@ -66,7 +80,7 @@ export function hearReport(turn: Turn, { nonce, alive }: WireBody<'probe/report'
   const probe = state.probes.get(nonce)
   if (!probe) return
   if (!alive) {
-    state.probes = withKey(state.probes, nonce, { ...probe, reports: probe.reports + 1 })
+    state.probes = state.probes.with(nonce, { ...probe, reports: probe.reports + 1 })
     return
   }
   succeed(turn, probe)
@@ -78,7 +92,7 @@ export function hearDoubts(turn: Turn, link: Link, { doubts }: WireBody<'probe/d
   const { state, now } = turn
   const { doubtsPerSecond } = state.config
   const [had, rest] = take(link.doubts, now, doubts.length, doubtsPerSecond, doubtsPerSecond * 5)
-  changeLink(turn, link, { doubts: rest })
+  putLink(turn, { ...link, doubts: rest })
   for (const [target, seq, by] of doubts.slice(0, had)) hearDoubt(turn, link, target, seq, by)
   deny(turn)
 }
@@ -101,7 +115,7 @@ export function suspect(turn: Turn, target: ShortId, own: 'failed' | 'refused'):
     lookAt: now + LOOK_AGAIN_MS,
     endsAt: 0,
   })
-  state.vouched = withoutKey(state.vouched, target)
+  state.vouched = state.vouched.without(target)
   if (says) passOn(turn, target, member.record.seq, self.short)
 }
 
@@ -113,9 +127,9 @@ export function detect(turn: Turn): void {
     if (now >= doubt.endsAt) {
       const endsAt = deathAt(turn, doubt)
       if (now >= endsAt) bury(turn, doubt.target, 'silent')
-      else state.doubts = withKey(state.doubts, doubt.target, { ...doubt, endsAt })
+      else state.doubts = state.doubts.with(doubt.target, { ...doubt, endsAt })
     } else if (now >= doubt.lookAt) {
-      state.doubts = withKey(state.doubts, doubt.target, { ...doubt, lookAt: now + LOOK_AGAIN_MS })
+      state.doubts = state.doubts.with(doubt.target, { ...doubt, lookAt: now + LOOK_AGAIN_MS })
       lookAt(turn, doubt.target)
     }
   }
@@ -126,7 +140,7 @@ export function refused(turn: Turn, target: ShortId): void {
   const { state } = turn
   for (const probe of state.probes.values()) {
     if (probe.target !== target) continue
-    state.probes = withoutKey(state.probes, probe.nonce)
+    state.probes = state.probes.without(probe.nonce)
     if (probe.errand) report(turn, probe.errand.link, probe.errand.nonce, false)
   }
   suspect(turn, target, 'refused')
@@ -141,7 +155,7 @@ function deathAt({ state, now }: Turn, { own, by, since }: Doubt): number {
   const timing = { members: members.size, others, confirmations: config.confirmations }
   const wait = suspicionMs({ ...timing, shortestMs: config.suspicionMs, spread: config.suspicionSpread })
   // Who hears nobody is likely the one cut off, so it waits longer before it drops everybody.
-  const heard = [...state.links.values()].some((link) => isLasting(link) && now - link.heardAt < 4 * config.roundMs)
+  const heard = state.links.values().some((link) => isLasting(link) && now - link.heardAt < 4 * config.roundMs)
   return since + wait * (heard ? 1 : 2) * (1 + health / 4)
 }
 
@@ -172,7 +186,7 @@ function hearDoubt(turn: Turn, from: Link, target: ShortId, seq: number, by: Sho
 
 function hold(turn: Turn, doubt: Doubt): void {
   const { state } = turn
-  state.doubts = withKey(state.doubts, doubt.target, { ...doubt, endsAt: deathAt(turn, doubt) })
+  state.doubts = state.doubts.with(doubt.target, { ...doubt, endsAt: deathAt(turn, doubt) })
 }
 
 /** To a few links; that several say so makes it reach everybody. And to the suspect, which can end it. */
@@ -182,14 +196,15 @@ function passOn(turn: Turn, target: ShortId, seq: number, by: ShortId, except?: 
   const isFirst = (state.doubts.get(target)?.by.length ?? 1) === 1
   const suspected = linkTo(turn, target)
   const few = pick(turn, links, state.config.fanout + (isFirst ? 1 : 0))
-  for (const link of isFirst && suspected ? [...few, suspected] : few) hint(turn, link.id, [target, seq, by])
+  const doubt: Hint = [target, seq, by]
+  for (const link of isFirst && suspected ? [...few, suspected] : few) hint(turn, link.id, doubt)
 }
 
 /** This node knows better for a while, and tells the suspect what others say, so that it denies. */
 function clear(turn: Turn, { target, seq, by }: Doubt): void {
   const { state, now } = turn
-  state.doubts = withoutKey(state.doubts, target)
-  state.vouched = withKey(state.vouched, target, { seq, until: now + state.config.vouchMs })
+  state.doubts = state.doubts.without(target)
+  state.vouched = state.vouched.with(target, { seq, until: now + state.config.vouchMs })
   const member = look(state.members, target)
   if (member) say(turn, { type: 'record.cleared', id: member.record.id })
   const link = linkTo(turn, target)
@@ -198,7 +213,7 @@ function clear(turn: Turn, { target, seq, by }: Doubt): void {
 
 function succeed(turn: Turn, { nonce, errand }: Probe): void {
   const { state } = turn
-  state.probes = withoutKey(state.probes, nonce)
+  state.probes = state.probes.without(nonce)
   if (errand) report(turn, errand.link, errand.nonce, true)
   else state.health = nextHealth(state.health, -1, state.config.healthMost)
 }
@@ -206,7 +221,7 @@ function succeed(turn: Turn, { nonce, errand }: Probe): void {
 function expire(turn: Turn, probe: Probe): void {
   const { state, now } = turn
   if (probe.errand) {
-    state.probes = withoutKey(state.probes, probe.nonce)
+    state.probes = state.probes.without(probe.nonce)
     report(turn, probe.errand.link, probe.errand.nonce, false)
     return
   }
@@ -215,15 +230,15 @@ function expire(turn: Turn, probe: Probe): void {
     send(turn, link.id, { kind: 'probe/ping', body: heartbeat(turn, link, probe.nonce) })
     if (probe.stage === 'direct') {
       const deadline = now + patience(turn, state.config.pingTimeoutMs)
-      state.probes = withKey(state.probes, probe.nonce, { ...probe, stage: 'again', deadline })
+      state.probes = state.probes.with(probe.nonce, { ...probe, stage: 'again', deadline })
       return
     }
     const asked = askMediators(turn, probe.target, probe.nonce)
     const deadline = now + patience(turn, state.config.indirectTimeoutMs)
-    state.probes = withKey(state.probes, probe.nonce, { ...probe, stage: 'indirect', asked, deadline })
+    state.probes = state.probes.with(probe.nonce, { ...probe, stage: 'indirect', asked, deadline })
     return
   }
-  state.probes = withoutKey(state.probes, probe.nonce)
+  state.probes = state.probes.without(probe.nonce)
   // Mediators that did not even report: the trouble is likely here.
   if (probe.asked > probe.reports) state.health = nextHealth(state.health, 1, state.config.healthMost)
   suspect(turn, probe.target, 'failed')

@@ -18,7 +18,7 @@ import {
   push,
 } from './spread.ts'
 import { nextHealth } from './suspicion.ts'
-import { changeLink, draw, lasting, sendHints, type Turn, takeTurn } from './turn.ts'
+import { draw, lasting, putLink, sendHints, type Turn, takeTurn } from './turn.ts'
 
 /** Deadlines are met to this, so that many of them cost few ticks. */
 const TOGETHER_MS = 50
@@ -68,7 +68,7 @@ function handle(turn: Turn, event: GossipEvent): void {
 const hearing: { readonly [K in WireKind]: (turn: Turn, link: Link, body: WireBody<K>) => void } = {
   'link/hello': hearHello,
   'link/bye': (turn, link, { why }) => {
-    changeLink(turn, link, { bye: why || 'bye', mine: false })
+    putLink(turn, { ...link, bye: why || 'bye', mine: false })
   },
   'probe/ping': (turn, link, body) => {
     const present = heartbeatOf(turn, link, body)
@@ -87,7 +87,7 @@ const hearing: { readonly [K in WireKind]: (turn: Turn, link: Link, body: WireBo
 
 function hear(turn: Turn, known: Link, { kind, body }: WireMessage): void {
   const { now } = turn
-  const link = now - known.heardAt < HEARD_STEP_MS ? known : changeLink(turn, known, { heardAt: now })
+  const link = now - known.heardAt < HEARD_STEP_MS ? known : putLink(turn, { ...known, heardAt: now })
   lives(turn, link.peer)
   const handler = hearing[kind] as (turn: Turn, link: Link, body: unknown) => void
   handler(turn, link, body)
@@ -101,7 +101,7 @@ function meet(turn: Turn, { addresses, id }: Extract<GossipEvent, { type: 'met' 
 }
 
 function heartbeatOf(turn: Turn, link: Link, { root, keep }: { root: string; keep: boolean }): Link {
-  return link.root === root && link.theirs === keep ? link : changeLink(turn, link, { root, theirs: keep })
+  return link.root === root && link.theirs === keep ? link : putLink(turn, { ...link, root, theirs: keep })
 }
 
 function tick(turn: Turn): void {
@@ -123,17 +123,22 @@ function tick(turn: Turn): void {
  * for both, every link speaks twice as often as in SWIM's round robin, and the silent one is found in half the time.
  */
 function contact(turn: Turn): void {
-  const silent = lasting(turn).sort((one, other) => one.heardAt - other.heardAt)
-  for (const { peer } of silent.slice(0, turn.state.config.contacts)) lookAt(turn, peer)
+  const rest = lasting(turn)
+  for (let looks = 0; looks < turn.state.config.contacts && rest.length > 0; looks += 1) {
+    let silent = 0
+    for (let at = 1; at < rest.length; at += 1)
+      if ((rest[at] as Link).heardAt < (rest[silent] as Link).heardAt) silent = at
+    for (const { peer } of rest.splice(silent, 1)) lookAt(turn, peer)
+  }
 }
 
 function forgetOld({ state, now }: Turn): void {
   const { config } = state
   if (state.recent.some(({ at }) => at + config.recentMs < now))
     state.recent = state.recent.filter(({ at }) => at + config.recentMs >= now)
-  if (state.vouched.size > 0) state.vouched = new Map([...state.vouched].filter(([, { until }]) => until > now))
-  if (state.banned.size > 0) state.banned = new Map([...state.banned].filter(([, until]) => until > now))
-  if (state.dialled.size > 0) state.dialled = new Map([...state.dialled].filter(([, at]) => at + config.redialMs > now))
+  state.vouched = state.vouched.filter(({ until }) => until > now)
+  state.banned = state.banned.filter((until) => until > now)
+  state.dialled = state.dialled.filter((at) => at + config.redialMs > now)
   const grave = sample(state.graves, () => (now * 0.618_034) % 1)
   if (grave && grave.at + config.gravesMs < now) state.graves = cut(state.graves, grave.signed.short)
 }
@@ -141,13 +146,13 @@ function forgetOld({ state, now }: Turn): void {
 /** This process stood still: what others seemed to miss meanwhile, it missed itself. */
 function wakeUp({ state }: Turn, lateMs: number): void {
   const later = (at: number) => at + lateMs
-  state.probes = new Map([...state.probes].map(([key, each]) => [key, { ...each, deadline: later(each.deadline) }]))
-  state.doubts = new Map(
-    [...state.doubts].map(([key, each]) => [
-      key,
-      { ...each, since: later(each.since), lookAt: later(each.lookAt), endsAt: later(each.endsAt) },
-    ]),
-  )
+  state.probes = state.probes.map((each) => ({ ...each, deadline: later(each.deadline) }))
+  state.doubts = state.doubts.map((each) => ({
+    ...each,
+    since: later(each.since),
+    lookAt: later(each.lookAt),
+    endsAt: later(each.endsAt),
+  }))
   state.health = nextHealth(state.health, 1, state.config.healthMost)
 }
 

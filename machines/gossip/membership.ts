@@ -1,8 +1,8 @@
 import { type Neighbourhood, neighbourhoodOf } from '../../protocol/neighbourhood.ts'
 import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/record.ts'
 import { type Link, signOwn } from './gossipState.ts'
-import { all, cut, keyOf, look, noShards, put, sample, withKey, withoutKey } from './shards.ts'
-import { draw, isLasting, linkTo, say, send, type Turn } from './turn.ts'
+import { all, cut, keyOf, look, noShards, put, sample } from './shards.ts'
+import { draw, isLasting, linkTo, putLink, say, send, type Turn } from './turn.ts'
 
 /**
  * Who is a member. A record enters because its author signed it, is newer than what was known, and its neighbourhood
@@ -49,10 +49,10 @@ export function learn(turn: Turn, signed: SignedRecord, from?: Link, hops = HOPS
   state.members = put(state.members, short, signed)
   state.graves = cut(state.graves, short)
   if (state.doubts.has(short)) {
-    state.doubts = withoutKey(state.doubts, short)
+    state.doubts = state.doubts.without(short)
     say(turn, { type: 'record.cleared', id: record.id })
   }
-  state.vouched = withoutKey(state.vouched, short)
+  state.vouched = state.vouched.without(short)
   remember(turn, short, hops)
   say(turn, { type: 'record.learned', record })
   return 'new'
@@ -72,9 +72,9 @@ export function bury(turn: Turn, short: ShortId, why: 'left' | 'silent' | 'crowd
     count(turn, known.record, -1)
     say(turn, { type: 'record.dropped', id: known.record.id, why })
   }
-  state.doubts = withoutKey(state.doubts, short)
+  state.doubts = state.doubts.without(short)
   for (const probe of state.probes.values())
-    if (probe.target === short && !probe.errand) state.probes = withoutKey(state.probes, probe.nonce)
+    if (probe.target === short && !probe.errand) state.probes = state.probes.without(probe.nonce)
   const link = linkTo(turn, short)
   if (link) hangUp(turn, link, why)
 }
@@ -109,8 +109,8 @@ export function hangUp(turn: Turn, link: Link, why: string): void {
 /** The link is gone, whoever closed it. */
 export function forget(turn: Turn, link: Link, why: string): void {
   const { state } = turn
-  state.links = withoutKey(state.links, link.id)
-  if (state.linkOf.get(link.peer) === link.id) state.linkOf = withoutKey(state.linkOf, link.peer)
+  state.links = state.links.without(link.id)
+  if (state.linkOf.get(link.peer) === link.id) state.linkOf = state.linkOf.without(link.peer)
   say(turn, { type: 'link.closed', link: link.id, id: link.nodeId, why })
 }
 
@@ -121,10 +121,10 @@ export function strike(turn: Turn, link: Link, why: string): void {
   if (!present) return
   const strikes = present.strikes + 1
   if (strikes < state.config.strikes) {
-    state.links = withKey(state.links, link.id, { ...present, strikes })
+    putLink(turn, { ...present, strikes })
     return
   }
-  state.banned = withKey(state.banned, link.peer, now + state.config.banMs)
+  state.banned = state.banned.with(link.peer, now + state.config.banMs)
   say(turn, { type: 'gossip.banned', id: link.nodeId, why })
   hangUp(turn, present, 'banned')
 }
@@ -163,10 +163,17 @@ export function crowdOf(place: Neighbourhood): string {
   return place.private ? PRIVATE : keyOf(place.name)
 }
 
-function crowdsOf({ addresses }: NodeRecord): Set<string> {
-  const places = addresses.map(neighbourhoodOf)
-  return new Set(places.length > 0 ? places.map(crowdOf) : [PRIVATE])
+function crowdsOf(record: NodeRecord): ReadonlySet<string> {
+  const known = crowds.get(record)
+  if (known) return known
+  const places = record.addresses.map(neighbourhoodOf)
+  const made = new Set(places.length > 0 ? places.map(crowdOf) : [PRIVATE])
+  crowds.set(record, made)
+  return made
 }
+
+/** Records never change, and what follows from their addresses is asked at every change of the table. */
+const crowds = new WeakMap<NodeRecord, ReadonlySet<string>>()
 
 function count({ state }: Turn, record: NodeRecord, by: number): void {
   for (const crowd of crowdsOf(record)) {

@@ -4,8 +4,8 @@ import { type SignedRecord, shortOf } from '../../protocol/record.ts'
 import { take } from './allowance.ts'
 import type { Dial, Link } from './gossipState.ts'
 import { crowdOf, crowdOfLinks, hangUp } from './membership.ts'
-import { keyOf, look, sample, withKey } from './shards.ts'
-import { draw, isLasting, lasting, linkTo, type Turn } from './turn.ts'
+import { keyOf, look, sample } from './shards.ts'
+import { draw, isLasting, lasting, linkTo, putLink, type Turn } from './turn.ts'
 
 /**
  * Which links a node has: a bounded random few that last, however large the network, and short visits to members it has
@@ -49,7 +49,7 @@ export function tendLinks(turn: Turn): void {
   const { config } = state
   const kept = lasting(turn)
   const chosen = kept.filter(({ dialled }) => dialled).length
-  const coming = [...state.dials.values()].filter(({ keep }) => keep).length
+  const coming = state.dials.values().filter(({ keep }) => keep).length
   const wanted = Math.max(config.linksWanted - kept.length, config.linksChosen - chosen) - coming
   for (let dials = 0; now >= state.nextLinkAt && dials < Math.min(wanted, PARALLEL_DIALS - coming); dials += 1) {
     const member = drawMember(turn)
@@ -85,7 +85,7 @@ export function accepts(turn: Turn, neighbourhood: string, links: number): boole
   const crowd = (name: string) => look(turn.state.crowds, keyOf(name)) ?? 0
   const weary = accepted.reduce((one, other) => (crowd(other.neighbourhood) > crowd(one.neighbourhood) ? other : one))
   if (crowd(weary.neighbourhood) <= crowd(neighbourhood)) return false
-  turn.state.links = withKey(turn.state.links, weary.id, { ...weary, mine: false })
+  putLink(turn, { ...weary, mine: false })
   return true
 }
 
@@ -154,7 +154,7 @@ function start(turn: Turn, entry: Dial, addresses: readonly string[], timeoutMs:
   state.dialAllowance = take(state.dialAllowance, now, 1, state.config.dialsPerSecond)[1]
   state.dialCount += 1
   const link = `d${state.dialCount}`
-  state.dials = withKey(state.dials, link, entry)
-  state.dialled = withKey(state.dialled, addresses[0] ?? '', now)
+  state.dials = state.dials.with(link, entry)
+  state.dialled = state.dialled.with(addresses[0] ?? '', now)
   effects.push({ type: 'dial', link, addresses, hearsay: entry.target !== undefined, timeoutMs, ...(id && { id }) })
 }

@@ -1,11 +1,11 @@
 import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/record.ts'
-import { BATCH, type WireBody } from '../../protocol/wire.ts'
+import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire.ts'
 import { take } from './allowance.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
 import { author, HOPS_MOST, learn, newestOf, strike } from './membership.ts'
 import { look } from './shards.ts'
-import { changeLink, draw, hint, lasting, pick, send, type Turn } from './turn.ts'
+import { draw, hint, lasting, pick, putLink, send, type Turn } from './turn.ts'
 
 /**
  * How records travel. What is new is pushed at once to a few links; each round's heartbeats carry the root hash and what
@@ -43,7 +43,9 @@ export function push(
   const reached = (config.fanout + ASKED_BESIDES) ** Math.min(hops, 32)
   if (!everywhere && hops > 0 && reached > Math.max(members.size, FEW) * PUSH_UNTIL) return
   const links = lasting(turn).filter((link) => link.id !== except)
-  for (const link of pick(turn, links, everywhere ? links.length : config.fanout)) give(turn, link, records, hops)
+  const messages = inBatches(records, hops)
+  for (const { id } of pick(turn, links, everywhere ? links.length : config.fanout))
+    for (const message of messages) send(turn, id, message)
 }
 
 /** A new own record, on its way. */
@@ -72,7 +74,7 @@ export function hearRecords(turn: Turn, link: Link, { records, hops }: WireBody<
     if (newest && !mayChange(newest, signed) && link.peer !== signed.short) continue
     const present = state.links.get(link.id) ?? link
     const [had, rest] = take(present.records, now, 1, state.config.recordsPerSecond)
-    changeLink(turn, present, { records: rest })
+    putLink(turn, { ...present, records: rest })
     if (had === 0) break
     const verdict = learn(turn, signed, present, Math.min(HOPS_MOST, hops + 1))
     if (verdict === 'forged') {
@@ -94,7 +96,7 @@ export function hearWant(turn: Turn, link: Link, { wanted }: WireBody<'table/wan
     (_, at) => wanted.slice(at * SHORT_CHARS, (at + 1) * SHORT_CHARS) as ShortId,
   )
   const [had, served] = take(link.served, turn.now, ids.length, config.servedPerSecond)
-  const present = changeLink(turn, link, { served })
+  const present = putLink(turn, { ...link, served })
   const records = ids.slice(0, had).map((short) => newestOf(turn, short))
   give(
     turn,
@@ -111,7 +113,7 @@ export function compare(turn: Turn, link: Link, beat: WireBody<'probe/ping'>, pi
   const missing = theirs.filter((version) => isNewer(turn, version))
   const seqs = new Map(theirs.map(({ short, seq }) => [short, seq]))
   const lacking = recentVersions(turn).filter(({ short, seq }) => (seqs.get(short) ?? 0) < seq)
-  if (missing.length > 0) askFor(turn, changeLink(turn, link, { missing: union(link.missing, missing) }))
+  if (missing.length > 0) askFor(turn, putLink(turn, { ...link, missing: union(link.missing, missing) }))
   const explained = missing.length > 0 || lacking.length > 0 || link.missing.length > 0
   if (pinged && (!explained || draw(turn) < 0.25)) compareDigests(turn, state.links.get(link.id) ?? link)
 }
@@ -122,14 +124,14 @@ export function compareDigests(turn: Turn, link: Link): void {
   const pair = rootPair(turn, link)
   if (link.settled === pair && now < link.settledUntil) return
   // Where the same two tables meet again, comparing them did not help.
-  changeLink(turn, link, { syncAt: now, settled: pair, settledUntil: now + state.config.settledMs })
+  putLink(turn, { ...link, syncAt: now, settled: pair, settledUntil: now + state.config.settledMs })
   send(turn, link.id, { kind: 'table/buckets', body: { buckets: tools.digest.buckets(state.members) } })
 }
 
 export function hearBuckets(turn: Turn, link: Link, { buckets }: WireBody<'table/buckets'>): void {
   const { state, tools, now } = turn
   const [had, digests] = take(link.digests, now, 1, state.config.digestsPerSecond)
-  changeLink(turn, link, { digests })
+  putLink(turn, { ...link, digests })
   if (had === 0) return
   const different = differing(tools.digest.buckets(state.members), buckets)
   send(turn, link.id, {
@@ -155,7 +157,7 @@ export function hearEntries(turn: Turn, asked: Link, { buckets }: WireBody<'tabl
     for (const mine of state.members.parts[bucket]?.values() ?? []) if (!theirs.has(mine.short)) lacking.push(mine)
   }
   const some = pick(turn, lacking, 4 * BATCH.records)
-  const link = changeLink(turn, asked, { syncAt: 0, missing: union(asked.missing, missing) })
+  const link = putLink(turn, { ...asked, syncAt: 0, missing: union(asked.missing, missing) })
   give(turn, link, some)
   askFor(turn, link)
 }
@@ -169,7 +171,7 @@ export function askFor(turn: Turn, { id }: Link): void {
   const [allowed] = take(link.records, now, BATCH.wanted, config.recordsPerSecond)
   const open = link.missing.filter((version) => isNewer(turn, version))
   const asked = new Set(open.filter(({ short }) => (state.wanted.get(short) ?? 0) <= now).slice(0, allowed))
-  changeLink(turn, link, { missing: open.filter((version) => !asked.has(version)) })
+  putLink(turn, { ...link, missing: open.filter((version) => !asked.has(version)) })
   if (asked.size === 0) return
   const wanted = Array.from(asked, ({ short }) => short)
   const next = new Map(state.wanted)
@@ -180,19 +182,23 @@ export function askFor(turn: Turn, { id }: Link): void {
 
 /** Sends records in batches. `hops` as remembered where it is not given: what is no longer new is not passed on. */
 export function give(turn: Turn, link: Link, records: readonly SignedRecord[], hops = hopsOf(turn, records)): void {
+  for (const message of inBatches(records, hops)) send(turn, link.id, message)
+}
+
+function inBatches(records: readonly SignedRecord[], hops: number): WireMessage[] {
+  const messages: WireMessage[] = []
   let batch: [string, string][] = []
   let chars = 0
-  const flush = () => {
-    if (batch.length > 0) send(turn, link.id, { kind: 'table/records', body: { records: batch, hops } })
-    batch = []
-    chars = 0
-  }
   for (const { text, signature } of records) {
-    if (batch.length >= BATCH.records || chars + text.length > BATCH_CHARS) flush()
+    if (batch.length === 0 || batch.length >= BATCH.records || chars + text.length > BATCH_CHARS) {
+      batch = []
+      chars = 0
+      messages.push({ kind: 'table/records', body: { records: batch, hops } })
+    }
     batch.push([text, signature])
     chars += text.length
   }
-  flush()
+  return messages
 }
 
 function mayChange(newest: SignedRecord, { record, text }: SignedRecord): boolean {
@@ -212,11 +218,14 @@ function hopsOf({ state }: Turn, records: readonly SignedRecord[]): number {
 function recentVersions(turn: Turn): Version[] {
   const { recent, config } = turn.state
   const since = turn.now - config.recentMs
-  return recent
-    .filter(({ at }) => at >= since)
-    .slice(0, BATCH.recent)
-    .map(({ short }) => ({ short, seq: newestOf(turn, short)?.record.seq ?? 0 }))
-    .filter(({ seq }) => seq > 0)
+  const versions: Version[] = []
+  for (const { short, at } of recent) {
+    // Latest first.
+    if (at < since || versions.length === BATCH.recent) break
+    const newest = newestOf(turn, short)
+    if (newest) versions.push({ short, seq: newest.record.seq })
+  }
+  return versions
 }
 
 function isNewer(turn: Turn, { short, seq }: Version): boolean {

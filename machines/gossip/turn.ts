@@ -1,8 +1,16 @@
 import type { GossipSays } from '../../protocol/gossip.ts'
 import type { ShortId } from '../../protocol/record.ts'
 import { BATCH, type WireMessage } from '../../protocol/wire.ts'
-import type { Draft, GossipEffect, GossipState, Link, LinkId, Tools } from './gossipState.ts'
-import { withKey } from './shards.ts'
+import {
+  type Draft,
+  draftOf,
+  type GossipEffect,
+  type GossipState,
+  type Link,
+  type LinkId,
+  shapedLink,
+  type Tools,
+} from './gossipState.ts'
 
 /** One event's work: the state in the making, which only the step sees, and the effects so far. */
 export interface Turn {
@@ -18,7 +26,7 @@ export interface Turn {
 export type Hint = [ShortId, number, ShortId]
 
 export function takeTurn(state: GossipState, now: number, tools: Tools): Turn {
-  return { now, tools, state: { ...state }, effects: [], hints: new Map() }
+  return { now, tools, state: draftOf(state), effects: [], hints: new Map() }
 }
 
 /** A number from 0 to below 1 (mulberry32, public domain). The state moves on, so a run repeats from its seed. */
@@ -54,19 +62,29 @@ export function hint({ hints }: Turn, link: LinkId, what: Hint): void {
 
 /** Sends what `hint` gathered. */
 export function sendHints(turn: Turn): void {
-  for (const [link, hints] of turn.hints)
-    for (let at = 0; at < hints.length && turn.state.links.has(link); at += BATCH.doubts)
-      send(turn, link, { kind: 'probe/doubt', body: { doubts: hints.slice(at, at + BATCH.doubts) } })
+  let latest: Hint[] = []
+  let messages: WireMessage[] = []
+  for (const [link, hints] of turn.hints) {
+    if (!turn.state.links.has(link)) continue
+    // Several links are mostly told the same, and one message need be encoded only once.
+    if (hints.length !== latest.length || hints.some((each, at) => each !== latest[at])) {
+      latest = hints
+      messages = []
+      for (let at = 0; at < hints.length; at += BATCH.doubts)
+        messages.push({ kind: 'probe/doubt', body: { doubts: hints.slice(at, at + BATCH.doubts) } })
+    }
+    for (const message of messages) send(turn, link, message)
+  }
 }
 
 export function say({ effects }: Turn, fact: GossipSays): void {
   effects.push({ type: 'say', fact })
 }
 
-export function changeLink({ state }: Turn, link: Link, change: Partial<Link>): Link {
-  const changed = { ...link, ...change }
-  state.links = withKey(state.links, link.id, changed)
-  return changed
+export function putLink({ state }: Turn, link: Link): Link {
+  const shaped = shapedLink(link)
+  state.links = state.links.with(link.id, shaped)
+  return shaped
 }
 
 export function linkTo({ state }: Turn, short: ShortId): Link | undefined {
@@ -76,7 +94,7 @@ export function linkTo({ state }: Turn, short: ShortId): Link | undefined {
 
 /** The links that both ends keep. */
 export function lasting({ state }: Turn): Link[] {
-  return [...state.links.values()].filter(isLasting)
+  return state.links.values().filter(isLasting)
 }
 
 export function isLasting({ mine, theirs }: Link): boolean {
