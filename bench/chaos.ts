@@ -1,5 +1,6 @@
 import type { GossipSays } from '../protocol/gossip.ts'
-import { CALM, createSimulation, mulberry32, type SimulatedNode, type Simulation, versionOf } from './simulation.ts'
+import { CALM, createSimulation, type SimulatedNode, type Simulation, versionOf } from './simulation.ts'
+import { mulberry32 } from './simulationTools.ts'
 
 /**
  * A bad day for a network, made from a seed: loss, delay, doubling, reordering, stalls, partitions, kills, machines going

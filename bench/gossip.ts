@@ -7,7 +7,8 @@ import type { NodeId } from '../protocol/ids.ts'
 import { encode } from '../protocol/wire.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 import { FRAME_BYTES } from './network.ts'
-import { createSimulation, createTools, mulberry32, type SimulatedNode } from './simulation.ts'
+import { createSimulation, type SimulatedNode } from './simulation.ts'
+import { createTools, mulberry32 } from './simulationTools.ts'
 
 /**
  * Gossip's figures, on the simulation. The anchor of spreading is ideal push-pull: synchronous rounds, partners drawn

@@ -210,6 +210,8 @@ export const GOSSIP = {
   vouchMs: 10_000,
   /** Least time between two denials of the own death. */
   denyMs: 400,
+  /** With another node that uses this key, that pause doubles up to this: else the two would never stop answering each other. */
+  twinPauseMs: 300_000,
   /** An event this much later than it was due means that this process stood still, not that the others died. */
   stallMs: 1_000,
   /** Lifeguard: own troubles stretch the own time-outs up to this many times. */

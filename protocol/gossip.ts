@@ -51,11 +51,16 @@ export type GossipSays =
   | ({ type: 'record.describeFailed'; requestId: string } & Failure)
   /** A peer sees this node at `address`. */
   | { type: 'gossip.seen'; address: string; by: NodeId }
+  /** Another running node signs with this node's key, likely a copy of its home folder; there is only one in every table. */
+  | { type: 'gossip.twin'; addresses: string[] }
   /** A peer broke the rules and was sent away for a while. */
   | { type: 'gossip.banned'; id: NodeId; why: string }
 
 /** What the table follows of it. */
-export type NetworkFact = Exclude<GossipSays, { type: 'gossip.banned' | 'record.described' | 'record.describeFailed' }>
+export type NetworkFact = Exclude<
+  GossipSays,
+  { type: 'gossip.banned' | 'gossip.twin' | 'record.described' | 'record.describeFailed' }
+>
 
 /** Said by the table: somewhere a node may be found, as the owner, a proof or the local network has it. */
 export type MetFact = { type: 'gossip.met'; addresses: string[]; id?: NodeId }

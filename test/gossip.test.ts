@@ -348,6 +348,55 @@ test('ten thousand members to dial make no more than ten dials a second, each ad
   }
 })
 
+test('a peer that takes links and says nothing is suspected, not dialled again and again', () => {
+  const { node, links } = meeting(3)
+  const hollow = makeGossiper()
+  hear(node, links[0] as string, 'table/records', { records: [pair(hollow.record())], hops: 1 })
+  let dials = 0
+  for (let round = 0; round < 200; round += 1) {
+    const effects = node.wait(50)
+    for (const effect of effects) {
+      if (effect.type !== 'dial' || effect.id !== hollow.id) continue
+      dials += 1
+      const address = effect.addresses[0] as string
+      node.do({ type: 'opened', link: effect.link, id: hollow.id, dialled: true, address })
+      const after = node.do({ type: 'closed', link: effect.link })
+      assert.ok(!after.some(({ type }) => type === 'dial'), 'at once again')
+    }
+    answer(node, effects, links, false)
+  }
+  assert.ok(dials > 0 && dials <= 10, `${dials} dials in ten seconds`)
+})
+
+test('an address that leads back to this node is no way in', () => {
+  const node = makeGossiper()
+  const [dial] = node.do({ type: 'met', addresses: ['10.9.9.9:1'] }).filter(({ type }) => type === 'dial')
+  assert.ok(dial?.type === 'dial')
+  node.do({ type: 'opened', link: dial.link, id: node.id, dialled: true, address: '10.9.9.9:1' })
+  assert.deepEqual(node.state.meetings, [])
+})
+
+test('two nodes of one key: said once, and they answer each other less and less often', () => {
+  const { node, links } = meeting(1)
+  let twins = 0
+  let answers = 0
+  for (let round = 0; round < 600; round += 1) {
+    const { seq } = node.state.self.record
+    const facts = said(
+      hear(node, links[0] as string, 'table/records', {
+        records: [pair(node.record({ seq: seq + 1, name: 'twin' }))],
+        hops: 0,
+      }),
+    )
+    twins += facts.filter((fact) => (fact as { type: string }).type === 'gossip.twin').length
+    const effects = node.wait(1_000)
+    answer(node, effects, links)
+    if (node.state.self.record.seq > seq) answers += 1
+  }
+  assert.equal(twins, 1)
+  assert.ok(answers >= 5 && answers <= 20, `${answers} answers in ten minutes`)
+})
+
 /** Lets the far ends of `links` answer what is in `effects`; mediators report what `truth` says of any target. */
 function answer(node: Gossiper, effects: Parameters<typeof sent>[0], links: readonly string[], truth = true): void {
   const root = node.tools.digest.root(node.state.members)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mulberry32 } from '../bench/simulation.ts'
+import { mulberry32 } from '../bench/simulationTools.ts'
 import { SmallMap } from '../machines/gossip/smallMap.ts'
 
 test('a thousand changes leave what a Map has after them, in its order, and earlier maps as they were', () => {

@@ -148,6 +148,8 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return `Removed container ${brief(text('id'))}`
     case 'container.changed':
       return `Container ${brief(text('id'))} is ${text('state')}`
+    case 'gossip.twin':
+      return `Another machine uses the key of this node (${(event.addresses as string[]).join(', ')}): give one of them a home of its own`
     case 'node.fileSetAside':
       return `${text('path')} could not be read; it was set aside as ${text('aside')}`
     case 'node.concernCrashed':

@@ -130,6 +130,8 @@ export interface GossipState {
   /** How long a node without links waited last before it tried again. */
   readonly lonelyMs: number
   readonly deniedAt: number
+  /** Own records heard that this life did not write, each newer than the last. */
+  readonly twins: number
   /** The seq at which others doubt this node; 0 for none. */
   readonly denySeq: number
   /** When the next tick is due. */
@@ -229,6 +231,7 @@ export function draftOf(state: GossipState): Draft {
     nextRetryAt: state.nextRetryAt,
     lonelyMs: state.lonelyMs,
     deniedAt: state.deniedAt,
+    twins: state.twins,
     denySeq: state.denySeq,
     dueAt: state.dueAt,
     chance: state.chance,
@@ -284,6 +287,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     linkPauseMs: config.roundMs,
     lonelyMs: config.lonelyFirstMs,
     deniedAt: Number.NEGATIVE_INFINITY,
+    twins: 0,
     denySeq: 0,
     dueAt: now,
     chance: start.seed | 0,

@@ -2,7 +2,7 @@ import type { WireBody, WireKind, WireMessage } from '../../protocol/wire.ts'
 import { detect, hearDoubts, hearPing, hearReport, hearRequest, lives, lookAt } from './failureDetector.ts'
 import type { GossipEffect, GossipEvent, GossipState, Link, Tools } from './gossipState.ts'
 import { closed, failed, hearHello, open } from './linkEvents.ts'
-import { author, hangUp, strike } from './membership.ts'
+import { author, denyPause, hangUp, strike } from './membership.ts'
 import { isLonely, retry, tendLinks } from './overlay.ts'
 import { cut, sample } from './shards.ts'
 import {
@@ -169,7 +169,7 @@ function dueAt(turn: Turn): number {
   let due = state.nextRoundAt
   for (const { deadline } of state.probes.values()) due = Math.min(due, deadline)
   for (const { lookAt, endsAt } of state.doubts.values()) due = Math.min(due, lookAt, endsAt)
-  if (state.denySeq >= state.self.record.seq) due = Math.min(due, state.deniedAt + state.config.denyMs)
+  if (state.denySeq >= state.self.record.seq) due = Math.min(due, state.deniedAt + denyPause(state))
   if (isLonely(turn)) due = Math.min(due, state.nextRetryAt)
   for (const { missing } of state.links.values()) if (missing.length > 0) due = Math.min(due, now + ASK_AGAIN_MS)
   // What is due within a few milliseconds is done together.

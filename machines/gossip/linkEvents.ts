@@ -2,7 +2,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { neighbourhoodOf } from '../../protocol/neighbourhood.ts'
 import { shortOf } from '../../protocol/record.ts'
 import type { WireBody } from '../../protocol/wire.ts'
-import { lives, lookAt, refused } from './failureDetector.ts'
+import { lives, lookAt, refused, suspect } from './failureDetector.ts'
 import type { GossipEvent, Link } from './gossipState.ts'
 import { forget, hangUp, learn, newestOf, strike } from './membership.ts'
 import { accepts } from './overlay.ts'
@@ -50,6 +50,9 @@ export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Ope
   }
   const isBanned = (state.banned.get(peer) ?? 0) > now
   const old = linkTo(turn, peer)
+  // A way in that leads back to this node is none.
+  if (nodeId === state.self.record.id)
+    state.meetings = state.meetings.filter(({ addresses }) => !addresses.includes(address))
   if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.socketsMost)) {
     if (!isBanned) turnAway(turn, link)
     turn.effects.push({ type: 'hangUp', link: id })
@@ -118,7 +121,9 @@ export function closed(turn: Turn, id: string): void {
   // What was under way over this link will get no answer.
   for (const probe of state.probes.values())
     if (probe.target === link.peer && !probe.errand) state.probes = state.probes.without(probe.nonce)
-  lookAt(turn, link.peer)
+  // One that takes a link and says nothing is not helped by another dial, and could have this node dial without end.
+  if (link.dialled && !link.greeted) suspect(turn, link.peer, 'failed')
+  else lookAt(turn, link.peer)
 }
 
 export function failed(turn: Turn, id: string, wasRefused: boolean): void {

@@ -1,6 +1,6 @@
 import { type Neighbourhood, neighbourhoodOf } from '../../protocol/neighbourhood.ts'
 import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/record.ts'
-import { type Link, signOwn } from './gossipState.ts'
+import { type Draft, type Link, signOwn } from './gossipState.ts'
 import { all, cut, keyOf, look, noShards, put, sample } from './shards.ts'
 import { draw, isLasting, linkTo, putLink, say, send, type Turn } from './turn.ts'
 
@@ -10,6 +10,14 @@ import { draw, isLasting, linkTo, putLink, say, send, type Turn } from './turn.t
  */
 
 const PRIVATE = '-'
+
+/** Own records from elsewhere after which another node must be using this key. */
+const TWINS = 3
+
+/** Least time until the own word is said again. */
+export function denyPause({ twins, config }: Pick<Draft, 'twins' | 'config'>): number {
+  return Math.min(config.twinPauseMs, config.denyMs * 2 ** Math.max(0, Math.min(twins - TWINS, 20)))
+}
 
 /** As far from its author as a record may say that it is. */
 export const HOPS_MOST = 255
@@ -142,6 +150,11 @@ function learnOwn(turn: Turn, signed: SignedRecord): Verdict {
   const { record } = state.self
   if (signed.record.seq < record.seq || signed.text === state.self.text) return 'known'
   if (!tools.genuine(signed)) return 'forged'
+  if (signed.record.seq > state.denySeq) {
+    // The first is an earlier life of this node. Those that answer what this life says come from somebody who lives.
+    state.twins += 1
+    if (state.twins === TWINS) say(turn, { type: 'gossip.twin', addresses: signed.record.addresses })
+  }
   state.denySeq = Math.max(state.denySeq, signed.record.seq)
   return 'known'
 }

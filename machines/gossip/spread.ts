@@ -3,7 +3,7 @@ import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire.ts'
 import { take } from './allowance.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
-import { author, HOPS_MOST, learn, newestOf, strike } from './membership.ts'
+import { author, denyPause, HOPS_MOST, learn, newestOf, strike } from './membership.ts'
 import { look } from './shards.ts'
 import { draw, hint, lasting, pick, putLink, send, type Turn } from './turn.ts'
 
@@ -53,10 +53,10 @@ export function publish(turn: Turn, change?: Parameters<typeof author>[1], every
   push(turn, [author(turn, change)], 0, undefined, everywhere)
 }
 
-/** Denies the own death, if somebody doubts, no faster than `denyMs`. */
+/** Denies the own death, if somebody doubts, no faster than `denyPause` lets it. */
 export function deny(turn: Turn): void {
   const { state, now } = turn
-  if (state.denySeq < state.self.record.seq || now < state.deniedAt + state.config.denyMs) return
+  if (state.denySeq < state.self.record.seq || now < state.deniedAt + denyPause(state)) return
   state.deniedAt = now
   publish(turn, {}, true)
 }
