@@ -36,6 +36,11 @@ class CallbackModule(CallbackBase):
             # A callback that raises is only warned about, so this is the one way to stop before the first task.
             os._exit(96)
 
+    def v2_playbook_on_play_start(self, play):
+        # The strategy is loaded after this.
+        if "mitogen" in play.strategy:
+            teach_mitogen()
+
     def v2_runner_on_start(self, host, task):
         self._say(kind="task", host=host.get_name(), task=task.get_name().strip(), status="running")
 
@@ -96,22 +101,25 @@ def reason(result):
 
 
 def teach_mitogen():
-    """Ansible's security fixes of 2024 made str() keep its mark on texts that come from hosts, and Mitogen up to 0.3.7
-    relies on str() to take it off, so that it cannot send such a text to a host. Upstream's own fix is the same."""
+    """Mends two things of Mitogen 0.3.3, which is the one in Debian 12. Once a process is enough."""
     try:
+        import ansible_mitogen.affinity
         import mitogen.utils
     except ImportError:
         return
+    # It pins Ansible, its workers and every ssh to half of a small machine's cores, and leaves the other half idle.
+    ansible_mitogen.affinity.policy = ansible_mitogen.affinity.Policy()
+    # Ansible's security fixes of 2024 made str() keep its mark on texts that come from hosts, and Mitogen up to 0.3.7
+    # relies on str() to take it off, so that it cannot send such a text to a host. Upstream's own fix is the same.
     original = mitogen.utils.cast
+    if original.__module__ == __name__:
+        return
 
     def cast(value):
         strip = getattr(value, "_strip_unsafe", None)
         return strip() if strip else original(value)
 
     mitogen.utils.cast = cast
-
-
-teach_mitogen()
 
 
 def numbers(version):

@@ -61,11 +61,19 @@ async function fill(folder: string, { name, source, ports, members, vars, files 
     writeFile(at(runFiles.playbook), playbook),
     writeFile(at(runFiles.inventory), JSON.stringify(runInventory(members)), privately),
     writeFile(at(runFiles.vars), JSON.stringify(vars), privately),
-    writeFile(at(runFiles.config), ''),
+    writeFile(at(runFiles.config), ansibleConfig),
     writeFile(at(runFiles.sshConfig), `Host *\n${sshConfig.map((line) => `  ${line}\n`).join('')}`, privately),
     writeFile(at(runFiles.knownHosts), await knownHosts(members, files.knownHosts), privately),
   ])
 }
+
+/**
+ * What no environment variable can say. Ansible looks for results 1,000 times a second unless told otherwise, which on
+ * two cores takes a tenth of one from the tasks.
+ */
+const ansibleConfig = `[defaults]
+internal_poll_interval = 0.01
+`
 
 /** The host keys that came with the loans; a record of Go P2PRC has none, so for those the home's file counts too. */
 async function knownHosts(members: RunFolder['members'], home: string): Promise<string> {
