@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { connect, type TLSSocket } from 'node:tls'
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { formatAddress } from '../protocol/address.ts'
 import { CONNECT_TIMEOUT_MS } from '../protocol/defaults.ts'
 import { Fault } from '../protocol/errors.ts'
@@ -75,11 +75,10 @@ export function dialPeer(
     const socket = connect({
       host: to.host,
       port: to.port,
-      ...tls,
+      secureContext: contextOf(tls),
       ...(isIP(to.host.split('%')[0] ?? '') === 0 && { servername: to.host }),
       // The certificate is the peer's own; what counts is its key, looked at below.
       rejectUnauthorized: false,
-      minVersion: 'TLSv1.3',
     })
     const finish = (error?: unknown) => {
       clearTimeout(timer)
@@ -113,6 +112,17 @@ export function dialPeer(
       resolve({ socket, peer })
     })
   })
+}
+
+/** Making one costs as much as a handshake, so each identity has one. */
+const contexts = new WeakMap<Identity['tls'], SecureContext>()
+
+function contextOf(tls: Identity['tls']): SecureContext {
+  const known = contexts.get(tls)
+  if (known) return known
+  const made = createSecureContext({ ...tls, minVersion: 'TLSv1.3' })
+  contexts.set(tls, made)
+  return made
 }
 
 function asAnswer(fact: ReceivedFact): Answer {

@@ -1,6 +1,6 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, stopChild } from 'xstate'
 import { formatAddress } from '../protocol/address.ts'
-import { TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults.ts'
+import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults.ts'
 import { Fault, toFailure } from '../protocol/errors.ts'
 import type { MetFact } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
@@ -48,9 +48,11 @@ export const ipTableMachine = setup({
     ),
     watchAddresses: fromCallback<IpTableInside, { signal: AbortSignal }>(() => {}),
   },
-  delays: { tick: TABLE_TICK_MS, gathering: TABLE_SAVE_MS },
+  delays: { tick: TABLE_TICK_MS, gathering: TABLE_SAVE_MS, pause: TABLE_PAUSE_MS },
   guards: {
     isUnsaved: ({ context }) => context.revision > context.saved,
+    /** A single command ends before anything could be gathered. */
+    isAwaited: ({ context }) => context.waiting.length > 0 || !context.watch,
     isUrgent: ({ context }) => context.waiting.length > 0 || (context.hurry && context.revision > context.saved),
   },
   actions: {
@@ -141,6 +143,11 @@ export const ipTableMachine = setup({
             ],
           },
         },
+        /** When a whole network comes up, one save takes in many that joined. */
+        pausing: {
+          always: { guard: 'isAwaited', target: 'settled' },
+          after: { pause: 'settled' },
+        },
         saving: {
           entry: assign({ writing: ({ context }) => context.revision, hurry: false }),
           invoke: {
@@ -148,11 +155,11 @@ export const ipTableMachine = setup({
             id: 'save',
             input: ({ context }) => ({ file: fileOf(context.table, context.file) }),
             onDone: {
-              target: 'settled',
+              target: 'pausing',
               actions: [assign({ saved: ({ context }) => context.writing }), { type: 'answerWaiting', params: {} }],
             },
             onError: {
-              target: 'settled',
+              target: 'pausing',
               actions: [
                 emit(({ event }) => ({ type: 'table.saveFailed', ...toFailure(event.error) })),
                 { type: 'answerWaiting', params: ({ event }) => ({ failure: toFailure(event.error) }) },

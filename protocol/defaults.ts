@@ -125,6 +125,9 @@ export const CANDIDATES_MAX = { all: 4_096, perHost: 16 } as const
 /** How long changes that nobody waits for are gathered before the table is written. Losing them costs one look round. */
 export const TABLE_SAVE_MS = 10_000
 
+/** Least time between two writes of the table, but for those that somebody waits for. */
+export const TABLE_PAUSE_MS = 1_000
+
 /** How long a container engine may take to say its version before it counts as missing. A healthy one needs 10 ms. */
 export const ENGINE_CONNECT_TIMEOUT_MS = 5_000
 
@@ -187,7 +190,7 @@ export const GOSSIP = {
   /** How often one of the departed, or an address given by hand, is tried again; without any link soon, then less often. */
   retryMs: 15_000,
   lonelyFirstMs: 150,
-  lonelyRetryMs: 2_000,
+  lonelyRetryMs: 1_000,
   /** Dials a second in all, and how long until one address is dialled again on somebody else's word. */
   dialsPerSecond: 10,
   redialMs: 30_000,

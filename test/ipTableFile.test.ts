@@ -9,7 +9,14 @@ import type { Fault } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile, parseIpTable } from '../protocol/ipTableFile.ts'
 
-const self = { id: `SHA256:${'s'.repeat(43)}` as NodeId, name: 'me', port: 8_088, addresses: [], outside: [], information: '' }
+const self = {
+  id: `SHA256:${'s'.repeat(43)}` as NodeId,
+  name: 'me',
+  port: 8_088,
+  addresses: [],
+  outside: [],
+  information: '',
+}
 
 /** One entry of each age, as such a node wrote it. */
 const shapes: [string, object, object][] = [
