@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { take } from '../machines/gossip/allowance.ts'
 import { packVersion } from '../machines/gossip/digest.ts'
+import type { GossipEffect } from '../machines/gossip/gossipState.ts'
 import { look } from '../machines/gossip/shards.ts'
 import { nextHealth, suspicionMs, wantedConfirmations } from '../machines/gossip/suspicion.ts'
 import { GOSSIP } from '../protocol/defaults.ts'
@@ -353,16 +354,19 @@ test('a peer that takes links and says nothing is suspected, not dialled again a
   const hollow = makeGossiper()
   hear(node, links[0] as string, 'table/records', { records: [pair(hollow.record())], hops: 1 })
   let dials = 0
-  for (let round = 0; round < 200; round += 1) {
-    const effects = node.wait(50)
+  /** Each dial of it opens a link that closes at once, and so do those that this causes. */
+  function take(effects: readonly GossipEffect[]): void {
     for (const effect of effects) {
-      if (effect.type !== 'dial' || effect.id !== hollow.id) continue
+      if (effect.type !== 'dial' || effect.id !== hollow.id || dials > 100) continue
       dials += 1
       const address = effect.addresses[0] as string
-      node.do({ type: 'opened', link: effect.link, id: hollow.id, dialled: true, address })
-      const after = node.do({ type: 'closed', link: effect.link })
-      assert.ok(!after.some(({ type }) => type === 'dial'), 'at once again')
+      take(node.do({ type: 'opened', link: effect.link, id: hollow.id, dialled: true, address }))
+      take(node.do({ type: 'closed', link: effect.link }))
     }
+  }
+  for (let round = 0; round < 200; round += 1) {
+    const effects = node.wait(50)
+    take(effects)
     answer(node, effects, links, false)
   }
   assert.ok(dials > 0 && dials <= 10, `${dials} dials in ten seconds`)

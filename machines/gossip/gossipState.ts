@@ -116,6 +116,8 @@ export interface GossipState {
   readonly probes: SmallMap<number, Probe>
   readonly doubts: SmallMap<ShortId, Doubt>
   readonly vouched: SmallMap<ShortId, { readonly seq: number; readonly until: number }>
+  /** Members that took a link and closed it without a greeting, and until when that counts. */
+  readonly hollow: SmallMap<ShortId, number>
   readonly banned: SmallMap<ShortId, number>
   /** What was learned lately, latest first, and how many hands it went through. */
   readonly recent: readonly { readonly short: ShortId; readonly at: number; readonly hops: number }[]
@@ -220,6 +222,7 @@ export function draftOf(state: GossipState): Draft {
     probes: state.probes,
     doubts: state.doubts,
     vouched: state.vouched,
+    hollow: state.hollow,
     banned: state.banned,
     recent: state.recent,
     wanted: state.wanted,
@@ -275,6 +278,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     probes: SmallMap.none(),
     doubts: SmallMap.none(),
     vouched: SmallMap.none(),
+    hollow: SmallMap.none(),
     banned: SmallMap.none(),
     recent: [],
     wanted: new Map(),

@@ -137,6 +137,7 @@ function forgetOld({ state, now }: Turn): void {
   if (state.recent.some(({ at }) => at + config.recentMs < now))
     state.recent = state.recent.filter(({ at }) => at + config.recentMs >= now)
   state.vouched = state.vouched.filter(({ until }) => until > now)
+  state.hollow = state.hollow.filter((until) => until > now)
   state.banned = state.banned.filter((until) => until > now)
   state.dialled = state.dialled.filter((at) => at + config.redialMs > now)
   const grave = sample(state.graves, () => (now * 0.618_034) % 1)

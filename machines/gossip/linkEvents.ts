@@ -113,7 +113,7 @@ export function hearHello(turn: Turn, link: Link, hello: WireBody<'link/hello'>)
 
 /** A closed socket is a hint: its node may have died, or not. So look at once. */
 export function closed(turn: Turn, id: string): void {
-  const { state } = turn
+  const { state, now } = turn
   const link = state.links.get(id)
   if (!link) return
   forget(turn, link, link.bye || 'lost')
@@ -121,9 +121,11 @@ export function closed(turn: Turn, id: string): void {
   // What was under way over this link will get no answer.
   for (const probe of state.probes.values())
     if (probe.target === link.peer && !probe.errand) state.probes = state.probes.without(probe.nonce)
-  // One that takes a link and says nothing is not helped by another dial, and could have this node dial without end.
-  if (link.dialled && !link.greeted) suspect(turn, link.peer, 'failed')
+  const isHollow = link.dialled && !link.greeted
+  // Once may be bad luck. One that does so again is not helped by another dial, and could have this node dial without end.
+  if (isHollow && (state.hollow.get(link.peer) ?? 0) > now) suspect(turn, link.peer, 'failed')
   else lookAt(turn, link.peer)
+  if (isHollow) state.hollow = state.hollow.with(link.peer, now + state.config.redialMs)
 }
 
 export function failed(turn: Turn, id: string, wasRefused: boolean): void {
