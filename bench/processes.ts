@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { follow, type Output } from './children.ts'
+
+export { freePort } from './children.ts'
 
 /** The bundle, as users run it. `npm run bench` builds it first. */
 export const cli = join(import.meta.dirname, '..', 'dist', 'cli.js')
@@ -18,50 +20,19 @@ export function scratch(name: string): string {
   return folder
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
 /** A program that runs, and what it prints. */
-export type Started = ChildProcess & {
-  readonly said: string
-  /** Resolves when what it has printed, or prints from now on, contains `text`. */
-  says(text: string): Promise<void>
-}
+export type Started = ChildProcess & Pick<Output, 'said' | 'says'>
 
 /** Starts a program and waits until what it prints contains `ready`. It is killed when the bench's process ends. */
 export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
-  let said = ''
-  const looks = new Set<() => void>()
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk
-      for (const look of looks) look()
-    })
-  }
-  const says = (text: string) =>
-    new Promise<void>((resolve, reject) => {
-      const gone = (code: number | null) => reject(new Error(`${args.join(' ')} ended with ${code}\n${said}`))
-      const look = () => {
-        if (!said.includes(text)) return
-        looks.delete(look)
-        child.off('exit', gone)
-        resolve()
-      }
-      child.once('exit', gone)
-      looks.add(look)
-      look()
-    })
-  await says(ready)
-  return Object.defineProperties(child as Started, { said: { get: () => said }, says: { value: says } })
+  const output = follow(child)
+  await output.says(ready)
+  return Object.defineProperties(child as ChildProcess as Started, {
+    said: { get: () => output.said },
+    says: { value: output.says },
+  })
 }
 
 /** Starts a node of the bundle on loopback, in the given home. */

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { follow, type Output } from '../bench/children.ts'
 import type { Loan } from '../protocol/groupTracker.ts'
 import { knownHostsText } from '../protocol/ssh.ts'
-import { p2prcJson, temporaryHome } from './processes.ts'
+import { p2prcJson, spawnCli, temporaryHome } from './processes.ts'
 
 /** A home whose node finds no container engine. */
 export function bareHome(): NodeJS.ProcessEnv & { P2PRC: string } {
@@ -39,40 +40,9 @@ export function remember(env: { P2PRC: string }, ...loans: Loan[]): void {
   writeFileSync(join(env.P2PRC, 'known_hosts'), knownHostsText(loans))
 }
 
-/** The command line as a process that goes on; what it has printed so far is in `said`. */
-export function launched(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]) {
-  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
-  const cli = resolve(import.meta.dirname, '..', 'dist', 'cli.js')
-  const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
-    env: { ...inherited, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+/** The command line as a process that goes on, what it prints, and its end. It is killed when the test ends. */
+export function launched(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Output & { child: ChildProcess } {
+  const child = spawnCli(env, args)
   t.after(() => child.kill('SIGKILL'))
-  const out = { said: '' }
-  const looks = new Set<() => void>()
-  for (const stream of [child.stdout, child.stderr])
-    stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      out.said += chunk
-      for (const look of looks) look()
-    })
-  const ended = new Promise<number | null>((done) => child.once('close', done))
-  return {
-    child,
-    ended,
-    get said() {
-      return out.said
-    },
-    /** Resolves when what it has printed, or prints from now on, matches. */
-    says: (pattern: RegExp) =>
-      new Promise<void>((done, fail) => {
-        const look = () => {
-          if (!pattern.test(out.said)) return
-          looks.delete(look)
-          done()
-        }
-        looks.add(look)
-        void ended.then((code) => fail(new Error(`it ended with ${code} before it said ${pattern}:\n${out.said}`)))
-        look()
-      }),
-  }
+  return Object.assign(follow(child), { child })
 }

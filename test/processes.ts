@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
+import { follow } from '../bench/children.ts'
+
+export { freePort } from '../bench/children.ts'
 
 /** The bundle that users run; `npm test` builds it first. */
 const cli = resolve(import.meta.dirname, '..', 'dist', 'cli.js')
@@ -71,27 +73,7 @@ const LISTENS = /(?:listens on |"addresses":\[")127\.0\.0\.1:(\d+)\D/
 export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Promise<RunningNode> {
   // The node takes a free port by itself: one chosen here may be another's by the time that the node listens.
   const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', '0', ...args])
-  let said = ''
-  const waiting = new Set<() => void>()
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk
-      for (const look of waiting) look()
-    })
-  }
-  const says = (pattern: RegExp) =>
-    new Promise<void>((resolve, reject) => {
-      const gone = () => reject(new Error(`the node ended before it said ${pattern}:\n${said}`))
-      const look = () => {
-        if (!pattern.test(said)) return
-        waiting.delete(look)
-        child.off('exit', gone)
-        resolve()
-      }
-      child.once('exit', gone)
-      waiting.add(look)
-      look()
-    })
+  const output = follow(child)
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) {
       child.kill('SIGINT')
@@ -100,22 +82,13 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
     return child.exitCode
   }
   t.after(stop)
-  await says(LISTENS)
-  const port = Number(LISTENS.exec(said)?.[1])
-  return { process: child, where: `127.0.0.1:${port}`, port, says, stop }
+  await output.says(LISTENS)
+  const port = Number(LISTENS.exec(output.said)?.[1])
+  return { process: child, where: `127.0.0.1:${port}`, port, says: output.says, stop }
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
-function spawnCli(env: NodeJS.ProcessEnv, args: string[]): ChildProcess {
+/** The real command line as a process that goes on. */
+export function spawnCli(env: NodeJS.ProcessEnv, args: string[]): ChildProcess {
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
   return spawn(process.execPath, [cli, ...args], {
     env: { ...inherited, ...env },
