@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { fromCallback, fromPromise } from 'xstate'
 import { namedIn } from '../machines/ipTable/candidates.ts'
 import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from '../machines/ipTable/ipTablePorts.ts'
-import { isSelfAt, type Self } from '../machines/ipTable/peerTable.ts'
+import type { Self } from '../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import { CANDIDATES_MAX } from '../protocol/defaults.ts'
@@ -12,10 +12,11 @@ import type { BusEvent } from '../protocol/index.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
 import { type IpTableFile, parseIpTable } from '../protocol/ipTableFile.ts'
 import { ask } from './ask.ts'
-import { createDialGuard, type DialGuard } from './ipTable/dialGuard.ts'
+import type { DialGuard } from './ipTable/dialGuard.ts'
 import { walk } from './ipTable/hops.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
+import { lifetime } from './lifetime.ts'
 import type { PeerAddress, PeerClient } from './peerClient.ts'
 import type { Dial } from './speedTester/speedLink.ts'
 import type { Store } from './store.ts'
@@ -40,13 +41,13 @@ export interface IpTableDependencies {
   setAside?: string
   /** Addresses that could still be read in it. */
   salvaged?: readonly PeerAt[]
-  guard?: DialGuard
+  /** Asked before every dial; the one that gossip has too, so that their dials count together. */
+  guard: DialGuard
 }
 
 /** The table of peers: its file, who answers, and from a name to an address. */
 export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
-  const { store, self, peers, dial, test = false, watch = true, setAside, salvaged } = dependencies
-  const guard = dependencies.guard ?? createDialGuard({ test, isSelf: (at) => isSelfAt(self(), at) })
+  const { store, self, peers, guard, dial, test = false, watch = true, setAside, salvaged } = dependencies
   return {
     name: 'ipTable',
     logic: ipTableMachine.provide({
@@ -113,20 +114,6 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'gossip.seen',
       'request.abandoned',
     ],
-  }
-}
-
-/** A child's own signal, which also ends with the concern's life: xstate does not stop the children of a crash. */
-function lifetime(concern: AbortSignal): { signal: AbortSignal; end: () => void } {
-  const life = new AbortController()
-  const abort = () => life.abort()
-  concern.addEventListener('abort', abort, { once: true })
-  return {
-    signal: life.signal,
-    end() {
-      concern.removeEventListener('abort', abort)
-      abort()
-    },
   }
 }
 

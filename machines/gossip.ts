@@ -1,4 +1,4 @@
-import { emit, enqueueActions, fromCallback, sendTo, setup, stopChild } from 'xstate'
+import { emit, enqueueActions, fromCallback, not, sendTo, setup, stopChild } from 'xstate'
 import type { GossipHears, GossipSays } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import { machineOf, type RecordWords } from '../protocol/record.ts'
@@ -63,7 +63,7 @@ export const gossipMachine = setup({
     }),
   },
   guards: {
-    isLinked: ({ context }) => [...context.state.links.values()].some(isLasting),
+    isLinked: ({ context }) => context.state.links.values().some(isLasting),
     hasLeft: ({ context }) => context.state.left,
   },
   actions: {
@@ -96,7 +96,7 @@ export const gossipMachine = setup({
     'specs.changed': {
       actions: enqueueActions(({ context, event, enqueue }) => {
         const machine = machineOf(event.specs)
-        if (JSON.stringify(machine) === JSON.stringify(context.state.words.machine)) return
+        if (JSON.stringify(machine) === JSON.stringify(context.state.self.record.machine)) return
         enqueue.sendTo('wires', reworded({ machine }))
       }),
     },
@@ -132,7 +132,7 @@ export const gossipMachine = setup({
     linked: {
       always: [
         { guard: 'hasLeft', target: 'gone' },
-        { guard: ({ context }) => ![...context.state.links.values()].some(isLasting), target: 'lonely' },
+        { guard: not('isLinked'), target: 'lonely' },
       ],
     },
     /** It has said goodbye; what comes now changes nothing. */

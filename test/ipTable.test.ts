@@ -7,12 +7,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fromCallback, fromPromise, initialTransition, SimulatedClock, transition } from 'xstate'
 import { ask } from '../actors/ask.ts'
+import { createDialGuard } from '../actors/ipTable/dialGuard.ts'
 import { acceptTable, createIpTable, createResolve, type IpTableDependencies } from '../actors/ipTable.ts'
 import type { PeerClient } from '../actors/peerClient.ts'
 import { openStore, type Store } from '../actors/store.ts'
 import { supervise } from '../actors/supervise.ts'
 import type { IpTableInput } from '../machines/ipTable/ipTableContext.ts'
 import type { IpTableInside, Outcome, ProbeInput, SaveInput } from '../machines/ipTable/ipTablePorts.ts'
+import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
 import { createBus } from '../protocol/bus.ts'
 import { PROBE, TABLE_SAVE_MS } from '../protocol/defaults.ts'
@@ -269,6 +271,7 @@ test('a full disk is said, fails what waits for it, and the table is written whe
 const nobody: PeerClient = { command: () => Promise.reject(new Fault('garbled', { where: 'x', why: 'y' })) }
 
 async function real(dependencies: Partial<IpTableDependencies> = {}) {
+  const guard = createDialGuard({ test: dependencies.test ?? false, isSelf: (at) => isSelfAt(self, at) })
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-table-'))
   const path = join(folder, 'ip_table.json')
   const store: Store<IpTableFile> = await openStore(path, {
@@ -277,7 +280,7 @@ async function real(dependencies: Partial<IpTableDependencies> = {}) {
     indent: IP_TABLE_INDENT,
   })
   const bus = createBus<BusEvent>()
-  const concern = supervise(createIpTable({ store, self: () => self, peers: nobody, ...dependencies }), { bus })
+  const concern = supervise(createIpTable({ store, self: () => self, peers: nobody, guard, ...dependencies }), { bus })
   concern.start()
   return {
     bus,

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { fromCallback } from 'xstate'
@@ -10,6 +9,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire.ts'
 import type { DialGuard } from '../ipTable/dialGuard.ts'
+import { lifetime } from '../lifetime.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
 import type { AcceptedLink, LinkSource } from './accept.ts'
 
@@ -83,7 +83,7 @@ export function createWires({ dial, source, guard, now = () => performance.now()
     }
 
     async function reach({ link, addresses, hearsay, id, timeoutMs }: Extract<ToWires, { type: 'dial' }>) {
-      const life = limited(signal, timeoutMs)
+      const life = lifetime(signal, timeoutMs)
       let refused = false
       const attempts: Promise<Reached>[] = []
       for (const [index, where] of addresses.entries()) {
@@ -187,24 +187,6 @@ async function openSocket(
       resolve({ socket, id: peer.id })
     })
   })
-}
-
-/** A signal that aborts with `signal`, after `ms`, or at `end`, and then keeps nothing alive. */
-function limited(signal: AbortSignal, ms: number): { signal: AbortSignal; end: () => void } {
-  const life = new AbortController()
-  // Every address of a peer that is tried listens to it.
-  setMaxListeners(0, life.signal)
-  const abort = () => life.abort()
-  const timer = setTimeout(abort, ms)
-  signal.addEventListener('abort', abort, { once: true })
-  return {
-    signal: life.signal,
-    end() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', abort)
-      abort()
-    },
-  }
 }
 
 /** The machine is there and says that no node listens, as against saying nothing. */

@@ -97,7 +97,6 @@ export interface Grave {
 export interface GossipState {
   readonly config: GossipConfig
   readonly self: SignedRecord
-  readonly words: RecordWords
   /** Everybody who counts as alive, this node included: two nodes that agree have equal digests. */
   readonly members: Members
   /** How many members each neighbourhood has. */
@@ -207,7 +206,6 @@ export function draftOf(state: GossipState): Draft {
   return {
     config: state.config,
     self: state.self,
-    words: state.words,
     members: state.members,
     crowds: state.crowds,
     graves: state.graves,
@@ -263,7 +261,6 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
   return {
     config,
     self,
-    words,
     members: put(noShards<ShortId, SignedRecord>(), self.short, self),
     crowds: noShards(),
     graves: noShards(),

@@ -58,10 +58,7 @@ function handle(turn: Turn, event: GossipEvent): void {
   else if (event.type === 'garbled' && link) strike(turn, link, 'it sends what cannot be read')
   else if (event.type === 'met') meet(turn, event)
   else if (event.type === 'leaving') leave(turn)
-  else if (event.type === 'reworded') {
-    state.words = { ...state.words, ...event.words }
-    publish(turn, event.words)
-  }
+  else if (event.type === 'reworded') publish(turn, event.words)
 }
 
 /** What each kind of message does. `link` is as it stands after the message was counted as a sign of life. */

@@ -2,9 +2,10 @@ import { formatAddress } from '../../protocol/address.ts'
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import { newEntry } from '../../protocol/ipTableFile.ts'
 import type { NodeRecord } from '../../protocol/record.ts'
 import { ADDRESSES_MAX, answer } from './peerChange.ts'
-import { parsed, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
+import { newRow, parsed, peerOf, type Row, sameAddress } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
@@ -93,7 +94,7 @@ function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
     PublicKey: record.key,
     CustomInformation: record.customInformation,
   }
-  const before = known ?? rowAt(NOWHERE, fields)
+  const before = known ?? newRow(record.id, newEntry(fields), [])
   const row: Row = {
     ...before,
     entry: { ...before.entry, ...fields },
@@ -104,9 +105,6 @@ function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
   next.set(record.id, risen(row))
   return { table: next, said: [] }
 }
-
-/** Only for a row whose addresses are set at once. */
-const NOWHERE = { host: '0.0.0.0', port: 0 }
 
 /** Addresses at which the key of another node was proved, or that the owner named. */
 function heldBy(table: Table, id: NodeId): ReadonlySet<string> {

@@ -49,27 +49,27 @@ export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved')
   const first = addresses[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatAddress(first)
-  const unseen = {
-    answeredAt: null,
-    probedAt: null,
-    failures: 0,
-    measuredAt: null,
-    seq: 0,
-    machine: null,
-    alive: false,
-    specs: null,
-  }
-  return { key, entry, addresses, standing, ...unseen }
+  return newRow(key, entry, addresses, standing)
 }
 
 /** A peer of which only an address is known. */
 export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
   const address = { ...canonical(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
+  return newRow(fields.NodeId ?? formatAddress(address), newEntry(fields), [address])
+}
+
+/** A row of which nothing was seen yet. */
+export function newRow(
+  key: string,
+  entry: TableEntry,
+  addresses: readonly KnownAddress[],
+  standing: Row['standing'] = 'unproved',
+): Row {
   return {
-    key: fields.NodeId ?? formatAddress(address),
-    entry: newEntry(fields),
-    addresses: [address],
-    standing: 'unproved',
+    key,
+    entry,
+    addresses,
+    standing,
     answeredAt: null,
     probedAt: null,
     failures: 0,

@@ -1,5 +1,6 @@
-import { formatAddress, isIPv4 } from '../../protocol/address.ts'
+import { formatAddress } from '../../protocol/address.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import { neighbourhoodOf } from '../../protocol/neighbourhood.ts'
 import { refusal } from '../../protocol/reachable.ts'
 import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
@@ -21,6 +22,9 @@ const WITNESSES_LEAST = 2
 /** Addresses that a record has room for. */
 const PLACES_MOST = 8
 
+/** 100.64.0.0/10. */
+const CARRIER_NAT = /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./
+
 export function witness(seen: Seen, by: NodeId, address: string): Seen {
   const host = parsed(address)?.host
   // A peer of the same network sees an address that is known already, or one that only that network has.
@@ -33,16 +37,11 @@ export function placesOf({ outside, port }: Self, seen: Seen): string[] {
   const counts = new Map<string, number>()
   for (const host of seen.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
   const agreed = [...counts].filter(([, count]) => count >= WITNESSES_LEAST).map(([host]) => host)
-  const hosts = [...new Set([...outside.filter(notPrivate), ...agreed, ...outside])]
+  const hosts = [...new Set([...outside.filter((host) => !isPrivate(host)), ...agreed, ...outside])]
   return hosts.slice(0, PLACES_MOST).map((host) => formatAddress({ host, port }))
 }
 
-function notPrivate(host: string): boolean {
-  return !isPrivate(host)
-}
-
+/** The ranges of one network or machine, and those that providers share among customers (RFC 6598). */
 function isPrivate(host: string): boolean {
-  return isIPv4(host)
-    ? /^(10|127|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host)
-    : /^(::1?$|f[cd]|fe[89ab])/i.test(host)
+  return neighbourhoodOf(formatAddress({ host, port: 1 })).private || CARRIER_NAT.test(host)
 }
