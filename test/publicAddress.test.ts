@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { outsideAddresses } from '../actors/ipTable/listening.ts'
 import { askPublicAddress } from '../actors/ipTable/publicAddress.ts'
 
 const answers: [name: string, status: number, body: string, expected: string | { code: string }][] = [
@@ -29,4 +30,15 @@ test('what is no service', async () => {
   await assert.rejects(askPublicAddress('http://127.0.0.1:1/'), { code: 'address_unknown' })
   for (const url of ['ip-api', 'ftp://x/', 'file:///etc/passwd'])
     await assert.rejects(askPublicAddress(url), { code: 'bad_request' })
+})
+
+test('what others may be told: the address that was asked for first, no loopback but where that is the network, no link-local', () => {
+  const place = { port: 8_088, hosts: ['127.0.0.1', '10.0.0.5', 'fe80::1', '169.254.1.1', '2001:db8::5'] }
+  assert.deepEqual(outsideAddresses(place, { test: false }), ['10.0.0.5', '2001:db8::5'])
+  assert.deepEqual(outsideAddresses({ ...place, told: '93.184.1.1' }, { test: true }), [
+    '93.184.1.1',
+    '10.0.0.5',
+    '2001:db8::5',
+    '127.0.0.1',
+  ])
 })
