@@ -229,16 +229,20 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   const facts: string[] = []
   node.bus.on('record.learned', ({ record }) => facts.push(record.id))
   const socket = await linkTo(node, mallory)
-  socket.send(encode(hello(mallory.record())))
+  socket.send(encode(hello(mallory.record({ seq: 5 }))))
   await heard(node.bus, 'record.learned', ({ record }) => record.id === mallory.id)
   facts.length = 0
   const id = honest.identity.id
   const key = honest.identity.publicKey.split(' ', 2).join(' ')
-  const [text, signature] = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
+  const replayed = mallory.record({ seq: 4, name: 'before' })
+  const [text, signature] = mallory.record({ seq: 6 })
+  const forged: [string, string] = [text.replace('"outsider"', '"somebody"'), signature]
+  const crossSigned = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
   const banned = heard(node.bus, 'gossip.banned', (fact) => fact.id === mallory.id)
-  repeat(() =>
-    socket.send(encode({ kind: 'table/records', body: { records: [[text, signature]], hops: 1 } } as WireMessage)),
-  )
+  // The first is no offence, only old; each of the others is a strike.
+  assert.equal(GOSSIP.strikes, 3)
+  for (const record of [replayed, forged, crossSigned, crossSigned])
+    socket.send(encode({ kind: 'table/records', body: { records: [record], hops: 1 } }))
   await banned
   assert.deepEqual(facts, [])
   const peer = (await peersOf(node)).find((one) => one.id === id)
