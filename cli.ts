@@ -1,13 +1,13 @@
-import { type Call, type Handler, isSure, runCommandLine } from './actors/terminal/commandFrame.ts'
-import { groupCommands } from './actors/terminal/groupCommands.ts'
-import { peerCommands } from './actors/terminal/peerCommands.ts'
-import { pluginCommands } from './actors/terminal/pluginCommands.ts'
-import * as show from './actors/terminal/tables.ts'
-import { list } from './actors/terminal.ts'
+import type { CommandName } from './cli/cliCommands.ts'
+import { wholeNumber } from './cli/commandLine.ts'
+import { groupCommands } from './cli/groupCommands.ts'
+import { peerCommands } from './cli/peerCommands.ts'
+import { pluginCommands } from './cli/pluginCommands.ts'
+import { type Call, confirmAction, type Handler, runCommandLine } from './cli/runCommand.ts'
+import * as show from './cli/tables.ts'
+import { list } from './cli/terminal.ts'
 import { version } from './package.json'
-import type { CommandName } from './protocol/cliCommands.ts'
-import { wholeNumber } from './protocol/commandLine.ts'
-import { EXTRA_PORTS_MAX } from './protocol/defaults.ts'
+import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
 
 /**
  * Each command parses its words, sends ONE command to the node, and shows what comes back. Its row in
@@ -20,27 +20,27 @@ const handlers: Record<CommandName, Handler> = {
   ...pluginCommands,
 
   async 'plugin rm'(call) {
-    if (!call.legacy && !(await isSure(`Deleting the plugin ${call.args[0]}`, call))) return 1
+    if (!call.legacy && !(await confirmAction(`Deleting the plugin ${call.args[0]}`, call))) return 1
     await pluginCommands['plugin rm'](call)
   },
 
   async start({ args, option, has, terminal, signal }) {
-    const { runNode } = await import('./actors/terminal/foreground.ts')
+    const { runNode } = await import('./cli/daemon.ts')
     const place = { host: option('host'), port: option('port'), ipService: option('ip-service') }
-    await runNode({ ...place, meet: args, open: has('open'), terminal, signal })
+    await runNode({ ...place, bootstrapAddresses: args, open: has('open'), terminal, signal })
     // Ctrl-C is how it is meant to end.
     return 0
   },
 
   async stop({ terminal, legacy }) {
-    const { stopNode } = await import('./actors/terminal/foreground.ts')
+    const { stopNode } = await import('./cli/daemon.ts')
     const pid = await stopNode()
     terminal.done({ pid }, `The node (process ${pid}) has ended`, legacy)
   },
 
-  async touch({ args: [where = ''], option, has, ask, terminal }) {
-    const { userKey } = await import('./actors/terminal/keyFile.ts')
-    const { loan } = await ask(
+  async touch({ args: [where = ''], option, has, request, terminal }) {
+    const { userKey } = await import('./cli/keyFile.ts')
+    const { loan } = await request(
       'loan.take',
       {
         where,
@@ -57,45 +57,50 @@ const handlers: Record<CommandName, Handler> = {
   },
 
   async rm(call) {
-    const { args, legacy, ask, terminal } = call
+    const { args, legacy, request, terminal } = call
     const id = args.at(-1) as string
     const where = args.length > 1 ? args[0] : undefined
     const forget = call.has('forget')
-    if (!legacy && !(await isSure(`Giving back container ${id} with its /data`, call))) return 1
-    const returned = await ask('loan.return', { id, forget, ...(where !== undefined && { where }) }, 'loan.returned')
-    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Gave back'} ${show.brief(returned.id)}`, legacy)
+    if (!legacy && !(await confirmAction(`Giving back container ${id} with its /data`, call))) return 1
+    const returned = await request(
+      'loan.return',
+      { id, forget, ...(where !== undefined && { where }) },
+      'loan.returned',
+    )
+    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Gave back'} ${show.shortId(returned.id)}`, legacy)
   },
 
-  async ps({ ask, terminal }) {
-    const { loans } = await ask('loan.list', {}, 'loan.listed')
+  async ps({ request, terminal }) {
+    const { loans } = await request('loan.list', {}, 'loan.listed')
     const document = { TrackContainer: loans.map(({ state, ...loan }) => ({ ...loan, State: state })) }
     terminal.value(document, () => show.loansTable(loans, terminal.style))
   },
 
-  async ssh({ args: [id = '', ...words], rest, ask, ignoreInterrupts }) {
-    const { sshArgs } = await ask('loan.find', { id }, 'loan.found')
-    const { openShell } = await import('./actors/terminal/shell.ts')
+  async ssh({ args: [id = '', ...words], rest, request, ignoreInterrupts }) {
+    const { sshArgs } = await request('loan.find', { id }, 'loan.found')
+    const { openShell } = await import('./cli/shell.ts')
     ignoreInterrupts()
     return openShell([...sshArgs, ...words, ...rest])
   },
 
-  async logs({ args: [id = ''], option, has, ask, terminal }) {
+  async logs({ args: [id = ''], option, has, request, terminal }) {
     const tail = wholeNumber('--tail', option('tail') ?? '200', 0, 1_000_000)
-    await ask('loan.logs', { id, follow: has('follow'), tail }, 'loan.logsEnded', {
+    await request('loan.logs', { id, follow: has('follow'), tail }, 'loan.logsEnded', {
       onFact(fact) {
         if (fact.type === 'loan.logged') terminal.line(fact, String(fact.line), fact.stream as 'stdout' | 'stderr')
       },
     })
   },
 
-  async specs({ args: [where], ask, terminal }) {
-    const got = where === undefined ? ask('specs.get', {}, 'specs.got') : ask('specs.ask', { where }, 'specs.got')
+  async specs({ args: [where], request, terminal }) {
+    const got =
+      where === undefined ? request('specs.get', {}, 'specs.got') : request('specs.request', { where }, 'specs.got')
     const { specs } = await got
     terminal.value(specs, () => show.specsText(specs, terminal.style))
   },
 
-  async id({ ask, terminal }) {
-    const { id, name, key, version } = await ask('node.show', {}, 'node.shown')
+  async id({ request, terminal }) {
+    const { id, name, key, version } = await request('node.show', {}, 'node.shown')
     const pairs: [string, string][] = [
       ['Node id', id],
       ['Name', name],
@@ -104,43 +109,45 @@ const handlers: Record<CommandName, Handler> = {
     terminal.value({ id, name, key, version }, () => list(pairs, terminal.style))
   },
 
-  async 'trust add'({ args, option, legacy, ask, terminal }) {
-    const { keyLine } = await import('./actors/terminal/keyFile.ts')
-    const { peer } = await ask('trust.add', { key: await keyLine(args), name: option('name') ?? '' }, 'trust.added')
+  async 'trust add'({ args, option, legacy, request, terminal }) {
+    const { keyLine } = await import('./cli/keyFile.ts')
+    const { peer } = await request('trust.add', { key: await keyLine(args), name: option('name') ?? '' }, 'trust.added')
     terminal.done(peer, `${peer.name || peer.id} may borrow here`, legacy)
   },
 
-  async 'trust rm'({ args: [who = ''], legacy, ask, terminal }) {
-    const { peer } = await ask('trust.remove', { who }, 'trust.removed')
+  async 'trust rm'({ args: [who = ''], legacy, request, terminal }) {
+    const { peer } = await request('trust.remove', { who }, 'trust.removed')
     terminal.done(peer, `${peer.name || peer.id} may no longer borrow here`, legacy)
   },
 
-  async 'trust ls'({ ask, terminal }) {
-    const { peers } = await ask('trust.list', {}, 'trust.listed')
+  async 'trust ls'({ request, terminal }) {
+    const { peers } = await request('trust.list', {}, 'trust.listed')
     terminal.value(peers, () => show.trustTable(peers, terminal.style))
   },
 
-  async guests({ ask, terminal }) {
-    const { containers } = await ask('container.list', {}, 'container.listed')
-    const { peers } = await ask('trust.list', {}, 'trust.listed')
-    terminal.value(containers, () => show.guestsTable(containers, peers, terminal.style))
+  async guests({ request, terminal }) {
+    const { containers } = await request('container.list', {}, 'container.listed')
+    const { peers } = await request('trust.list', {}, 'trust.listed')
+    terminal.value(containers, () => show.containersTable(containers, peers, terminal.style))
   },
 
   async evict(call) {
-    const { args, legacy, ask, terminal } = call
+    const { args, legacy, request, terminal } = call
     const id = args[0] as string
-    if (!(await isSure(`Ending container ${id} with its /data`, call))) return 1
-    const removed = await ask('container.remove', { id }, 'container.removed')
-    terminal.done({ id: removed.id }, `Ended ${show.brief(removed.id)}`, legacy)
+    if (!(await confirmAction(`Ending container ${id} with its /data`, call))) return 1
+    const removed = await request('container.remove', { id }, 'container.removed')
+    terminal.done({ id: removed.id }, `Ended ${show.shortId(removed.id)}`, legacy)
   },
 
-  async 'image build'({ ask, terminal }) {
-    await ask('image.build', {}, 'image.built', { onFact: (fact) => terminal.line(fact, show.ownerLine(fact) ?? '') })
+  async 'image build'({ request, terminal }) {
+    await request('image.build', {}, 'image.built', {
+      onFact: (fact) => terminal.line(fact, show.ownerLine(fact) ?? ''),
+    })
   },
 
   async events({ terminal, signal }) {
-    const { followOwn } = await import('./actors/terminal/controlClient.ts')
-    await followOwn((event) => terminal.line(event, show.eventLine(event)), signal)
+    const { followNodeEvents } = await import('./cli/controlClient.ts')
+    await followNodeEvents((event) => terminal.line(event, show.eventLine(event)), signal)
   },
 
   async config(call) {
@@ -155,7 +162,7 @@ const handlers: Record<CommandName, Handler> = {
 }
 
 async function openedHome({ terminal }: Call) {
-  const { openHome } = await import('./actors/terminal/system.ts')
+  const { openHome } = await import('./cli/inProcess.ts')
   const home = await openHome(process.env)
   for (const note of home.notes) terminal.note(note)
   return home

@@ -5,23 +5,23 @@ import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import { placesOf } from '../machines/ipTable/selfPlaces.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
-import { createDockerEngine } from './containerManager/dockerEngine.ts'
 import { createContainerManager } from './containerManager.ts'
-import { createGossip, followOwnRecord, type GossipDoor } from './gossip.ts'
+import { createDockerEngine } from './engine/dockerEngine.ts'
+import { createGossip, followOwnRecord, type GossipListener } from './gossip.ts'
 import { sshConfigPath } from './groupTracker/borrowedFiles.ts'
 import { createNearest } from './groupTracker/nearest.ts'
-import { keepSshConfig } from './groupTracker/sshConfig.ts'
+import { syncSshConfig } from './groupTracker/sshConfig.ts'
 import { createGroupTracker } from './groupTracker.ts'
 import { openFiles } from './home/homeFiles.ts'
 import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
-import { createDialGuard } from './ipTable/dialGuard.ts'
 import { outsideAddresses, ownAddresses, type Place } from './ipTable/listening.ts'
-import { salvage } from './ipTable/salvage.ts'
+import { recoverAddresses } from './ipTable/recoverAddresses.ts'
 import { createIpTable, createResolve } from './ipTable.ts'
-import { announcing, announcingDial } from './peerClient/announce.ts'
-import { createPeerClient, dialPeer } from './peerClient.ts'
+import { announcing, announcingDial } from './net/announce.ts'
+import { createDialGuard } from './net/dialGuard.ts'
+import { createPeerClient, dialPeer } from './net/peerClient.ts'
 import { createPluginRunner } from './pluginRunner.ts'
 import { createSpecs } from './specs.ts'
 import type { Dial } from './speedTester/speedLink.ts'
@@ -29,36 +29,36 @@ import { createSpeedTester } from './speedTester.ts'
 import { type ConcernParts, type Supervised, supervise } from './supervise.ts'
 import { createTrust } from './trust.ts'
 
-interface Surroundings {
+interface ConcernDependencies {
   home: Home
   bus: Bus<BusEvent>
   identity: Identity
-  /** Filled in when the doors are open. */
+  /** Filled in when the listeners are open. */
   place: Place
   /** Where links of other nodes come in. */
-  gossipDoor: GossipDoor
+  gossipListener: GossipListener
   /** Whether to look after what nobody has asked for: specifications, peers, images. */
   background: boolean
 }
 
-type Life = Parameters<typeof supervise>[1]
+type SuperviseParameters = Parameters<typeof supervise>[1]
 
 /** What node.ts needs of a concern, whatever its machine is. */
-type Joined = (life: Life) => Pick<Supervised<AnyActorLogic>, 'start' | 'stop'>
+type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised<AnyActorLogic>, 'start' | 'stop'>
 
 /** Opens the files and constructs every concern, un-started, in the order in which they start. */
-export async function openConcerns(surroundings: Surroundings): Promise<{
-  concerns: Joined[]
+export async function openConcerns(dependencies: ConcernDependencies): Promise<{
+  concerns: ConcernFactory[]
   /** Files that could not be read, and where each was put. */
-  setAside: ReadonlyMap<string, string>
+  quarantined: ReadonlyMap<string, string>
   /** Resolves when what the concerns left under way has ended and all files are written. */
   settled(): Promise<void>
 }> {
-  const { home, bus, identity, place, gossipDoor, background } = surroundings
+  const { home, bus, identity, place, gossipListener, background } = dependencies
   const { paths, config } = home
   const files = { key: paths.key, knownHosts: paths.knownHosts }
-  const { trust, gossip, table, loans, groups, setAside, written } = await openFiles(paths)
-  const tableAside = setAside.get(paths.ipTable)
+  const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
+  const quarantinedTable = quarantined.get(paths.ipTable)
   const { id, name } = identity
   const self = () => ({
     id,
@@ -82,7 +82,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     paths: files,
   })
   const engine = createDockerEngine({})
-  const lent = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
+  const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
   const plugins = createPluginRunner({
     folders: { own: paths.plugins, shipped: shipped.plugins },
     files,
@@ -91,7 +91,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
     usePorts: (container, ports) => borrowed.loans.usePorts(container, ports),
     env: process.env,
   })
-  const sshConfig = keepSshConfig(bus, {
+  const sshConfig = syncSshConfig(bus, {
     path: sshConfigPath(home.dir),
     files,
     read: () => ({ loans: borrowed.loans.all(), groups: borrowed.groups.all() }),
@@ -100,7 +100,7 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
   const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })
   const ownRecord = followOwnRecord(bus, gossip)
   const concerns = [
-    joined(
+    toFactory(
       createIpTable({
         store: table,
         self,
@@ -109,35 +109,35 @@ export async function openConcerns(surroundings: Surroundings): Promise<{
         guard,
         test: config.Test,
         watch: background,
-        ...(tableAside && { setAside: tableAside, salvaged: await salvage(tableAside) }),
+        ...(quarantinedTable && { quarantined: quarantinedTable, recovered: await recoverAddresses(quarantinedTable) }),
       }),
     ),
-    joined(
+    toFactory(
       createGossip({
         identity,
         store: gossip,
         own: ownRecord,
         place: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
         known: () => waysIn(table.data),
-        ...(background && { links: { source: gossipDoor, dial: announcingDial(dial, bus), guard } }),
+        ...(background && { links: { source: gossipListener, dial: announcingDial(dial, bus), guard } }),
       }),
     ),
-    joined(createTrust({ store: trust })),
-    joined(createSpecs({ resolve, peers, background })),
-    joined(createSpeedTester({ resolve, dial: announcingDial(dial, bus) })),
-    joined(lent),
-    joined(borrowed),
-    joined(plugins),
+    toFactory(createTrust({ store: trust })),
+    toFactory(createSpecs({ resolve, peers, background })),
+    toFactory(createSpeedTester({ resolve, dial: announcingDial(dial, bus) })),
+    toFactory(containerManager),
+    toFactory(borrowed),
+    toFactory(plugins),
   ]
   const settled = async () => {
     ownRecord.undo()
     sshConfig.undo()
-    await Promise.all([lent.settled(), plugins.settled(), sshConfig.idle()])
+    await Promise.all([containerManager.settled(), plugins.settled(), sshConfig.idle()])
     await written()
   }
-  return { concerns, setAside, settled }
+  return { concerns, quarantined, settled }
 }
 
-function joined<L extends AnyActorLogic>(parts: ConcernParts<L>): Joined {
+function toFactory<L extends AnyActorLogic>(parts: ConcernParts<L>): ConcernFactory {
   return (life) => supervise(parts, life)
 }

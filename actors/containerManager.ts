@@ -1,19 +1,19 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { fromCallback, fromPromise } from 'xstate'
 import { containerMachine } from '../machines/container.ts'
-import type { LinkSays, LogsInput, LogsSay } from '../machines/containerManager/guest.ts'
-import { imageShelfMachine } from '../machines/containerManager/imageShelf.ts'
+import type { LinkEmits, LogsEmits, LogsInput } from '../machines/containerManager/containerTypes.ts'
+import { imageStoreMachine } from '../machines/containerManager/imageStore.ts'
 import { containerManagerMachine } from '../machines/containerManager.ts'
-import { type GuestImage, type ImageStepSays, imageMachine } from '../machines/image.ts'
-import { CONTAINERS_MAX, GUEST, GUEST_PORTS, TAKE_BACK_MS } from '../protocol/defaults.ts'
+import { type ContainerImage, type ImageStepEmits, imageMachine } from '../machines/image.ts'
+import { CONTAINER_LIMITS, CONTAINERS_MAX, HOST_PORTS, ROLL_BACK_MS } from '../protocol/defaults/containerManager.ts'
 import { toFailure } from '../protocol/errors.ts'
-import { linkEngine } from './containerManager/containerLink.ts'
-import type { Engine } from './containerManager/engine.ts'
-import { findBase } from './containerManager/guestBase.ts'
-import { buildImage, collectImages, inspectImage } from './containerManager/guestImage.ts'
-import { createGuestPorts } from './containerManager/guestPorts.ts'
-import type { GuestLimits } from './containerManager/guestSpec.ts'
-import { guestSteps } from './containerManager/guestSteps.ts'
+import type { ContainerLimits } from './containerManager/containerSpec.ts'
+import { containerSteps } from './containerManager/containerSteps.ts'
+import { createHostPorts } from './containerManager/hostPorts.ts'
+import { resolveBase } from './engine/baseImage.ts'
+import { linkEngine } from './engine/containerLink.ts'
+import type { Engine } from './engine/engine.ts'
+import { buildImage, inspectImage, pruneImages } from './engine/imageBuilder.ts'
 import type { ConcernParts } from './supervise.ts'
 
 /** The image that is lent where none is named. */
@@ -21,11 +21,11 @@ const DEFAULT_IMAGE = 'ssh'
 
 export interface ContainerManagerOptions {
   engine: Engine
-  /** This node's id. Guests are labelled with it, and only those with it are touched. */
+  /** This node's id. Containers are labelled with it, and only those with it are touched. */
   nodeId: string
   /** Folder of image folders; `ssh` in it is the default image. */
   imagesDir: string
-  limits?: GuestLimits
+  limits?: ContainerLimits
   maxContainers?: number
   /** Name of the image folder to use where none is named. */
   defaultImage?: string
@@ -34,33 +34,33 @@ export interface ContainerManagerOptions {
 }
 
 export interface ContainerManagerParts extends ConcernParts<typeof containerManagerMachine> {
-  /** Called after the last life: resolves when what that was making is taken back, or after `TAKE_BACK_MS`. */
+  /** Called after the last life: resolves when what that was creating is rolled back, or after `ROLL_BACK_MS`. */
   settled(): Promise<void>
 }
 
 /**
- * Lends containers on this machine's engine. Builds the default image as soon as the engine answers, adopts the guests
- * that an earlier life of this node left running, and takes back those that it left half made.
+ * Lends containers on this machine's engine. Builds the default image as soon as the engine answers, adopts the containers
+ * that an earlier life of this node left running, and rolls back those that it left partly created.
  */
 export function createContainerManager({
   engine,
   nodeId,
   imagesDir,
-  limits = GUEST,
+  limits = CONTAINER_LIMITS,
   maxContainers = CONTAINERS_MAX,
   defaultImage = DEFAULT_IMAGE,
   background = true,
 }: ContainerManagerOptions): ContainerManagerParts {
-  // What is free on a far engine's machine shows only when a guest starts there.
-  const ports = createGuestPorts({ ...GUEST_PORTS, ...(!engine.local && { isFree: async () => true }) })
-  const steps = guestSteps({ engine, nodeId, limits, ports })
+  // What is free on a far engine's machine shows only when a container starts there.
+  const ports = createHostPorts({ ...HOST_PORTS, ...(!engine.local && { isFree: async () => true }) })
+  const steps = containerSteps({ engine, nodeId, limits, ports })
   // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
-  let life: AbortSignal = AbortSignal.abort()
+  let scope: AbortSignal = AbortSignal.abort()
 
   /** Work that ends with the child that invoked it, as callback logic wants it. */
   const during = (work: (signal: AbortSignal) => Promise<void>, onError: (error: unknown) => void) => {
     const child = new AbortController()
-    const signal = AbortSignal.any([child.signal, life])
+    const signal = AbortSignal.any([child.signal, scope])
     work(signal).catch((error) => {
       if (!signal.aborted) onError(error)
     })
@@ -68,7 +68,7 @@ export function createContainerManager({
   }
 
   const step = <Input>(work: (input: Input, onLine: (line: string) => void, signal: AbortSignal) => Promise<string>) =>
-    fromCallback<ImageStepSays, Input>(({ input, sendBack }) =>
+    fromCallback<ImageStepEmits, Input>(({ input, sendBack }) =>
       during(
         async (signal) => {
           const base = await work(input, (line) => sendBack({ type: 'step.line', line }), signal)
@@ -80,24 +80,26 @@ export function createContainerManager({
 
   const image = imageMachine.provide({
     actors: {
-      inspect: fromPromise<GuestImage, { name: string }>(({ input }) => inspectImage(engine, imagesDir, input.name)),
-      findBase: step<object>((_, onLine, signal) => findBase({ engine }, { onLine, signal })),
-      build: step<{ image: GuestImage; base: string }>(async (input, onLine, signal) => {
+      inspect: fromPromise<ContainerImage, { name: string }>(({ input }) =>
+        inspectImage(engine, imagesDir, input.name),
+      ),
+      resolveBase: step<object>((_, onLine, signal) => resolveBase({ engine }, { onLine, signal })),
+      build: step<{ image: ContainerImage; base: string }>(async (input, onLine, signal) => {
         await buildImage({ engine, imagesDir }, input.image, input.base, onLine, signal)
         return input.base
       }),
-      collect: fromPromise<void, { image: GuestImage }>(({ input }) => collectImages(engine, input.image)),
+      prune: fromPromise<void, { image: ContainerImage }>(({ input }) => pruneImages(engine, input.image)),
     },
   })
 
-  const link = fromCallback<LinkSays>(({ sendBack }) =>
+  const link = fromCallback<LinkEmits>(({ sendBack }) =>
     during(
       (signal) => linkEngine({ engine, nodeId, ports }, sendBack, signal),
       (error) => sendBack({ type: 'link.lost', failure: toFailure(error) }),
     ),
   )
 
-  const readLogs = fromCallback<LogsSay, LogsInput>(({ input: { requestId, id, follow, tail }, sendBack }) =>
+  const readLogs = fromCallback<LogsEmits, LogsInput>(({ input: { requestId, id, follow, tail }, sendBack }) =>
     during(
       async (signal) => {
         const onLine = (stream: 'stdout' | 'stderr', line: string) =>
@@ -114,16 +116,16 @@ export function createContainerManager({
     logic: containerManagerMachine.provide({
       actors: {
         container: containerMachine.provide({ actors: steps.logic }),
-        shelf: imageShelfMachine.provide({ actors: { image } }),
+        imageStore: imageStoreMachine.provide({ actors: { image } }),
         link,
         readLogs,
       },
     }),
     input: (signal) => {
-      life = signal
+      scope = signal
       return { maxContainers, defaultImage, background }
     },
-    hears: [
+    accepts: [
       'container.create',
       'container.remove',
       'container.list',
@@ -132,10 +134,10 @@ export function createContainerManager({
       'request.abandoned',
     ],
     async settled() {
-      const late = new AbortController()
-      const waited = pause(TAKE_BACK_MS, undefined, { signal: late.signal }).catch(() => {})
-      await Promise.race([steps.takeBack(), waited])
-      late.abort()
+      const timer = new AbortController()
+      const timeout = pause(ROLL_BACK_MS, undefined, { signal: timer.signal }).catch(() => {})
+      await Promise.race([steps.rollBack(), timeout])
+      timer.abort()
     },
   }
 }

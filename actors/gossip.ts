@@ -7,14 +7,14 @@ import type { Bus } from '../protocol/bus.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { GossipFile } from '../protocol/gossip.ts'
 import type { BusEvent } from '../protocol/index.ts'
-import { type NodeRecord, SEQ_MAX } from '../protocol/record.ts'
+import { type NodeRecord, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
 import { createWires, type WiresOptions } from './gossip/wires.ts'
 import type { Identity } from './identity.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
-export { type GossipDoor, openGossipDoor } from './gossip/accept.ts'
+export { type GossipListener, openGossipListener } from './gossip/accept.ts'
 
 export interface GossipOptions {
   identity: Pick<Identity, 'id' | 'name' | 'publicKey' | 'tls'>
@@ -69,7 +69,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
       }
       return { start, tools: createGossipTools(tls.key), signal }
     },
-    hears: ['gossip.met', 'gossip.placed', 'specs.changed', 'record.describe', 'node.stopping'],
+    accepts: ['gossip.met', 'gossip.placed', 'specs.changed', 'record.describe', 'node.stopping'],
   }
 }
 

@@ -1,20 +1,20 @@
 import { fromCallback, fromPromise } from 'xstate'
 import { groupCreateMachine, type NewGroup } from '../machines/groupCreate.ts'
-import { type Errand, groupTrackerMachine } from '../machines/groupTracker.ts'
-import { type ErrandSays, type LenderSays, loanMachine, type TakeCommand } from '../machines/loan.ts'
-import { Fault, toFailure } from '../protocol/errors.ts'
-import type { GroupTrackContainersFile, TrackContainersFile } from '../protocol/files.ts'
+import { groupTrackerMachine, type SimpleRequest } from '../machines/groupTracker.ts'
+import { type ChildEmits, type LenderEmits, loanMachine, type TakeCommand } from '../machines/loan.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
+import type { GroupTrackContainersFile, TrackContainersFile } from '../protocol/files/files.ts'
 import type { Group } from '../protocol/groups.ts'
 import type { Loan } from '../protocol/groupTracker.ts'
 import type { ContainerId } from '../protocol/ids.ts'
-import { type Borrower, returnAll, runErrand } from './groupTracker/errands.ts'
 import { createGroups, type Groups } from './groupTracker/groups.ts'
-import { createLender } from './groupTracker/lender.ts'
+import { createLenderClient } from './groupTracker/lenderClient.ts'
 import { createLoans, type Loans } from './groupTracker/loans.ts'
 import type { Nearest } from './groupTracker/nearest.ts'
+import { executeRequest, type RequestServices, returnAll } from './groupTracker/requests.ts'
 import type { Identity } from './identity.ts'
 import type { Resolve } from './ipTable.ts'
-import type { PeerClient } from './peerClient.ts'
+import type { PeerClient } from './net/peerClient.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
@@ -44,42 +44,44 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
-  const lender = createLender({ resolve, peers, identity, files })
-  const borrower: Borrower = { loans, groups, lender, files }
-  let life = new AbortController().signal
-  const during = (signal: AbortSignal) => AbortSignal.any([signal, life])
+  const lenderClient = createLenderClient({ resolve, peers, identity, files })
+  const services: RequestServices = { loans, groups, lenderClient, files }
+  let scope = new AbortController().signal
+  const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])
 
   /** Callback logic that runs `work` until it is stopped; `work` never rejects. */
-  const working = <E extends { type: string }, I>(
-    work: (input: I, say: (event: E) => void, signal: AbortSignal) => Promise<E>,
+  const cancellable = <E extends { type: string }, I>(
+    work: (input: I, emit: (event: E) => void, signal: AbortSignal) => Promise<E>,
   ) =>
     fromCallback<E, I>(({ input, sendBack }) => {
-      const own = new AbortController()
-      const say = sendBack as (event: E) => void
-      void work(input, say, during(own.signal)).then(say)
-      return () => own.abort()
+      const controller = new AbortController()
+      const emit = sendBack as (event: E) => void
+      void work(input, emit, scoped(controller.signal)).then(emit)
+      return () => controller.abort()
     })
 
   const take = loanMachine.provide({
     actors: {
-      ask: working<LenderSays, TakeCommand>((command, say, signal) =>
-        lender
-          .take(command, (step, line) => say({ type: 'lender.progress', step, line }), signal)
+      requestContainer: cancellable<LenderEmits, TakeCommand>((command, emit, signal) =>
+        lenderClient
+          .take(command, (step, line) => emit({ type: 'lender.progress', step, line }), signal)
           .then(
             async (loan) => {
               // Nobody hears of it any more; stopped children are not listened to.
-              if (signal.aborted) await lender.remove(loan, life).catch(() => {})
-              return { type: 'lender.gave', loan }
+              if (signal.aborted) await lenderClient.remove(loan, scope).catch(() => {})
+              return { type: 'lender.created', loan }
             },
             (error) => ({ type: 'lender.failed', ...toFailure(error) }),
           ),
       ),
       track: fromPromise<void, Loan>(({ input }) => loans.track(input)),
-      giveBack: fromPromise<void, Loan>(async ({ input, signal }) => {
-        await lender.remove(input, during(signal))
+      rollBack: fromPromise<void, Loan>(async ({ input, signal }) => {
+        await lenderClient.remove(input, scoped(signal))
         await loans.forget(input.ID)
       }),
-      sweep: fromPromise<void, TakeCommand>(({ input, signal }) => lender.sweep(input, during(signal))),
+      cleanUpOrphan: fromPromise<void, TakeCommand>(({ input, signal }) =>
+        lenderClient.cleanUpOrphan(input, scoped(signal)),
+      ),
     },
   })
   const createGroup = groupCreateMachine.provide({
@@ -89,33 +91,33 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
         groups.checkName(input.name)
         for (const ref of input.members) loans.find(ref)
       }),
-      findNearest: fromPromise<string[], number>(({ input, signal }) => nearest(input, during(signal))),
+      findNearest: fromPromise<string[], number>(({ input, signal }) => nearest(input, scoped(signal))),
       write: fromPromise<Group, NewGroup>(({ input }) =>
         groups.create(
           input.name,
           input.members.map((ref) => loans.find(ref)),
         ),
       ),
-      giveBack: fromPromise<void, ContainerId[]>(async ({ input, signal }) => {
+      rollBack: fromPromise<void, ContainerId[]>(async ({ input, signal }) => {
         const members = input.map((ID) => ({ ID }))
-        await returnAll(borrower, members, () => {}, during(signal))
+        await returnAll(services, members, () => {}, scoped(signal))
       }),
     },
   })
-  const errand = working<ErrandSays, Errand>(async (command, say, signal) => ({
-    type: 'errand.ended',
+  const request = cancellable<ChildEmits, SimpleRequest>(async (command, emit, signal) => ({
+    type: 'child.ended',
     requestId: command.requestId,
-    fact: await runErrand(borrower, command, (fact) => say({ type: 'errand.said', fact }), signal),
+    fact: await executeRequest(services, command, (fact) => emit({ type: 'child.emitted', fact }), signal),
   }))
 
   return {
     name: 'groupTracker',
-    logic: groupTrackerMachine.provide({ actors: { take, createGroup, errand } }),
+    logic: groupTrackerMachine.provide({ actors: { take, createGroup, request } }),
     input: (signal) => {
-      life = signal
+      scope = signal
       return undefined
     },
-    hears: [
+    accepts: [
       'loan.take',
       'loan.return',
       'loan.list',
@@ -141,12 +143,12 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
       try {
         return [loans.find(ref)]
       } catch (error) {
-        throw isMissing(error) ? new Fault('not_found', { kind: 'group or borrowed container', id: ref }) : error
+        throw isMissing(error) ? new AppError('not_found', { kind: 'group or borrowed container', id: ref }) : error
       }
     },
   }
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Fault && error.code === 'not_found'
+  return error instanceof AppError && error.code === 'not_found'
 }

@@ -2,9 +2,9 @@ import { randomInt } from 'node:crypto'
 import { chmod, lstat, mkdir, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { PORT } from '../protocol/defaults.ts'
-import { Fault } from '../protocol/errors.ts'
-import { type Config, configFile, FILE_VERSION } from '../protocol/files.ts'
+import { PORT } from '../protocol/defaults/node.ts'
+import { AppError } from '../protocol/errors.ts'
+import { type Config, configFile, FILE_VERSION } from '../protocol/files/files.ts'
 import { reason } from './home/fileErrors.ts'
 import { acquireLock } from './home/lock.ts'
 import { type HomePaths, homePaths } from './homePaths.ts'
@@ -30,7 +30,7 @@ export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
   await makeFolder(dirname(places.config))
   await makePrivateFolder(dirname(places.socket))
   const config = await openConfig(places, notes)
-  const paths = followed(places, config)
+  const paths = configuredPaths(places, config)
   // A configuration may name the folder of a machine that this home was copied from: that is not made here.
   if (paths.plugins.startsWith(`${paths.dir}/`)) await makeFolder(paths.plugins)
   return { dir: places.dir, config, paths, notes }
@@ -43,7 +43,8 @@ export function lockHome(home: Home, { waitMs }: { waitMs: number }): Promise<()
 
 async function openConfig(paths: HomePaths, notes: string[]): Promise<Config> {
   const empty = () => defaultConfig(paths)
-  const onDamaged = (aside: string) => notes.push(`${paths.config} could not be read; it was set aside as ${aside}`)
+  const onDamaged = (quarantinePath: string) =>
+    notes.push(`${paths.config} could not be read; it was set aside as ${quarantinePath}`)
   const store = await openStore(paths.config, { schema: configFile, empty, indent: ' ', onDamaged })
   const found = await stat(paths.config).catch(() => undefined)
   // Of two processes that make a home at the same moment one wins, and both read what it wrote.
@@ -87,7 +88,7 @@ function defaultConfig(paths: HomePaths): Config {
 }
 
 /** The owner's `config.json` says where tables, images and plugins are; keys, trust, socket and lock are always ours. */
-function followed(paths: HomePaths, config: Config): HomePaths {
+function configuredPaths(paths: HomePaths, config: Config): HomePaths {
   const at = (value: string, fallback: string) => (value ? resolve(paths.dir, value) : fallback)
   return {
     ...paths,
@@ -102,7 +103,7 @@ async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new Fault('home_unusable', { path, why: reason(error) }, error)
+    throw new AppError('home_unusable', { path, why: reason(error) }, error)
   }
 }
 
@@ -111,10 +112,10 @@ async function makePrivateFolder(path: string): Promise<void> {
   await makeFolder(path)
   const found = await lstat(path)
   if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
-    throw new Fault('home_unusable', { path, why: 'it belongs to somebody else' })
+    throw new AppError('home_unusable', { path, why: 'it belongs to somebody else' })
   }
   if ((found.mode & 0o077) === 0) return
   await chmod(path, 0o700).catch((error) => {
-    throw new Fault('home_unusable', { path, why: reason(error) }, error)
+    throw new AppError('home_unusable', { path, why: reason(error) }, error)
   })
 }

@@ -19,7 +19,7 @@ export interface HomePaths {
   key: string
   publicKey: string
   knownHosts: string
-  /** The owner's door; its folder is 0700. */
+  /** The owner's listener; its folder is 0700. */
   socket: string
   lock: string
   /** Image folders, those that ship: P2PRC's own ones have passwords that everybody knows. */
@@ -41,7 +41,7 @@ function goLayout(dir: string, env: NodeJS.ProcessEnv): HomePaths {
     trackContainers: join(dir, 'client/trackcontainers/trackcontainers.json'),
     groupTrackContainers: join(dir, 'client/trackcontainers/grouptrackcontainers.json'),
     plugins: join(dir, 'plugin/deploy'),
-    ...ours(dir, join(dir, 'run'), env),
+    ...ownPaths(dir, join(dir, 'run'), env),
   }
 }
 
@@ -55,11 +55,11 @@ function xdgLayout(env: NodeJS.ProcessEnv): HomePaths {
     trackContainers: join(dir, 'trackcontainers.json'),
     groupTrackContainers: join(dir, 'grouptrackcontainers.json'),
     plugins: join(dir, 'plugins'),
-    ...ours(dir, runtime ? join(runtime, 'p2prc') : join(dir, 'run'), env),
+    ...ownPaths(dir, runtime ? join(runtime, 'p2prc') : join(dir, 'run'), env),
   }
 }
 
-function ours(dir: string, run: string, env: NodeJS.ProcessEnv) {
+function ownPaths(dir: string, run: string, env: NodeJS.ProcessEnv) {
   return {
     images: shipped.images,
     trust: join(dir, 'trust.json'),
@@ -67,7 +67,7 @@ function ours(dir: string, run: string, env: NodeJS.ProcessEnv) {
     key: join(dir, 'id_ed25519'),
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),
-    socket: short(join(run, 'control.sock'), env),
+    socket: shortSocketPath(join(run, 'control.sock'), env),
     // Beside what it protects: two sessions of one user may have different runtime folders, and cron has none.
     lock: join(dir, 'lock'),
   }
@@ -76,7 +76,7 @@ function ours(dir: string, run: string, env: NodeJS.ProcessEnv) {
 /** Longest path of a Unix socket that every system takes: macOS has 104 bytes for it, Linux 108. */
 const SOCKET_PATH_MAX_BYTES = 100
 
-function short(socket: string, env: NodeJS.ProcessEnv): string {
+function shortSocketPath(socket: string, env: NodeJS.ProcessEnv): string {
   if (Buffer.byteLength(socket) <= SOCKET_PATH_MAX_BYTES) return socket
   // Loaded here alone: it would cost every command 5 ms.
   const { createHash } = process.getBuiltinModule('node:crypto')

@@ -1,6 +1,6 @@
 import { chmod, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { Fault } from '../protocol/errors.ts'
+import { AppError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { makeCertificate, plainName } from './identity/certificate.ts'
 import { makeSshKeyPair, readSshPrivateKey } from './identity/sshKey.ts'
@@ -58,7 +58,7 @@ function readKey(path: string, pem: string): ReturnType<typeof readSshPrivateKey
   try {
     return readSshPrivateKey(pem)
   } catch (error) {
-    throw new Fault('bad_identity', { path, why: (error as Error).message }, error)
+    throw new AppError('bad_identity', { path, why: (error as Error).message }, error)
   }
 }
 
@@ -71,6 +71,6 @@ async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-function unusable(path: string, error: unknown): Fault {
-  return new Fault('home_unusable', { path: dirname(path), why: (error as Error).message }, error)
+function unusable(path: string, error: unknown): AppError {
+  return new AppError('home_unusable', { path: dirname(path), why: (error as Error).message }, error)
 }

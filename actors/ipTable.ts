@@ -7,17 +7,17 @@ import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } fr
 import type { Self } from '../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
 import type { Bus } from '../protocol/bus.ts'
-import { CANDIDATES_MAX } from '../protocol/defaults.ts'
+import { UNVERIFIED_MAX } from '../protocol/defaults/ipTable.ts'
+import { type IpTableFile, parseIpTable } from '../protocol/files/ipTable.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
-import { type IpTableFile, parseIpTable } from '../protocol/ipTableFile.ts'
-import { ask } from './ask.ts'
-import type { DialGuard } from './ipTable/dialGuard.ts'
 import { walk } from './ipTable/hops.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
-import { lifetime } from './lifetime.ts'
-import type { PeerAddress, PeerClient } from './peerClient.ts'
+import type { DialGuard } from './net/dialGuard.ts'
+import type { PeerAddress, PeerClient } from './net/peerClient.ts'
+import { request } from './request.ts'
+import { openScope } from './scope.ts'
 import type { Dial } from './speedTester/speedLink.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
@@ -33,21 +33,21 @@ export interface IpTableDependencies {
   peers: PeerClient
   /** Connections on which latency is measured; absent: nodes of ours have none in the background. */
   dial?: Dial
-  /** `Test` of `config.json`: strangers may name loopback addresses. */
+  /** `Test` of `config.json`: anonymous callers may name loopback addresses. */
   test?: boolean
   /** Look after peers in the background, as a running node does; false for a single command without one. */
   watch?: boolean
   /** Where the store put an unreadable table. */
-  setAside?: string
+  quarantined?: string
   /** Addresses that could still be read in it. */
-  salvaged?: readonly PeerAt[]
+  recovered?: readonly PeerAt[]
   /** Asked before every dial; the one that gossip has too, so that their dials count together. */
   guard: DialGuard
 }
 
 /** The table of peers: its file, who answers, and from a name to an address. */
 export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
-  const { store, self, peers, guard, dial, test = false, watch = true, setAside, salvaged } = dependencies
+  const { store, self, peers, guard, dial, test = false, watch = true, quarantined, recovered } = dependencies
   return {
     name: 'ipTable',
     logic: ipTableMachine.provide({
@@ -62,14 +62,14 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
           )
         }),
         probe: fromCallback<IpTableInside, ProbeInput>(({ input, sendBack }) => {
-          const { signal, end } = lifetime(input.signal)
+          const { signal, end } = openScope(input.signal)
           void probe({ ...input, signal }, { guard, peers, ...(dial && { dial }) }).then((outcome) =>
             sendBack({ type: 'probe.ended', key: input.key, outcome }),
           )
           return end
         }),
         walk: fromCallback<IpTableInside, WalkInput>(({ input, sendBack }) => {
-          const { signal, end } = lifetime(input.signal)
+          const { signal, end } = openScope(input.signal)
           const { requestId } = input
           walk({ ...input, signal }, { guard, peers, ...(dial && { dial }), test, report: sendBack }).then(
             (named) => sendBack({ type: 'walk.ended', requestId, named }),
@@ -92,10 +92,10 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       watch,
       test,
       signal,
-      ...(setAside && { setAside }),
-      ...(salvaged && { salvaged }),
+      ...(quarantined && { quarantined }),
+      ...(recovered && { recovered }),
     }),
-    hears: [
+    accepts: [
       'peer.resolve',
       'peer.add',
       'peer.list',
@@ -121,20 +121,20 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
 export function createResolve(bus: Bus<BusEvent>): Resolve {
   return async (where, signal) => {
     const command = { type: 'peer.resolve', requestId: randomUUID(), caller: 'owner', where } as const
-    const fact = await ask(bus, command, signal ? { signal } : {})
+    const fact = await request(bus, command, signal ? { signal } : {})
     if (fact.type !== 'peer.resolved') throw new Error(`peer.resolve was answered with ${fact.type}`)
     return { host: fact.host, port: fact.port, ...(fact.id && { id: fact.id }) }
   }
 }
 
 /**
- * `POST /IpTable`: what a stranger uploaded, as text, and the address it came from. Resolves with this node's table as
- * JSON text. Nothing is dialled here: the addresses wait for their turn. Faults: `too_large`, `garbled`.
+ * `POST /IpTable`: what an anonymous caller uploaded, as text, and the address it came from. Resolves with this node's table as
+ * JSON text. Nothing is dialled here: the addresses wait for their turn. Errors: `too_large`, `protocol_error`.
  */
 export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {
-  const candidates = namedIn(parseIpTable(body, from)).slice(0, CANDIDATES_MAX.all)
-  const command = { type: 'table.offer', requestId: randomUUID(), caller: 'stranger', candidates, from } as const
-  const fact = await ask(bus, command)
+  const candidates = namedIn(parseIpTable(body, from)).slice(0, UNVERIFIED_MAX.all)
+  const command = { type: 'table.offer', requestId: randomUUID(), caller: 'anonymous', candidates, from } as const
+  const fact = await request(bus, command)
   if (fact.type !== 'table.offered') throw new Error(`table.offer was answered with ${fact.type}`)
   return fact.document
 }

@@ -1,23 +1,23 @@
 import type { InspectionEvent } from 'xstate'
 import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
-import { PORT, PROTOCOL_VERSION } from '../protocol/defaults.ts'
+import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { Answer, BusEvent, Command } from '../protocol/index.ts'
 import type { Rights } from '../protocol/rights.ts'
-import { type AskOptions, ask } from './ask.ts'
 import { openConcerns } from './concerns.ts'
 import { createImageList } from './containerManager/imageFolders.ts'
-import { listenControl } from './control.ts'
-import { once } from './doors/shutDown.ts'
-import { openDoors } from './doors.ts'
-import { createEventStream } from './events.ts'
-import { openGossipDoor } from './gossip.ts'
+import { openGossipListener } from './gossip.ts'
 import { type Home, lockHome } from './home.ts'
-import { createHttpFront } from './http.ts'
 import { type Identity, loadIdentity } from './identity.ts'
 import { discover, hostsOf, type Place } from './ipTable/listening.ts'
 import { askPublicAddress } from './ipTable/publicAddress.ts'
+import { listenControl } from './listeners/controlSocket.ts'
+import { createEventStream } from './listeners/eventStream.ts'
+import { createHttpServer } from './listeners/httpServer.ts'
+import { once } from './listeners/shutDown.ts'
+import { openListener } from './listeners/tcp.ts'
+import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {
   home: Home
@@ -36,7 +36,7 @@ export interface Node {
   bus: Bus<BusEvent>
   /** Where it listens, as `host:port`. */
   addresses: string[]
-  ask(command: Command, options?: AskOptions): Promise<Answer>
+  request(command: Command, options?: RequestOptions): Promise<Answer>
   /** Ends it; containers live on. May be called more than once. */
   stop(): Promise<void>
 }
@@ -63,46 +63,52 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
     if (tap) bus.tap(tap)
     const events = createEventStream({ bus })
     const rights = followRights(bus, open)
-    answerForNode(bus, identity)
+    replyForNode(bus, identity)
     const addresses: string[] = []
 
-    const front = await createHttpFront({ bus, rights, events, images: createImageList(home.paths.images) })
-    undo.push(() => front.close())
+    const httpServer = await createHttpServer({ bus, rights, events, images: createImageList(home.paths.images) })
+    undo.push(() => httpServer.close())
     const place: Place = { port: listen?.port ?? PORT, hosts: [] }
-    const gossipDoor = openGossipDoor()
-    const { concerns, setAside, settled } = await openConcerns({
+    const gossipListener = openGossipListener()
+    const { concerns, quarantined, settled } = await openConcerns({
       home,
       bus,
       identity,
       place,
-      gossipDoor,
+      gossipListener,
       background: listen !== null,
     })
     undo.push(settled)
     if (listen) {
       // First the port, so that a busy one stops a node before it has touched anything; nobody is heard until the
       // concerns have started, which happens in the same turn.
-      const doors = await openDoors({ identity, handle: front.handle, upgrade: gossipDoor.upgrade, ...listen })
-      undo.push(() => doors.close())
-      place.port = doors.port
-      place.hosts = hostsOf(doors.addresses)
+      const listener = await openListener({
+        identity,
+        handle: httpServer.handle,
+        upgrade: gossipListener.upgrade,
+        ...listen,
+      })
+      undo.push(() => listener.close())
+      place.port = listener.port
+      place.hosts = hostsOf(listener.addresses)
       if (ipService) followPublicAddress(ipService, place, bus)
-      addresses.push(...doors.addresses)
+      addresses.push(...listener.addresses)
     }
     for (const join of concerns) {
       const concern = join({ bus, inspect: (event: InspectionEvent) => events.inspect(event) })
       undo.push(() => concern.stop())
       concern.start()
     }
-    for (const [path, aside] of setAside) bus.publish({ type: 'node.fileSetAside', path, aside })
+    for (const [path, quarantinePath] of quarantined)
+      bus.publish({ type: 'node.fileQuarantined', path, quarantinePath })
     if (listen) {
-      const control = await listenControl({ path: home.paths.socket, handle: front.handle })
+      const control = await listenControl({ path: home.paths.socket, handle: httpServer.handle })
       undo.push(() => control.close())
       undo.push(discover(place, identity.id, bus))
       bus.publish({ type: 'node.started', id: identity.id, addresses })
       undo.push(() => bus.publish({ type: 'node.stopping' }))
     }
-    return { identity, bus, addresses, ask: (command, options) => ask(bus, command, options), stop }
+    return { identity, bus, addresses, request: (command, options) => request(bus, command, options), stop }
   } catch (error) {
     await stop()
     throw error
@@ -119,7 +125,7 @@ function followPublicAddress(service: string, place: Place, bus: Bus<BusEvent>):
   )
 }
 
-/** What the doors ask `authorize` with: the owner's trust as it is now. */
+/** What the listeners ask `isAuthorized` with: the owner's trust as it is now. */
 function followRights(bus: Bus<BusEvent>, open: boolean): () => Rights {
   let rights: Rights = { trusted: new Set(), open }
   bus.on('trust.changed', ({ trusted }) => {
@@ -128,7 +134,7 @@ function followRights(bus: Bus<BusEvent>, open: boolean): () => Rights {
   return () => rights
 }
 
-function answerForNode(bus: Bus<BusEvent>, { id, name, publicKey }: Identity): void {
+function replyForNode(bus: Bus<BusEvent>, { id, name, publicKey }: Identity): void {
   bus.on('node.show', ({ requestId }) =>
     bus.publish({ type: 'node.shown', requestId, id, name, key: publicKey, version, protocols: [PROTOCOL_VERSION] }),
   )

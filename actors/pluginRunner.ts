@@ -1,9 +1,9 @@
 import { fromCallback } from 'xstate'
-import type { RunReport } from '../machines/pluginRun.ts'
+import type { RunEmits } from '../machines/pluginRun.ts'
 import { type Abandon, pluginRunnerMachine, type ShortCommand } from '../machines/pluginRunner.ts'
 import { toFailure } from '../protocol/errors.ts'
-import { type PluginRunnerSays, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
-import { filesOf } from './pluginRunner/pluginFiles.ts'
+import { type PluginRunnerEmits, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
+import { listFiles } from './pluginRunner/pluginFiles.ts'
 import { findPlugin, listPlugins } from './pluginRunner/pluginFolder.ts'
 import { pullPlugin, removePlugin } from './pluginRunner/pluginPull.ts'
 import { createPluginRuns, type PluginRunDeps } from './pluginRunner/pluginRun.ts'
@@ -22,45 +22,45 @@ export interface PluginRunnerParts extends ConcernParts<typeof pluginRunnerMachi
 /** Playbooks over containers and groups, and the folder of plugins. */
 export function createPluginRunner(deps: PluginRunnerDeps): PluginRunnerParts {
   const runs = createPluginRuns(deps)
-  const answering = new Set<Promise<void>>()
-  const answers = fromCallback<Abandon, { command: ShortCommand; signal: AbortSignal }>(
+  const pending = new Set<Promise<void>>()
+  const replyLogic = fromCallback<Abandon, { command: ShortCommand; signal: AbortSignal }>(
     ({ input, receive, sendBack }) => {
       const { command, signal } = input
-      const given = new AbortController()
-      const giveUp = () => given.abort()
-      signal.addEventListener('abort', giveUp)
-      receive(giveUp)
-      const say = (fact: PluginRunnerSays) => sendBack({ type: 'run.said', fact } satisfies RunReport)
-      const answered = answer(command, deps, given.signal)
-        .then(say, (error) => say(failed(command, error)))
-        .finally(() => answering.delete(answered))
-      answering.add(answered)
+      const controller = new AbortController()
+      const abort = () => controller.abort()
+      signal.addEventListener('abort', abort)
+      receive(abort)
+      const emit = (fact: PluginRunnerEmits) => sendBack({ type: 'run.emitted', fact } satisfies RunEmits)
+      const task = execute(command, deps, controller.signal)
+        .then(emit, (error) => emit(failed(command, error)))
+        .finally(() => pending.delete(task))
+      pending.add(task)
       return () => {
-        signal.removeEventListener('abort', giveUp)
-        giveUp()
+        signal.removeEventListener('abort', abort)
+        abort()
       }
     },
   )
   return {
     name: 'pluginRunner',
-    logic: pluginRunnerMachine.provide({ actors: { run: runs.logic, answer: answers } }),
+    logic: pluginRunnerMachine.provide({ actors: { run: runs.logic, reply: replyLogic } }),
     input: (signal) => ({ signal }),
-    hears: ['plugin.list', 'plugin.show', 'plugin.run', 'plugin.pull', 'plugin.remove', 'request.abandoned'],
+    accepts: ['plugin.list', 'plugin.show', 'plugin.run', 'plugin.pull', 'plugin.remove', 'request.abandoned'],
     async settled() {
-      await Promise.all(answering)
+      await Promise.all(pending)
       await runs.settled()
     },
   }
 }
 
-async function answer(command: ShortCommand, deps: PluginRunnerDeps, signal: AbortSignal): Promise<PluginRunnerSays> {
+async function execute(command: ShortCommand, deps: PluginRunnerDeps, signal: AbortSignal): Promise<PluginRunnerEmits> {
   const { requestId } = command
   switch (command.type) {
     case 'plugin.list':
       return { type: 'plugin.listed', requestId, plugins: listPlugins(deps.folders) }
     case 'plugin.show': {
       const { plugin, folder } = findPlugin(deps.folders, command.name)
-      return { type: 'plugin.shown', requestId, plugin, folder, files: filesOf(folder) }
+      return { type: 'plugin.shown', requestId, plugin, folder, files: listFiles(folder) }
     }
     case 'plugin.pull': {
       const { url, commit, ssh } = command
@@ -74,7 +74,7 @@ async function answer(command: ShortCommand, deps: PluginRunnerDeps, signal: Abo
   }
 }
 
-function failed(command: ShortCommand, error: unknown): PluginRunnerSays {
-  const [, type] = pluginRunnerCommands[command.type].ends
+function failed(command: ShortCommand, error: unknown): PluginRunnerEmits {
+  const [, type] = pluginRunnerCommands[command.type].terminalEvents
   return { type, requestId: command.requestId, ...toFailure(error) }
 }

@@ -1,12 +1,12 @@
 import { cpus, hostname, loadavg } from 'node:os'
 import { fromCallback, fromPromise } from 'xstate'
-import { type SpecsAskEnded, specsMachine } from '../machines/specs.ts'
-import { SPECS_INTERVAL_MS } from '../protocol/defaults.ts'
-import { Fault, toFailure, toFault } from '../protocol/errors.ts'
+import { type SpecsRequestEnded, specsMachine } from '../machines/specs.ts'
+import { SPECS_INTERVAL_MS } from '../protocol/defaults/specs.ts'
+import { AppError, toAppError, toFailure } from '../protocol/errors.ts'
 import { type Specs, specsSchema } from '../protocol/specs.ts'
 import type { Resolve } from './ipTable.ts'
-import { legacySpecs } from './peerClient/legacyPeer.ts'
-import type { PeerAddress, PeerClient } from './peerClient.ts'
+import { legacySpecs } from './net/legacyPeer.ts'
+import type { PeerAddress, PeerClient } from './net/peerClient.ts'
 import { readNvidia } from './specs/nvidiaSmi.ts'
 import type { ConcernParts } from './supervise.ts'
 
@@ -29,30 +29,33 @@ export function createSpecs({
   background = true,
   read = readSpecs,
 }: SpecsDependencies): ConcernParts<typeof specsMachine> {
-  let life = new AbortController().signal
-  const ask = fromCallback<SpecsAskEnded, { requestId: string; where: string }>(({ input, sendBack }) => {
+  let concernSignal = new AbortController().signal
+  const request = fromCallback<SpecsRequestEnded, { requestId: string; where: string }>(({ input, sendBack }) => {
     const { requestId, where } = input
     const own = new AbortController()
-    askSpecs({ resolve, peers }, where, AbortSignal.any([own.signal, life])).then(
-      (specs) => sendBack({ type: 'ask.done', requestId, specs }),
-      (error) => sendBack({ type: 'ask.failed', requestId, ...toFailure(error) }),
+    requestSpecs({ resolve, peers }, where, AbortSignal.any([own.signal, concernSignal])).then(
+      (specs) => sendBack({ type: 'request.done', requestId, specs }),
+      (error) => sendBack({ type: 'request.failed', requestId, ...toFailure(error) }),
     )
     return () => own.abort()
   })
   return {
     name: 'specs',
     logic: specsMachine.provide({
-      actors: { ask, read: fromPromise<Specs, void>(({ signal }) => read(AbortSignal.any([signal, life]))) },
+      actors: {
+        request,
+        read: fromPromise<Specs, void>(({ signal }) => read(AbortSignal.any([signal, concernSignal]))),
+      },
     }),
     input: (signal) => {
-      life = signal
+      concernSignal = signal
       return { intervalMs, background }
     },
-    hears: ['specs.get', 'specs.ask', 'request.abandoned'],
+    accepts: ['specs.get', 'specs.request', 'request.abandoned'],
   }
 }
 
-async function askSpecs(
+async function requestSpecs(
   { resolve, peers }: { resolve: Resolve; peers: PeerClient },
   where: string,
   signal: AbortSignal,
@@ -60,16 +63,17 @@ async function askSpecs(
   const to = await resolve(where, signal)
   const specs = await peers.command(to, { type: 'specs.get' }, { signal }).then(
     ({ fact }) => (fact.type === 'specs.got' ? fact.specs : undefined),
-    (error) => askGo(to, signal, error),
+    (error) => requestFromGo(to, signal, error),
   )
   const checked = specsSchema.safeParse(specs)
-  if (!checked.success) throw new Fault('garbled', { where, why: 'its specifications are not in the known form' })
+  if (!checked.success)
+    throw new AppError('protocol_error', { where, why: 'its specifications are not in the known form' })
   return checked.data
 }
 
-/** A Go P2PRC node speaks plain HTTP alone, which looks garbled over TLS. A node asked for by its key is never one. */
-async function askGo(to: PeerAddress, signal: AbortSignal, error: unknown): Promise<unknown> {
-  if (toFault(error).code !== 'garbled' || to.id) throw error
+/** A Go P2PRC node speaks plain HTTP alone, which is a protocol error over TLS. A node asked for by its key is never one. */
+async function requestFromGo(to: PeerAddress, signal: AbortSignal, error: unknown): Promise<unknown> {
+  if (toAppError(error).code !== 'protocol_error' || to.id) throw error
   return legacySpecs(to, signal).catch(() => {
     throw error
   })

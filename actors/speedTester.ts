@@ -1,9 +1,9 @@
 import PQueue from 'p-queue'
 import { fromCallback, fromPromise } from 'xstate'
-import { type FlowInput, type FlowSays, type Pinged, speedTestMachine, type Target } from '../machines/speedTest.ts'
+import { type FlowEmits, type FlowInput, type Pinged, speedTestMachine, type Target } from '../machines/speedTest.ts'
 import { speedTesterMachine } from '../machines/speedTester.ts'
-import { SPEED } from '../protocol/defaults.ts'
-import { toFailure, toFault } from '../protocol/errors.ts'
+import { SPEED } from '../protocol/defaults/speedTester.ts'
+import { toAppError, toFailure } from '../protocol/errors.ts'
 import { measureKeyedLatency, measurePlainLatency } from './ipTable/latency.ts'
 import type { Resolve } from './ipTable.ts'
 import { measureLegacyFlow } from './speedTester/legacySpeedClient.ts'
@@ -37,7 +37,7 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
         return () => over.abort()
       }),
       ping: fromPromise<Pinged, Target>(({ input, signal }) => ping(dial, input, during(signal))),
-      flow: fromCallback<FlowSays, FlowInput>(({ input: { peer, legacy, direction }, sendBack }) => {
+      flow: fromCallback<FlowEmits, FlowInput>(({ input: { peer, legacy, direction }, sendBack }) => {
         const over = new AbortController()
         const onReport = (mbps: number) => sendBack({ type: 'flow.progress', mbps })
         const options = { direction, onReport, signal: during(over.signal) }
@@ -61,7 +61,7 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
       life = signal
       return undefined
     },
-    hears: ['speed.measure', 'request.abandoned'],
+    accepts: ['speed.measure', 'request.abandoned'],
   }
 }
 
@@ -71,7 +71,7 @@ async function ping(dial: Dial, to: Target, signal: AbortSignal): Promise<Pinged
     const { id, bestNs, medianNs } = await measureKeyedLatency(dial, to, signal)
     return { id, bestNs, medianNs }
   } catch (error) {
-    if (toFault(error).code !== 'garbled' || to.id) throw error
+    if (toAppError(error).code !== 'protocol_error' || to.id) throw error
     const { bestNs, medianNs } = await measurePlainLatency(to, signal).catch(() => {
       throw error
     })

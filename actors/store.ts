@@ -2,8 +2,8 @@ import { type FileHandle, link, mkdir, open, readdir, readFile, realpath, rename
 import { basename, dirname, join } from 'node:path'
 import { type Adapter, Low } from 'lowdb'
 import type { z } from 'zod'
-import { Fault } from '../protocol/errors.ts'
-import { FILE_VERSION, fileVersion } from '../protocol/files.ts'
+import { AppError } from '../protocol/errors.ts'
+import { FILE_VERSION, fileVersion } from '../protocol/files/files.ts'
 import { reason } from './home/fileErrors.ts'
 import { isRunning } from './home/lock.ts'
 
@@ -31,7 +31,7 @@ export interface StoreOptions<T> {
   empty: () => T
   indent: string
   /** Told where a file went that could not be read. */
-  onDamaged?: (asidePath: string) => void
+  onDamaged?: (quarantinePath: string) => void
 }
 
 /** Throws `newer_file`, and `home_unusable` where the file cannot be read or set aside. */
@@ -45,10 +45,10 @@ export async function openStore<T>(path: string, { schema, empty, indent, onDama
       if (text.trim() === '') return empty()
       const document = parse(text)
       const version = fileVersion(document)
-      if (version !== undefined && version > FILE_VERSION) throw new Fault('newer_file', { path, version })
+      if (version !== undefined && version > FILE_VERSION) throw new AppError('newer_file', { path, version })
       const checked = schema.safeParse(document)
       if (checked.success) return checked.data
-      onDamaged?.(await setAside(file))
+      onDamaged?.(await quarantine(file))
       return empty()
     },
     write: (data) => replace(file, `${JSON.stringify(data, null, indent)}\n`),
@@ -58,7 +58,7 @@ export async function openStore<T>(path: string, { schema, empty, indent, onDama
   return serialised(low)
 }
 
-interface Waiting<T> {
+interface PendingChange<T> {
   change: (data: T) => T
   done: () => void
   failed: (error: unknown) => void
@@ -67,12 +67,12 @@ interface Waiting<T> {
 function serialised<T>(low: Low<T>): Store<T> {
   let stored = low.data
   let writing: Promise<void> | undefined
-  let waiting: Waiting<T>[] = []
+  let pending: PendingChange<T>[] = []
 
   async function drain(): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = apply(waiting)
-      waiting = []
+    while (pending.length > 0) {
+      const batch = apply(pending)
+      pending = []
       try {
         await low.write()
         stored = low.data
@@ -85,7 +85,7 @@ function serialised<T>(low: Low<T>): Store<T> {
     writing = undefined
   }
 
-  function apply(changes: Waiting<T>[]): Waiting<T>[] {
+  function apply(changes: PendingChange<T>[]): PendingChange<T>[] {
     return changes.filter(({ change, failed }) => {
       try {
         low.data = change(low.data)
@@ -99,7 +99,7 @@ function serialised<T>(low: Low<T>): Store<T> {
 
   const update = (change: (data: T) => T) =>
     new Promise<void>((done, failed) => {
-      waiting.push({ change, done, failed })
+      pending.push({ change, done, failed })
       writing ??= drain()
     })
   return {
@@ -151,7 +151,7 @@ async function prepare(path: string, text: string, publish: (temporary: string) 
     await using(open(dirname(path), 'r'), (folder) => folder.sync())
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
-    throw new Fault('disk_failed', { path, why: reason(error) }, error)
+    throw new AppError('disk_failed', { path, why: reason(error) }, error)
   }
 }
 
@@ -169,7 +169,7 @@ async function read(path: string): Promise<string> {
     return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw new Fault('home_unusable', { path, why: reason(error) }, error)
+    throw new AppError('home_unusable', { path, why: reason(error) }, error)
   }
 }
 
@@ -181,17 +181,17 @@ function parse(text: string): unknown {
   }
 }
 
-async function setAside(path: string): Promise<string> {
+async function quarantine(path: string): Promise<string> {
   for (let number = 1; ; number += 1) {
-    const aside = `${path}.damaged-${number}`
+    const quarantinePath = `${path}.damaged-${number}`
     try {
       // A link fails where the name is taken; a rename would replace what was set aside before.
-      await link(path, aside)
+      await link(path, quarantinePath)
       await rm(path)
-      return aside
+      return quarantinePath
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue
-      throw new Fault('home_unusable', { path, why: reason(error) }, error)
+      throw new AppError('home_unusable', { path, why: reason(error) }, error)
     }
   }
 }

@@ -8,9 +8,9 @@ import {
   type InspectionEvent,
 } from 'xstate'
 import type { Bus, Undo } from '../protocol/bus.ts'
-import { RESTART } from '../protocol/defaults.ts'
+import { RESTART } from '../protocol/defaults/node.ts'
 import type { BusEvent, Concern } from '../protocol/index.ts'
-import { bridge, type Hearable } from './bridge.ts'
+import { type AcceptedType, bridge } from './bridge.ts'
 
 /** The timers that restarts need; xstate's `SimulatedClock` is one too. */
 export interface Clock {
@@ -25,13 +25,13 @@ export const realClock: Clock = {
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 }
 
-/** A concern as its actor file hands it over: un-started logic, its input, and what it hears from the bus. */
+/** A concern as its actor file hands it over: un-started logic, its input, and what it accepts from the bus. */
 export interface ConcernParts<L extends AnyActorLogic> {
   name: Concern
   logic: L
   /** Made anew for each life. `signal` aborts when that life ends, by a crash as well as by `stop`. */
   input: (signal: AbortSignal) => InputFrom<L>
-  hears: readonly Hearable<L>[]
+  accepts: readonly AcceptedType<L>[]
 }
 
 export interface Supervised<L extends AnyActorLogic> {
@@ -42,7 +42,7 @@ export interface Supervised<L extends AnyActorLogic> {
   stop(): void
 }
 
-interface Surroundings {
+interface SuperviseOptions {
   bus: Bus<BusEvent>
   clock?: Clock
   inspect?: (event: InspectionEvent) => void
@@ -54,56 +54,56 @@ interface Surroundings {
  * life after a wait that doubles up to `RESTART.longestMs`. What was said to it meanwhile reaches the new life.
  */
 export function supervise<L extends AnyActorLogic>(
-  { name, logic, input, hears }: ConcernParts<L>,
-  { bus, clock = realClock, inspect }: Surroundings,
+  { name, logic, input, accepts }: ConcernParts<L>,
+  { bus, clock = realClock, inspect }: SuperviseOptions,
 ): Supervised<L> {
   let actor: Actor<L> | undefined
-  let endLife: Undo = () => {}
+  let endInstance: Undo = () => {}
   let timer: unknown
   let waitMs: number = RESTART.firstMs
   let ended = false
-  /** What the concern would have heard while it waited for its restart. */
-  const missed: BusEvent[] = []
+  /** What the concern would have accepted while it waited for its restart. */
+  const queued: BusEvent[] = []
 
-  function live(): void {
-    const bornAt = clock.now()
+  function startInstance(): void {
+    const startedAt = clock.now()
     const abort = new AbortController()
     // Everything that is under way in this life listens to it; Node would warn of the eleventh, in the middle of a screen.
     setMaxListeners(0, abort.signal)
-    const life = createActor(logic, {
+    const instance = createActor(logic, {
       input: input(abort.signal),
       clock,
       ...(inspect && { inspect: guarded(inspect) }),
     } as unknown as Parameters<typeof createActor<L>>[1] & { input: InputFrom<L> })
-    const unbridge = bridge<L>(bus, life as [EmittedFrom<L>] extends [BusEvent] ? Actor<L> : never, hears)
-    endLife = () => {
+    const unbridge = bridge<L>(bus, instance as [EmittedFrom<L>] extends [BusEvent] ? Actor<L> : never, accepts)
+    endInstance = () => {
       unbridge()
       abort.abort()
     }
-    life.subscribe({ error: (error) => crash(error, clock.now() - bornAt) })
-    actor = life
-    life.start()
-    for (const event of missed.splice(0)) (life as unknown as { send(event: BusEvent): void }).send(event)
+    instance.subscribe({ error: (error) => crash(error, clock.now() - startedAt) })
+    actor = instance
+    instance.start()
+    for (const event of queued.splice(0)) (instance as unknown as { send(event: BusEvent): void }).send(event)
   }
 
-  function listenMeanwhile(): Undo {
-    const undos = hears.map((type) => bus.on(type, (event) => missed.push(event)))
+  function queueMeanwhile(): Undo {
+    const undos = accepts.map((type) => bus.on(type, (event) => queued.push(event)))
     return () => {
       for (const undo of undos) undo()
     }
   }
 
-  function crash(error: unknown, livedMs: number): void {
-    endLife()
+  function crash(error: unknown, uptimeMs: number): void {
+    endInstance()
     actor = undefined
     if (ended) return
-    if (livedMs >= RESTART.healthyMs) waitMs = RESTART.firstMs
+    if (uptimeMs >= RESTART.healthyMs) waitMs = RESTART.firstMs
     const retryMs = waitMs
     waitMs = Math.min(waitMs * 2, RESTART.longestMs)
-    endLife = listenMeanwhile()
+    endInstance = queueMeanwhile()
     timer = clock.setTimeout(() => {
-      endLife()
-      live()
+      endInstance()
+      startInstance()
       bus.publish({ type: 'node.concernRestarted', concern: name })
     }, retryMs)
     const message = error instanceof Error ? error.message : String(error)
@@ -114,11 +114,11 @@ export function supervise<L extends AnyActorLogic>(
     get actor() {
       return actor
     },
-    start: live,
+    start: startInstance,
     stop() {
       ended = true
       clock.clearTimeout(timer)
-      endLife()
+      endInstance()
       actor?.stop()
       actor = undefined
     },

@@ -4,8 +4,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Loan } from '../protocol/groupTracker.ts'
 import { knownHostsText } from '../protocol/ssh.ts'
-import { startGuests } from '../test/pluginGuests.ts'
-import { stagePlugins } from '../test/pluginStage.ts'
+import { startContainers } from '../test/support/pluginContainers.ts'
+import { pluginFixture } from '../test/support/pluginFixture.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 import { scratch } from './processes.ts'
 
@@ -21,16 +21,16 @@ ${Array.from({ length: TASKS }, (_, number) => `    - name: task ${number}\n    
 /** One run of our concern against `ansible-playbook` as people run it, over the same containers with the same keys. */
 export const bench: Bench = async () => {
   const home = scratch('ansible')
-  const guests = await startGuests(CONTAINERS)
-  const at = stagePlugins(guests.loans, { files: guests.files })
+  const containers = await startContainers(CONTAINERS)
+  const at = pluginFixture(containers.loans, { files: containers.files })
   try {
     at.plugin('bench', playbook)
-    writeFileSync(join(home, 'known_hosts'), knownHostsText(guests.loans))
+    writeFileSync(join(home, 'known_hosts'), knownHostsText(containers.loans))
     writeFileSync(join(home, 'site.yml'), playbook)
     const inventories = new Map(
-      [guests.loans, ...guests.loans.map((loan) => [loan])].map((loans, number) => {
+      [containers.loans, ...containers.loans.map((loan) => [loan])].map((loans, number) => {
         const path = join(home, `hosts-${number}.json`)
-        writeFileSync(path, JSON.stringify(inventory(loans, guests.files.key, join(home, 'known_hosts'))))
+        writeFileSync(path, JSON.stringify(inventory(loans, containers.files.key, join(home, 'known_hosts'))))
         return [loans.length === 1 ? String(loans[0]?.ID) : 'all', path] as const
       }),
     )
@@ -46,13 +46,13 @@ export const bench: Bench = async () => {
           ANSIBLE_SSH_ARGS: '-o ControlMaster=auto -o ControlPersist=60s',
         }),
       serial: async () => {
-        for (const { ID } of guests.loans) await stock(ID)
+        for (const { ID } of containers.loans) await stock(ID)
       },
     }
     const times = Object.fromEntries(Object.keys(sides).map((side) => [side, [] as number[]]))
     const names = Object.keys(sides) as (keyof typeof sides)[]
     // Warm caches, for one container: a whole run of each would make the bench half as long again.
-    await stock(guests.loans[0]?.ID ?? '')
+    await stock(containers.loans[0]?.ID ?? '')
     await ours(at, false)
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const side of round % 2 === 0 ? names : [...names].reverse()) {
@@ -83,7 +83,7 @@ export const bench: Bench = async () => {
     ]
   } finally {
     await at.stop()
-    await guests.remove()
+    await containers.remove()
   }
 }
 
@@ -93,9 +93,9 @@ const anchors = {
   serial: 'one `ansible-playbook` for each container in turn',
 }
 
-async function ours(at: ReturnType<typeof stagePlugins>, stock: boolean): Promise<void> {
-  const { fault } = await at.run('bench', 'grp', { stock })
-  if (fault) throw fault
+async function ours(at: ReturnType<typeof pluginFixture>, stock: boolean): Promise<void> {
+  const { failure } = await at.run('bench', 'grp', { stock })
+  if (failure) throw failure
 }
 
 function inventory(loans: readonly Loan[], key: string, knownHosts: string): object {

@@ -2,13 +2,13 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Dockerode, { type ContainerCreateOptions } from 'dockerode'
-import { guestKeys, guestSpec } from '../actors/containerManager/guestSpec.ts'
+import { keysArchive, toCreateOptions } from '../actors/containerManager/containerSpec.ts'
 import { waitForBanner } from '../actors/containerManager/sshBanner.ts'
 import { makeSshKeyPair } from '../actors/identity.ts'
-import { sendCommand } from '../actors/peerClient/commandStream.ts'
-import type { Plan } from '../machines/containerManager/guest.ts'
+import { sendCommand } from '../actors/net/commandStream.ts'
+import type { ContainerSpec } from '../machines/containerManager/containerTypes.ts'
 import type { ContainerReply, Port } from '../protocol/containerManager.ts'
-import { GUEST } from '../protocol/defaults.ts'
+import { CONTAINER_LIMITS } from '../protocol/defaults/containerManager.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { Secret } from '../protocol/secret.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
@@ -16,14 +16,14 @@ import { ended, freePort, scratch, startedNode } from './processes.ts'
 
 const ROUNDS = 15
 
-/** Milliseconds from the wish to the started container, and to its SSH server's banner. */
+/** Milliseconds from the request to the started container, and to its SSH server's banner. */
 interface Times {
   running: number
   banner: number
 }
 
 /**
- * Making a container through a running node's door against the raw Engine API: create, put the keys in, start, wait
+ * Making a container through a running node's listener against the raw Engine API: create, put the keys in, start, wait
  * for the banner, with the same HostConfig on the same network. Both from this process, in turns.
  */
 export const bench: Bench = async () => {
@@ -53,13 +53,17 @@ export const bench: Bench = async () => {
   }
 
   async function raw({ TagName, Ports: { Port: ports } }: ContainerReply): Promise<Times> {
-    const slug = `p2prc-bench-${randomBytes(4).toString('hex')}`
-    const prepared = { slug, publicKey, hostKey: { private: new Secret(makeSshKeyPair('').privateKey), public: '' } }
+    const containerName = `p2prc-bench-${randomBytes(4).toString('hex')}`
+    const credentials = {
+      containerName,
+      publicKey,
+      hostKey: { private: new Secret(makeSshKeyPair('').privateKey), public: '' },
+    }
     const free = await Promise.all(
       ports.map(async (port): Promise<Port> => ({ ...port, ExternalPort: await freePort() })),
     )
     const image = { name: 'ssh', tag: TagName, digest: '', ports: [], built: true }
-    const wish = {
+    const request = {
       requestId: '',
       caller: 'owner',
       key: publicKey,
@@ -68,18 +72,21 @@ export const bench: Bench = async () => {
       gpu: false,
       image: 'ssh',
     } as const
-    const plan: Plan = { wish, prepared, image, ports: free }
-    const spec: ContainerCreateOptions = guestSpec(plan, { nodeId: 'bench' as NodeId, limits: GUEST })
-    const keys = await guestKeys(prepared)
+    const spec: ContainerSpec = { request, credentials, image, ports: free }
+    const options: ContainerCreateOptions = toCreateOptions(spec, {
+      nodeId: 'bench' as NodeId,
+      limits: CONTAINER_LIMITS,
+    })
+    const keys = await keysArchive(credentials)
     const began = performance.now()
-    const container = await engine.createContainer({ ...spec, name: slug })
+    const container = await engine.createContainer({ ...options, name: containerName })
     await container.putArchive(keys, { path: '/' })
     await container.start()
     const running = performance.now() - began
     await waitForBanner({ host: '127.0.0.1', port: free[0]?.ExternalPort ?? 0 }, new AbortController().signal)
     const banner = performance.now() - began
     await container.remove({ force: true, v: true })
-    await engine.getVolume(slug).remove()
+    await engine.getVolume(containerName).remove()
     return { running, banner }
   }
 

@@ -4,11 +4,11 @@ import { stepGossip } from '../machines/gossip/gossipStep.ts'
 import { learn } from '../machines/gossip/membership.ts'
 import { takeTurn } from '../machines/gossip/turn.ts'
 import type { NodeId } from '../protocol/ids.ts'
-import { encode } from '../protocol/wire.ts'
+import { encode } from '../protocol/wire/gossip.ts'
+import { FRAME_BYTES } from '../simulation/network.ts'
+import { createSimulation, type SimulatedNode } from '../simulation/simulation.ts'
+import { createTools, mulberry32 } from '../simulation/tools.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
-import { FRAME_BYTES } from './network.ts'
-import { createSimulation, type SimulatedNode } from './simulation.ts'
-import { createTools, mulberry32 } from './simulationTools.ts'
 
 /**
  * Gossip's figures, on the simulation. The anchor of spreading is ideal push-pull: synchronous rounds, partners drawn

@@ -7,22 +7,22 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { WebSocket, WebSocketServer } from 'ws'
-import { openDoors } from '../actors/doors.ts'
 import { createSign } from '../actors/gossip/recordSignature.ts'
-import { createGossip, openGossipDoor } from '../actors/gossip.ts'
+import { createGossip, openGossipListener } from '../actors/gossip.ts'
 import { makeCertificate } from '../actors/identity/certificate.ts'
 import { ed25519Line, parsePublicKey } from '../actors/identity/sshPublicKey.ts'
 import { type Identity, loadIdentity } from '../actors/identity.ts'
-import { createDialGuard } from '../actors/ipTable/dialGuard.ts'
-import { dialPeer } from '../actors/peerClient.ts'
+import { openListener } from '../actors/listeners/tcp.ts'
+import { createDialGuard } from '../actors/net/dialGuard.ts'
+import { dialPeer } from '../actors/net/peerClient.ts'
 import { openStore } from '../actors/store.ts'
 import { supervise } from '../actors/supervise.ts'
 import { createBus } from '../protocol/bus.ts'
 import { emptyGossip, GOSSIP_PATH, gossipFile } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { BusEvent } from '../protocol/index.ts'
-import { signRecord } from '../protocol/record.ts'
-import { decode, encode } from '../protocol/wire.ts'
+import { decode, encode } from '../protocol/wire/gossip.ts'
+import { signRecord } from '../protocol/wire/record.ts'
 import { scratch } from './processes.ts'
 
 /**
@@ -33,7 +33,7 @@ const [mode = 'gossip', count = '200', port] = process.argv.slice(2)
 const links = Number(count)
 
 /** Every link lasts, whoever dials it. */
-const config = { linksMost: 5_000, socketsMost: 5_000, linksPerNeighbourhood: 5_000, linksChosen: 0, linksWanted: 1 }
+const config = { linksMost: 5_000, socketsMost: 5_000, linksPerSubnet: 5_000, linksChosen: 0, linksWanted: 1 }
 
 /** How long all idle before memory is read. */
 const IDLE_MS = 5_000
@@ -78,9 +78,15 @@ async function identityOf(name: string): Promise<Identity> {
 async function gossipHost(opened: (change: number) => void): Promise<number> {
   const bus = createBus<BusEvent>()
   const identity = await identityOf('host')
-  const door = openGossipDoor()
-  const doors = await openDoors({ identity, handle: () => {}, upgrade: door.upgrade, host: '127.0.0.1', port: 0 })
-  const { port } = doors
+  const gossipListener = openGossipListener()
+  const listener = await openListener({
+    identity,
+    handle: () => {},
+    upgrade: gossipListener.upgrade,
+    host: '127.0.0.1',
+    port: 0,
+  })
+  const { port } = listener
   const store = await openStore(join(folder, 'gossip.json'), {
     schema: gossipFile,
     empty: emptyGossip,
@@ -94,7 +100,7 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
     known: () => [],
     own: { last: undefined },
     links: {
-      source: door,
+      source: gossipListener,
       dial: (to, signal) => dialPeer(identity, to, signal),
       guard: createDialGuard({ test: true, isSelf: () => false }),
     },

@@ -1,5 +1,5 @@
-import { askOwn, type ReceivedFact } from '../actors/terminal/controlClient.ts'
-import { iperf, type Machine, makeLink } from '../test/shapedLink.ts'
+import { type ReceivedFact, request } from '../cli/controlClient.ts'
+import { iperf, type Machine, makeLink } from '../test/support/shapedLink.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 
 const ROUNDS = 3
@@ -15,7 +15,7 @@ export async function speedTest(from: Machine, to: Machine): Promise<Record<'dow
       if (type === 'speed.progress' && step === 'latency') startedAt = performance.now()
     }
     const payload = { where: `${to.address}:8088`, direction }
-    const fact = await askOwn('speed.measure', payload, 'speed.measured', { onFact })
+    const fact = await request('speed.measure', payload, 'speed.measured', { onFact })
     measured[direction] = { mbps: Number(fact[direction]), ms: performance.now() - startedAt }
   }
   return measured

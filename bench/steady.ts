@@ -1,4 +1,4 @@
-import { createSimulation } from './simulation.ts'
+import { createSimulation } from '../simulation/simulation.ts'
 
 export interface SteadyResult {
   hours: number

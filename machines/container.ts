@@ -1,51 +1,55 @@
 import { type AnyActorRef, assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
-import type { ContainerReply, LentContainer, Port } from '../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS, PORT_TRIES } from '../protocol/defaults.ts'
-import { Fault, toFailure, toFault } from '../protocol/errors.ts'
+import type { ContainerReply, ContainerSummary, Port } from '../protocol/containerManager.ts'
+import { ENGINE_RETRY_MS, PORT_TRIES } from '../protocol/defaults/containerManager.ts'
+import { AppError, toAppError, toFailure } from '../protocol/errors.ts'
 import type { Caller, ContainerId, Failure } from '../protocol/ids.ts'
 import {
-  type GuestHears,
-  type GuestInput,
-  type GuestSays,
-  lentOf,
-  type Made,
-  type Plan,
-  type Prepared,
-  type Wish,
-} from './containerManager/guest.ts'
-import type { GuestImage } from './image.ts'
+  type ContainerAccepts,
+  type ContainerEmits,
+  type ContainerInput,
+  type ContainerRequest,
+  type ContainerSpec,
+  type CreatedContainer,
+  type Credentials,
+  summaryOf,
+} from './containerManager/containerTypes.ts'
+import type { ContainerImage } from './image.ts'
 
 interface Context {
   key: string
   parent: AnyActorRef
   caller: Caller
   requestId: string
-  birth: 'wished' | 'half' | 'running' | 'stopped'
-  slug: string
-  wish: Wish | null
-  prepared: Prepared | null
-  image: GuestImage | null
+  origin: 'requested' | 'partial' | 'running' | 'stopped'
+  containerName: string
+  request: ContainerRequest | null
+  credentials: Credentials | null
+  image: ContainerImage | null
   ports: Port[]
-  made: Made | null
-  portTries: number
-  imageTries: number
+  created: CreatedContainer | null
+  portAttempts: number
+  imageAttempts: number
   /** The engine or another hand ended it. */
-  unasked: boolean
-  /** Why the guest is being taken back; null for one found half made, and once it has been told. */
+  external: boolean
+  /** Why the container is being rolled back; null for one found partly created, and once it has been reported. */
   failure: Failure | null
 }
 
-type Telling = GuestSays extends infer Said ? (Said extends GuestSays ? Omit<Said, 'key'> : never) : never
+type ContainerEventBody = ContainerEmits extends infer Variant
+  ? Variant extends ContainerEmits
+    ? Omit<Variant, 'key'>
+    : never
+  : never
 
-function origin({ caller, requestId }: { caller: Caller; requestId: string }) {
+function requestKey({ caller, requestId }: { caller: Caller; requestId: string }) {
   return { caller, requestId }
 }
 
 const notProvided = () => Promise.reject(new Error('not provided'))
 
-/** Takes back what there is so far, and says why. */
-const undo = {
-  target: '#container.undoing',
+/** Rolls back what there is so far, and says why. */
+const rollBack = {
+  target: '#container.rollingBack',
   actions: {
     type: 'fail',
     params: ({ event }: { event: { error: unknown } }) => ({ failure: toFailure(event.error) }),
@@ -53,62 +57,64 @@ const undo = {
 } as const
 
 const abandoned = {
-  target: '#container.undoing',
-  actions: { type: 'fail', params: { failure: new Fault('abandoned').toJSON() } },
+  target: '#container.rollingBack',
+  actions: { type: 'fail', params: { failure: new AppError('abandoned').toJSON() } },
 } as const
 
 const endedEarly = {
-  target: '#container.undoing',
-  actions: { type: 'fail', params: { failure: new Fault('ssh_failed', { why: 'it ended at once' }).toJSON() } },
+  target: '#container.rollingBack',
+  actions: { type: 'fail', params: { failure: new AppError('ssh_failed', { why: 'it ended at once' }).toJSON() } },
 } as const
 
 /**
- * One guest, from the wish to its end. Whatever goes wrong before it is whole takes all of it back. Who provides the
- * effects keeps those of one slug in turn, so that `remove` comes after a step that is still under way.
+ * One container, from the request to its end. Whatever fails before it is complete rolls all of it back. Who provides the
+ * effects keeps those of one container in turn, so that `remove` comes after a step that is still under way.
  */
 export const containerMachine = setup({
-  types: { context: {} as Context, input: {} as GuestInput, events: {} as GuestHears },
+  types: { context: {} as Context, input: {} as ContainerInput, events: {} as ContainerAccepts },
   actors: {
-    /** Checks the key and makes what the guest alone has. */
-    prepare: fromPromise<Prepared, Wish>(notProvided),
-    /** Reserves ports for the slug, in place of those it had. */
-    choosePorts: fromPromise<Port[], { slug: string; wish: Wish; image: GuestImage }>(notProvided),
-    create: fromPromise<Made, Plan>(notProvided),
-    /** Puts the keys in. */
-    fill: fromPromise<void, { id: ContainerId; prepared: Prepared }>(notProvided),
-    start: fromPromise<void, { id: ContainerId; slug: string }>(notProvided),
-    /** Marks it as whole, sets the password where there is no key, and waits for the SSH server. */
-    settle: fromPromise<ContainerReply, { slug: string; made: Made }>(notProvided),
+    /** Checks the key and creates what only this container has. */
+    createCredentials: fromPromise<Credentials, ContainerRequest>(notProvided),
+    /** Reserves ports for the container, in place of those it had. */
+    allocatePorts: fromPromise<Port[], { containerName: string; request: ContainerRequest; image: ContainerImage }>(
+      notProvided,
+    ),
+    create: fromPromise<CreatedContainer, ContainerSpec>(notProvided),
+    /** Writes the keys into the container. */
+    injectKeys: fromPromise<void, { id: ContainerId; credentials: Credentials }>(notProvided),
+    start: fromPromise<void, { id: ContainerId; containerName: string }>(notProvided),
+    /** Marks it as complete, sets the password where there is no key, and waits for the SSH server. */
+    awaitSsh: fromPromise<ContainerReply, { containerName: string; created: CreatedContainer }>(notProvided),
     /** The reply, with a new password where there is no key. */
-    answer: fromPromise<ContainerReply, { made: Made }>(notProvided),
+    renewReply: fromPromise<ContainerReply, { created: CreatedContainer }>(notProvided),
     /** Ends container, volume and reserved ports; what is gone already is no error. */
-    remove: fromPromise<void, { slug: string; id: ContainerId | null }>(notProvided),
+    remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(notProvided),
   },
   delays: { engineRetry: ENGINE_RETRY_MS },
   guards: {
-    born: ({ context }, { birth }: { birth: Context['birth'] }) => context.birth === birth,
-    morePorts: ({ context }, { error }: { error: unknown }) =>
-      toFault(error).code === 'ports_exhausted' && context.portTries < PORT_TRIES,
-    imageGone: ({ context }, { error }: { error: unknown }) =>
-      toFault(error).code === 'image_failed' && context.imageTries === 0,
+    startsAs: ({ context }, { origin }: { origin: Context['origin'] }) => context.origin === origin,
+    canRetryPorts: ({ context }, { error }: { error: unknown }) =>
+      toAppError(error).code === 'ports_exhausted' && context.portAttempts < PORT_TRIES,
+    imageMissing: ({ context }, { error }: { error: unknown }) =>
+      toAppError(error).code === 'image_failed' && context.imageAttempts === 0,
   },
   actions: {
-    tell: sendTo(
+    notify: sendTo(
       ({ context }) => context.parent,
-      ({ context }, said: Telling) => ({ ...said, key: context.key }),
+      ({ context }, body: ContainerEventBody) => ({ ...body, key: context.key }),
     ),
-    tellState: sendTo(
+    notifyState: sendTo(
       ({ context }) => context.parent,
-      ({ context, event }, { state }: { state: LentContainer['state'] }) => ({
-        type: 'guest.changed',
+      ({ context, event }, { state }: { state: ContainerSummary['state'] }) => ({
+        type: 'child.stateChanged',
         key: context.key,
-        lent: lentOf(context.made as Made, context, state),
-        unasked: event.type.startsWith('engine.'),
+        summary: summaryOf(context.created as CreatedContainer, context, state),
+        external: event.type.startsWith('engine.'),
       }),
     ),
-    tellFailure: enqueueActions(({ context: { parent, key, failure }, enqueue }) => {
+    notifyFailure: enqueueActions(({ context: { parent, key, failure }, enqueue }) => {
       if (!failure) return
-      enqueue.sendTo(parent, { type: 'guest.makeFailed', key, failure, kept: false })
+      enqueue.sendTo(parent, { type: 'child.createFailed', key, failure, kept: false })
       enqueue.assign({ failure: null })
     }),
     fail: assign({ failure: (_, { failure }: { failure: Failure }) => failure }),
@@ -116,177 +122,224 @@ export const containerMachine = setup({
 }).createMachine({
   id: 'container',
   context: ({ input }) => {
-    const tries = { portTries: 0, imageTries: 0 }
-    const fresh = { prepared: null, image: null, ports: [], ...tries, unasked: false, failure: null }
+    const attempts = { portAttempts: 0, imageAttempts: 0 }
+    const fresh = { credentials: null, image: null, ports: [], ...attempts, external: false, failure: null }
     const { key, parent } = input
-    if ('wish' in input) {
-      const { wish } = input
-      return { key, parent, ...fresh, birth: 'wished', ...origin(wish), slug: '', wish, made: null }
+    if ('request' in input) {
+      const { request } = input
+      return {
+        key,
+        parent,
+        ...fresh,
+        origin: 'requested',
+        ...requestKey(request),
+        containerName: '',
+        request,
+        created: null,
+      }
     }
-    const { slug, whole, running } = input.found
-    const birth = whole ? (running ? 'running' : 'stopped') : 'half'
-    return { key, parent, ...fresh, birth, ...origin(input.found), slug, wish: null, made: input.found }
+    const { containerName, complete, running } = input.adopted
+    const origin = complete ? (running ? 'running' : 'stopped') : 'partial'
+    return {
+      key,
+      parent,
+      ...fresh,
+      origin,
+      ...requestKey(input.adopted),
+      containerName,
+      request: null,
+      created: input.adopted,
+    }
   },
-  initial: 'born',
+  initial: 'initializing',
   states: {
-    born: {
+    initializing: {
       always: [
-        { guard: { type: 'born', params: { birth: 'wished' } }, target: 'making' },
-        { guard: { type: 'born', params: { birth: 'half' } }, target: 'undoing' },
-        { guard: { type: 'born', params: { birth: 'stopped' } }, target: '#container.lent.life.stopped' },
-        { target: 'lent' },
+        { guard: { type: 'startsAs', params: { origin: 'requested' } }, target: 'provisioning' },
+        { guard: { type: 'startsAs', params: { origin: 'partial' } }, target: 'rollingBack' },
+        { guard: { type: 'startsAs', params: { origin: 'stopped' } }, target: '#container.ready.runtime.stopped' },
+        { target: 'ready' },
       ],
     },
-    making: {
-      initial: 'preparing',
+    provisioning: {
+      initial: 'creatingCredentials',
       on: { abandon: abandoned, remove: abandoned },
       states: {
-        preparing: {
+        creatingCredentials: {
           invoke: {
-            src: 'prepare',
-            input: ({ context }) => context.wish as Wish,
+            src: 'createCredentials',
+            input: ({ context }) => context.request as ContainerRequest,
             onDone: {
               target: 'awaitingImage',
               actions: [
-                assign({ prepared: ({ event }) => event.output, slug: ({ event }) => event.output.slug }),
-                { type: 'tell', params: ({ event }) => ({ type: 'guest.planned', slug: event.output.slug }) },
+                assign({
+                  credentials: ({ event }) => event.output,
+                  containerName: ({ event }) => event.output.containerName,
+                }),
+                {
+                  type: 'notify',
+                  params: ({ event }) => ({ type: 'child.named', containerName: event.output.containerName }),
+                },
               ],
             },
-            onError: undo,
+            onError: rollBack,
           },
         },
         awaitingImage: {
           entry: {
-            type: 'tell',
-            params: ({ context }) => ({ type: 'guest.needsImage', again: context.imageTries > 0 }),
+            type: 'notify',
+            params: ({ context }) => ({ type: 'child.imageRequested', again: context.imageAttempts > 0 }),
           },
           on: {
             'image.line': {
               actions: {
-                type: 'tell',
-                params: ({ event: { line } }) => ({ type: 'guest.progress', step: 'image', line }),
+                type: 'notify',
+                params: ({ event: { line } }) => ({ type: 'child.progress', step: 'image', line }),
               },
             },
-            'image.ready': { target: 'choosingPorts', actions: assign({ image: ({ event }) => event.image }) },
+            'image.ready': { target: 'allocatingPorts', actions: assign({ image: ({ event }) => event.image }) },
             'image.failed': {
-              target: '#container.undoing',
+              target: '#container.rollingBack',
               actions: { type: 'fail', params: ({ event }) => event },
             },
           },
         },
-        choosingPorts: {
+        allocatingPorts: {
           invoke: {
-            src: 'choosePorts',
-            input: ({ context: { slug, wish, image } }) => ({ slug, wish: wish as Wish, image: image as GuestImage }),
+            src: 'allocatePorts',
+            input: ({ context: { containerName, request, image } }) => ({
+              containerName,
+              request: request as ContainerRequest,
+              image: image as ContainerImage,
+            }),
             onDone: {
               target: 'creating',
               actions: assign({
                 ports: ({ event }) => event.output,
-                portTries: ({ context }) => context.portTries + 1,
+                portAttempts: ({ context }) => context.portAttempts + 1,
               }),
             },
-            onError: undo,
+            onError: rollBack,
           },
         },
         creating: {
-          entry: { type: 'tell', params: { type: 'guest.progress', step: 'create', line: 'Making the container' } },
+          entry: { type: 'notify', params: { type: 'child.progress', step: 'create', line: 'Making the container' } },
           invoke: {
             src: 'create',
-            input: ({ context: { wish, prepared, image, ports } }) => ({ wish, prepared, image, ports }) as Plan,
+            input: ({ context: { request, credentials, image, ports } }) =>
+              ({ request, credentials, image, ports }) as ContainerSpec,
             onDone: {
-              target: 'filling',
+              target: 'injectingKeys',
               actions: [
-                assign({ made: ({ event }) => event.output }),
-                { type: 'tellState', params: { state: 'creating' } },
+                assign({ created: ({ event }) => event.output }),
+                { type: 'notifyState', params: { state: 'creating' } },
               ],
             },
             onError: [
               {
-                guard: { type: 'imageGone', params: ({ event }) => event },
+                guard: { type: 'imageMissing', params: ({ event }) => event },
                 target: 'awaitingImage',
-                actions: assign({ imageTries: 1 }),
+                actions: assign({ imageAttempts: 1 }),
               },
-              undo,
+              rollBack,
             ],
           },
         },
-        filling: {
+        injectingKeys: {
           invoke: {
-            src: 'fill',
-            input: ({ context: { made, prepared } }) => ({ id: (made as Made).id, prepared: prepared as Prepared }),
+            src: 'injectKeys',
+            input: ({ context: { created, credentials } }) => ({
+              id: (created as CreatedContainer).id,
+              credentials: credentials as Credentials,
+            }),
             onDone: 'starting',
-            onError: undo,
+            onError: rollBack,
           },
         },
         starting: {
-          entry: { type: 'tell', params: { type: 'guest.progress', step: 'start', line: 'Starting it' } },
+          entry: { type: 'notify', params: { type: 'child.progress', step: 'start', line: 'Starting it' } },
           invoke: {
             src: 'start',
-            input: ({ context: { made, slug } }) => ({ id: (made as Made).id, slug }),
-            onDone: 'settling',
-            onError: [{ guard: { type: 'morePorts', params: ({ event }) => event }, target: 'clearing' }, undo],
+            input: ({ context: { created, containerName } }) => ({
+              id: (created as CreatedContainer).id,
+              containerName,
+            }),
+            onDone: 'awaitingSsh',
+            onError: [
+              { guard: { type: 'canRetryPorts', params: ({ event }) => event }, target: 'retryCleanup' },
+              rollBack,
+            ],
           },
         },
-        /** Takes back a container whose ports were taken, for a try with others. */
-        clearing: {
+        /** Removes a container whose ports were taken, to try again with others. */
+        retryCleanup: {
           invoke: {
             src: 'remove',
-            input: ({ context: { slug, made } }) => ({ slug, id: (made as Made).id }),
-            onDone: 'choosingPorts',
-            onError: undo,
+            input: ({ context: { containerName, created } }) => ({
+              containerName,
+              id: (created as CreatedContainer).id,
+            }),
+            onDone: 'allocatingPorts',
+            onError: rollBack,
           },
         },
-        settling: {
-          entry: { type: 'tell', params: { type: 'guest.progress', step: 'ssh', line: 'Waiting for its SSH server' } },
+        awaitingSsh: {
+          entry: {
+            type: 'notify',
+            params: { type: 'child.progress', step: 'ssh', line: 'Waiting for its SSH server' },
+          },
           invoke: {
-            src: 'settle',
-            input: ({ context: { slug, made } }) => ({ slug, made: made as Made }),
+            src: 'awaitSsh',
+            input: ({ context: { containerName, created } }) => ({
+              containerName,
+              created: created as CreatedContainer,
+            }),
             onDone: {
-              target: '#container.lent',
-              actions: { type: 'tell', params: ({ event }) => ({ type: 'guest.made', reply: event.output }) },
+              target: '#container.ready',
+              actions: { type: 'notify', params: ({ event }) => ({ type: 'child.created', reply: event.output }) },
             },
-            onError: undo,
+            onError: rollBack,
           },
           on: { 'engine.stopped': endedEarly, 'engine.gone': endedEarly },
         },
       },
     },
-    lent: {
+    ready: {
       type: 'parallel',
-      entry: assign({ prepared: null, wish: null }),
-      on: { remove: 'removing', 'engine.gone': { target: 'undoing', actions: assign({ unasked: true }) } },
+      entry: assign({ credentials: null, request: null }),
+      on: { remove: 'removing', 'engine.gone': { target: 'rollingBack', actions: assign({ external: true }) } },
       states: {
-        life: {
+        runtime: {
           initial: 'running',
           states: {
             running: {
-              entry: { type: 'tellState', params: { state: 'running' } },
+              entry: { type: 'notifyState', params: { state: 'running' } },
               on: { 'engine.stopped': 'stopped' },
             },
             stopped: {
-              entry: { type: 'tellState', params: { state: 'stopped' } },
+              entry: { type: 'notifyState', params: { state: 'stopped' } },
               on: { 'engine.running': 'running' },
             },
           },
         },
-        talk: {
-          initial: 'quiet',
+        reply: {
+          initial: 'idle',
           states: {
-            quiet: { on: { ask: 'answering' } },
-            answering: {
+            idle: { on: { ask: 'replying' } },
+            replying: {
               invoke: {
-                src: 'answer',
-                input: ({ context }) => ({ made: context.made as Made }),
+                src: 'renewReply',
+                input: ({ context }) => ({ created: context.created as CreatedContainer }),
                 onDone: {
-                  target: 'quiet',
-                  actions: { type: 'tell', params: ({ event }) => ({ type: 'guest.made', reply: event.output }) },
+                  target: 'idle',
+                  actions: { type: 'notify', params: ({ event }) => ({ type: 'child.created', reply: event.output }) },
                 },
                 onError: {
-                  target: 'quiet',
+                  target: 'idle',
                   actions: {
-                    type: 'tell',
+                    type: 'notify',
                     params: ({ event: { error } }) => ({
-                      type: 'guest.makeFailed',
+                      type: 'child.createFailed',
                       failure: toFailure(error),
                       kept: true,
                     }),
@@ -299,43 +352,43 @@ export const containerMachine = setup({
       },
     },
     removing: {
-      entry: { type: 'tellState', params: { state: 'removing' } },
+      entry: { type: 'notifyState', params: { state: 'removing' } },
       invoke: {
         src: 'remove',
-        input: ({ context: { slug, made } }) => ({ slug, id: (made as Made).id }),
+        input: ({ context: { containerName, created } }) => ({ containerName, id: (created as CreatedContainer).id }),
         onDone: 'gone',
         onError: {
-          target: 'lent',
+          target: 'ready',
           actions: {
-            type: 'tell',
-            params: ({ event: { error } }) => ({ type: 'guest.removeFailed', failure: toFailure(error) }),
+            type: 'notify',
+            params: ({ event: { error } }) => ({ type: 'child.removeFailed', failure: toFailure(error) }),
           },
         },
       },
     },
-    undoing: {
+    rollingBack: {
       invoke: {
         src: 'remove',
-        input: ({ context: { slug, made } }) => ({ slug, id: made?.id ?? null }),
+        input: ({ context: { containerName, created } }) => ({ containerName, id: created?.id ?? null }),
         onDone: 'gone',
-        onError: 'lingering',
+        onError: 'rollbackRetry',
       },
-      // The engine finished making it after all, perhaps behind the removal's back.
-      on: { 'engine.made': { target: 'undoing', reenter: true } },
+      // The engine finished creating it after all, perhaps behind the removal's back.
+      on: { 'engine.created': { target: 'rollingBack', reenter: true } },
     },
     /** The engine could not take it back; it is tried until it can. */
-    lingering: {
-      entry: 'tellFailure',
-      after: { engineRetry: 'undoing' },
-      on: { 'engine.gone': 'undoing', 'engine.made': 'undoing' },
+    rollbackRetry: {
+      entry: 'notifyFailure',
+      after: { engineRetry: 'rollingBack' },
+      on: { 'engine.gone': 'rollingBack', 'engine.created': 'rollingBack' },
     },
     gone: {
       type: 'final',
       entry: [
-        'tellFailure',
+        'notifyFailure',
         {
-          type: 'tell',
-          params: ({ context: { made, unasked } }) => ({ type: 'guest.gone', id: made?.id ?? null, unasked }),
+          type: 'notify',
+          params: ({ context: { created, external } }) => ({ type: 'child.gone', id: created?.id ?? null, external }),
         },
       ],
     },

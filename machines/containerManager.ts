@@ -1,27 +1,33 @@
 import { assign, emit, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
 import type {
+  ContainerManagerAccepts,
   ContainerManagerCommand,
-  ContainerManagerHears,
-  ContainerManagerSays,
+  ContainerManagerEmits,
 } from '../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS } from '../protocol/defaults.ts'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { ENGINE_RETRY_MS } from '../protocol/defaults/containerManager.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import { containerMachine } from './container.ts'
-import type { Found, GuestSays, LinkSays, LogsInput, LogsSay } from './containerManager/guest.ts'
-import { imageShelfMachine, type ShelfSays } from './containerManager/imageShelf.ts'
 import {
-  adopted,
-  afterGuestSaid,
-  changed,
-  entry,
-  guestOf,
-  type LentGuests,
-  lentTo,
+  adoptedEntry,
+  afterChildEvent,
+  type Containers,
+  failedFact,
+  findByRequest,
   lookUp,
-  type Removed,
-  refusal,
-} from './containerManager/lentGuests.ts'
+  newEntry,
+  type RemovedContainer,
+  summariesFor,
+  withChanges,
+} from './containerManager/containers.ts'
+import type {
+  AdoptedContainer,
+  ContainerEmits,
+  LinkEmits,
+  LogsEmits,
+  LogsInput,
+} from './containerManager/containerTypes.ts'
+import { type ImageStoreEmits, imageStoreMachine } from './containerManager/imageStore.ts'
 
 export interface ContainerManagerInput {
   maxContainers: number
@@ -35,13 +41,13 @@ interface Context extends ContainerManagerInput {
   /** Why there is no engine; null while there is one, and until the first answer. */
   failure: Failure | null
   /** Commands that came before the engine's first answer. */
-  held: ContainerManagerCommand[]
-  guests: LentGuests
-  /** Guests so far, so that each gets an id of its own. */
-  born: number
-  /** Slugs whose absence in the engine's next list means that they are gone. */
+  queue: ContainerManagerCommand[]
+  containers: Containers
+  /** Number of the next container, so that each child gets an id of its own. */
+  nextId: number
+  /** Names whose absence in the engine's next list means that they are gone. */
   expected: string[]
-  removed: readonly Removed[]
+  removed: readonly RemovedContainer[]
   /** Requests whose logs are being read; each is the id of a child. */
   readers: string[]
 }
@@ -50,20 +56,20 @@ type CommandOf<T extends ContainerManagerCommand['type']> = Extract<ContainerMan
 
 const notProvided = toFailure(new Error('not provided'))
 
-/** Lends containers: keeps the connection to the engine, one child for each guest, and answers for them. */
+/** Lends containers: keeps the connection to the engine, one child for each container, and answers for them. */
 export const containerManagerMachine = setup({
   types: {
     context: {} as Context,
     input: {} as ContainerManagerInput,
-    events: {} as ContainerManagerHears | GuestSays | ShelfSays | LinkSays | LogsSay,
-    emitted: {} as ContainerManagerSays,
-    children: {} as { shelf: 'shelf'; link: 'link' },
+    events: {} as ContainerManagerAccepts | ContainerEmits | ImageStoreEmits | LinkEmits | LogsEmits,
+    emitted: {} as ContainerManagerEmits,
+    children: {} as { imageStore: 'imageStore'; link: 'link' },
   },
   actors: {
     container: containerMachine,
-    shelf: imageShelfMachine,
-    link: fromCallback<LinkSays>(({ sendBack }) => sendBack({ type: 'link.lost', failure: notProvided })),
-    readLogs: fromCallback<LogsSay, LogsInput>(({ input, sendBack }) =>
+    imageStore: imageStoreMachine,
+    link: fromCallback<LinkEmits>(({ sendBack }) => sendBack({ type: 'link.lost', failure: notProvided })),
+    readLogs: fromCallback<LogsEmits, LogsInput>(({ input, sendBack }) =>
       sendBack({ type: 'logs.failed', requestId: input.requestId, failure: notProvided }),
     ),
   },
@@ -74,88 +80,96 @@ export const containerManagerMachine = setup({
     reading: ({ context }, { requestId }: { requestId: string }) => context.readers.includes(requestId),
   },
   actions: {
-    hold: assign({ held: ({ context }, command: ContainerManagerCommand) => [...context.held, command] }),
+    queue: assign({ queue: ({ context }, command: ContainerManagerCommand) => [...context.queue, command] }),
     /** One of those that asked with this request has gone; another may still wait. */
-    drop: assign({
-      held: ({ context: { held } }, { requestId }: { requestId: string }) => {
-        const index = held.findIndex((command) => command.requestId === requestId)
-        return index < 0 ? held : held.toSpliced(index, 1)
+    dequeue: assign({
+      queue: ({ context: { queue } }, { requestId }: { requestId: string }) => {
+        const index = queue.findIndex((command) => command.requestId === requestId)
+        return index < 0 ? queue : queue.toSpliced(index, 1)
       },
     }),
-    release: enqueueActions(({ context, enqueue }) => {
-      for (const command of context.held) enqueue.raise(command)
-      enqueue.assign({ held: [] })
+    flush: enqueueActions(({ context, enqueue }) => {
+      for (const command of context.queue) enqueue.raise(command)
+      enqueue.assign({ queue: [] })
     }),
-    refuse: emit(({ context }, command: ContainerManagerCommand) => refusal(command, context.failure ?? notProvided)),
+    reject: emit(({ context }, command: ContainerManagerCommand) =>
+      failedFact(command, context.failure ?? notProvided),
+    ),
     list: emit(({ context }, { requestId, caller }: CommandOf<'container.list'>) => ({
       type: 'container.listed',
       requestId,
-      containers: lentTo(context.guests, caller),
+      containers: summariesFor(context.containers, caller),
     })),
-    expectAll: assign({
+    expectAdopted: assign({
       expected: ({ context }) =>
-        Object.values(context.guests)
-          .filter(({ lent }) => lent?.state === 'running' || lent?.state === 'stopped')
-          .map(({ slug }) => slug),
+        Object.values(context.containers)
+          .filter(({ summary }) => summary?.state === 'running' || summary?.state === 'stopped')
+          .map(({ containerName }) => containerName),
     }),
-    /** Carries on with what the engine has: knows its guests again, takes back those half made, forgets the gone. */
-    adopt: enqueueActions(({ context, enqueue, self }, { found, all }: { found: readonly Found[]; all: boolean }) => {
-      const bySlug = new Map(Object.values(context.guests).map((guest) => [guest.slug, guest]))
-      for (const one of found) {
-        const known = bySlug.get(one.slug)
-        const state = one.running ? 'engine.running' : 'engine.stopped'
-        if (known) enqueue.sendTo(known.ref, { type: one.whole ? state : 'engine.made' })
-        else
-          enqueue.assign(({ context: { guests, born }, spawn }) => {
-            const key = `guest ${born}`
-            const ref = spawn('container', { id: key, input: { key, parent: self, found: one } })
-            return { born: born + 1, guests: { ...guests, [key]: entry(ref, adopted(one)) } }
-          })
-      }
-      const here = new Set(found.map(({ slug }) => slug))
-      for (const slug of all ? context.expected : []) {
-        const gone = bySlug.get(slug)
-        if (gone && !here.has(slug)) enqueue.sendTo(gone.ref, { type: 'engine.gone' })
-      }
-    }),
-    passOn: enqueueActions(({ context, enqueue }, { slug, change }: Extract<LinkSays, { type: 'link.changed' }>) => {
-      const guest = Object.values(context.guests).find((one) => one.slug === slug)
-      if (guest) enqueue.sendTo(guest.ref, { type: `engine.${change}` })
-    }),
+    /** Carries on with what the engine has: adopts its containers, rolls back those partly created, forgets the gone. */
+    adopt: enqueueActions(
+      ({ context, enqueue, self }, { found, all }: { found: readonly AdoptedContainer[]; all: boolean }) => {
+        const byName = new Map(
+          Object.values(context.containers).map((container) => [container.containerName, container]),
+        )
+        for (const one of found) {
+          const known = byName.get(one.containerName)
+          const state = one.running ? 'engine.running' : 'engine.stopped'
+          if (known) enqueue.sendTo(known.ref, { type: one.complete ? state : 'engine.created' })
+          else
+            enqueue.assign(({ context: { containers, nextId }, spawn }) => {
+              const key = `container ${nextId}`
+              const ref = spawn('container', { id: key, input: { key, parent: self, adopted: one } })
+              return { nextId: nextId + 1, containers: { ...containers, [key]: newEntry(ref, adoptedEntry(one)) } }
+            })
+        }
+        const here = new Set(found.map(({ containerName }) => containerName))
+        for (const containerName of all ? context.expected : []) {
+          const gone = byName.get(containerName)
+          if (gone && !here.has(containerName)) enqueue.sendTo(gone.ref, { type: 'engine.gone' })
+        }
+      },
+    ),
+    forward: enqueueActions(
+      ({ context, enqueue }, { containerName, change }: Extract<LinkEmits, { type: 'link.changed' }>) => {
+        const container = Object.values(context.containers).find((one) => one.containerName === containerName)
+        if (container) enqueue.sendTo(container.ref, { type: `engine.${change}` })
+      },
+    ),
     create: enqueueActions(({ context, enqueue, self }, command: CommandOf<'container.create'>) => {
-      const [known, guest] = guestOf(context.guests, command.caller, command.requestId) ?? []
-      const { maxContainers, defaultImage, guests, born } = context
-      if (known && guest) {
-        enqueue.assign({ guests: changed(guests, known, { askers: guest.askers + 1 }) })
-        enqueue.sendTo(guest.ref, { type: 'ask' })
-      } else if (Object.keys(guests).length >= maxContainers) {
-        enqueue.emit(refusal(command, new Fault('limit_reached', { count: maxContainers })))
+      const [known, container] = findByRequest(context.containers, command.caller, command.requestId) ?? []
+      const { maxContainers, defaultImage, containers, nextId } = context
+      if (known && container) {
+        enqueue.assign({ containers: withChanges(containers, known, { waiters: container.waiters + 1 }) })
+        enqueue.sendTo(container.ref, { type: 'ask' })
+      } else if (Object.keys(containers).length >= maxContainers) {
+        enqueue.emit(failedFact(command, new AppError('limit_reached', { count: maxContainers })))
       } else {
         const { type: _, ...asked } = command
-        const wish = { ...asked, image: asked.image || defaultImage }
+        const request = { ...asked, image: asked.image || defaultImage }
         enqueue.assign(({ spawn }) => {
-          const key = `guest ${born}`
-          const ref = spawn('container', { id: key, input: { key, parent: self, wish } })
-          return { born: born + 1, guests: { ...guests, [key]: entry(ref, { ...wish, askers: 1 }) } }
+          const key = `container ${nextId}`
+          const ref = spawn('container', { id: key, input: { key, parent: self, request } })
+          return { nextId: nextId + 1, containers: { ...containers, [key]: newEntry(ref, { ...request, waiters: 1 }) } }
         })
       }
     }),
     remove: enqueueActions(({ context, enqueue }, command: CommandOf<'container.remove'>) => {
       const { requestId } = command
       const found = lookUp(context, command.caller, command.id)
-      if (found instanceof Fault) enqueue.emit(refusal(command, found))
-      else if (!found.guest) enqueue.emit({ type: 'container.removed', requestId, id: found.id })
+      if (found instanceof AppError) enqueue.emit(failedFact(command, found))
+      else if (!found.container) enqueue.emit({ type: 'container.removed', requestId, id: found.id })
       else {
-        const removers = [...found.guest.removers, requestId]
-        enqueue.assign({ guests: changed(context.guests, found.key, { removers }) })
-        enqueue.sendTo(found.guest.ref, { type: 'remove' })
+        const removalRequests = [...found.container.removalRequests, requestId]
+        enqueue.assign({ containers: withChanges(context.containers, found.key, { removalRequests }) })
+        enqueue.sendTo(found.container.ref, { type: 'remove' })
       }
     }),
     readLogs: enqueueActions(({ context, enqueue }, command: CommandOf<'container.logs'>) => {
       const { requestId, follow, tail, id } = command
       const found = lookUp(context, command.caller, id)
-      if (found instanceof Fault) enqueue.emit(refusal(command, found))
-      else if (!found.guest) enqueue.emit(refusal(command, new Fault('not_found', { kind: 'container', id })))
+      if (found instanceof AppError) enqueue.emit(failedFact(command, found))
+      else if (!found.container) enqueue.emit(failedFact(command, new AppError('not_found', { kind: 'container', id })))
       else {
         enqueue.assign({ readers: [...context.readers, requestId] })
         enqueue.spawnChild('readLogs', { id: `logs ${requestId}`, input: { requestId, id: found.id, follow, tail } })
@@ -165,27 +179,32 @@ export const containerManagerMachine = setup({
       enqueue.stopChild(`logs ${requestId}`)
       enqueue.assign({ readers: context.readers.filter((id) => id !== requestId) })
     }),
-    buildAhead: enqueueActions(({ context, enqueue }) => {
-      if (context.background) enqueue.sendTo('shelf', { type: 'shelf.build', requestId: '' })
+    prebuild: enqueueActions(({ context, enqueue }) => {
+      if (context.background) enqueue.sendTo('imageStore', { type: 'imageStore.build', requestId: '' })
     }),
     abandon: enqueueActions(({ context, enqueue }, { requestId }: { requestId: string }) => {
-      enqueue.sendTo('shelf', { type: 'shelf.abandon', requestId })
-      for (const [key, guest] of Object.entries(context.guests)) {
-        if (guest.requestId !== requestId || guest.askers === 0) continue
-        enqueue.assign({ guests: changed(context.guests, key, { askers: guest.askers - 1 }) })
-        if (guest.askers === 1) enqueue.sendTo(guest.ref, { type: 'abandon' })
+      enqueue.sendTo('imageStore', { type: 'imageStore.abandon', requestId })
+      for (const [key, container] of Object.entries(context.containers)) {
+        if (container.requestId !== requestId || container.waiters === 0) continue
+        enqueue.assign({ containers: withChanges(context.containers, key, { waiters: container.waiters - 1 }) })
+        if (container.waiters === 1) enqueue.sendTo(container.ref, { type: 'abandon' })
       }
     }),
-    /** Notes what a guest said, and publishes what follows from it. */
-    guestSaid: enqueueActions(({ context, enqueue }, said: GuestSays) => {
-      const guest = context.guests[said.key]
-      const { facts, ...now } = afterGuestSaid(context, said)
+    /** Applies a container's event, and publishes the facts that follow. */
+    applyChildEvent: enqueueActions(({ context, enqueue }, event: ContainerEmits) => {
+      const container = context.containers[event.key]
+      const { facts, ...now } = afterChildEvent(context, event)
       enqueue.assign(now)
       for (const fact of facts) enqueue.emit(fact)
-      if (!guest) return
-      if (said.type === 'guest.gone') enqueue.stopChild(guest.ref)
-      if (said.type === 'guest.needsImage')
-        enqueue.sendTo('shelf', { type: 'shelf.want', name: guest.image, again: said.again, guest: guest.ref })
+      if (!container) return
+      if (event.type === 'child.gone') enqueue.stopChild(container.ref)
+      if (event.type === 'child.imageRequested')
+        enqueue.sendTo('imageStore', {
+          type: 'imageStore.request',
+          name: container.image,
+          again: event.again,
+          container: container.ref,
+        })
     }),
   },
 }).createMachine({
@@ -193,66 +212,66 @@ export const containerManagerMachine = setup({
   context: ({ input }) => ({
     ...input,
     failure: null,
-    held: [],
-    guests: {},
-    born: 0,
+    queue: [],
+    containers: {},
+    nextId: 0,
     expected: [],
     removed: [],
     readers: [],
   }),
   invoke: {
-    src: 'shelf',
-    id: 'shelf',
+    src: 'imageStore',
+    id: 'imageStore',
     input: ({ context, self }) => ({ parent: self, defaultImage: context.defaultImage }),
   },
-  initial: 'sleeping',
+  initial: 'idle',
   states: {
-    sleeping: {
-      always: { guard: 'inBackground', target: 'linked' },
+    idle: {
+      always: { guard: 'inBackground', target: 'connection' },
       on: {
-        'container.*': { target: 'linked', actions: { type: 'hold', params: ({ event }) => event } },
-        'image.build': { target: 'linked', actions: { type: 'hold', params: ({ event }) => event } },
+        'container.*': { target: 'connection', actions: { type: 'queue', params: ({ event }) => event } },
+        'image.build': { target: 'connection', actions: { type: 'queue', params: ({ event }) => event } },
       },
     },
-    linked: {
-      entry: 'expectAll',
+    connection: {
+      entry: 'expectAdopted',
       invoke: { src: 'link', id: 'link' },
       initial: 'connecting',
       on: {
         'link.lost': [
           {
             guard: 'engineUnknown',
-            target: 'missing',
+            target: 'disconnected',
             actions: [
               assign({ failure: ({ event }) => event.failure }),
               emit(({ event }) => ({ type: 'engine.lost', ...event.failure })),
-              'release',
+              'flush',
             ],
           },
-          { target: 'missing' },
+          { target: 'disconnected' },
         ],
       },
       states: {
         connecting: {
           on: {
             'link.ready': {
-              target: 'lending',
+              target: 'connected',
               actions: [
                 assign({ failure: null }),
                 emit(({ event }) => ({ type: 'engine.connected', version: event.version })),
                 { type: 'adopt', params: ({ event }) => ({ found: event.found, all: true }) },
-                'buildAhead',
-                'release',
+                'prebuild',
+                'flush',
               ],
             },
           },
         },
-        lending: {
+        connected: {
           on: {
-            'link.made': {
+            'link.created': {
               actions: { type: 'adopt', params: ({ event }) => ({ found: [event.found], all: false }) },
             },
-            'link.changed': { actions: { type: 'passOn', params: ({ event }) => event } },
+            'link.changed': { actions: { type: 'forward', params: ({ event }) => event } },
             'container.create': { actions: { type: 'create', params: ({ event }) => event } },
             'container.remove': { actions: { type: 'remove', params: ({ event }) => event } },
             'container.list': { actions: { type: 'list', params: ({ event }) => event } },
@@ -261,33 +280,33 @@ export const containerManagerMachine = setup({
               { actions: { type: 'readLogs', params: ({ event }) => event } },
             ],
             'image.build': {
-              actions: sendTo('shelf', ({ event }) => ({ type: 'shelf.build', requestId: event.requestId })),
+              actions: sendTo('imageStore', ({ event }) => ({ type: 'imageStore.build', requestId: event.requestId })),
             },
           },
         },
       },
     },
-    missing: { after: { engineRetry: 'linked' } },
+    disconnected: { after: { engineRetry: 'connection' } },
   },
   on: {
-    // Reached only while no engine is linked: until its first answer commands wait, later they are told at once.
+    // Reached only while no engine is connected: until its first answer commands wait, later they are told at once.
     'container.*': [
-      { guard: 'engineUnknown', actions: { type: 'hold', params: ({ event }) => event } },
-      { actions: { type: 'refuse', params: ({ event }) => event } },
+      { guard: 'engineUnknown', actions: { type: 'queue', params: ({ event }) => event } },
+      { actions: { type: 'reject', params: ({ event }) => event } },
     ],
     'image.build': [
-      { guard: 'engineUnknown', actions: { type: 'hold', params: ({ event }) => event } },
-      { actions: { type: 'refuse', params: ({ event }) => event } },
+      { guard: 'engineUnknown', actions: { type: 'queue', params: ({ event }) => event } },
+      { actions: { type: 'reject', params: ({ event }) => event } },
     ],
     'request.abandoned': {
       actions: [
         { type: 'abandon', params: ({ event }) => event },
         { type: 'stopReading', params: ({ event }) => event },
-        { type: 'drop', params: ({ event }) => event },
+        { type: 'dequeue', params: ({ event }) => event },
       ],
     },
-    'shelf.said': { actions: emit(({ event }) => event.fact) },
-    'guest.*': { actions: { type: 'guestSaid', params: ({ event }) => event } },
+    'imageStore.emitted': { actions: emit(({ event }) => event.fact) },
+    'child.*': { actions: { type: 'applyChildEvent', params: ({ event }) => event } },
     'logs.line': {
       actions: emit(({ event: { requestId, stream, line } }) => ({
         type: 'container.logged',

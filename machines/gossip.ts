@@ -1,7 +1,7 @@
 import { emit, enqueueActions, fromCallback, not, sendTo, setup, stopChild } from 'xstate'
-import type { GossipHears, GossipSays } from '../protocol/gossip.ts'
+import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
-import { machineOf, type RecordWords } from '../protocol/record.ts'
+import { machineOf, type RecordWords } from '../protocol/wire/record.ts'
 import {
   type GossipEffect,
   type GossipEvent,
@@ -49,8 +49,8 @@ export const gossipMachine = setup({
   types: {
     context: {} as Context,
     input: {} as GossipInput,
-    events: {} as GossipHears | FromWires | FromKeep,
-    emitted: {} as GossipSays,
+    events: {} as GossipAccepts | FromWires | FromKeep,
+    emitted: {} as GossipEmits,
   },
   actors: {
     /** Owns the sockets and the timer. Sends nothing back after `signal` has aborted. */

@@ -1,10 +1,10 @@
 import { type AnyActorRef, assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
-import { TAKES_AT_ONCE } from '../protocol/defaults.ts'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { TAKES_AT_ONCE } from '../protocol/defaults/groupTracker.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Group, MemberFailure } from '../protocol/groups.ts'
-import type { GroupTrackerCommand, GroupTrackerSays } from '../protocol/groupTracker.ts'
+import type { GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import type { ContainerId, Failure } from '../protocol/ids.ts'
-import { type ErrandSays, loanMachine, type TakeAbandoned, type TakeCommand } from './loan.ts'
+import { type ChildEmits, loanMachine, type TakeAbandoned, type TakeCommand } from './loan.ts'
 
 export type CreateCommand = Extract<GroupTrackerCommand, { type: 'group.create' }>
 
@@ -12,9 +12,9 @@ interface Context {
   parent: AnyActorRef
   command: CreateCommand
   /** Takes that are not begun yet. */
-  ahead: TakeCommand[]
+  queued: TakeCommand[]
   /** Those under way, by request. */
-  underWay: Record<string, TakeCommand>
+  inFlight: Record<string, TakeCommand>
   taken: ContainerId[]
   failures: MemberFailure[]
   group: Group | null
@@ -33,7 +33,7 @@ export interface NewGroup {
 }
 
 /** The takes that a command asks for: `count` containers, dealt out over `on` in turn; each a request of its own. */
-export function takesOf(command: CreateCommand): TakeCommand[] {
+export function takeCommands(command: CreateCommand): TakeCommand[] {
   const { on, count, requestId, caller, key, ports, udpPorts, gpu, image, password, keyFile } = command
   const wanted = on.length === 0 ? 0 : count || on.length
   return Array.from({ length: wanted }, (_, index) => ({
@@ -51,7 +51,7 @@ export const groupCreateMachine = setup({
   types: {
     context: {} as Context,
     input: {} as GroupCreateInput,
-    events: {} as ErrandSays | TakeAbandoned,
+    events: {} as ChildEmits | TakeAbandoned,
   },
   actors: {
     take: loanMachine,
@@ -60,37 +60,37 @@ export const groupCreateMachine = setup({
     /** The nearest machines that answer, so many of them; rejects where there are fewer. */
     findNearest: fromPromise<string[], number>(() => Promise.reject(new Error('not provided'))),
     write: fromPromise<Group, NewGroup>(() => Promise.reject(new Error('not provided'))),
-    giveBack: fromPromise<void, ContainerId[]>(() => Promise.reject(new Error('not provided'))),
+    rollBack: fromPromise<void, ContainerId[]>(() => Promise.reject(new Error('not provided'))),
   },
   guards: {
     wantsNearest: ({ context }) => context.command.nearest > 0,
-    allTried: ({ context }) => context.ahead.length === 0 && Object.keys(context.underWay).length === 0,
-    allTriedAndAbandoned: ({ context }) =>
-      context.failure?.code === 'abandoned' && Object.keys(context.underWay).length === 0,
-    allTriedInVain: ({ context }) =>
-      context.ahead.length === 0 &&
-      Object.keys(context.underWay).length === 0 &&
+    allSettled: ({ context }) => context.queued.length === 0 && Object.keys(context.inFlight).length === 0,
+    allSettledAndAbandoned: ({ context }) =>
+      context.failure?.code === 'abandoned' && Object.keys(context.inFlight).length === 0,
+    allFailed: ({ context }) =>
+      context.queued.length === 0 &&
+      Object.keys(context.inFlight).length === 0 &&
       context.failures.length > 0 &&
       context.taken.length === 0 &&
       context.command.members.length === 0,
   },
   actions: {
-    beginTakes: enqueueActions(({ context, enqueue, self }) => {
-      const free = Math.max(0, TAKES_AT_ONCE - Object.keys(context.underWay).length)
-      const next = context.ahead.slice(0, free)
+    startTakes: enqueueActions(({ context, enqueue, self }) => {
+      const free = Math.max(0, TAKES_AT_ONCE - Object.keys(context.inFlight).length)
+      const next = context.queued.slice(0, free)
       for (const command of next)
         enqueue.spawnChild('take', { id: command.requestId, input: { parent: self, command } })
       enqueue.assign({
-        ahead: context.ahead.slice(free),
-        underWay: { ...context.underWay, ...Object.fromEntries(next.map((command) => [command.requestId, command])) },
+        queued: context.queued.slice(free),
+        inFlight: { ...context.inFlight, ...Object.fromEntries(next.map((command) => [command.requestId, command])) },
       })
     }),
-    keepResult: enqueueActions(({ context, enqueue }, event: Extract<ErrandSays, { type: 'errand.ended' }>) => {
-      const { [event.requestId]: command, ...underWay } = context.underWay
+    storeResult: enqueueActions(({ context, enqueue }, event: Extract<ChildEmits, { type: 'child.ended' }>) => {
+      const { [event.requestId]: command, ...inFlight } = context.inFlight
       if (!command) return
       const { fact } = event
       enqueue.stopChild(event.requestId)
-      enqueue.assign({ underWay })
+      enqueue.assign({ inFlight })
       if (fact.type === 'loan.taken') enqueue.assign({ taken: [...context.taken, fact.loan.ID] })
       if (fact.type === 'loan.takeFailed') {
         const failure = { member: command.where, code: fact.code, message: fact.message }
@@ -98,43 +98,43 @@ export const groupCreateMachine = setup({
       }
     }),
     abandonTakes: enqueueActions(({ context, enqueue }) => {
-      for (const id of Object.keys(context.underWay)) enqueue.sendTo(id, { type: 'take.abandoned' })
-      enqueue.assign({ ahead: [], failure: new Fault('abandoned').toJSON() })
+      for (const id of Object.keys(context.inFlight)) enqueue.sendTo(id, { type: 'take.abandoned' })
+      enqueue.assign({ queued: [], failure: new AppError('abandoned').toJSON() })
     }),
-    passOn: sendTo(
+    forwardProgress: sendTo(
       ({ context }) => context.parent,
-      ({ context }, { fact }: { fact: GroupTrackerSays }): ErrandSays => {
+      ({ context }, { fact }: { fact: GroupTrackerEmits }): ChildEmits => {
         const progress = fact.type === 'loan.progress' ? fact : { requestId: '', step: '', line: '' }
-        const member = context.underWay[progress.requestId]?.where ?? ''
+        const member = context.inFlight[progress.requestId]?.where ?? ''
         const { step, line } = progress
         return {
-          type: 'errand.said',
+          type: 'child.emitted',
           fact: { type: 'group.progress', requestId: context.command.requestId, member, step, line },
         }
       },
     ),
-    keepFailure: assign({ failure: (_, failure: Failure) => failure }),
-    tellChanged: sendTo(
+    setFailure: assign({ failure: (_, failure: Failure) => failure }),
+    emitChanged: sendTo(
       ({ context }) => context.parent,
-      ({ context: { group } }): ErrandSays => ({
-        type: 'errand.said',
+      ({ context: { group } }): ChildEmits => ({
+        type: 'child.emitted',
         fact: { type: 'group.changed', id: (group as Group).ID, group },
       }),
     ),
-    tellCreated: sendTo(
+    emitCreated: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, group, failures } }): ErrandSays => ({
-        type: 'errand.ended',
+      ({ context: { command, group, failures } }): ChildEmits => ({
+        type: 'child.ended',
         requestId: command.requestId,
         fact: { type: 'group.created', requestId: command.requestId, group: group as Group, failures },
       }),
     ),
-    tellFailed: sendTo(
+    emitFailed: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, failure, failures } }): ErrandSays => {
+      ({ context: { command, failure, failures } }): ChildEmits => {
         const { code, message } = failure ?? (failures[0] as Failure)
         return {
-          type: 'errand.ended',
+          type: 'child.ended',
           requestId: command.requestId,
           fact: { type: 'group.createFailed', requestId: command.requestId, code, message, failures },
         }
@@ -145,8 +145,8 @@ export const groupCreateMachine = setup({
   id: 'groupCreate',
   context: ({ input }) => ({
     ...input,
-    ahead: takesOf(input.command),
-    underWay: {},
+    queued: takeCommands(input.command),
+    inFlight: {},
     taken: [],
     failures: [],
     group: null,
@@ -159,7 +159,7 @@ export const groupCreateMachine = setup({
         src: 'check',
         input: ({ context: { command } }) => ({ name: command.name, members: command.members }),
         onDone: [{ guard: 'wantsNearest', target: 'choosing' }, { target: 'taking' }],
-        onError: { target: 'failed', actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) } },
+        onError: { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) } },
       },
       on: { 'take.abandoned': { target: 'failed', actions: 'abandonTakes' } },
     },
@@ -170,23 +170,24 @@ export const groupCreateMachine = setup({
         onDone: {
           target: 'taking',
           actions: assign({
-            ahead: ({ context: { command }, event }) => takesOf({ ...command, on: [...command.on, ...event.output] }),
+            queued: ({ context: { command }, event }) =>
+              takeCommands({ ...command, on: [...command.on, ...event.output] }),
           }),
         },
-        onError: { target: 'failed', actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) } },
+        onError: { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) } },
       },
       on: { 'take.abandoned': { target: 'failed', actions: 'abandonTakes' } },
     },
     taking: {
-      entry: 'beginTakes',
+      entry: 'startTakes',
       always: [
-        { guard: 'allTriedAndAbandoned', target: 'returning' },
-        { guard: 'allTriedInVain', target: 'failed' },
-        { guard: 'allTried', target: 'writing' },
+        { guard: 'allSettledAndAbandoned', target: 'rollingBack' },
+        { guard: 'allFailed', target: 'failed' },
+        { guard: 'allSettled', target: 'writing' },
       ],
       on: {
-        'errand.said': { actions: { type: 'passOn', params: ({ event }) => event } },
-        'errand.ended': { actions: [{ type: 'keepResult', params: ({ event }) => event }, 'beginTakes'] },
+        'child.emitted': { actions: { type: 'forwardProgress', params: ({ event }) => event } },
+        'child.ended': { actions: [{ type: 'storeResult', params: ({ event }) => event }, 'startTakes'] },
         'take.abandoned': { actions: 'abandonTakes' },
       },
     },
@@ -196,23 +197,23 @@ export const groupCreateMachine = setup({
         input: ({ context: { command, taken } }) => ({ name: command.name, members: [...command.members, ...taken] }),
         onDone: { target: 'created', actions: assign({ group: ({ event }) => event.output }) },
         onError: {
-          target: 'returning',
-          actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) },
+          target: 'rollingBack',
+          actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) },
         },
       },
     },
     /** Nobody waits for it any more, or there is no group to find them by: all that was taken goes back. */
-    returning: {
+    rollingBack: {
       invoke: {
-        src: 'giveBack',
+        src: 'rollBack',
         input: ({ context }) => context.taken,
         onDone: 'failed',
         // They stay tracked, so `ps` shows them.
         onError: 'failed',
       },
     },
-    created: { type: 'final', entry: ['tellChanged', 'tellCreated'] },
-    failed: { type: 'final', entry: 'tellFailed' },
+    created: { type: 'final', entry: ['emitChanged', 'emitCreated'] },
+    failed: { type: 'final', entry: 'emitFailed' },
   },
   options: { maxIterations: 1_000 },
 })

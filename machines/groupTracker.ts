@@ -1,18 +1,21 @@
 import { assign, emit, enqueueActions, fromCallback, sendTo, setup, spawnChild } from 'xstate'
 import { toFailure } from '../protocol/errors.ts'
-import type { GroupTrackerCommand, GroupTrackerHears, GroupTrackerSays } from '../protocol/groupTracker.ts'
+import type { GroupTrackerAccepts, GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import { type CreateCommand, groupCreateMachine } from './groupCreate.ts'
-import { type ErrandSays, loanMachine, type TakeCommand } from './loan.ts'
+import { type ChildEmits, loanMachine, type TakeCommand } from './loan.ts'
 
-/** The commands that are one errand each: nothing of them outlives an abandoned request. */
-export type Errand = Exclude<GroupTrackerCommand, TakeCommand | CreateCommand>
+/** The commands that are one request each: nothing of them outlives an abandoned request. */
+export type SimpleRequest = Exclude<GroupTrackerCommand, TakeCommand | CreateCommand>
 
 interface Context {
   /** Requests under way; each is the id of a child. A `take` undoes what it did before it ends. */
-  busy: Record<string, 'errand' | 'take'>
+  busy: Record<string, 'request' | 'take'>
 }
 
-const runsErrand = [{ guard: 'atWork' }, { actions: [{ type: 'begin', params: 'errand' }, 'runErrand'] }] as const
+const runsRequest = [
+  { guard: 'isDuplicate' },
+  { actions: [{ type: 'begin', params: 'request' }, 'startRequest'] },
+] as const
 
 const notProvided = toFailure(new Error('not provided'))
 
@@ -23,33 +26,33 @@ const notProvided = toFailure(new Error('not provided'))
 export const groupTrackerMachine = setup({
   types: {
     context: {} as Context,
-    events: {} as GroupTrackerHears | ErrandSays,
-    emitted: {} as GroupTrackerSays,
+    events: {} as GroupTrackerAccepts | ChildEmits,
+    emitted: {} as GroupTrackerEmits,
   },
   actors: {
     take: loanMachine,
     createGroup: groupCreateMachine,
-    errand: fromCallback<ErrandSays, Errand>(({ input: { requestId }, sendBack }) => {
+    request: fromCallback<ChildEmits, SimpleRequest>(({ input: { requestId }, sendBack }) => {
       const fact = { type: 'loan.listFailed', requestId, ...notProvided } as const
-      sendBack({ type: 'errand.ended', requestId, fact })
+      sendBack({ type: 'child.ended', requestId, fact })
     }),
   },
   guards: {
     // The same request again: the answer under way reaches whoever listens for it.
-    atWork: ({ context, event }) => (event as GroupTrackerCommand).requestId in context.busy,
-    isErrand: ({ context }, { requestId }: { requestId: string }) => context.busy[requestId] === 'errand',
+    isDuplicate: ({ context, event }) => (event as GroupTrackerCommand).requestId in context.busy,
+    isRequest: ({ context }, { requestId }: { requestId: string }) => context.busy[requestId] === 'request',
     isTake: ({ context }, { requestId }: { requestId: string }) => context.busy[requestId] === 'take',
   },
   actions: {
     begin: assign({
-      busy: ({ context, event }, as: 'errand' | 'take') => ({
+      busy: ({ context, event }, as: 'request' | 'take') => ({
         ...context.busy,
         [(event as GroupTrackerCommand).requestId]: as,
       }),
     }),
-    runErrand: spawnChild('errand', {
-      id: ({ event }) => (event as Errand).requestId,
-      input: ({ event }) => event as Errand,
+    startRequest: spawnChild('request', {
+      id: ({ event }) => (event as SimpleRequest).requestId,
+      input: ({ event }) => event as SimpleRequest,
     }),
     take: spawnChild('take', {
       id: ({ event }) => (event as TakeCommand).requestId,
@@ -69,20 +72,20 @@ export const groupTrackerMachine = setup({
   id: 'groupTracker',
   context: { busy: {} },
   on: {
-    'loan.take': [{ guard: 'atWork' }, { actions: [{ type: 'begin', params: 'take' }, 'take'] }],
-    'group.create': [{ guard: 'atWork' }, { actions: [{ type: 'begin', params: 'take' }, 'createGroup'] }],
-    'loan.return': runsErrand,
-    'loan.list': runsErrand,
-    'loan.find': runsErrand,
-    'loan.logs': runsErrand,
-    'group.list': runsErrand,
-    'group.show': runsErrand,
-    'group.add': runsErrand,
-    'group.remove': runsErrand,
-    'group.delete': runsErrand,
-    'group.exec': runsErrand,
-    'errand.said': { actions: emit(({ event }) => event.fact) },
-    'errand.ended': {
+    'loan.take': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'take'] }],
+    'group.create': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'createGroup'] }],
+    'loan.return': runsRequest,
+    'loan.list': runsRequest,
+    'loan.find': runsRequest,
+    'loan.logs': runsRequest,
+    'group.list': runsRequest,
+    'group.show': runsRequest,
+    'group.add': runsRequest,
+    'group.remove': runsRequest,
+    'group.delete': runsRequest,
+    'group.exec': runsRequest,
+    'child.emitted': { actions: emit(({ event }) => event.fact) },
+    'child.ended': {
       actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }],
     },
     'request.abandoned': [
@@ -91,7 +94,7 @@ export const groupTrackerMachine = setup({
         actions: sendTo(({ event }) => event.requestId, { type: 'take.abandoned' }),
       },
       {
-        guard: { type: 'isErrand', params: ({ event }) => event },
+        guard: { type: 'isRequest', params: ({ event }) => event },
         actions: { type: 'end', params: ({ event }) => event },
       },
     ],

@@ -11,7 +11,7 @@ export interface ImagePort {
 }
 
 /** An image folder as it is now, and the name under which the engine keeps what was built from it. */
-export interface GuestImage {
+export interface ContainerImage {
   name: string
   /** `p2prc/<name>:<beginning of the digest>`. */
   tag: string
@@ -22,13 +22,13 @@ export interface GuestImage {
 }
 
 /** What an image tells the container manager. */
-export type ImageSays =
+export type ImageEmits =
   | { type: 'image.line'; name: string; line: string }
-  | { type: 'image.ready'; name: string; image: GuestImage }
+  | { type: 'image.ready'; name: string; image: ContainerImage }
   | { type: 'image.failed'; name: string; failure: Failure }
 
 /** How the two long steps report. */
-export type ImageStepSays =
+export type ImageStepEmits =
   | { type: 'step.line'; line: string }
   | { type: 'step.done'; base: string }
   | { type: 'step.failed'; failure: Failure }
@@ -36,7 +36,7 @@ export type ImageStepSays =
 interface Context {
   name: string
   parent: AnyActorRef
-  image: GuestImage | null
+  image: ContainerImage | null
   failure: Failure | null
 }
 
@@ -47,29 +47,29 @@ export const imageMachine = setup({
   types: {
     context: {} as Context,
     input: {} as { name: string; parent: AnyActorRef },
-    events: {} as ImageStepSays | { type: 'check' },
+    events: {} as ImageStepEmits | { type: 'check' },
   },
   actors: {
-    inspect: fromPromise<GuestImage, { name: string }>(() => Promise.reject(new Error('not provided'))),
-    findBase: fromCallback<ImageStepSays, object>(({ sendBack }) =>
+    inspect: fromPromise<ContainerImage, { name: string }>(() => Promise.reject(new Error('not provided'))),
+    resolveBase: fromCallback<ImageStepEmits, object>(({ sendBack }) =>
       sendBack({ type: 'step.failed', failure: notProvided }),
     ),
-    build: fromCallback<ImageStepSays, { image: GuestImage; base: string }>(({ sendBack }) =>
+    build: fromCallback<ImageStepEmits, { image: ContainerImage; base: string }>(({ sendBack }) =>
       sendBack({ type: 'step.failed', failure: notProvided }),
     ),
-    collect: fromPromise<void, { image: GuestImage }>(() => Promise.reject(new Error('not provided'))),
+    prune: fromPromise<void, { image: ContainerImage }>(() => Promise.reject(new Error('not provided'))),
   },
-  guards: { built: (_, { image }: { image: GuestImage }) => image.built },
+  guards: { built: (_, { image }: { image: ContainerImage }) => image.built },
   actions: {
-    tellReady: sendTo(
+    notifyReady: sendTo(
       ({ context }) => context.parent,
       ({ context }) => ({ type: 'image.ready', name: context.name, image: context.image }),
     ),
-    tellLine: sendTo(
+    notifyLine: sendTo(
       ({ context }) => context.parent,
       ({ context }, { line }: { line: string }) => ({ type: 'image.line', name: context.name, line }),
     ),
-    tellFailed: sendTo(
+    notifyFailed: sendTo(
       ({ context }) => context.parent,
       ({ context }, { failure }: { failure: Failure }) => ({ type: 'image.failed', name: context.name, failure }),
     ),
@@ -89,47 +89,47 @@ export const imageMachine = setup({
             target: 'ready',
             actions: assign({ image: ({ event }) => event.output }),
           },
-          { target: 'basing', actions: assign({ image: ({ event }) => event.output }) },
+          { target: 'resolvingBase', actions: assign({ image: ({ event }) => event.output }) },
         ],
         onError: { target: 'failed', actions: assign({ failure: ({ event }) => toFailure(event.error) }) },
       },
     },
-    basing: {
-      invoke: { src: 'findBase', input: {} },
+    resolvingBase: {
+      invoke: { src: 'resolveBase', input: {} },
       on: { 'step.done': { target: 'building' } },
     },
     building: {
       invoke: {
         src: 'build',
         input: ({ context, event }) => ({
-          image: context.image as GuestImage,
+          image: context.image as ContainerImage,
           base: event.type === 'step.done' ? event.base : '',
         }),
       },
       on: {
         'step.done': {
           target: 'ready',
-          actions: assign({ image: ({ context }) => ({ ...(context.image as GuestImage), built: true }) }),
+          actions: assign({ image: ({ context }) => ({ ...(context.image as ContainerImage), built: true }) }),
         },
       },
     },
     ready: {
-      entry: 'tellReady',
-      // What collecting leaves behind only costs disk; the next time collects it.
+      entry: 'notifyReady',
+      // What pruning leaves behind only costs disk; the next time prunes it.
       invoke: {
-        src: 'collect',
-        input: ({ context }) => ({ image: context.image as GuestImage }),
+        src: 'prune',
+        input: ({ context }) => ({ image: context.image as ContainerImage }),
         onError: {},
       },
       on: { check: 'checking' },
     },
     failed: {
       type: 'final',
-      entry: { type: 'tellFailed', params: ({ context }) => ({ failure: context.failure as Failure }) },
+      entry: { type: 'notifyFailed', params: ({ context }) => ({ failure: context.failure as Failure }) },
     },
   },
   on: {
-    'step.line': { actions: { type: 'tellLine', params: ({ event }) => event } },
+    'step.line': { actions: { type: 'notifyLine', params: ({ event }) => event } },
     'step.failed': { target: '.failed', actions: assign({ failure: ({ event }) => event.failure }) },
   },
   options: { maxIterations: 1_000 },

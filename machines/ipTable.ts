@@ -1,10 +1,10 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, stopChild } from 'xstate'
-import { formatAddress } from '../protocol/address.ts'
-import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults.ts'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults/ipTable.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { MetFact } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { IpTableHears, IpTableSays, Peer } from '../protocol/ipTable.ts'
+import type { IpTableAccepts, IpTableEmits, Peer } from '../protocol/ipTable.ts'
+import { formatAddress } from '../protocol/net/address.ts'
 import { gather } from './ipTable/candidates.ts'
 import { deaf, hearOf, linkedTo, linksAfter } from './ipTable/gossipChange.ts'
 import { type Context, contextOf, type IpTableInput } from './ipTable/ipTableContext.ts'
@@ -32,8 +32,8 @@ export const ipTableMachine = setup({
   types: {
     context: {} as Context,
     input: {} as IpTableInput,
-    events: {} as IpTableHears | IpTableInside,
-    emitted: {} as IpTableSays,
+    events: {} as IpTableAccepts | IpTableInside,
+    emitted: {} as IpTableEmits,
   },
   actors: {
     save: fromPromise<void, SaveInput>(() => Promise.reject(new Error('not provided'))),
@@ -115,7 +115,7 @@ export const ipTableMachine = setup({
   context: ({ input }) => contextOf(input),
   invoke: { src: 'watchAddresses', id: 'watchAddresses', input: ({ context }) => ({ signal: context.signal }) },
   entry: enqueueActions(({ context, enqueue }) => {
-    if (context.setAside) enqueue.emit({ type: 'table.damaged', setAside: context.setAside })
+    if (context.quarantined) enqueue.emit({ type: 'table.damaged', quarantined: context.quarantined })
   }),
   type: 'parallel',
   states: {
@@ -192,7 +192,7 @@ export const ipTableMachine = setup({
     'peer.add': {
       actions: enqueueActions(({ context, event: { requestId, where, replace }, enqueue }) => {
         const at = parsed(where)
-        if (!at) enqueue.emit({ type: 'peer.addFailed', requestId, ...new Fault('bad_address', { where }).toJSON() })
+        if (!at) enqueue.emit({ type: 'peer.addFailed', requestId, ...new AppError('bad_address', { where }).toJSON() })
         else if (isSelfAt(context.self, at)) enqueue.emit({ type: 'peer.addFailed', requestId, ...itself(where) })
         else {
           const { table } = addPeer(replace ? new Map() : context.table, at)
@@ -337,5 +337,5 @@ function wayIn(table: Table, { id }: Peer): MetFact | undefined {
 }
 
 function itself(where: string): Failure {
-  return new Fault('bad_request', { why: `${where} is this node itself` }).toJSON()
+  return new AppError('bad_request', { why: `${where} is this node itself` }).toJSON()
 }

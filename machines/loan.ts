@@ -1,19 +1,19 @@
 import { type AnyActorRef, assign, fromCallback, fromPromise, sendTo, setup } from 'xstate'
-import { Fault, toFailure } from '../protocol/errors.ts'
-import type { GroupTrackerCommand, GroupTrackerSays, Loan } from '../protocol/groupTracker.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
+import type { GroupTrackerCommand, GroupTrackerEmits, Loan } from '../protocol/groupTracker.ts'
 import type { Failure } from '../protocol/ids.ts'
 
 export type TakeCommand = Extract<GroupTrackerCommand, { type: 'loan.take' }>
 
 /** What a child tells the machine that made it: a fact for the bus on the way, and the fact with which it ended. */
-export type ErrandSays =
-  | { type: 'errand.said'; fact: GroupTrackerSays }
-  | { type: 'errand.ended'; requestId: string; fact: GroupTrackerSays }
+export type ChildEmits =
+  | { type: 'child.emitted'; fact: GroupTrackerEmits }
+  | { type: 'child.ended'; requestId: string; fact: GroupTrackerEmits }
 
 /** What asking the lender for a container brings. */
-export type LenderSays =
+export type LenderEmits =
   | { type: 'lender.progress'; step: string; line: string }
-  | { type: 'lender.gave'; loan: Loan }
+  | { type: 'lender.created'; loan: Loan }
   | ({ type: 'lender.failed' } & Failure)
 
 /** Whoever asked has gone. */
@@ -41,38 +41,38 @@ export const loanMachine = setup({
   types: {
     context: {} as Context,
     input: {} as LoanInput,
-    events: {} as LenderSays | TakeAbandoned,
+    events: {} as LenderEmits | TakeAbandoned,
   },
   actors: {
-    ask: fromCallback<LenderSays, TakeCommand>(({ sendBack }) =>
+    requestContainer: fromCallback<LenderEmits, TakeCommand>(({ sendBack }) =>
       sendBack({ type: 'lender.failed', ...toFailure(new Error('not provided')) }),
     ),
     /** Writes it into the files. */
     track: fromPromise<void, Loan>(notProvided),
     /** Removes it at the lender, then from the files. */
-    giveBack: fromPromise<void, Loan>(notProvided),
+    rollBack: fromPromise<void, Loan>(notProvided),
     /** Removes what the lender made for this request, if anything. */
-    sweep: fromPromise<void, TakeCommand>(notProvided),
+    cleanUpOrphan: fromPromise<void, TakeCommand>(notProvided),
   },
   guards: {
     abandoned: ({ context }) => context.failure.code === 'abandoned',
     lost: (_, { code }: Failure) => code === 'connection_lost',
   },
   actions: {
-    keepFailure: assign({ failure: (_, { code, message }: Failure) => ({ code, message }) }),
-    keepAbandoned: assign({ failure: () => new Fault('abandoned').toJSON() }),
-    tellTaken: sendTo(
+    setFailure: assign({ failure: (_, { code, message }: Failure) => ({ code, message }) }),
+    setAbandoned: assign({ failure: () => new AppError('abandoned').toJSON() }),
+    emitTaken: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, loan } }): ErrandSays => ({
-        type: 'errand.ended',
+      ({ context: { command, loan } }): ChildEmits => ({
+        type: 'child.ended',
         requestId: command.requestId,
         fact: { type: 'loan.taken', requestId: command.requestId, loan: loan as Loan },
       }),
     ),
-    tellFailed: sendTo(
+    emitFailed: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, failure } }): ErrandSays => ({
-        type: 'errand.ended',
+      ({ context: { command, failure } }): ChildEmits => ({
+        type: 'child.ended',
         requestId: command.requestId,
         fact: { type: 'loan.takeFailed', requestId: command.requestId, ...failure },
       }),
@@ -81,48 +81,48 @@ export const loanMachine = setup({
 }).createMachine({
   id: 'loan',
   context: ({ input }) => ({ ...input, loan: null, failure: { code: 'internal', message: '' } }),
-  initial: 'asking',
+  initial: 'requesting',
   states: {
-    asking: {
-      invoke: { src: 'ask', input: ({ context }) => context.command },
+    requesting: {
+      invoke: { src: 'requestContainer', input: ({ context }) => context.command },
       on: {
         'lender.progress': {
           actions: sendTo(
             ({ context }) => context.parent,
-            ({ context, event: { step, line } }): ErrandSays => ({
-              type: 'errand.said',
+            ({ context, event: { step, line } }): ChildEmits => ({
+              type: 'child.emitted',
               fact: { type: 'loan.progress', requestId: context.command.requestId, step, line },
             }),
           ),
         },
-        'lender.gave': { target: 'tracking', actions: assign({ loan: ({ event }) => event.loan }) },
+        'lender.created': { target: 'tracking', actions: assign({ loan: ({ event }) => event.loan }) },
         'lender.failed': [
           {
             guard: { type: 'lost', params: ({ event }) => event },
-            target: 'sweeping',
-            actions: { type: 'keepFailure', params: ({ event }) => event },
+            target: 'cleaningUp',
+            actions: { type: 'setFailure', params: ({ event }) => event },
           },
-          { target: 'failed', actions: { type: 'keepFailure', params: ({ event }) => event } },
+          { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => event } },
         ],
         // Leaving this state closes the connection, which tells the lender.
-        'take.abandoned': { target: 'sweeping', actions: 'keepAbandoned' },
+        'take.abandoned': { target: 'cleaningUp', actions: 'setAbandoned' },
       },
     },
     tracking: {
       invoke: {
         src: 'track',
         input: ({ context }) => context.loan as Loan,
-        onDone: [{ guard: 'abandoned', target: 'returning' }, { target: 'taken' }],
+        onDone: [{ guard: 'abandoned', target: 'rollingBack' }, { target: 'taken' }],
         onError: {
-          target: 'returning',
-          actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) },
+          target: 'rollingBack',
+          actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) },
         },
       },
-      on: { 'take.abandoned': { actions: 'keepAbandoned' } },
+      on: { 'take.abandoned': { actions: 'setAbandoned' } },
     },
-    returning: {
+    rollingBack: {
       invoke: {
-        src: 'giveBack',
+        src: 'rollBack',
         input: ({ context }) => context.loan as Loan,
         onDone: 'failed',
         onError: {
@@ -136,11 +136,11 @@ export const loanMachine = setup({
         },
       },
     },
-    sweeping: {
-      invoke: { src: 'sweep', input: ({ context }) => context.command, onDone: 'failed', onError: 'failed' },
+    cleaningUp: {
+      invoke: { src: 'cleanUpOrphan', input: ({ context }) => context.command, onDone: 'failed', onError: 'failed' },
     },
-    taken: { type: 'final', entry: 'tellTaken' },
-    failed: { type: 'final', entry: 'tellFailed' },
+    taken: { type: 'final', entry: 'emitTaken' },
+    failed: { type: 'final', entry: 'emitFailed' },
   },
   options: { maxIterations: 1_000 },
 })

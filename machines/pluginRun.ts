@@ -1,7 +1,7 @@
 import { type ActorRef, assign, fromCallback, fromPromise, type Snapshot, sendTo, setup } from 'xstate'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { MemberResult, PluginRunnerCommand, PluginRunnerSays, TaskStep } from '../protocol/pluginRunner.ts'
+import type { MemberResult, PluginRunnerCommand, PluginRunnerEmits, TaskStep } from '../protocol/pluginRunner.ts'
 
 export type RunCommand = Extract<PluginRunnerCommand, { type: 'plugin.run' }>
 
@@ -28,19 +28,19 @@ export type PlayEvent =
   /** The playbook ran to its end on every member that did not fail. `stats` is keyed by member. */
   | { type: 'play.ended'; stats: Record<string, HostStats> }
   /** It could not be run at all, or broke off. */
-  | { type: 'play.broke'; failure: Failure }
+  | { type: 'play.failed'; failure: Failure }
 
 /** What the run tells whoever spawned it: facts for the bus. */
-export interface RunReport {
-  type: 'run.said'
-  fact: PluginRunnerSays
+export interface RunEmits {
+  type: 'run.emitted'
+  fact: PluginRunnerEmits
 }
 
 export interface PluginRunInput {
   command: RunCommand
   /** Aborts when the concern's life ends. */
   signal: AbortSignal
-  parent: ActorRef<Snapshot<unknown>, RunReport>
+  parent: ActorRef<Snapshot<unknown>, RunEmits>
 }
 
 interface Context extends PluginRunInput {
@@ -49,7 +49,7 @@ interface Context extends PluginRunInput {
   failure: Failure | undefined
 }
 
-/** The life of one run: prepare, play, settle. However it ends, it settles and says one finishing fact. */
+/** The life of one run: prepare, play, finalize. However it ends, it settles and says one finishing fact. */
 export const pluginRunMachine = setup({
   types: {
     context: {} as Context,
@@ -64,7 +64,7 @@ export const pluginRunMachine = setup({
       throw new Error('not provided')
     }),
     /** Marks the ports of the members that succeeded, frees the others, removes the private folder. */
-    settle: fromPromise<void, { plan: RunPlan; members: MemberResult[] }>(() =>
+    finalize: fromPromise<void, { plan: RunPlan; members: MemberResult[] }>(() =>
       Promise.reject(new Error('not provided')),
     ),
   },
@@ -75,9 +75,9 @@ export const pluginRunMachine = setup({
   actions: {
     report: sendTo(
       ({ context }) => context.parent,
-      (_, fact: PluginRunnerSays) => ({ type: 'run.said' as const, fact }),
+      (_, fact: PluginRunnerEmits) => ({ type: 'run.emitted' as const, fact }),
     ),
-    blame: assign({ failure: (_, failure: Failure) => failure }),
+    fail: assign({ failure: (_, failure: Failure) => failure }),
   },
 }).createMachine({
   id: 'pluginRun',
@@ -87,7 +87,7 @@ export const pluginRunMachine = setup({
   states: {
     preparing: {
       // A run that is abandoned here still waits for its plan, so that what `prepare` made is taken away again.
-      on: { 'run.abandon': { actions: { type: 'blame', params: () => interrupted() } } },
+      on: { 'run.abandon': { actions: { type: 'fail', params: () => interrupted() } } },
       invoke: {
         id: 'prepare',
         src: 'prepare',
@@ -96,18 +96,18 @@ export const pluginRunMachine = setup({
           target: 'prepared',
           actions: assign({
             plan: ({ event }) => event.output,
-            members: ({ event }) => event.output.members.map(begun),
+            members: ({ event }) => event.output.members.map(initialResult),
           }),
         },
         onError: {
           target: 'done',
-          actions: { type: 'blame', params: ({ event }) => toFailure(event.error) },
+          actions: { type: 'fail', params: ({ event }) => toFailure(event.error) },
         },
       },
     },
     prepared: {
       always: [
-        { guard: 'hasFailed', target: 'settling' },
+        { guard: 'hasFailed', target: 'finalizing' },
         {
           target: 'playing',
           actions: {
@@ -128,20 +128,20 @@ export const pluginRunMachine = setup({
         src: 'play',
         input: ({ context }) => ({ plan: context.plan as RunPlan, signal: context.signal }),
         onError: {
-          target: 'settling',
-          actions: { type: 'blame', params: ({ event }) => toFailure(event.error) },
+          target: 'finalizing',
+          actions: { type: 'fail', params: ({ event }) => toFailure(event.error) },
         },
       },
       after: {
         deadline: {
-          target: 'settling',
-          actions: { type: 'blame', params: ({ context: { command } }) => timedOut(command) },
+          target: 'finalizing',
+          actions: { type: 'fail', params: ({ context: { command } }) => timedOut(command) },
         },
       },
       on: {
         'play.task': {
           actions: [
-            assign({ members: ({ context, event }) => context.members.map((member) => counted(member, event.step)) }),
+            assign({ members: ({ context, event }) => context.members.map((member) => withStep(member, event.step)) }),
             {
               type: 'report',
               params: ({ context, event }) => ({
@@ -153,23 +153,25 @@ export const pluginRunMachine = setup({
           ],
         },
         'play.ended': {
-          target: 'settling',
+          target: 'finalizing',
           actions: [
-            assign({ members: ({ context, event }) => context.members.map((member) => judged(member, event.stats)) }),
-            assign({ failure: ({ context }) => verdict(context.command.name, context.members) }),
+            assign({
+              members: ({ context, event }) => context.members.map((member) => memberResult(member, event.stats)),
+            }),
+            assign({ failure: ({ context }) => runResult(context.command.name, context.members) }),
           ],
         },
-        'play.broke': {
-          target: 'settling',
-          actions: { type: 'blame', params: ({ event }) => event.failure },
+        'play.failed': {
+          target: 'finalizing',
+          actions: { type: 'fail', params: ({ event }) => event.failure },
         },
-        'run.abandon': { target: 'settling', actions: { type: 'blame', params: () => interrupted() } },
+        'run.abandon': { target: 'finalizing', actions: { type: 'fail', params: () => interrupted() } },
       },
     },
-    settling: {
+    finalizing: {
       invoke: {
-        id: 'settle',
-        src: 'settle',
+        id: 'finalize',
+        src: 'finalize',
         input: ({ context }) => ({ plan: context.plan as RunPlan, members: context.members }),
         onDone: 'done',
         onError: {
@@ -180,17 +182,17 @@ export const pluginRunMachine = setup({
     },
     done: {
       type: 'final',
-      entry: { type: 'report', params: ({ context }) => conclusion(context) },
+      entry: { type: 'report', params: ({ context }) => terminalFact(context) },
     },
   },
 })
 
-function begun(plan: RunPlan['members'][number]): MemberResult {
+function initialResult(plan: RunPlan['members'][number]): MemberResult {
   return { ...plan, status: 'stopped', done: 0, changed: 0, message: '' }
 }
 
 /** A member's result after one more step of it. Ansible's own count replaces this one at the end, where there is one. */
-export function counted(result: MemberResult, step: TaskStep): MemberResult {
+export function withStep(result: MemberResult, step: TaskStep): MemberResult {
   if (step.member !== result.member || step.item !== '') return result
   if (step.status === 'ok') return { ...result, done: result.done + 1 }
   if (step.status === 'changed') return { ...result, done: result.done + 1, changed: result.changed + 1 }
@@ -199,7 +201,7 @@ export function counted(result: MemberResult, step: TaskStep): MemberResult {
 }
 
 /** A member's result by Ansible's count. A failure that the playbook itself rescued is none. */
-export function judged(result: MemberResult, stats: Record<string, HostStats>): MemberResult {
+export function memberResult(result: MemberResult, stats: Record<string, HostStats>): MemberResult {
   const host = stats[result.member]
   if (!host) return { ...result, status: 'untouched', message: 'no play of the plugin names this container' }
   const counts = { ...result, done: host.ok, changed: host.changed }
@@ -209,22 +211,22 @@ export function judged(result: MemberResult, stats: Record<string, HostStats>): 
 }
 
 /** What the members' results mean for the run: nothing failed, or which and why. */
-export function verdict(name: string, members: MemberResult[]): Failure | undefined {
+export function runResult(name: string, members: MemberResult[]): Failure | undefined {
   const failed = members.filter(({ status }) => status !== 'ok')
   if (failed.length === 0) return undefined
   const why = failed.map(({ member, status, message }) => `${member} (${status}) ${message}`.trim()).join('; ')
-  return toFailure(new Fault('plugin_failed', { name, failed: failed.length, all: members.length, why }))
+  return toFailure(new AppError('plugin_failed', { name, failed: failed.length, all: members.length, why }))
 }
 
 function interrupted(): Failure {
-  return toFailure(new Fault('interrupted'))
+  return toFailure(new AppError('interrupted'))
 }
 
 function timedOut({ name, timeoutMs }: RunCommand): Failure {
-  return toFailure(new Fault('plugin_timed_out', { name, seconds: Math.round(timeoutMs / 1_000) }))
+  return toFailure(new AppError('plugin_timed_out', { name, seconds: Math.round(timeoutMs / 1_000) }))
 }
 
-function conclusion({ command: { requestId, name }, members, failure }: Context): PluginRunnerSays {
+function terminalFact({ command: { requestId, name }, members, failure }: Context): PluginRunnerEmits {
   if (failure) return { type: 'plugin.runFailed', requestId, members, ...failure }
   return { type: 'plugin.finished', requestId, name, members }
 }

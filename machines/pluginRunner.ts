@@ -1,7 +1,7 @@
 import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from 'xstate'
-import { type PluginRunnerCommand, type PluginRunnerSays, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
+import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
 import type { RequestFact } from '../protocol/request.ts'
-import { pluginRunMachine, type RunCommand, type RunReport } from './pluginRun.ts'
+import { pluginRunMachine, type RunCommand, type RunEmits } from './pluginRun.ts'
 
 /** Every command but the run, which has a life of its own. */
 export type ShortCommand = Exclude<PluginRunnerCommand, { type: 'plugin.run' }>
@@ -20,26 +20,26 @@ interface Request {
   requestId: string
 }
 
-const endings = new Set<string>(Object.values(pluginRunnerCommands).flatMap((spec) => [...spec.ends]))
+const terminalTypes = new Set<string>(Object.values(pluginRunnerCommands).flatMap((spec) => [...spec.terminalEvents]))
 
 const runner = setup({
   types: {
     context: {} as Context,
     input: {} as { signal: AbortSignal },
-    events: {} as PluginRunnerCommand | RequestFact | RunReport,
-    emitted: {} as PluginRunnerSays,
+    events: {} as PluginRunnerCommand | RequestFact | RunEmits,
+    emitted: {} as PluginRunnerEmits,
   },
   actors: {
     run: pluginRunMachine,
     /** Says one finishing fact; gives its work up when it is told to, is stopped, or the signal aborts. */
-    answer: fromCallback<Abandon, { command: ShortCommand; signal: AbortSignal }>(() => {
+    reply: fromCallback<Abandon, { command: ShortCommand; signal: AbortSignal }>(() => {
       throw new Error('not provided')
     }),
   },
   guards: {
     isNew: ({ context }, { requestId }: Request) => !context.busy.includes(requestId),
-    isUnderWay: ({ context }, { requestId }: Request) => context.busy.includes(requestId),
-    isEnding: (_, { type }: { type: string }) => endings.has(type),
+    isActive: ({ context }, { requestId }: Request) => context.busy.includes(requestId),
+    isTerminal: (_, { type }: { type: string }) => terminalTypes.has(type),
   },
   actions: {
     begin: assign({ busy: ({ context }, { requestId }: Request) => [...context.busy, requestId] }),
@@ -51,11 +51,11 @@ const runner = setup({
   },
 })
 
-const answer = {
+const onShortCommand = {
   guard: { type: 'isNew', params: ({ event }: { event: Request }) => event },
   actions: [
     { type: 'begin', params: ({ event }: { event: Request }) => event },
-    runner.spawnChild('answer', {
+    runner.spawnChild('reply', {
       id: ({ event }) => (event as ShortCommand).requestId,
       input: ({ context, event }) => ({ command: event as ShortCommand, signal: context.signal }),
     }),
@@ -68,10 +68,10 @@ export const pluginRunnerMachine = runner.createMachine({
   options: { maxIterations: 1_000 },
   context: ({ input }) => ({ signal: input.signal, busy: [] }),
   on: {
-    'plugin.list': answer,
-    'plugin.show': answer,
-    'plugin.pull': answer,
-    'plugin.remove': answer,
+    'plugin.list': onShortCommand,
+    'plugin.show': onShortCommand,
+    'plugin.pull': onShortCommand,
+    'plugin.remove': onShortCommand,
     'plugin.run': {
       guard: { type: 'isNew', params: ({ event }) => event },
       actions: [
@@ -88,12 +88,12 @@ export const pluginRunnerMachine = runner.createMachine({
       ],
     },
     'request.abandoned': {
-      guard: { type: 'isUnderWay', params: ({ event }) => event },
+      guard: { type: 'isActive', params: ({ event }) => event },
       actions: { type: 'abandon', params: ({ event }) => event },
     },
-    'run.said': [
+    'run.emitted': [
       {
-        guard: { type: 'isEnding', params: ({ event }) => event.fact },
+        guard: { type: 'isTerminal', params: ({ event }) => event.fact },
         actions: [
           emit(({ event }) => event.fact),
           { type: 'forget', params: ({ event }) => event.fact },

@@ -1,13 +1,13 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, spawnChild, stopChild } from 'xstate'
-import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults.ts'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { Specs, SpecsHears, SpecsSays } from '../protocol/specs.ts'
+import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
 
-/** How asking another node ended. */
-export type SpecsAskEnded =
-  | { type: 'ask.done'; requestId: string; specs: Specs }
-  | ({ type: 'ask.failed'; requestId: string } & Failure)
+/** How a request to another node ended. */
+export type SpecsRequestEnded =
+  | { type: 'request.done'; requestId: string; specs: Specs }
+  | ({ type: 'request.failed'; requestId: string } & Failure)
 
 interface Context {
   intervalMs: number
@@ -16,7 +16,7 @@ interface Context {
   /** Requests for our own specifications that came before the first reading was done. */
   waiting: string[]
   /** Requests for another node's that are under way; each is the id of a child. */
-  asking: string[]
+  requesting: string[]
 }
 
 export interface SpecsInput {
@@ -30,26 +30,26 @@ export const specsMachine = setup({
   types: {
     context: {} as Context,
     input: {} as SpecsInput,
-    events: {} as SpecsHears | SpecsAskEnded,
-    emitted: {} as SpecsSays,
+    events: {} as SpecsAccepts | SpecsRequestEnded,
+    emitted: {} as SpecsEmits,
   },
   actors: {
     read: fromPromise<Specs, void>(() => Promise.reject(new Error('not provided'))),
-    ask: fromCallback<SpecsAskEnded, { requestId: string; where: string }>(({ input, sendBack }) =>
-      sendBack({ type: 'ask.failed', requestId: input.requestId, ...toFailure(new Error('not provided')) }),
+    request: fromCallback<SpecsRequestEnded, { requestId: string; where: string }>(({ input, sendBack }) =>
+      sendBack({ type: 'request.failed', requestId: input.requestId, ...toFailure(new Error('not provided')) }),
     ),
   },
   delays: {
     interval: ({ context }) => context.intervalMs,
-    tooLong: SPECS_READ_TIMEOUT_MS,
+    readTimeout: SPECS_READ_TIMEOUT_MS,
   },
   guards: {
     inBackground: ({ context }) => context.background,
-    known: ({ context }) => context.background && context.specs !== null,
-    asked: ({ context }, { requestId }: { requestId: string }) => context.asking.includes(requestId),
+    isKnown: ({ context }) => context.background && context.specs !== null,
+    isRequested: ({ context }, { requestId }: { requestId: string }) => context.requesting.includes(requestId),
   },
   actions: {
-    answerWaiting: enqueueActions(({ context, enqueue }, { answer }: { answer: { specs: Specs } | Failure }) => {
+    replyToWaiting: enqueueActions(({ context, enqueue }, { answer }: { answer: { specs: Specs } | Failure }) => {
       for (const requestId of context.waiting) {
         if ('specs' in answer) enqueue.emit({ type: 'specs.got', requestId, specs: answer.specs })
         else enqueue.emit({ type: 'specs.getFailed', requestId, code: answer.code, message: answer.message })
@@ -57,50 +57,51 @@ export const specsMachine = setup({
       enqueue.assign({ waiting: [] })
     }),
     forget: assign({
-      asking: ({ context }, { requestId }: { requestId: string }) => context.asking.filter((id) => id !== requestId),
+      requesting: ({ context }, { requestId }: { requestId: string }) =>
+        context.requesting.filter((id) => id !== requestId),
       waiting: ({ context }, { requestId }: { requestId: string }) => context.waiting.filter((id) => id !== requestId),
     }),
   },
 }).createMachine({
   id: 'specs',
-  context: ({ input }) => ({ ...input, specs: null, waiting: [], asking: [] }),
+  context: ({ input }) => ({ ...input, specs: null, waiting: [], requesting: [] }),
   initial: 'starting',
   states: {
-    starting: { always: [{ guard: 'inBackground', target: 'reading' }, { target: 'resting' }] },
+    starting: { always: [{ guard: 'inBackground', target: 'reading' }, { target: 'idle' }] },
     reading: {
       invoke: {
         src: 'read',
         onDone: {
-          target: 'resting',
+          target: 'idle',
           actions: [
             assign({ specs: ({ event }) => event.output }),
             emit(({ event }) => ({ type: 'specs.changed', specs: event.output })),
-            { type: 'answerWaiting', params: ({ event }) => ({ answer: { specs: event.output } }) },
+            { type: 'replyToWaiting', params: ({ event }) => ({ answer: { specs: event.output } }) },
           ],
         },
         onError: {
-          target: 'resting',
-          actions: { type: 'answerWaiting', params: ({ event }) => ({ answer: toFailure(event.error) }) },
+          target: 'idle',
+          actions: { type: 'replyToWaiting', params: ({ event }) => ({ answer: toFailure(event.error) }) },
         },
       },
       after: {
-        tooLong: {
-          target: 'resting',
+        readTimeout: {
+          target: 'idle',
           actions: {
-            type: 'answerWaiting',
+            type: 'replyToWaiting',
             params: {
-              answer: new Fault('timed_out', { where: 'This machine', ms: SPECS_READ_TIMEOUT_MS }).toJSON(),
+              answer: new AppError('timed_out', { where: 'This machine', ms: SPECS_READ_TIMEOUT_MS }).toJSON(),
             },
           },
         },
       },
     },
-    resting: {
+    idle: {
       after: { interval: { guard: 'inBackground', target: 'reading' } },
       on: {
         'specs.get': [
           {
-            guard: 'known',
+            guard: 'isKnown',
             actions: emit(({ context, event }) => ({
               type: 'specs.got',
               requestId: event.requestId,
@@ -115,7 +116,7 @@ export const specsMachine = setup({
   on: {
     'specs.get': [
       {
-        guard: 'known',
+        guard: 'isKnown',
         actions: emit(({ context, event }) => ({
           type: 'specs.got',
           requestId: event.requestId,
@@ -124,27 +125,27 @@ export const specsMachine = setup({
       },
       { actions: assign({ waiting: ({ context, event }) => [...context.waiting, event.requestId] }) },
     ],
-    'specs.ask': [
+    'specs.request': [
       // The same request again: the answer under way reaches whoever listens for it.
-      { guard: { type: 'asked', params: ({ event }) => event } },
+      { guard: { type: 'isRequested', params: ({ event }) => event } },
       {
         actions: [
-          assign({ asking: ({ context, event }) => [...context.asking, event.requestId] }),
-          spawnChild('ask', {
+          assign({ requesting: ({ context, event }) => [...context.requesting, event.requestId] }),
+          spawnChild('request', {
             id: ({ event }) => event.requestId,
-            input: ({ event }) => event as Extract<SpecsHears, { type: 'specs.ask' }>,
+            input: ({ event }) => event as Extract<SpecsAccepts, { type: 'specs.request' }>,
           }),
         ],
       },
     ],
-    'ask.done': {
+    'request.done': {
       actions: [
         emit(({ event }) => ({ type: 'specs.got', requestId: event.requestId, specs: event.specs })),
         stopChild(({ event }) => event.requestId),
         { type: 'forget', params: ({ event }) => event },
       ],
     },
-    'ask.failed': {
+    'request.failed': {
       actions: [
         emit(({ event: { requestId, code, message } }) => ({ type: 'specs.getFailed', requestId, code, message })),
         stopChild(({ event }) => event.requestId),

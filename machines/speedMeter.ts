@@ -1,4 +1,4 @@
-import { SPEED } from '../protocol/defaults.ts'
+import { SPEED } from '../protocol/defaults/speedTester.ts'
 
 /**
  * What the counts of a receiver say. `samples` are the bytes of each `SPEED.sampleMs` since the first byte, whole ones

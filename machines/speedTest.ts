@@ -2,12 +2,12 @@ import { type AnyActorRef, assign, fromCallback, fromPromise, sendTo, setup } fr
 import { toFailure } from '../protocol/errors.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
-import type { Direction, SpeedTesterCommand, SpeedTesterSays } from '../protocol/speedTester.ts'
+import type { Direction, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
 
 /** What a test tells the machine that made it. */
-export type TestSays =
-  | { type: 'test.said'; fact: SpeedTesterSays }
-  | { type: 'test.ended'; requestId: string; fact: SpeedTesterSays }
+export type SpeedTestEmits =
+  | { type: 'test.said'; fact: SpeedTesterEmits }
+  | { type: 'test.ended'; requestId: string; fact: SpeedTesterEmits }
 
 /** Where the peer is; `id` where the name stood for one node alone. */
 export type Target = PeerAt & { id?: NodeId }
@@ -26,7 +26,7 @@ export interface FlowInput {
   direction: Direction
 }
 
-export type FlowSays =
+export type FlowEmits =
   | { type: 'flow.progress'; mbps: number }
   | { type: 'flow.measured'; mbps: number }
   /** A Go node that does not serve this direction. */
@@ -54,14 +54,14 @@ export const speedTestMachine = setup({
   types: {
     context: {} as Context,
     input: {} as TestInput,
-    events: {} as FlowSays | { type: 'turn.came' },
+    events: {} as FlowEmits | { type: 'turn.came' },
   },
   actors: {
     resolve: fromPromise<Target, string>(notProvided),
     /** Says `turn.came` when no other test runs, and lets the next one run when it is stopped. */
     takeTurn: fromCallback<{ type: 'turn.came' }>(() => {}),
     ping: fromPromise<Pinged, Target>(notProvided),
-    flow: fromCallback<FlowSays, FlowInput>(({ sendBack }) =>
+    flow: fromCallback<FlowEmits, FlowInput>(({ sendBack }) =>
       sendBack({ type: 'flow.failed', ...toFailure(new Error('not provided')) }),
     ),
   },
@@ -81,7 +81,7 @@ export const speedTestMachine = setup({
     keepFailure: assign({ failure: (_, { code, message }: Failure) => ({ code, message }) }),
     tellStep: sendTo(
       ({ context }) => context.parent,
-      ({ context }, { step, mbps }: { step: 'latency' | Direction; mbps: number }): TestSays => ({
+      ({ context }, { step, mbps }: { step: 'latency' | Direction; mbps: number }): SpeedTestEmits => ({
         type: 'test.said',
         fact: {
           type: 'speed.progress',
@@ -94,7 +94,7 @@ export const speedTestMachine = setup({
     ),
     tellMeasured: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, peer, pinged, found } }): TestSays => ({
+      ({ context: { command, peer, pinged, found } }): SpeedTestEmits => ({
         type: 'test.ended',
         requestId: command.requestId,
         fact: {
@@ -111,7 +111,7 @@ export const speedTestMachine = setup({
     ),
     tellFailed: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, failure } }): TestSays => ({
+      ({ context: { command, failure } }): SpeedTestEmits => ({
         type: 'test.ended',
         requestId: command.requestId,
         fact: {

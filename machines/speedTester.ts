@@ -1,6 +1,6 @@
 import { assign, emit, enqueueActions, setup, spawnChild } from 'xstate'
-import type { SpeedTesterCommand, SpeedTesterHears, SpeedTesterSays } from '../protocol/speedTester.ts'
-import { speedTestMachine, type TestSays } from './speedTest.ts'
+import type { SpeedTesterAccepts, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
+import { type SpeedTestEmits, speedTestMachine } from './speedTest.ts'
 
 interface Context {
   /** Requests under way; each is the id of a child. */
@@ -11,8 +11,8 @@ interface Context {
 export const speedTesterMachine = setup({
   types: {
     context: {} as Context,
-    events: {} as SpeedTesterHears | TestSays,
-    emitted: {} as SpeedTesterSays,
+    events: {} as SpeedTesterAccepts | SpeedTestEmits,
+    emitted: {} as SpeedTesterEmits,
   },
   actors: { test: speedTestMachine },
   guards: {

@@ -1,7 +1,7 @@
 import { assign, emit, enqueueActions, fromPromise, setup } from 'xstate'
-import { Fault, toFailure } from '../protocol/errors.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
-import type { TrustCommand, TrustedPeer, TrustFile, TrustHears, TrustSays } from '../protocol/trust.ts'
+import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer, TrustFile } from '../protocol/trust.ts'
 
 type Entry = TrustFile['peers'][number]
 /** What changes the list, as against only asking for it. */
@@ -35,8 +35,8 @@ export const trustMachine = setup({
   types: {
     context: {} as Context,
     input: {} as { peers: Entry[] },
-    events: {} as TrustHears,
-    emitted: {} as TrustSays,
+    events: {} as TrustAccepts,
+    emitted: {} as TrustEmits,
   },
   actors: {
     readKey: fromPromise<ReadKey, { key: string }>(() => Promise.reject(new Error('not provided'))),
@@ -48,35 +48,35 @@ export const trustMachine = setup({
     hasDraft: ({ context }) => context.draft !== null,
   },
   actions: {
-    wait: assign({ waiting: ({ context }, { change }: { change: Change }) => [...context.waiting, change] }),
+    queueChange: assign({ waiting: ({ context }, { change }: { change: Change }) => [...context.waiting, change] }),
     draftWith: assign({ draft: ({ context }, { read }: { read: ReadKey }) => withPeer(context, read) }),
     draftWithout: assign({ draft: ({ context }) => withoutPeer(context) }),
-    keep: assign({ peers: ({ context }) => context.draft?.peers ?? context.peers }),
-    sayTrusted: emit(({ context }) => ({ type: 'trust.changed', trusted: context.peers.map(({ id }) => id) })),
-    sayDone: enqueueActions(({ context, enqueue }) => {
+    commitDraft: assign({ peers: ({ context }) => context.draft?.peers ?? context.peers }),
+    emitChanged: emit(({ context }) => ({ type: 'trust.changed', trusted: context.peers.map(({ id }) => id) })),
+    emitDone: enqueueActions(({ context, enqueue }) => {
       const [change] = context.waiting
       if (!change || !context.draft) return
       const type = change.type === 'trust.add' ? 'trust.added' : 'trust.removed'
       enqueue.emit({ type, requestId: change.requestId, peer: context.draft.peer })
     }),
-    sayFailed: enqueueActions(({ context, enqueue }, failure: Failure) => {
+    emitFailed: enqueueActions(({ context, enqueue }, failure: Failure) => {
       const [change] = context.waiting
       if (!change) return
       const type = change.type === 'trust.add' ? 'trust.addFailed' : 'trust.removeFailed'
       enqueue.emit({ type, requestId: change.requestId, code: failure.code, message: failure.message })
     }),
-    goOn: assign({ waiting: ({ context }) => context.waiting.slice(1), draft: null }),
+    dequeueChange: assign({ waiting: ({ context }) => context.waiting.slice(1), draft: null }),
   },
 }).createMachine({
   id: 'trust',
   context: ({ input }) => ({ peers: input.peers, waiting: [], draft: null }),
-  entry: 'sayTrusted',
+  entry: 'emitChanged',
   initial: 'idle',
   states: {
     idle: {
       always: [
         { guard: 'isAdd', target: 'reading' },
-        { guard: 'isRemove', target: 'choosing' },
+        { guard: 'isRemove', target: 'selecting' },
       ],
     },
     reading: {
@@ -87,17 +87,17 @@ export const trustMachine = setup({
         onDone: { target: 'saving', actions: { type: 'draftWith', params: ({ event }) => ({ read: event.output }) } },
         onError: {
           target: 'idle',
-          actions: [{ type: 'sayFailed', params: ({ event }) => toFailure(event.error) }, 'goOn'],
+          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'dequeueChange'],
         },
       },
     },
-    choosing: {
+    selecting: {
       entry: 'draftWithout',
       always: [
         { guard: 'hasDraft', target: 'saving' },
         {
           target: 'idle',
-          actions: [{ type: 'sayFailed', params: ({ context }) => whyNot(context) }, 'goOn'],
+          actions: [{ type: 'emitFailed', params: ({ context }) => removalFailure(context) }, 'dequeueChange'],
         },
       ],
     },
@@ -106,22 +106,22 @@ export const trustMachine = setup({
         id: 'save',
         src: 'save',
         input: ({ context }) => ({ peers: context.draft?.peers ?? context.peers }),
-        onDone: { target: 'idle', actions: ['keep', 'sayTrusted', 'sayDone', 'goOn'] },
+        onDone: { target: 'idle', actions: ['commitDraft', 'emitChanged', 'emitDone', 'dequeueChange'] },
         onError: {
           target: 'idle',
-          actions: [{ type: 'sayFailed', params: ({ event }) => toFailure(event.error) }, 'goOn'],
+          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'dequeueChange'],
         },
       },
     },
   },
   on: {
-    'trust.add': { actions: { type: 'wait', params: ({ event }) => ({ change: event }) } },
-    'trust.remove': { actions: { type: 'wait', params: ({ event }) => ({ change: event }) } },
+    'trust.add': { actions: { type: 'queueChange', params: ({ event }) => ({ change: event }) } },
+    'trust.remove': { actions: { type: 'queueChange', params: ({ event }) => ({ change: event }) } },
     'trust.list': {
       actions: emit(({ context, event }) => ({
         type: 'trust.listed',
         requestId: event.requestId,
-        peers: context.peers.map(shown),
+        peers: context.peers.map(toTrustedPeer),
       })),
     },
   },
@@ -134,33 +134,36 @@ function withPeer({ peers, waiting: [change] }: Context, { id, key, comment, at 
   const known = peers.find((peer) => peer.id === id)
   const name = change.name || comment || known?.name || ''
   const peer: Entry = { addedAt: at, ...known, id, name, key }
-  return { peer: shown(peer), peers: known ? peers.map((one) => (one === known ? peer : one)) : [...peers, peer] }
+  return {
+    peer: toTrustedPeer(peer),
+    peers: known ? peers.map((one) => (one === known ? peer : one)) : [...peers, peer],
+  }
 }
 
 function withoutPeer({ peers, waiting: [change] }: Context): Draft | null {
-  const found = change?.type === 'trust.remove' ? choose(peers, change.who) : null
-  if (!found || found instanceof Fault) return null
-  return { peer: shown(found), peers: peers.filter((peer) => peer !== found) }
+  const found = change?.type === 'trust.remove' ? findPeer(peers, change.who) : null
+  if (!found || found instanceof AppError) return null
+  return { peer: toTrustedPeer(found), peers: peers.filter((peer) => peer !== found) }
 }
 
-function whyNot({ peers, waiting: [change] }: Context): Failure {
-  const found = change?.type === 'trust.remove' ? choose(peers, change.who) : null
+function removalFailure({ peers, waiting: [change] }: Context): Failure {
+  const found = change?.type === 'trust.remove' ? findPeer(peers, change.who) : null
   return toFailure(found ?? new Error('nothing to remove'))
 }
 
 /** An exact name, id or key wins over the beginning of an id, with or without its `SHA256:`. */
-function choose(peers: Entry[], who: string): Entry | Fault {
+function findPeer(peers: Entry[], who: string): Entry | AppError {
   const key = who.trim().split(/ +/).slice(0, 2).join(' ')
   const exact = peers.filter((peer) => peer.name === who || peer.id === who || peer.key === key)
   const start = who.replace(/^SHA256:/, '')
   const found = exact.length > 0 || start === '' ? exact : peers.filter(({ id }) => id.startsWith(`SHA256:${start}`))
   const [first] = found
   const id = who.replace(/\p{Cc}/gu, '?').slice(0, 128)
-  if (!first) return new Fault('not_found', { kind: 'trusted peer', id })
+  if (!first) return new AppError('not_found', { kind: 'trusted peer', id })
   if (found.length === 1) return first
-  return new Fault('ambiguous', { kind: 'trusted peer', id, matches: found.map((peer) => peer.id).join(', ') })
+  return new AppError('ambiguous', { kind: 'trusted peer', id, matches: found.map((peer) => peer.id).join(', ') })
 }
 
-function shown({ id, name, key }: Entry): TrustedPeer {
+function toTrustedPeer({ id, name, key }: Entry): TrustedPeer {
   return { id, name, key }
 }

@@ -34,7 +34,7 @@ const TAP = '*tap*'
 export function createBus<E extends { type: string }>({ onError = () => {} }: BusOptions = {}): Bus<E> {
   const emitter = mitt<Record<string, E>>()
   const queue: E[] = []
-  let turn = 0
+  let delivery = 0
   let draining = false
   let closed = false
 
@@ -44,7 +44,7 @@ export function createBus<E extends { type: string }>({ onError = () => {} }: Bu
     if (draining) return
     draining = true
     for (let next = queue.shift(); next; next = queue.shift()) {
-      turn += 1
+      delivery += 1
       emitter.emit(TAP, next)
       emitter.emit(next.type, next)
     }
@@ -53,9 +53,9 @@ export function createBus<E extends { type: string }>({ onError = () => {} }: Bu
 
   function listen(channel: string, listener: (event: E) => void): Undo {
     let active = true
-    const since = turn
+    const since = delivery
     const guarded = (event: E) => {
-      if (!active || closed || turn === since) return
+      if (!active || closed || delivery === since) return
       try {
         listener(event)
       } catch (error) {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { EXTRA_PORTS_MAX } from './defaults.ts'
+import { EXTRA_PORTS_MAX } from './defaults/containerManager.ts'
 import type { Caller, ContainerId, Failure } from './ids.ts'
 import type { RequestFact } from './request.ts'
 import type { Secret } from './secret.ts'
@@ -24,14 +24,18 @@ export const containerManagerCommands = {
       image: z.string().max(128).default(''),
     }),
     action: 'borrow',
-    ends: ['container.created', 'container.createFailed'],
+    terminalEvents: ['container.created', 'container.createFailed'],
   },
   'container.remove': {
     schema: z.object({ id: containerRef }),
     action: 'borrow',
-    ends: ['container.removed', 'container.removeFailed'],
+    terminalEvents: ['container.removed', 'container.removeFailed'],
   },
-  'container.list': { schema: z.object({}), action: 'borrow', ends: ['container.listed', 'container.listFailed'] },
+  'container.list': {
+    schema: z.object({}),
+    action: 'borrow',
+    terminalEvents: ['container.listed', 'container.listFailed'],
+  },
   'container.logs': {
     schema: z.object({
       id: containerRef,
@@ -39,9 +43,9 @@ export const containerManagerCommands = {
       tail: z.number().int().min(0).default(200),
     }),
     action: 'borrow',
-    ends: ['container.logsEnded', 'container.logsFailed'],
+    terminalEvents: ['container.logsEnded', 'container.logsFailed'],
   },
-  'image.build': { schema: z.object({}), action: 'administer', ends: ['image.built', 'image.buildFailed'] },
+  'image.build': { schema: z.object({}), action: 'administer', terminalEvents: ['image.built', 'image.buildFailed'] },
 } as const satisfies Record<string, CommandSpec>
 
 /** One published port of a container, with P2PRC's keys. */
@@ -54,13 +58,13 @@ export interface Port {
   Description: string
 }
 
-/** What a borrower gets: P2PRC's container reply (compatibility 2.4) and what pins the guest's SSH server. */
+/** What a borrower gets: P2PRC's container reply (compatibility 2.4) and what pins the container's SSH server. */
 export interface ContainerReply {
   SSHUsername: string
   /** Set where the borrower sent no key; shown once, stored nowhere. */
   SSHPassword: Secret | ''
   SSHPublicKey: string
-  /** The guest's host key, `ssh-ed25519 AAAA…`, for the borrower's known_hosts. */
+  /** The container's host key, `ssh-ed25519 AAAA…`, for the borrower's known_hosts. */
   SSHHostKey: string
   VNCUsername: string
   VNCPassword: Secret | ''
@@ -76,7 +80,7 @@ export interface ContainerReply {
 }
 
 /** A lent container as the lender sees it now. */
-export interface LentContainer {
+export interface ContainerSummary {
   id: ContainerId
   borrower: Caller
   /** The id that the borrower gave the request that made it. */
@@ -95,19 +99,19 @@ interface Progress {
   line: string
 }
 
-export type ContainerManagerSays =
+export type ContainerManagerEmits =
   | ({ type: 'container.progress'; requestId: string } & Progress)
   | { type: 'container.created'; requestId: string; container: ContainerReply }
   | ({ type: 'container.createFailed'; requestId: string } & Failure)
   | { type: 'container.removed'; requestId: string; id: ContainerId }
   | ({ type: 'container.removeFailed'; requestId: string } & Failure)
-  | { type: 'container.listed'; requestId: string; containers: LentContainer[] }
+  | { type: 'container.listed'; requestId: string; containers: ContainerSummary[] }
   | ({ type: 'container.listFailed'; requestId: string } & Failure)
   | { type: 'container.logged'; requestId: string; stream: 'stdout' | 'stderr'; line: string }
   | { type: 'container.logsEnded'; requestId: string }
   | ({ type: 'container.logsFailed'; requestId: string } & Failure)
   /** A container's state changed by itself or by another hand. */
-  | { type: 'container.changed'; id: ContainerId; state: LentContainer['state'] | 'gone' }
+  | { type: 'container.changed'; id: ContainerId; state: ContainerSummary['state'] | 'gone' }
   | { type: 'image.progress'; requestId: string; line: string }
   | { type: 'image.built'; requestId: string; image: string }
   | ({ type: 'image.buildFailed'; requestId: string } & Failure)
@@ -116,4 +120,4 @@ export type ContainerManagerSays =
 
 export type ContainerManagerCommand = CommandsOf<typeof containerManagerCommands>
 
-export type ContainerManagerHears = ContainerManagerCommand | RequestFact
+export type ContainerManagerAccepts = ContainerManagerCommand | RequestFact

@@ -3,9 +3,9 @@ import type { CommandMeta } from './ids.ts'
 import type { Action } from './rights.ts'
 
 /**
- * How commands are declared. Each slice lists its own; `index.ts` joins the lists. A door checks a message against
+ * How commands are declared. Each slice lists its own; `index.ts` joins the lists. A listener checks a message against
  * `schema`, asks for `action`, publishes the command and passes on the facts that echo its `requestId` until one of
- * `ends` has come.
+ * `terminalEvents` has come.
  */
 export interface CommandSpec {
   /** What the outside may say, without `type`, `requestId` and `caller`. */
@@ -13,7 +13,7 @@ export interface CommandSpec {
   /** What the caller must be allowed to do. */
   action: Action
   /** The facts that finish it, success first. A failed one carries `code` and `message`. */
-  ends: readonly [string, ...string[]]
+  terminalEvents: readonly [string, ...string[]]
 }
 
 /** The command events that a slice's list declares. */

@@ -12,16 +12,16 @@ export const errorKinds: Readonly<Record<ErrorCode, ErrorKind>> = catalogue
  * An error from the catalogue. `message` is what happened and why, then what to do, ready to show. A detail `todo` says
  * what to do in place of the catalogue.
  */
-export class Fault extends Error implements Failure {
+export class AppError extends Error implements Failure {
   readonly code: ErrorCode
 
   constructor(code: ErrorCode, details: Record<string, string | number> = {}, cause?: unknown) {
     const { what, todo: usual, todoFor = {} } = errorKinds[code]
     const kind = String(details.kind ?? '')
     const todo = String(details.todo ?? (Object.hasOwn(todoFor, kind) ? todoFor[kind] : usual))
-    const said = fill(what, details).replace(/[.:\s]+$/, '')
-    super(todo ? `${said}. ${fill(todo, details)}` : said, cause === undefined ? undefined : { cause })
-    this.name = 'Fault'
+    const text = fill(what, details).replace(/[.:\s]+$/, '')
+    super(todo ? `${text}. ${fill(todo, details)}` : text, cause === undefined ? undefined : { cause })
+    this.name = 'AppError'
     this.code = code
   }
 
@@ -40,21 +40,21 @@ export class Fault extends Error implements Failure {
 
 /** Any thrown value as a failure to publish or send; what is not from the catalogue becomes `internal`. */
 export function toFailure(error: unknown): Failure {
-  return toFault(error).toJSON()
+  return toAppError(error).toJSON()
 }
 
-/** Any thrown value as a `Fault`. Failures that came over the wire with a code of ours keep code and message. */
-export function toFault(error: unknown): Fault {
-  if (error instanceof Fault) return error
+/** Any thrown value as an `AppError`. Failures that came over the wire with a code of ours keep code and message. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error
   if (isFailure(error)) return fromFailure(error)
-  return new Fault('internal', { why: error instanceof Error ? error.message : String(error) }, error)
+  return new AppError('internal', { why: error instanceof Error ? error.message : String(error) }, error)
 }
 
 /** A failure that another node or process reported, with its own words. An unknown code becomes `internal`. */
-export function fromFailure({ code, message }: Failure): Fault {
-  const fault = new Fault(isKnown(code) ? code : 'internal', { why: message })
-  fault.message = message
-  return fault
+export function fromFailure({ code, message }: Failure): AppError {
+  const error = new AppError(isKnown(code) ? code : 'internal', { why: message })
+  error.message = message
+  return error
 }
 
 /** Whether a fact or body says that something failed. */

@@ -2,8 +2,8 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { NodeStopping } from './node.ts'
-import { type NodeRecord, SEQ_MAX, type SignedRecord } from './record.ts'
 import type { SpecsChanged } from './specs.ts'
+import { type NodeRecord, SEQ_MAX, type SignedRecord } from './wire/record.ts'
 
 /** The WebSocket of a link: over mutual TLS only, text frames, deflate off. */
 export const GOSSIP_PATH = '/api/v1/gossip'
@@ -26,15 +26,15 @@ export const gossipCommands = {
   'record.describe': {
     schema: z.object({ text: description }),
     action: 'administer',
-    ends: ['record.described', 'record.describeFailed'],
+    terminalEvents: ['record.described', 'record.describeFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
 export type GossipCommand = CommandsOf<typeof gossipCommands>
 
-/** What the gossip concern hears and says on the bus. What it says to other nodes is in `wire.ts`. */
+/** What the gossip concern accepts and emits on the bus. What it says to other nodes is in `wire.ts`. */
 
-export type GossipSays =
+export type GossipEmits =
   /** A lasting or a visiting connection stands. `id` is proved, `address` is where the other end appears. */
   | { type: 'link.opened'; link: string; id: NodeId; dialled: boolean; address: string }
   | { type: 'link.closed'; link: string; id: NodeId; why: string }
@@ -58,7 +58,7 @@ export type GossipSays =
 
 /** What the table follows of it. */
 export type NetworkFact = Exclude<
-  GossipSays,
+  GossipEmits,
   { type: 'gossip.banned' | 'gossip.twin' | 'record.described' | 'record.describeFailed' }
 >
 
@@ -68,7 +68,7 @@ export type MetFact = { type: 'gossip.met'; addresses: string[]; id?: NodeId }
 /** Said by the table: where this node can be dialled, `ip:port`, best first. */
 export type PlacedFact = { type: 'gossip.placed'; addresses: string[]; port: number }
 
-export type GossipHears = GossipCommand | MetFact | PlacedFact | SpecsChanged | NodeStopping
+export type GossipAccepts = GossipCommand | MetFact | PlacedFact | SpecsChanged | NodeStopping
 
 /** `gossip.json`: the highest seq under which this key has spoken (lost, it is learned from others) and the free text. */
 export const gossipFile = z.looseObject({

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec } from './control.ts'
-import { GROUP_MEMBERS_MAX } from './defaults.ts'
+import { GROUP_MEMBERS_MAX } from './defaults/groupTracker.ts'
 import type { Loan, LoanState } from './groupTracker.ts'
 import type { ContainerId, Failure } from './ids.ts'
 import { loanRef, takeOptions } from './loanRecord.ts'
@@ -33,26 +33,30 @@ export const groupCommands = {
       nearest: z.number().int().min(0).max(GROUP_MEMBERS_MAX).default(0),
     }),
     action: 'administer',
-    ends: ['group.created', 'group.createFailed'],
+    terminalEvents: ['group.created', 'group.createFailed'],
   },
-  'group.list': { schema: z.object({}), action: 'administer', ends: ['group.listed', 'group.listFailed'] },
+  'group.list': { schema: z.object({}), action: 'administer', terminalEvents: ['group.listed', 'group.listFailed'] },
   /** With each lender's present word. */
-  'group.show': { schema: z.object({ id: groupRef }), action: 'administer', ends: ['group.shown', 'group.showFailed'] },
+  'group.show': {
+    schema: z.object({ id: groupRef }),
+    action: 'administer',
+    terminalEvents: ['group.shown', 'group.showFailed'],
+  },
   'group.add': {
     schema: z.object({ id: groupRef, members: members.min(1) }),
     action: 'administer',
-    ends: ['group.added', 'group.addFailed'],
+    terminalEvents: ['group.added', 'group.addFailed'],
   },
   'group.remove': {
     schema: z.object({ id: groupRef, members: members.min(1) }),
     action: 'administer',
-    ends: ['group.removed', 'group.removeFailed'],
+    terminalEvents: ['group.removed', 'group.removeFailed'],
   },
   /** With `containers`, they are given back first; those that cannot be stay, and the group with them. */
   'group.delete': {
     schema: z.object({ id: groupRef, containers: z.boolean().default(false) }),
     action: 'administer',
-    ends: ['group.deleted', 'group.deleteFailed'],
+    terminalEvents: ['group.deleted', 'group.deleteFailed'],
   },
   /**
    * Runs `command` on every member over ssh: one word is a line for the shell, several are taken exactly as they are.
@@ -66,7 +70,7 @@ export const groupCommands = {
       retryFailed: z.boolean().default(false),
     }),
     action: 'administer',
-    ends: ['group.executed', 'group.execFailed'],
+    terminalEvents: ['group.executed', 'group.execFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
@@ -83,7 +87,7 @@ export type MemberFailure = { member: string } & Failure
 /** How the command ended on one member: by itself with `exit`, or `failure` says why ssh did not get that far. */
 export type ExecResult = { id: ContainerId; exit: number | null; failure?: Failure }
 
-export type GroupSays =
+export type GroupEmits =
   | { type: 'group.progress'; requestId: string; member: string; step: string; line: string }
   | { type: 'group.created'; requestId: string; group: Group; failures: MemberFailure[] }
   | { type: 'group.listed'; requestId: string; groups: Group[] }
@@ -91,11 +95,11 @@ export type GroupSays =
   | { type: 'group.added'; requestId: string; group: Group }
   | { type: 'group.removed'; requestId: string; group: Group }
   | { type: 'group.deleted'; requestId: string; id: string; returned: ContainerId[] }
-  | { type: 'group.said'; requestId: string; id: ContainerId; stream: 'stdout' | 'stderr'; line: string }
+  | { type: 'group.output'; requestId: string; id: ContainerId; stream: 'stdout' | 'stderr'; line: string }
   | ({ type: 'group.memberEnded'; requestId: string } & ExecResult)
   /** `failed` are those whose result is not exit 0. */
   | { type: 'group.executed'; requestId: string; results: ExecResult[]; failed: ContainerId[] }
-  | Failed<(typeof groupCommands)[keyof typeof groupCommands]['ends'][1]>
+  | Failed<(typeof groupCommands)[keyof typeof groupCommands]['terminalEvents'][1]>
   /** A group is new, has other members, or is gone (null). */
   | { type: 'group.changed'; id: string; group: Group | null }
 

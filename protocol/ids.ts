@@ -8,9 +8,9 @@ export type ContainerId = string & { readonly brand: 'ContainerId' }
 
 /**
  * Who asks. `owner` came through the control socket or the same process, a node id through mutual TLS,
- * `stranger` through plain HTTP.
+ * `anonymous` through plain HTTP.
  */
-export type Caller = 'owner' | 'stranger' | NodeId
+export type Caller = 'owner' | 'anonymous' | NodeId
 
 /**
  * What every command carries. `requestId` is chosen by whoever asks; the same caller with the same id means the same

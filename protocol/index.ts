@@ -1,18 +1,18 @@
 import {
   type ContainerManagerCommand,
-  type ContainerManagerSays,
+  type ContainerManagerEmits,
   containerManagerCommands,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
-import { type GossipCommand, type GossipSays, gossipCommands, type MetFact, type PlacedFact } from './gossip.ts'
-import { type GroupTrackerCommand, type GroupTrackerSays, groupTrackerCommands } from './groupTracker.ts'
-import { type ContactFact, type IpTableCommand, type IpTableSays, ipTableCommands } from './ipTable.ts'
-import { type NodeCommand, type NodeSays, nodeCommands } from './node.ts'
-import { type PluginRunnerCommand, type PluginRunnerSays, pluginRunnerCommands } from './pluginRunner.ts'
+import { type GossipCommand, type GossipEmits, gossipCommands, type MetFact, type PlacedFact } from './gossip.ts'
+import { type GroupTrackerCommand, type GroupTrackerEmits, groupTrackerCommands } from './groupTracker.ts'
+import { type ContactFact, type IpTableCommand, type IpTableEmits, ipTableCommands } from './ipTable.ts'
+import { type NodeCommand, type NodeEmits, nodeCommands } from './node.ts'
+import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from './pluginRunner.ts'
 import type { RequestFact } from './request.ts'
-import { type SpecsCommand, type SpecsSays, specsCommands } from './specs.ts'
-import { type SpeedTesterCommand, type SpeedTesterSays, speedTesterCommands } from './speedTester.ts'
-import { type TrustCommand, type TrustSays, trustCommands } from './trust.ts'
+import { type SpecsCommand, type SpecsEmits, specsCommands } from './specs.ts'
+import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands } from './speedTester.ts'
+import { type TrustCommand, type TrustEmits, trustCommands } from './trust.ts'
 
 /**
  * Start reading here. Everything that may travel on a node's bus: commands tell (imperative, with a `requestId`),
@@ -33,18 +33,18 @@ export type Command =
 
 export type Fact =
   | ContactFact
-  | ContainerManagerSays
-  | GossipSays
-  | GroupTrackerSays
-  | IpTableSays
+  | ContainerManagerEmits
+  | GossipEmits
+  | GroupTrackerEmits
+  | IpTableEmits
   | MetFact
-  | NodeSays
+  | NodeEmits
   | PlacedFact
-  | PluginRunnerSays
+  | PluginRunnerEmits
   | RequestFact
-  | SpecsSays
-  | SpeedTesterSays
-  | TrustSays
+  | SpecsEmits
+  | SpeedTesterEmits
+  | TrustEmits
 
 /** A fact that answers a command. */
 export type Answer = Extract<Fact, { requestId: string }>

@@ -1,14 +1,14 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { HOPS } from './defaults.ts'
+import { HOPS } from './defaults/ipTable.ts'
+import type { TableEntry } from './files/ipTable.ts'
 import type { MetFact, NetworkFact, PlacedFact } from './gossip.ts'
 import type { Failure, NodeId } from './ids.ts'
-import type { TableEntry } from './ipTableFile.ts'
 import type { ConcernCrashed } from './node.ts'
-import type { Machine } from './record.ts'
 import type { RequestFact } from './request.ts'
 import type { Specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
+import type { Machine } from './wire/record.ts'
 
 const where = z.string().min(1).max(512)
 const host = z.string().min(1).max(255)
@@ -16,24 +16,28 @@ const port = z.number().int().min(1).max(65_535)
 
 export const ipTableCommands = {
   /** From what people type to an address: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
-  'peer.resolve': { schema: z.object({ where }), action: 'administer', ends: ['peer.resolved', 'peer.resolveFailed'] },
+  'peer.resolve': {
+    schema: z.object({ where }),
+    action: 'administer',
+    terminalEvents: ['peer.resolved', 'peer.resolveFailed'],
+  },
   /** `replace` is Go P2PRC's `--arn`: the table becomes this one entry. */
   'peer.add': {
     schema: z.object({ where, replace: z.boolean().default(false) }),
     action: 'administer',
-    ends: ['peer.added', 'peer.addFailed'],
+    terminalEvents: ['peer.added', 'peer.addFailed'],
   },
-  'peer.list': { schema: z.object({}), action: 'administer', ends: ['peer.listed'] },
+  'peer.list': { schema: z.object({}), action: 'administer', terminalEvents: ['peer.listed'] },
   'table.update': {
     schema: z.object({ hops: z.number().int().min(1).max(HOPS.most).default(HOPS.usual) }),
     action: 'administer',
-    ends: ['table.updated', 'table.updateFailed'],
+    terminalEvents: ['table.updated', 'table.updateFailed'],
   },
   /** A table that a Go peer uploaded: addresses that may exist, to be looked at later, and nothing more. */
   'table.offer': {
     schema: z.object({ candidates: z.array(z.object({ host, port })).max(4_096), from: host }),
     action: 'see',
-    ends: ['table.offered'],
+    terminalEvents: ['table.offered'],
   },
 } as const satisfies Record<string, CommandSpec>
 
@@ -70,7 +74,7 @@ export interface Peer {
   specs: Specs | null
 }
 
-export type IpTableSays =
+export type IpTableEmits =
   | ({ type: 'peer.resolved'; requestId: string; id?: NodeId } & PeerAt)
   | ({ type: 'peer.resolveFailed'; requestId: string } & Failure)
   | { type: 'peer.added'; requestId: string; peer: Peer }
@@ -89,7 +93,7 @@ export type IpTableSays =
   | { type: 'table.offered'; requestId: string; document: string }
   | { type: 'table.changed'; count: number }
   | ({ type: 'table.saveFailed' } & Failure)
-  | { type: 'table.damaged'; setAside: string }
+  | { type: 'table.damaged'; quarantined: string }
   | MetFact
   | PlacedFact
 
@@ -98,4 +102,4 @@ export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key:
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
-export type IpTableHears = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed
+export type IpTableAccepts = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed

@@ -1,5 +1,5 @@
-import { JSON_MAX_DEPTH } from './defaults.ts'
-import { Fault } from './errors.ts'
+import { JSON_MAX_DEPTH } from './defaults/listeners.ts'
+import { AppError } from './errors.ts'
 
 /**
  * JSON from outside. Throws `bad_request` for what is not JSON, is nested deeper than `JSON_MAX_DEPTH` (looked at
@@ -7,19 +7,19 @@ import { Fault } from './errors.ts'
  */
 export function readJson(text: string): unknown {
   if (depthOf(text) > JSON_MAX_DEPTH) {
-    throw new Fault('bad_request', { why: `The JSON is nested deeper than ${JSON_MAX_DEPTH}` })
+    throw new AppError('bad_request', { why: `The JSON is nested deeper than ${JSON_MAX_DEPTH}` })
   }
   try {
     // Escapes can hide the name, so any text with one of its spellings is looked through key by key.
     return /__proto__|\\u/.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text)
   } catch (error) {
-    if (error instanceof Fault) throw error
-    throw new Fault('bad_request', { why: 'That is not JSON' }, error)
+    if (error instanceof AppError) throw error
+    throw new AppError('bad_request', { why: 'That is not JSON' }, error)
   }
 }
 
 function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new Fault('bad_request', { why: 'The key __proto__ is not taken' })
+  if (key === '__proto__') throw new AppError('bad_request', { why: 'The key __proto__ is not taken' })
   return value
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { containerManagerCommands, type LentContainer } from './containerManager.ts'
+import { type ContainerSummary, containerManagerCommands } from './containerManager.ts'
 import type { ContainerId } from './ids.ts'
 import { Secret } from './secret.ts'
 
@@ -74,7 +74,7 @@ export function sshPort({ Port }: { Port: { PortName: string; Type: string; Exte
   return Port.find(({ PortName, Type }) => PortName === 'SSH' && Type === 'tcp')?.ExternalPort
 }
 
-const states = ['creating', 'running', 'stopped', 'removing'] as const satisfies LentContainer['state'][]
+const states = ['creating', 'running', 'stopped', 'removing'] as const satisfies ContainerSummary['state'][]
 
 /** One entry of a lender's `container.listed`. `requestId` is told by lenders who know which request made it. */
 export const lenderEntry = z.object({ id: containerId, state: z.enum(states), requestId: z.string().optional() })

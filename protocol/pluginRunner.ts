@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from './defaults.ts'
+import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from './defaults/pluginRunner.ts'
 import type { ContainerId, Failure } from './ids.ts'
 import type { RequestFact } from './request.ts'
 
@@ -9,8 +9,8 @@ const named = z.object({ name: z.string().min(1).max(4_096) })
 const admin = 'administer'
 
 export const pluginRunnerCommands = {
-  'plugin.list': { schema: empty, action: admin, ends: ['plugin.listed', 'plugin.listFailed'] },
-  'plugin.show': { schema: named, action: admin, ends: ['plugin.shown', 'plugin.showFailed'] },
+  'plugin.list': { schema: empty, action: admin, terminalEvents: ['plugin.listed', 'plugin.listFailed'] },
+  'plugin.show': { schema: named, action: admin, terminalEvents: ['plugin.shown', 'plugin.showFailed'] },
   'plugin.run': {
     schema: named.extend({
       /** A container, the beginning of its id, or a group (`grp…` or its name). */
@@ -24,7 +24,7 @@ export const pluginRunnerCommands = {
       stock: z.boolean().default(false),
     }),
     action: admin,
-    ends: ['plugin.finished', 'plugin.runFailed'],
+    terminalEvents: ['plugin.finished', 'plugin.runFailed'],
   },
   'plugin.pull': {
     schema: z.object({
@@ -35,9 +35,9 @@ export const pluginRunnerCommands = {
       ssh: z.boolean().default(false),
     }),
     action: admin,
-    ends: ['plugin.pulled', 'plugin.pullFailed'],
+    terminalEvents: ['plugin.pulled', 'plugin.pullFailed'],
   },
-  'plugin.remove': { schema: named, action: admin, ends: ['plugin.removed', 'plugin.removeFailed'] },
+  'plugin.remove': { schema: named, action: admin, terminalEvents: ['plugin.removed', 'plugin.removeFailed'] },
 } as const satisfies Record<string, CommandSpec>
 
 /** One plugin folder. `bad` says why it cannot be used; the other values are then what could be read of it. */
@@ -79,7 +79,7 @@ export interface TaskStep {
 type Members = { members: MemberResult[] }
 type ShownPlugin = { plugin: Plugin; folder: string; files: string[] }
 
-export type PluginRunnerSays =
+export type PluginRunnerEmits =
   | { type: 'plugin.listed'; requestId: string; plugins: Plugin[] }
   | ({ type: 'plugin.listFailed'; requestId: string } & Failure)
   | ({ type: 'plugin.shown'; requestId: string } & ShownPlugin)
@@ -96,4 +96,4 @@ export type PluginRunnerSays =
 
 export type PluginRunnerCommand = CommandsOf<typeof pluginRunnerCommands>
 
-export type PluginRunnerHears = PluginRunnerCommand | RequestFact
+export type PluginRunnerAccepts = PluginRunnerCommand | RequestFact

@@ -1,5 +1,5 @@
 /**
- * What the doors say about a request itself. A concern with something under way for it stops that, and undoes what
+ * What the listeners say about a request itself. A concern with something under way for it stops that, and undoes what
  * nobody was told about.
  */
 export type RequestFact = {

@@ -1,18 +1,18 @@
 import type { Caller } from './ids.ts'
 
 /**
- * The one table of who may do what. Every door asks `authorize`; nothing else decides. New work adds actions and
+ * The one table of who may do what. Every listener asks `isAuthorized`; nothing else decides. New work adds actions and
  * columns, never a second place.
  */
 const table = {
   /** Specifications, the node's name and key, how it is doing. */
-  see: { stranger: true, trusted: true },
+  see: { anonymous: true, trusted: true },
   /** Take a container, use it, give it back. */
-  borrow: { stranger: false, trusted: true },
+  borrow: { anonymous: false, trusted: true },
   /** Have this node send and take bytes, to see how fast the way is. */
-  measure: { stranger: false, trusted: true },
+  measure: { anonymous: false, trusted: true },
   /** Change or watch the node itself. */
-  administer: { stranger: false, trusted: false },
+  administer: { anonymous: false, trusted: false },
 } as const
 
 export type Action = keyof typeof table
@@ -23,10 +23,10 @@ export interface Rights {
   open: boolean
 }
 
-export function authorize(rights: Rights, caller: Caller, action: Action): boolean {
+export function isAuthorized(rights: Rights, caller: Caller, action: Action): boolean {
   if (caller === 'owner') return true
   if (rights.trusted.has(caller)) return table[action].trusted
-  return table[action].stranger || (rights.open && (action === 'borrow' || action === 'measure'))
+  return table[action].anonymous || (rights.open && (action === 'borrow' || action === 'measure'))
 }
 
 /** Whether the owner's trust would help somebody who was refused. */

@@ -5,12 +5,12 @@ import type { RequestFact } from './request.ts'
 
 export const specsCommands = {
   /** This node's own specifications. */
-  'specs.get': { schema: z.object({}), action: 'see', ends: ['specs.got', 'specs.getFailed'] },
-  /** Another node's, asked there. For the owner alone, or strangers could make this node dial. */
-  'specs.ask': {
+  'specs.get': { schema: z.object({}), action: 'see', terminalEvents: ['specs.got', 'specs.getFailed'] },
+  /** Another node's, asked there. For the owner alone, or anonymous callers could make this node dial. */
+  'specs.request': {
     schema: z.object({ where: z.string().min(1).max(512) }),
     action: 'administer',
-    ends: ['specs.got', 'specs.getFailed'],
+    terminalEvents: ['specs.got', 'specs.getFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
@@ -64,11 +64,11 @@ export type Gpu = Specs['GPUs'][number]
 
 export type SpecsChanged = { type: 'specs.changed'; specs: Specs }
 
-export type SpecsSays =
+export type SpecsEmits =
   | SpecsChanged
   | { type: 'specs.got'; requestId: string; specs: Specs }
   | ({ type: 'specs.getFailed'; requestId: string } & Failure)
 
 export type SpecsCommand = CommandsOf<typeof specsCommands>
 
-export type SpecsHears = SpecsCommand | RequestFact
+export type SpecsAccepts = SpecsCommand | RequestFact

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { SPEED } from './defaults.ts'
+import { SPEED } from './defaults/speedTester.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { RequestFact } from './request.ts'
 
@@ -12,14 +12,14 @@ export const speedTesterCommands = {
       direction: z.enum(['both', 'download', 'upload']).default('both'),
     }),
     action: 'administer',
-    ends: ['speed.measured', 'speed.measureFailed'],
+    terminalEvents: ['speed.measured', 'speed.measureFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
 /** As seen from the node that measures: it downloads from the peer and uploads to it. */
 export type Direction = 'download' | 'upload'
 
-export type SpeedTesterSays =
+export type SpeedTesterEmits =
   /** `mbps` is the rate up to now in Mbit/s (10^6 bits), counted at the receiver; 0 for the latency. */
   | { type: 'speed.progress'; requestId: string; step: 'latency' | Direction; line: string; mbps: number }
   | SpeedMeasured
@@ -43,7 +43,7 @@ export type SpeedMeasured = {
 
 export type SpeedTesterCommand = CommandsOf<typeof speedTesterCommands>
 
-export type SpeedTesterHears = SpeedTesterCommand | RequestFact
+export type SpeedTesterAccepts = SpeedTesterCommand | RequestFact
 
 /**
  * `GET` on it streams bytes until the reader has enough, `POST` takes them and reports what arrived: mutual TLS, the

@@ -1,7 +1,7 @@
-import { parseAddress } from './address.ts'
-import { Fault } from './errors.ts'
+import { AppError } from './errors.ts'
 import type { Loan } from './groupTracker.ts'
 import { sshPort, sshUser } from './loanRecord.ts'
+import { parseAddress } from './net/address.ts'
 
 /** The files that open a loan's shell. */
 export interface SshFiles {
@@ -11,8 +11,8 @@ export interface SshFiles {
 }
 
 /**
- * Arguments for `ssh`, the destination last, so that a command may follow. The guest's host key is pinned: ssh neither
- * asks nor learns. Records of Go P2PRC pin nothing, so there ssh asks as it does anywhere. Throws `garbled` or
+ * Arguments for `ssh`, the destination last, so that a command may follow. The container's host key is pinned: ssh neither
+ * asks nor learns. Records of Go P2PRC pin nothing, so there ssh asks as it does anywhere. Throws `protocol_error` or
  * `bad_address` for a record that ssh may not be given: one from an older file was never checked.
  */
 export function sshArgs(loan: Loan, files: SshFiles): string[] {
@@ -21,7 +21,7 @@ export function sshArgs(loan: Loan, files: SshFiles): string[] {
   const pinned = loan.Container.SSHHostKey !== ''
   const user = loan.Container.SSHUsername || 'root'
   if (!sshUser.safeParse(user).success || (port !== undefined && !(port > 0 && port < 65_536)))
-    throw new Fault('garbled', {
+    throw new AppError('protocol_error', {
       where: host,
       why: `the record of ${loan.ID.slice(0, 12)} names no possible SSH server`,
     })
@@ -33,9 +33,9 @@ export function sshArgs(loan: Loan, files: SshFiles): string[] {
   ]
 }
 
-function keyArgs({ OpensWith, KeyFile }: Loan, { key }: SshFiles): string[] {
-  const file = OpensWith === 'nodeKey' ? key : KeyFile
-  if (OpensWith === 'password') return ['-o', 'PubkeyAuthentication=no']
+function keyArgs({ Auth, KeyFile }: Loan, { key }: SshFiles): string[] {
+  const file = Auth === 'nodeKey' ? key : KeyFile
+  if (Auth === 'password') return ['-o', 'PubkeyAuthentication=no']
   if (!file) return []
   // `-i` cannot name a path with a percent sign: it looks for the file as written, then expands it.
   const named = file.includes('%') ? ['-o', `IdentityFile=${quotedPath(file)}`] : ['-i', file]

@@ -10,15 +10,15 @@ export const trustCommands = {
     /** One OpenSSH public-key line; its comment is the name where none is given. */
     schema: z.object({ key: z.string().min(1).max(16_384), name: peerName.default('') }),
     action: 'administer',
-    ends: ['trust.added', 'trust.addFailed'],
+    terminalEvents: ['trust.added', 'trust.addFailed'],
   },
   'trust.remove': {
     /** A name, a public key, a node id or the beginning of one. */
     schema: z.object({ who: z.string().min(1).max(16_384) }),
     action: 'administer',
-    ends: ['trust.removed', 'trust.removeFailed'],
+    terminalEvents: ['trust.removed', 'trust.removeFailed'],
   },
-  'trust.list': { schema: z.object({}), action: 'administer', ends: ['trust.listed'] },
+  'trust.list': { schema: z.object({}), action: 'administer', terminalEvents: ['trust.listed'] },
 } as const satisfies Record<string, CommandSpec>
 
 /** `trust.json`. Keys that a later version adds are kept. */
@@ -45,15 +45,15 @@ export interface TrustedPeer {
   key: string
 }
 
-export type TrustSays =
+export type TrustEmits =
   | { type: 'trust.added'; requestId: string; peer: TrustedPeer }
   | ({ type: 'trust.addFailed'; requestId: string } & Failure)
   | { type: 'trust.removed'; requestId: string; peer: TrustedPeer }
   | ({ type: 'trust.removeFailed'; requestId: string } & Failure)
   | { type: 'trust.listed'; requestId: string; peers: TrustedPeer[] }
-  /** What the doors ask `authorize` with, on start and at every change. */
+  /** What the listeners ask `isAuthorized` with, on start and at every change. */
   | { type: 'trust.changed'; trusted: NodeId[] }
 
 export type TrustCommand = CommandsOf<typeof trustCommands>
 
-export type TrustHears = TrustCommand
+export type TrustAccepts = TrustCommand

@@ -10,11 +10,11 @@ import { type BuildOptions, build, type Plugin } from 'esbuild'
 const root = resolve(import.meta.dirname, '..')
 const dist = resolve(root, process.argv[2] ?? 'dist')
 
-/** The line between the two: whatever is imported through `actors/terminal/system.ts` is in the node's file. */
-const systemApart: Plugin = {
-  name: 'system-apart',
+/** The line between the two: whatever is imported through `cli/inProcess.ts` is in the node's file. */
+const inProcessApart: Plugin = {
+  name: 'in-process-apart',
   setup({ onResolve }) {
-    onResolve({ filter: /\/system\.ts$/ }, ({ kind }) =>
+    onResolve({ filter: /\/inProcess\.ts$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: './node.js', external: true } : undefined,
     )
   },
@@ -79,11 +79,11 @@ await Promise.all([
     entryPoints: ['cli.ts'],
     outfile: join(dist, 'cli.js'),
     banner: { js: '#!/usr/bin/env node' },
-    plugins: [systemApart, noNativeCode],
+    plugins: [inProcessApart, noNativeCode],
   }),
   build({
     ...common,
-    entryPoints: ['actors/terminal/system.ts'],
+    entryPoints: ['cli/inProcess.ts'],
     outfile: join(dist, 'node.js'),
     plugins: [noNativeCode, loadedWhenCalled, englishOnly],
   }),

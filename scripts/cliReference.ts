@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { helpOf } from '../actors/terminal/help.ts'
-import { commandLines } from '../protocol/cliCommands.ts'
-import { variableOf } from '../protocol/commandLine.ts'
+import { commandLines } from '../cli/cliCommands.ts'
+import { variableOf } from '../cli/commandLine.ts'
+import { commonFlags, type FlagSpec, flags } from '../cli/flags.ts'
+import { helpOf } from '../cli/help.ts'
 import { exitCodes } from '../protocol/errors.ts'
-import { commonFlags, type FlagSpec, flags } from '../protocol/flags.ts'
 
 /** `docs/cli.md`, made from the table that the program itself reads; a test compares the two. */
 export function cliReference(): string {
@@ -32,7 +32,7 @@ export function cliReference(): string {
     '',
     '| flag | the same as |',
     '| --- | --- |',
-    ...flags.filter(({ means }) => means).map((flag) => `| ${spellings(flag)} | \`p2prc ${flag.help}\` |`),
+    ...flags.filter(({ aliasFor }) => aliasFor).map((flag) => `| ${spellings(flag)} | \`p2prc ${flag.help}\` |`),
     '',
     '## What is printed',
     'On a terminal a value is a table; piped, or with `--json`, it is JSON in P2PRC’s shapes. A stream is plain lines, and',

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { runChaos } from '../bench/chaos.ts'
-import { createSimulation } from '../bench/simulation.ts'
+import { runChaos } from '../simulation/chaos.ts'
+import { createSimulation } from '../simulation/simulation.ts'
 
 /**
  * `npm run simulate -- --nodes 1000 --loss 0.05 --seed 7 [--minutes 2] [--delay 40] [--faults] [--json]`: the gossip of

@@ -1,8 +1,8 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import type { ChaosResult } from '../bench/chaos.ts'
-import { type Job, type Outcome, runJobs } from '../bench/soakPool.ts'
 import type { SteadyResult } from '../bench/steady.ts'
+import type { ChaosResult } from '../simulation/chaos.ts'
+import { type Job, type Outcome, runJobs } from '../simulation/soakPool.ts'
 
 /**
  * `npm run soak [-- --seeds 1000] [--first 1] [--hours 24]`: a day of 100 nodes that lose 5 % of their messages, in which

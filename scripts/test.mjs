@@ -1,5 +1,5 @@
 // `npm test`: sets up what the tests need, then runs them all; `npm test -- test/bus.test.ts` runs what is named.
-// `--pure` leaves out the tests that need an engine, other programs or root: their names end in `.engine.test.ts`.
+// `--pure` leaves out the tests that need an engine, other programs or root: they lie in `test/engine/`.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ const pure = arguments_.includes('--pure')
 const named = arguments_.filter((argument) => argument !== '--pure')
 
 const all = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.test.ts') && !(pure && name.endsWith('.engine.test.ts')))
+  .filter((name) => name.endsWith('.test.ts') && !(pure && name.startsWith('engine/')))
   .map((name) => join('test', name))
   .sort()
 

@@ -25,12 +25,12 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self._out = os.fdopen(int(os.environ["P2PRC_EVENTS_FD"]), "w", encoding="utf-8", errors="replace")
 
-    def _say(self, **event):
+    def _emit(self, **event):
         self._out.write(json.dumps(event, default=str) + "\n")
         self._out.flush()
 
     def v2_playbook_on_start(self, playbook):
-        self._say(kind="start", version=__version__)
+        self._emit(kind="start", version=__version__)
         oldest = os.environ.get("P2PRC_ANSIBLE_OLDEST", "0")
         if numbers(__version__)[:2] < numbers(oldest)[:2]:
             # A callback that raises is only warned about, so this is the one way to stop before the first task.
@@ -39,21 +39,21 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play):
         # The strategy is loaded after this.
         if "mitogen" in play.strategy:
-            teach_mitogen()
+            patch_mitogen()
 
     def v2_runner_on_start(self, host, task):
-        self._say(kind="task", host=host.get_name(), task=task.get_name().strip(), status="running")
+        self._emit(kind="task", host=host.get_name(), task=task.get_name().strip(), status="running")
 
     def v2_runner_on_ok(self, result, **kwargs):
         # A debug task is how a playbook speaks to whoever runs it.
-        said = result._task.action in ("debug", "ansible.builtin.debug") and "msg" in result._result
-        self._step(result, "changed" if result._result.get("changed") else "ok", said=said)
+        with_message = result._task.action in ("debug", "ansible.builtin.debug") and "msg" in result._result
+        self._step(result, "changed" if result._result.get("changed") else "ok", with_message=with_message)
 
     def v2_runner_on_failed(self, result, ignore_errors=False, **kwargs):
-        self._step(result, "ignored" if ignore_errors else "failed", said=True)
+        self._step(result, "ignored" if ignore_errors else "failed", with_message=True)
 
     def v2_runner_on_unreachable(self, result):
-        self._step(result, "unreachable", said=True)
+        self._step(result, "unreachable", with_message=True)
 
     def v2_runner_on_skipped(self, result):
         self._step(result, "skipped")
@@ -62,7 +62,7 @@ class CallbackModule(CallbackBase):
         self._step(result, "changed" if result._result.get("changed") else "ok", item=True)
 
     def v2_runner_item_on_failed(self, result):
-        self._step(result, "failed", item=True, said=True)
+        self._step(result, "failed", item=True, with_message=True)
 
     def v2_runner_item_on_skipped(self, result):
         self._step(result, "skipped", item=True)
@@ -72,9 +72,9 @@ class CallbackModule(CallbackBase):
         for host in stats.processed:
             counts = stats.summarize(host)
             hosts[host] = {key: counts[key] for key in ("ok", "changed", "failures", "unreachable")}
-        self._say(kind="stats", hosts=hosts)
+        self._emit(kind="stats", hosts=hosts)
 
-    def _step(self, result, status, item=False, said=False):
+    def _step(self, result, status, item=False, with_message=False):
         event = {
             "kind": "task",
             "host": result._host.get_name(),
@@ -85,9 +85,9 @@ class CallbackModule(CallbackBase):
         if item:
             label = result._result.get("_ansible_item_label", result._result.get("item"))
             event["item"] = "(hidden)" if secret else str(label)[:TEXT_MAX] or "''"
-        if said:
+        if with_message:
             event["message"] = "(hidden by no_log)" if secret else reason(result._result)
-        self._say(**event)
+        self._emit(**event)
 
 
 def reason(result):
@@ -100,7 +100,7 @@ def reason(result):
     return ": ".join(part.strip() for part in parts if part.strip())[:TEXT_MAX]
 
 
-def teach_mitogen():
+def patch_mitogen():
     """Mends two things of Mitogen 0.3.3, which is the one in Debian 12. Once a process is enough."""
     try:
         import ansible_mitogen.affinity

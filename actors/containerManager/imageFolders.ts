@@ -1,15 +1,15 @@
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Engine } from './engine.ts'
-import { inspectImage } from './guestImage.ts'
+import type { Engine } from '../engine/engine.ts'
+import { inspectImage } from '../engine/imageBuilder.ts'
 
 /** One image that can be asked for, with P2PRC's keys (compatibility 2.4). */
-export interface ShownImage {
+export interface ListedImage {
   DockerContainerName: string
   ContainerDescription: string
 }
 
-/** How long a reading of the folders is given out again: strangers may ask, and each reading costs megabytes. */
+/** How long a reading of the folders is given out again: anonymous callers may ask, and each reading costs megabytes. */
 const FRESH_MS = 10_000
 
 /** A longer description is cut. */
@@ -19,8 +19,8 @@ const DESCRIPTION_MAX_BYTES = 4_096
 const noEngine = { hasImage: async () => false } as Pick<Engine, 'hasImage'> as Engine
 
 /** The images in a folder of image folders, by name. Folders that are no image are passed over. */
-export function createImageList(imagesDir: string): () => Promise<ShownImage[]> {
-  let reading: Promise<ShownImage[]> | undefined
+export function createImageList(imagesDir: string): () => Promise<ListedImage[]> {
+  let reading: Promise<ListedImage[]> | undefined
   let readAt = Number.NEGATIVE_INFINITY
   return () => {
     if (!reading || performance.now() - readAt >= FRESH_MS) {
@@ -31,13 +31,13 @@ export function createImageList(imagesDir: string): () => Promise<ShownImage[]> 
   }
 }
 
-async function readImages(imagesDir: string): Promise<ShownImage[]> {
+async function readImages(imagesDir: string): Promise<ListedImage[]> {
   const names = await readdir(imagesDir).catch(() => [])
-  const found: ShownImage[] = []
+  const found: ListedImage[] = []
   for (const name of names.sort()) {
     try {
       await inspectImage(noEngine, imagesDir, name)
-      const ContainerDescription = await readStart(join(imagesDir, name, 'description.txt'))
+      const ContainerDescription = await readHead(join(imagesDir, name, 'description.txt'))
       found.push({ DockerContainerName: name, ContainerDescription })
     } catch {
       // It cannot be lent, so it is not shown.
@@ -46,7 +46,7 @@ async function readImages(imagesDir: string): Promise<ShownImage[]> {
   return found
 }
 
-async function readStart(path: string): Promise<string> {
+async function readHead(path: string): Promise<string> {
   const file = await open(path)
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(DESCRIPTION_MAX_BYTES), 0, DESCRIPTION_MAX_BYTES, 0)

@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SSH_BANNER_TIMEOUT_MS } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { SSH_BANNER_TIMEOUT_MS } from '../../protocol/defaults/containerManager.ts'
+import { AppError } from '../../protocol/errors.ts'
 
-/** Pause between two tries. The engine's port proxy accepts before the guest's server listens, and hangs up at once. */
+/** Pause between two tries. The engine's port proxy accepts before the container's server listens, and hangs up at once. */
 const RETRY_MS = 3
 
 /** How long one connection may stay silent. A server that is there sends its banner unasked (RFC 4253 4.2). */
@@ -18,7 +18,7 @@ export async function waitForBanner(
   for (;;) {
     const why = await tryBanner(host, port, signal)
     if (why === undefined) return
-    if (signal.aborted || performance.now() > deadline) throw new Fault('ssh_failed', { why })
+    if (signal.aborted || performance.now() > deadline) throw new AppError('ssh_failed', { why })
     await pause(RETRY_MS)
   }
 }
@@ -27,15 +27,15 @@ export async function waitForBanner(
 function tryBanner(host: string, port: number, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: SILENCE_MS, signal })
-    let said = ''
+    let received = ''
     const finish = (why?: string) => {
       socket.destroy()
       resolve(why)
     }
     socket.on('data', (chunk) => {
-      said += chunk.toString('latin1')
-      if (said.startsWith('SSH-')) finish()
-      else if (said.length >= 4) finish('something else than SSH answers on its port')
+      received += chunk.toString('latin1')
+      if (received.startsWith('SSH-')) finish()
+      else if (received.length >= 4) finish('something else than SSH answers on its port')
     })
     socket.on('timeout', () => finish('its port stays silent'))
     socket.on('error', (error) => finish(error.message))

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { formatAddress } from '../../protocol/address.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { canonicalHost } from '../../protocol/reachable.ts'
-import { WIRE_MAX_BYTES } from '../../protocol/wire.ts'
-import type { Upgrade } from '../doors/visitor.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
+import { canonicalHost } from '../../protocol/net/reachable.ts'
+import { WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
+import type { Upgrade } from '../listeners/principal.ts'
 
 /** A link that another node dialled and whose key it has proved. */
 export interface AcceptedLink {
@@ -21,13 +21,13 @@ export interface LinkSource {
   listen(listener: (link: AcceptedLink) => void): () => void
 }
 
-export interface GossipDoor extends LinkSource {
+export interface GossipListener extends LinkSource {
   /** Takes the upgrade request of a proven node, refuses all others and other paths. Never throws. */
   upgrade: Upgrade
 }
 
-/** Where the doors hand over the WebSockets of other nodes. */
-export function openGossipDoor(): GossipDoor {
+/** Where the listeners hand over the WebSockets of other nodes. */
+export function openGossipListener(): GossipListener {
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: WIRE_MAX_BYTES })
   let present: ((link: AcceptedLink) => void) | undefined
   return {
@@ -41,7 +41,7 @@ export function openGossipDoor(): GossipDoor {
       socket.on('error', () => {})
       // A browser sends an origin and holds no node's key; a page may not gossip in its owner's name.
       if (request.url !== GOSSIP_PATH || !present) return refuse(socket, 404, 'Not Found')
-      if (caller === 'stranger' || caller === 'owner' || request.headers.origin !== undefined)
+      if (caller === 'anonymous' || caller === 'owner' || request.headers.origin !== undefined)
         return refuse(socket, 403, 'Forbidden')
       const { remoteAddress = '', remotePort = 0 } = socket as Socket
       const address =

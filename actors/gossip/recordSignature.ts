@@ -2,8 +2,8 @@ import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify }
 import { createDigest } from '../../machines/gossip/digest.ts'
 import type { Tools } from '../../machines/gossip/gossipState.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { isGenuine, readRecord, type Sign, type SignedRecord, type Verify } from '../../protocol/record.ts'
-import { HASH_CHARS } from '../../protocol/wire.ts'
+import { HASH_CHARS } from '../../protocol/wire/gossip.ts'
+import { isGenuine, readRecord, type Sign, type SignedRecord, type Verify } from '../../protocol/wire/record.ts'
 import { ED25519 } from '../identity/sshPublicKey.ts'
 
 /** Ed25519 and SHA-256 for gossip: what signs and checks records and hashes digests. */

@@ -3,13 +3,13 @@ import { WebSocket } from 'ws'
 import { fromCallback } from 'xstate'
 import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
 import type { FromWires, ToWires, Untimed } from '../../machines/gossip.ts'
-import { parseAddress } from '../../protocol/address.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire.ts'
-import type { DialGuard } from '../ipTable/dialGuard.ts'
-import { lifetime } from '../lifetime.ts'
+import { parseAddress } from '../../protocol/net/address.ts'
+import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
+import type { DialGuard } from '../net/dialGuard.ts'
+import { openScope } from '../scope.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
 import type { AcceptedLink, LinkSource } from './accept.ts'
 
@@ -18,7 +18,7 @@ export interface WiresOptions {
   /** Where links that others dialled come from. */
   source: LinkSource
   /** Asked before an address is dialled that others named. */
-  guard: Pick<DialGuard, 'admit' | 'answered'>
+  guard: Pick<DialGuard, 'authorize' | 'answered'>
   /** Monotonic milliseconds. */
   now?: () => number
 }
@@ -83,25 +83,25 @@ export function createWires({ dial, source, guard, now = () => performance.now()
     }
 
     async function reach({ link, addresses, hearsay, id, timeoutMs }: Extract<ToWires, { type: 'dial' }>) {
-      const life = lifetime(signal, timeoutMs)
+      const scope = openScope(signal, timeoutMs)
       let refused = false
       const attempts: Promise<Reached>[] = []
       for (const [index, where] of addresses.entries()) {
         const before = attempts.at(-1)?.catch(() => {})
         attempts.push(
           (async () => {
-            if (before) await Promise.race([before, delay(index * STAGGER_MS, undefined, { signal: life.signal })])
-            life.signal.throwIfAborted()
+            if (before) await Promise.race([before, delay(index * STAGGER_MS, undefined, { signal: scope.signal })])
+            scope.signal.throwIfAborted()
             const named = parseAddress(where)
-            const at = hearsay ? await guard.admit(named, { urgent: true, signal: life.signal }) : named
-            return { ...(await openSocket(dial, { ...at, ...(id && { id }) }, life.signal)), at, where }
+            const at = hearsay ? await guard.authorize(named, { urgent: true, signal: scope.signal }) : named
+            return { ...(await openSocket(dial, { ...at, ...(id && { id }) }, scope.signal)), at, where }
           })(),
         )
       }
       const won = await Promise.any(attempts).catch(({ errors }: AggregateError) => {
         refused = errors.some(isRefusal)
       })
-      life.end()
+      scope.end()
       // Those that were as good as there when another was faster.
       for (const attempt of attempts)
         attempt.then(

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { groupTrackContainersFile, trackContainersFile } from '../../protocol/files.ts'
+import { groupTrackContainersFile, trackContainersFile } from '../../protocol/files/files.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { Home } from '../home.ts'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import PQueue from 'p-queue'
-import { EXECS_AT_ONCE } from '../../protocol/defaults.ts'
-import { Fault, toFailure } from '../../protocol/errors.ts'
+import { EXECS_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { ExecResult } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
@@ -54,11 +54,11 @@ function execOn(
   const id = loan.ID
   return new Promise((resolve) => {
     const failed = (error: unknown) => resolve({ id, exit: null, failure: toFailure(error) })
-    if (signal.aborted) return failed(new Fault('abandoned'))
-    let lastWords = ''
+    if (signal.aborted) return failed(new AppError('abandoned'))
+    let lastErrorLine = ''
     const stdout = lineSplitter((text) => onLine(id, 'stdout', text))
     const stderr = lineSplitter((text) => {
-      lastWords = text
+      lastErrorLine = text
       onLine(id, 'stderr', text)
     })
     let args: string[]
@@ -71,16 +71,16 @@ function execOn(
     child.stdout.on('data', (chunk: Buffer) => stdout.write(chunk))
     child.stderr.on('data', (chunk: Buffer) => stderr.write(chunk))
     child.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') failed(new Fault('program_missing', { name: 'ssh', package: 'openssh-client' }))
-      else failed(signal.aborted ? new Fault('abandoned') : error)
+      if (error.code === 'ENOENT') failed(new AppError('program_missing', { name: 'ssh', package: 'openssh-client' }))
+      else failed(signal.aborted ? new AppError('abandoned') : error)
     })
     child.on('close', (exit, ended) => {
       stdout.end()
       stderr.end()
       if (exit === SSH_FAILED) {
-        const why = lastWords.slice(0, 200).replace(/^ssh: /, '') || 'ssh could not connect'
+        const why = lastErrorLine.slice(0, 200).replace(/^ssh: /, '') || 'ssh could not connect'
         const todo = 'See with `p2prc ps` whether it still runs.'
-        failed(new Fault('unreachable', { where: `Its shell on ${loan.IpAddress}`, why, todo }))
+        failed(new AppError('unreachable', { where: `Its shell on ${loan.IpAddress}`, why, todo }))
       } else if (exit === null) failed(new Error(`ssh was ended by ${ended}`))
       else resolve({ id, exit })
     })

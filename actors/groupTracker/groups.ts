@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { Fault } from '../../protocol/errors.ts'
-import type { GroupTrackContainersFile } from '../../protocol/files.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { GroupTrackContainersFile } from '../../protocol/files/files.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
@@ -45,7 +45,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
   const records = (file = store.data) => file.Groups as unknown as GroupRecord[]
 
   /** The present record of each member; what is written is always a copy of these. */
-  function present(members: readonly Loan[]): Loan[] {
+  function currentRecords(members: readonly Loan[]): Loan[] {
     const tracked = new Map(loans.all().map((loan) => [loan.ID, loan]))
     return [...new Map(members.map((loan) => [loan.ID, tracked.get(loan.ID) ?? loan])).values()]
   }
@@ -53,7 +53,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
   const toGroup = ({ ID, Name, TrackContainer }: GroupRecord): Group => ({
     ID,
     Name: typeof Name === 'string' ? Name : '',
-    TrackContainer: present(TrackContainer),
+    TrackContainer: currentRecords(TrackContainer),
   })
 
   async function update(change: (groups: GroupRecord[]) => GroupRecord[]): Promise<void> {
@@ -61,14 +61,14 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
       ...file,
       Groups: change(records(file)).map((group) => ({
         ...group,
-        TrackContainer: present(group.TrackContainer).map(withoutSecrets),
+        TrackContainer: currentRecords(group.TrackContainer).map(withoutSecrets),
       })) as unknown as GroupTrackContainersFile['Groups'],
     }))
   }
 
   async function changeOne(id: string, change: (group: GroupRecord) => GroupRecord): Promise<Group> {
     await update((groups) => {
-      if (!groups.some(({ ID }) => ID === id)) throw new Fault('not_found', { kind: 'group', id })
+      if (!groups.some(({ ID }) => ID === id)) throw new AppError('not_found', { kind: 'group', id })
       return groups.map((group) => (group.ID === id ? change(group) : group))
     })
     return toGroup(records().find(({ ID }) => ID === id) as GroupRecord)
@@ -76,7 +76,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
 
   function checkName(name: string): void {
     if (name && records().some(({ Name }) => Name === name))
-      throw new Fault('bad_request', { why: `There is already a group "${name}"` })
+      throw new AppError('bad_request', { why: `There is already a group "${name}"` })
   }
 
   return {
@@ -134,10 +134,10 @@ function strings(value: unknown): string[] {
 function findGroup(groups: readonly Group[], ref: string): Group {
   const matches = groups.filter(({ ID }) => ID.startsWith(ref))
   const found = groups.find(({ ID, Name }) => ID === ref || Name === ref) ?? matches[0]
-  if (!found) throw new Fault('not_found', { kind: 'group', id: ref })
+  if (!found) throw new AppError('not_found', { kind: 'group', id: ref })
   if (matches.length > 1 && found.ID !== ref && found.Name !== ref) {
     const shown = matches.slice(0, 8).map(({ ID, Name }) => Name || ID.slice(0, 11))
-    throw new Fault('ambiguous', { id: ref, kind: 'group', matches: shown.join(', ') })
+    throw new AppError('ambiguous', { id: ref, kind: 'group', matches: shown.join(', ') })
   }
   return found
 }

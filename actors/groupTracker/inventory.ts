@@ -1,12 +1,12 @@
-import { parseAddress } from '../../protocol/address.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { sshPort } from '../../protocol/loanRecord.ts'
+import { parseAddress } from '../../protocol/net/address.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
 
 /** Where a loan's SSH server is. Every value is checked: ssh and Ansible read them as options or templates otherwise. */
-export interface SshDoor {
+export interface SshEndpoint {
   host: string
   port: number
   user: string
@@ -16,14 +16,14 @@ export interface SshDoor {
 
 const userName = /^[a-z_][a-z0-9_-]{0,31}$/i
 
-/** Throws `garbled` or `bad_address` where the record is not one that ssh may be given. */
-export function doorOf(loan: Loan, files: SshFiles): SshDoor {
-  const { IpAddress, Container, OpensWith, KeyFile } = loan
-  const bad = (why: string) => new Fault('garbled', { where: IpAddress.slice(0, 128), why })
+/** Throws `protocol_error` or `bad_address` where the record is not one that ssh may be given. */
+export function sshEndpoint(loan: Loan, files: SshFiles): SshEndpoint {
+  const { IpAddress, Container, Auth, KeyFile } = loan
+  const bad = (why: string) => new AppError('protocol_error', { where: IpAddress.slice(0, 128), why })
   const port = sshPort(Container.Ports)
   if (!isPort(port)) throw bad('its record names no SSH port')
   if (!userName.test(Container.SSHUsername)) throw bad('its record names no possible SSH user')
-  const key = OpensWith === 'password' ? undefined : OpensWith === 'userKey' ? KeyFile : files.key
+  const key = Auth === 'password' ? undefined : Auth === 'userKey' ? KeyFile : files.key
   return { host: parseAddress(IpAddress).host, port, user: Container.SSHUsername, key }
 }
 
@@ -61,10 +61,10 @@ export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[
   const hostvars: DynamicInventory['_meta']['hostvars'] = {}
   for (const loan of loans) {
     const alias = aliases.get(loan.ID)
-    const door = reachable(loan, files)
-    if (!alias || !door) continue
+    const endpoint = trySshEndpoint(loan, files)
+    if (!alias || !endpoint) continue
     hostvars[alias] = {
-      ...connection(door),
+      ...connection(endpoint),
       ansible_ssh_common_args: `-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=${quoted(files.knownHosts)}`,
       p2prc_id: loan.ID,
       p2prc_ports: freePorts(loan).map(({ internal }) => internal),
@@ -85,7 +85,7 @@ export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[
 export interface InventoryMember {
   member: string
   id: string
-  door: SshDoor
+  endpoint: SshEndpoint
   /** The ports that the plugin is given, as numbers inside the container. */
   ports: readonly number[]
 }
@@ -96,9 +96,9 @@ export interface InventoryMember {
  */
 export function runInventory(members: readonly InventoryMember[]): object {
   const hosts = Object.fromEntries(
-    members.map(({ member, id, door, ports }, index) => [
+    members.map(({ member, id, endpoint, ports }, index) => [
       member,
-      { ...connection(door), p2prc_ports: [...ports], p2prc_member: member, p2prc_id: id, p2prc_index: index },
+      { ...connection(endpoint), p2prc_ports: [...ports], p2prc_member: member, p2prc_id: id, p2prc_index: index },
     ]),
   )
   return { all: { children: { main: { hosts }, host1: { children: { main: {} } } } } }
@@ -116,7 +116,7 @@ function isPort(number: number | undefined): number is number {
   return Number.isInteger(number) && Number(number) > 0 && Number(number) < 65_536
 }
 
-function connection({ host, port, user, key }: SshDoor): object {
+function connection({ host, port, user, key }: SshEndpoint): object {
   return {
     ansible_host: host,
     ansible_port: port,
@@ -127,9 +127,9 @@ function connection({ host, port, user, key }: SshDoor): object {
   }
 }
 
-function reachable(loan: Loan, files: SshFiles): SshDoor | undefined {
+function trySshEndpoint(loan: Loan, files: SshFiles): SshEndpoint | undefined {
   try {
-    return doorOf(loan, files)
+    return sshEndpoint(loan, files)
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
-import { Fault } from '../../protocol/errors.ts'
-import type { TrackContainersFile } from '../../protocol/files.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { TrackContainersFile } from '../../protocol/files/files.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
@@ -60,10 +60,10 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
 export function findLoan(loans: readonly Loan[], ref: string): Loan {
   const matches = loans.filter(({ ID }) => ID.startsWith(ref))
   const found = matches.find(({ ID }) => ID === ref) ?? matches[0]
-  if (!found) throw new Fault('not_found', { kind: 'borrowed container', id: ref })
+  if (!found) throw new AppError('not_found', { kind: 'borrowed container', id: ref })
   if (matches.length > 1 && found.ID !== ref) {
     const shown = matches.slice(0, 8).map(({ ID }) => ID.slice(0, 12))
-    throw new Fault('ambiguous', { id: ref, kind: 'borrowed container', matches: shown.join(', ') })
+    throw new AppError('ambiguous', { id: ref, kind: 'borrowed container', matches: shown.join(', ') })
   }
   return found
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { peerRows } from '../../cli/peerRows.ts'
 import type { Bus } from '../../protocol/bus.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { BusEvent, Command } from '../../protocol/index.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
-import { peerRows } from '../../protocol/peerRows.ts'
-import { ask } from '../ask.ts'
+import { request } from '../request.ts'
 
 /**
  * The `count` nearest machines that answer, as `Resolve` takes them: by node id, where there is one, so that no other
@@ -17,14 +17,14 @@ export function createNearest(bus: Bus<BusEvent>): Nearest {
   return async (count, signal) => {
     const own = { requestId: randomUUID(), caller: 'owner' } as const
     const peersOf = async (command: Command): Promise<Peer[]> => {
-      const fact = await ask(bus, command, signal ? { signal } : {})
+      const fact = await request(bus, command, signal ? { signal } : {})
       if (fact.type !== 'peer.listed' && fact.type !== 'table.updated')
         throw new Error(`${command.type} was answered with ${fact.type}`)
       return fact.peers
     }
     let rows = answering(await peersOf({ ...own, type: 'peer.list' }))
     if (rows.length < count) rows = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
-    if (rows.length < count) throw new Fault('peers_short', { found: rows.length, count })
+    if (rows.length < count) throw new AppError('peers_short', { found: rows.length, count })
     return rows.slice(0, count).map(({ id, address }) => id || address)
   }
 }

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { Bus, Undo } from '../../protocol/bus.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
-import { doorOf, shortIds } from './inventory.ts'
+import { shortIds, sshEndpoint } from './inventory.ts'
 
 const HEAD = `# Written by P2PRC and kept in step with what is borrowed: changes made here are lost.
 # In ~/.ssh/config, above every "Host" line: Include {path}
@@ -23,7 +23,7 @@ export function sshConfigOf(loans: readonly Loan[], groups: readonly Group[], fi
       const alias = aliases.get(loan.ID)
       if (!alias) return ''
       try {
-        const { host, port, user, key } = doorOf(loan, files)
+        const { host, port, user, key } = sshEndpoint(loan, files)
         return [
           `Host ${[alias, ...groupAliases(loan.ID, groups)].join(' ')}`,
           `  HostName ${escaped(host)}`,
@@ -46,7 +46,7 @@ export function sshOptions(key: string | undefined, knownHosts: string): string[
     `UserKnownHostsFile "${escaped(knownHosts)}"`,
     'GlobalKnownHostsFile /dev/null',
     'StrictHostKeyChecking yes',
-    // A host key that the guest offers later must not be added beside the one that the lender vouched for.
+    // A host key that the container offers later must not be added beside the one that the lender vouched for.
     'UpdateHostKeys no',
   ]
 }
@@ -61,7 +61,7 @@ export async function writeSshConfig(path: string, text: string): Promise<void> 
     await rename(fresh, path)
   } catch (error) {
     await rm(fresh, { force: true })
-    throw new Fault('disk_failed', { path, why: error instanceof Error ? error.message : String(error) }, error)
+    throw new AppError('disk_failed', { path, why: error instanceof Error ? error.message : String(error) }, error)
   }
 }
 
@@ -75,7 +75,7 @@ export interface SshConfigSource {
 }
 
 /** Writes the file now and after every change of what is borrowed, until `undo`. `idle` waits for the last writing. */
-export function keepSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { undo: Undo; idle: () => Promise<void> } {
+export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { undo: Undo; idle: () => Promise<void> } {
   const { path, files, read, onError } = source
   let writing = Promise.resolve()
   const write = () => {

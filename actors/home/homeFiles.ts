@@ -1,6 +1,6 @@
-import { trackContainersFile } from '../../protocol/files.ts'
+import { trackContainersFile } from '../../protocol/files/files.ts'
+import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/files/ipTable.ts'
 import { emptyGossip, gossipFile } from '../../protocol/gossip.ts'
-import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/ipTableFile.ts'
 import { openGroupStore } from '../groupTracker/groupFile.ts'
 import type { HomePaths } from '../homePaths.ts'
 import { openStore } from '../store.ts'
@@ -9,8 +9,8 @@ import { emptyTrust, trustFile } from '../trust.ts'
 /** Opens every file of a home that has a writer. Throws `newer_file` and `home_unusable`. */
 export async function openFiles(paths: HomePaths) {
   /** Files that could not be read, and where each was put. */
-  const setAside = new Map<string, string>()
-  const onDamaged = (path: string) => (aside: string) => setAside.set(path, aside)
+  const quarantined = new Map<string, string>()
+  const onDamaged = (path: string) => (quarantinePath: string) => quarantined.set(path, quarantinePath)
   const [trust, gossip, table, loans, groups] = await Promise.all([
     openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
     openStore(paths.gossip, {
@@ -37,5 +37,5 @@ export async function openFiles(paths: HomePaths) {
   const written = async () => {
     await Promise.all([trust, gossip, table, loans, groups].map((store) => store.settled()))
   }
-  return { trust, gossip, table, loans, groups, setAside, written }
+  return { trust, gossip, table, loans, groups, quarantined, written }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import { reason } from './fileErrors.ts'
 
 /** Who holds a lock file, as it is written in it. */
@@ -35,16 +35,16 @@ export async function acquireLock(path: string, { socket, waitMs, giveUp }: Lock
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     for (;;) {
-      const holder = await take(path, self)
-      if (holder === 'taken') return once(() => release(path, self))
+      const holder = await tryAcquire(path, self)
+      if (holder === 'acquired') return once(() => release(path, self))
       if (holder && (performance.now() >= deadline || giveUp?.(holder))) {
-        throw new Fault('home_locked', { path: dirname(path), pid: holder.pid })
+        throw new AppError('home_locked', { path: dirname(path), pid: holder.pid })
       }
       await delay(holder ? RETRY_MS : 1)
     }
   } catch (error) {
-    if (error instanceof Fault) throw error
-    throw new Fault('home_unusable', { path: dirname(path), why: reason(error) }, error)
+    if (error instanceof AppError) throw error
+    throw new AppError('home_unusable', { path: dirname(path), why: reason(error) }, error)
   }
 }
 
@@ -58,18 +58,18 @@ export function holderOf(path: string): Holder | undefined {
   }
 }
 
-/** One try. 'taken', the live holder, or undefined where the file changed hands meanwhile. */
-async function take(path: string, self: string): Promise<'taken' | Holder | undefined> {
+/** One try. 'acquired', the live holder, or undefined where the file changed hands meanwhile. */
+async function tryAcquire(path: string, self: string): Promise<'acquired' | Holder | undefined> {
   const temporary = `${path}.${process.pid}-${++serial}.tmp`
   await writeFile(temporary, self, { mode: 0o600, flag: 'wx' })
   try {
     // A link is exclusive like O_EXCL, and the file has its content from the first moment.
-    if (await linked(temporary, path)) return 'taken'
+    if (await linked(temporary, path)) return 'acquired'
     const found = await content(path)
     if (found === undefined) return undefined
     const holder = parse(found)
     if (holder && isAlive(holder)) return holder
-    return await takeOver(path, found, temporary, self)
+    return await replaceStale(path, found, temporary, self)
   } finally {
     await rm(temporary, { force: true })
   }
@@ -81,14 +81,19 @@ let serial = 0
  * Replaces a dead holder's file. Of several who try only one may, so that a slow one does not replace the file of the
  * one who has just won: each first takes a lock named after the dead holder, and looks again under it.
  */
-async function takeOver(path: string, dead: string, temporary: string, self: string): Promise<'taken' | undefined> {
-  const holder = parse(dead)
+async function replaceStale(
+  path: string,
+  stale: string,
+  temporary: string,
+  self: string,
+): Promise<'acquired' | undefined> {
+  const holder = parse(stale)
   const guard = `${path}.${holder ? `${holder.pid}-${holder.started}` : 'unreadable'}`
-  if ((await take(guard, self)) !== 'taken') return undefined
+  if ((await tryAcquire(guard, self)) !== 'acquired') return undefined
   try {
-    if ((await content(path)) !== dead) return undefined
+    if ((await content(path)) !== stale) return undefined
     await rename(temporary, path)
-    return 'taken'
+    return 'acquired'
   } finally {
     await release(guard, self)
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import { text, type Wire, wireReader } from './sshWire.ts'
 
 /** One line of a `.pub` file (RFC 4253 6.6, RFC 8709, OpenSSH's PROTOCOL.u2f). */
@@ -38,12 +38,12 @@ const checks: Record<string, (wire: Wire) => void> = {
 }
 
 /**
- * Reads one public-key line as in a `.pub` file. Throws `bad_key`. Strict, because the line ends up in a guest's
+ * Reads one public-key line as in a `.pub` file. Throws `bad_key`. Strict, because the line ends up in a container's
  * `authorized_keys`: no options before the type, no second line, no control characters, canonical base64, the type
  * inside equal to the one outside, nothing left over, RSA of 2,048 to 16,384 bits.
  */
 export function parsePublicKey(line: string): SshPublicKey {
-  const bad = (why: string) => new Fault('bad_key', { why })
+  const bad = (why: string) => new AppError('bad_key', { why })
   const trimmed = line.replace(/\r?\n$/, '').trim()
   if (trimmed === '') throw bad('it is empty')
   if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(trimmed)) throw bad('it holds a line break or control character')

@@ -1,16 +1,16 @@
 import { networkInterfaces } from 'node:os'
 import makeMdns, { type MulticastDNS } from 'multicast-dns'
-import { isIPv6 } from '../../protocol/address.ts'
-import { DISCOVERY } from '../../protocol/defaults.ts'
-import { addressesIn, announcement, isAskedFor, SERVICE } from '../../protocol/discovery.ts'
+import { DISCOVERY } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import { isIPv6 } from '../../protocol/net/address.ts'
+import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
   /** Whether the node listens at an address of this machine; only such are named, and only on their interfaces. */
   isOurs?: (address: string) => boolean
-  /** Addresses that somebody on the LAN named: a stranger's word, for `table.offer` and nothing more. */
+  /** Addresses that somebody on the LAN named: an anonymous caller's word, for `table.offer` and nothing more. */
   found: (candidates: PeerAt[]) => void
   /** Told of an interface on which mDNS does not work; the node lives without. */
   onTrouble?: (error: unknown) => void
@@ -44,7 +44,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       // Packets that are no DNS, and sends while an interface goes down.
     })
     mdns.on('query', ({ questions }) => {
-      if (answering || !isAskedFor(questions)) return
+      if (answering || !isServiceQuery(questions)) return
       // Everybody on the LAN hears one answer, so those who ask within a second share the next.
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.answerEveryMs - performance.now()))
     })

@@ -5,19 +5,20 @@ import PQueue from 'p-queue'
 import { namedIn } from '../../machines/ipTable/candidates.ts'
 import type { IpTableInside, Outcome, ProbeInput, WalkInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { canonical, type KnownAddress, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
-import { formatAddress, isIPv4, isIPv6 } from '../../protocol/address.ts'
-import { BODY_MAX_BYTES, WALK } from '../../protocol/defaults.ts'
-import { Fault, toFailure, toFault } from '../../protocol/errors.ts'
+import { CRAWL } from '../../protocol/defaults/ipTable.ts'
+import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
+import { AppError, toAppError, toFailure } from '../../protocol/errors.ts'
+import { type IpTableFile, parseIpTable, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { type IpTableFile, parseIpTable, type TableEntry } from '../../protocol/ipTableFile.ts'
-import { refusal } from '../../protocol/reachable.ts'
-import { askPlainly } from '../peerClient/plainHttp.ts'
+import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
+import { askPlainly } from '../net/plainHttp.ts'
 import { measureKeyedLatency, measureLatency } from './latency.ts'
 import { greet, type ProbeDependencies, readSpecs } from './probe.ts'
 
 export interface WalkDependencies extends ProbeDependencies {
-  /** Strangers may name loopback addresses. */
+  /** Anonymous callers may name loopback addresses. */
   test: boolean
   report: (event: IpTableInside) => void
   /** What one peer may cost; tests are in a hurry. */
@@ -39,10 +40,10 @@ interface Asked {
  */
 export async function walk(input: WalkInput, dependencies: WalkDependencies): Promise<PeerAt[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
-  const signal = AbortSignal.any([input.signal, AbortSignal.timeout(WALK.totalMs)])
+  const signal = AbortSignal.any([input.signal, AbortSignal.timeout(CRAWL.totalMs)])
   setMaxListeners(0, signal)
   const seen = new Set(input.known.flatMap((peer) => peer.addresses.map(formatAddress)))
-  const queue = new PQueue({ concurrency: WALK.parallel })
+  const queue = new PQueue({ concurrency: CRAWL.parallel })
   let round: readonly Omit<ProbeInput, 'signal'>[] = input.known
   for (let hop = 1; hop <= hops && round.length > 0; hop += 1) {
     const named: PeerAt[][] = []
@@ -50,7 +51,7 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
       const { outcome, table, failure } = await visit({ ...peer, signal }, document, dependencies)
       const fresh = table ? namedIn(table).map(canonical).filter(isNew) : []
       for (const at of fresh) seen.add(formatAddress(at))
-      named.push(fresh.slice(0, WALK.perAnswer))
+      named.push(fresh.slice(0, CRAWL.perAnswer))
       const where = formatAddress(peer.addresses[0] ?? { host: '?', port: 0 })
       const entries = table?.ip_address.length
       dependencies.report({
@@ -70,7 +71,7 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
     await queue.addAll(visits)
     round = interleaved(named).map((at) => ({
       key: formatAddress(at),
-      addresses: [stranger(at)],
+      addresses: [anonymousAddress(at)],
       keyed: false,
       measure: true,
     }))
@@ -86,21 +87,21 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
 
 /** Tries a peer's addresses in turn; the first that answers is the one that is asked. */
 async function visit(peer: ProbeInput, document: string, dependencies: WalkDependencies): Promise<Asked> {
-  let last: unknown = new Fault('unreachable', { where: peer.key, why: 'it has no address' })
+  let last: unknown = new AppError('unreachable', { where: peer.key, why: 'it has no address' })
   let waits = false
   for (const at of peer.addresses) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     try {
       // Waiting for its turn is not the peer's fault: its time runs from the dial.
-      const to = await dependencies.guard.admit(at, {
+      const to = await dependencies.guard.authorize(at, {
         trusted: at.trusted || at.provedAt !== null,
         signal: peer.signal,
       })
-      const signal = AbortSignal.any([peer.signal, AbortSignal.timeout(dependencies.peerMs ?? WALK.peerMs)])
+      const signal = AbortSignal.any([peer.signal, AbortSignal.timeout(dependencies.peerMs ?? CRAWL.peerMs)])
       return await exchange({ ...peer, signal }, { at, to, document, agent, ...dependencies })
     } catch (error) {
       last = error
-      waits ||= peer.signal.aborted || toFault(error).code === 'dialled_lately'
+      waits ||= peer.signal.aborted || toAppError(error).code === 'dialled_lately'
     } finally {
       agent.destroy()
     }
@@ -144,7 +145,7 @@ async function swap(to: PeerAt, document: string, agent: Agent, signal: AbortSig
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="json"; filename="ip_table.json"\r\nContent-Type: application/json\r\n\r\n`
   const body = Buffer.from(`${head}${document}\r\n--${boundary}--\r\n`)
   const headers = { 'content-type': `multipart/form-data; boundary=${boundary}` }
-  const limits = { timeoutMs: WALK.peerMs, maxBytes: BODY_MAX_BYTES }
+  const limits = { timeoutMs: CRAWL.peerMs, maxBytes: BODY_MAX_BYTES }
   const answer = await askPlainly(to, { method: 'POST', path: '/IpTable', headers, body, agent, signal, ...limits })
   return parseIpTable(answer, formatAddress(to))
 }
@@ -163,7 +164,7 @@ function described(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: '
   return { fields, also: (also ?? []).map(({ host, port }) => ({ host, port })) }
 }
 
-function stranger(at: PeerAt): KnownAddress {
+function anonymousAddress(at: PeerAt): KnownAddress {
   return { ...at, provedAt: null, failedAt: null, trusted: false }
 }
 

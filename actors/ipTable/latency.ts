@@ -1,8 +1,8 @@
 import { Agent } from 'node:http'
-import { LATENCY } from '../../protocol/defaults.ts'
+import { LATENCY } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { askPlainly } from '../peerClient/plainHttp.ts'
+import { askPlainly } from '../net/plainHttp.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
 
 export interface Latency {

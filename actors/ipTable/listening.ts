@@ -1,23 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
-import { isLoopback, parseAddress } from '../../protocol/address.ts'
 import type { Bus } from '../../protocol/bus.ts'
-import { ADDRESSES_INTERVAL_MS } from '../../protocol/defaults.ts'
+import { ADDRESSES_INTERVAL_MS } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
+import { isLoopback, parseAddress } from '../../protocol/net/address.ts'
 import { startDiscovery } from './discovery.ts'
 
 /** Where a node listens. */
 export interface Place {
   port: number
-  /** Empty until the doors are open, and for a process that listens nowhere. */
+  /** Empty until the listeners are open, and for a process that listens nowhere. */
   hosts: readonly string[]
   /** The public address that a service outside has told, where the owner wants one asked. */
   told?: string
 }
 
-/** The hosts in what the doors say of themselves, such as `[::]:8088`. */
+/** The hosts in what the listeners say of themselves, such as `[::]:8088`. */
 export function hostsOf(addresses: readonly string[]): string[] {
   return addresses.map((address) => parseAddress(address).host)
 }
@@ -61,7 +61,7 @@ export function discover(place: Place, id: NodeId, bus: Bus<BusEvent>): () => Pr
     self: { id, port: place.port },
     isOurs: (address) => ownAddresses(place).includes(address),
     found: (candidates) =>
-      bus.publish({ type: 'table.offer', requestId: randomUUID(), caller: 'stranger', candidates, from: 'mDNS' }),
+      bus.publish({ type: 'table.offer', requestId: randomUUID(), caller: 'anonymous', candidates, from: 'mDNS' }),
   })
 }
 

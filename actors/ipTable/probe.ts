@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Observed, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
-import { PROBE } from '../../protocol/defaults.ts'
-import { toFault } from '../../protocol/errors.ts'
+import { PROBE } from '../../protocol/defaults/ipTable.ts'
+import { toAppError } from '../../protocol/errors.ts'
 import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
 import { readJson } from '../../protocol/json.ts'
 import { type Specs, specsSchema } from '../../protocol/specs.ts'
-import { askPlainly } from '../peerClient/plainHttp.ts'
-import type { PeerClient } from '../peerClient.ts'
+import type { DialGuard } from '../net/dialGuard.ts'
+import type { PeerClient } from '../net/peerClient.ts'
+import { askPlainly } from '../net/plainHttp.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
-import type { DialGuard } from './dialGuard.ts'
 import { type Latency, measureKeyedLatency, measurePlainLatency } from './latency.ts'
 
 export interface ProbeDependencies {
@@ -26,10 +26,10 @@ export async function probe(input: ProbeInput, { guard, ...means }: ProbeDepende
   for (const at of input.addresses) {
     const proved = at.provedAt !== null
     try {
-      const to = await guard.admit(at, { trusted: at.trusted || proved, signal: input.signal })
+      const to = await guard.authorize(at, { trusted: at.trusted || proved, signal: input.signal })
       return await look(to, at, { ...input, ...means, knownLegacy: proved })
     } catch (error) {
-      waits ||= toFault(error).code === 'dialled_lately' || input.signal.aborted
+      waits ||= toAppError(error).code === 'dialled_lately' || input.signal.aborted
     }
   }
   return { kind: waits ? 'skipped' : 'silent' }
@@ -43,7 +43,7 @@ interface Greeted extends Observed {
 const AWAY: ReadonlySet<string> = new Set([
   'unreachable',
   'timed_out',
-  'garbled',
+  'protocol_error',
   'wrong_node',
   'connection_lost',
   'abandoned',
@@ -90,7 +90,7 @@ export async function greet(to: PeerAt, named: PeerAt, peers: PeerClient, signal
   const ask = (type: string) => peers.command(to, { type, requestId: randomUUID() }, { signal: limited })
   const answer = await ask('specs.get').catch((error) => {
     // Whoever refuses with words of its own is there; it is asked for no more than its name.
-    if (AWAY.has(toFault(error).code)) throw error
+    if (AWAY.has(toAppError(error).code)) throw error
     return ask('node.show')
   })
   const { id, name, key, fact } = answer

@@ -1,9 +1,9 @@
 import { get as getPlain } from 'node:http'
 import { get as getSecure } from 'node:https'
 import { z } from 'zod'
-import { isIPv4, isIPv6 } from '../../protocol/address.ts'
-import { Fault, toFault } from '../../protocol/errors.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
 import { readJson } from '../../protocol/json.ts'
+import { isIPv4, isIPv6 } from '../../protocol/net/address.ts'
 
 /** ip-api.com's JSON form, which Go P2PRC reads too: the address that asked is in `query`. */
 const answer = z.object({ query: z.string().refine((text) => isIPv4(text) || isIPv6(text)) })
@@ -17,13 +17,13 @@ const MOST_BYTES = 64 * 1024
  */
 export async function askPublicAddress(url: string): Promise<string> {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new Fault('bad_request', { why: `"${url.slice(0, 128)}" is no http:// or https:// address of a service` })
+    throw new AppError('bad_request', { why: `"${url.slice(0, 128)}" is no http:// or https:// address of a service` })
   const { host: service, protocol } = new URL(url)
   try {
     return answer.parse(readJson(await read(protocol === 'https:' ? getSecure : getPlain, url))).query
   } catch (error) {
-    const why = error instanceof z.ZodError ? 'it does not answer as ip-api.com does' : toFault(error).message
-    throw new Fault('address_unknown', { service, why }, error)
+    const why = error instanceof z.ZodError ? 'it does not answer as ip-api.com does' : toAppError(error).message
+    throw new AppError('address_unknown', { service, why }, error)
   }
 }
 

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { HostStats, PlayEvent } from '../../machines/pluginRun.ts'
-import { ANSIBLE_OLDEST, PLUGIN_STOP_MS } from '../../protocol/defaults.ts'
-import { Fault, toFailure } from '../../protocol/errors.ts'
-import { eventIn, reasonIn, tailOf } from './ansibleEvents.ts'
+import { ANSIBLE_OLDEST, PLUGIN_STOP_MS } from '../../protocol/defaults/pluginRunner.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
+import { captureTail, errorReason, parseEvent } from './ansibleEvents.ts'
 import { ansibleEnvironment, findProgram, runFiles } from './ansibleProgram.ts'
 
 export interface Play {
@@ -21,26 +21,26 @@ export interface Play {
   env: NodeJS.ProcessEnv
 }
 
-export interface Playing {
+export interface PlayHandle {
   /** Resolves when nothing of it runs any more. Never rejects. */
   ended: Promise<void>
   /** Ends it, with everything that it started. May be called more than once. */
   stop(): void
 }
 
-/** Runs the playbook over all members at once and tells what happens, `play.ended` or `play.broke` last. */
-export function play(options: Play, tell: (event: PlayEvent) => void): Playing {
+/** Runs the playbook over all members at once and tells what happens, `play.ended` or `play.failed` last. */
+export function play(options: Play, emit: (event: PlayEvent) => void): PlayHandle {
   const stopped = new AbortController()
-  const ended = run(options, stopped.signal, tell).catch((error) =>
-    tell({ type: 'play.broke', failure: toFailure(error) }),
+  const ended = run(options, stopped.signal, emit).catch((error) =>
+    emit({ type: 'play.failed', failure: toFailure(error) }),
   )
   return { ended: ended.then(() => closeControlSockets(options)), stop: () => stopped.abort() }
 }
 
-async function run(options: Play, stopped: AbortSignal, tell: (event: PlayEvent) => void): Promise<void> {
+async function run(options: Play, stopped: AbortSignal, emit: (event: PlayEvent) => void): Promise<void> {
   const { name, folder, stock, forks, env } = options
   const program = await findProgram('ansible-playbook', env)
-  if (!program) throw new Fault('program_missing', { name: 'ansible-playbook', package: 'ansible-core' })
+  if (!program) throw new AppError('program_missing', { name: 'ansible-playbook', package: 'ansible-core' })
   const at = (file: string) => join(folder, file)
   const args = [
     '-i',
@@ -62,32 +62,32 @@ async function run(options: Play, stopped: AbortSignal, tell: (event: PlayEvent)
   })
   let stats: Record<string, HostStats> | undefined
   let version = '?'
-  const said = tailOf([child.stdout as Readable, child.stderr as Readable])
+  const output = captureTail([child.stdout as Readable, child.stderr as Readable])
   createInterface({ input: child.stdio[3] as Readable }).on('line', (line) => {
-    const event = eventIn(line)
+    const event = parseEvent(line)
     if (event.kind === 'start') version = event.version
     else if (event.kind === 'stats') stats = event.hosts
-    else if (event.kind === 'task' && !stopped.aborted) tell({ type: 'play.task', step: event.step })
+    else if (event.kind === 'task' && !stopped.aborted) emit({ type: 'play.task', step: event.step })
   })
-  const forget = endWithUs(child.pid, folder)
-  const code = await endOf(child, stopped).finally(forget)
+  const unregister = killOnExit(child.pid, folder)
+  const code = await waitForExit(child, stopped).finally(unregister)
   if (stopped.aborted) return
-  if (code === OLD)
-    throw new Fault('program_old', {
+  if (code === EXIT_TOO_OLD)
+    throw new AppError('program_old', {
       name: 'ansible-playbook',
       found: version,
       needed: `ansible-core ${ANSIBLE_OLDEST}`,
     })
-  const hurt = Object.values(stats ?? {}).some(({ failures, unreachable }) => failures + unreachable > 0)
-  if (stats && (code === 0 || hurt)) tell({ type: 'play.ended', stats })
-  else throw new Fault('plugin_bad', { name, why: reasonIn(said()) })
+  const hasFailures = Object.values(stats ?? {}).some(({ failures, unreachable }) => failures + unreachable > 0)
+  if (stats && (code === 0 || hasFailures)) emit({ type: 'play.ended', stats })
+  else throw new AppError('plugin_bad', { name, why: errorReason(output()) })
 }
 
 /** Exit code of the callback where Ansible is too old. */
-const OLD = 96
+const EXIT_TOO_OLD = 96
 
 /** The exit code, once the process is gone and its pipes are read. Rejects where it could not be started. */
-function endOf(child: ReturnType<typeof spawn>, stopped: AbortSignal): Promise<number | null> {
+function waitForExit(child: ReturnType<typeof spawn>, stopped: AbortSignal): Promise<number | null> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
     const stop = () => {
@@ -121,7 +121,7 @@ function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 }
 
 /** Ansible is in a process group of its own, so a process that ends in the middle must take it along. */
-function endWithUs(pid: number | undefined, folder: string): () => void {
+function killOnExit(pid: number | undefined, folder: string): () => void {
   const end = () => {
     signalGroup(pid, 'SIGKILL')
     rmSync(folder, { recursive: true, force: true })

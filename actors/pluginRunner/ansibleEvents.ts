@@ -11,8 +11,8 @@ export type AnsibleEvent =
 
 const statuses = new Set(['running', 'ok', 'changed', 'skipped', 'failed', 'ignored', 'unreachable'])
 
-/** Reads one line. Texts in it come from the guests, so what could steer a terminal is taken out. */
-export function eventIn(line: string): AnsibleEvent {
+/** Reads one line. Texts in it come from the containers, so what could steer a terminal is taken out. */
+export function parseEvent(line: string): AnsibleEvent {
   let event: Record<string, unknown>
   try {
     event = JSON.parse(line)
@@ -30,7 +30,7 @@ export function eventIn(line: string): AnsibleEvent {
 const TAIL_CHARACTERS = 8_192
 
 /** Keeps the end of what was written to the streams, together. */
-export function tailOf(streams: readonly Readable[]): () => string {
+export function captureTail(streams: readonly Readable[]): () => string {
   let text = ''
   for (const stream of streams) {
     stream.setEncoding('utf8')
@@ -44,9 +44,9 @@ export function tailOf(streams: readonly Readable[]): () => string {
 const REASON_CHARACTERS = 600
 
 /** Ansible's own word on why it gave up: from its last `ERROR!` on, else the last lines. */
-export function reasonIn(said: string): string {
-  const at = said.lastIndexOf('ERROR!')
-  const reason = at < 0 ? said.trim().slice(-REASON_CHARACTERS) : said.slice(at + 'ERROR!'.length)
+export function errorReason(output: string): string {
+  const at = output.lastIndexOf('ERROR!')
+  const reason = at < 0 ? output.trim().slice(-REASON_CHARACTERS) : output.slice(at + 'ERROR!'.length)
   return plain(reason.trim()).slice(0, REASON_CHARACTERS) || 'ansible-playbook ended without saying why'
 }
 

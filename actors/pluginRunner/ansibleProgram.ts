@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, open } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
-import { ANSIBLE_OLDEST } from '../../protocol/defaults.ts'
+import { ANSIBLE_OLDEST } from '../../protocol/defaults/pluginRunner.ts'
 import { shipped } from '../homePaths.ts'
 
 /** A private folder with everything that one run needs; the names are those that `writeRunFolder` gives. */

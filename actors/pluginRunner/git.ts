@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PULL } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { PULL } from '../../protocol/defaults/pluginRunner.ts'
+import { AppError } from '../../protocol/errors.ts'
 
 export interface GitOptions {
   env: NodeJS.ProcessEnv
@@ -43,7 +43,7 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
         // It has ended by itself.
       }
     }
-    const onAbort = () => end(new Fault('interrupted'))
+    const onAbort = () => end(new AppError('interrupted'))
     const late = setTimeout(() => end(new Error(`git took longer than ${PULL.timeoutMs / 1_000} s`)), PULL.timeoutMs)
     const watch = setInterval(async () => {
       if ((await bytesIn(folder)) > PULL.fetchBytes) end(new Error(`it is larger than ${PULL.fetchBytes} bytes`))
@@ -51,25 +51,25 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
     const out: Buffer[] = []
-    let said = ''
+    let stderrTail = ''
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
     child.stderr.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString('utf8')).slice(-4_096)
+      stderrTail = (stderrTail + chunk.toString('utf8')).slice(-4_096)
     })
-    const settle = () => {
+    const cleanUp = () => {
       clearTimeout(late)
       clearInterval(watch)
       signal.removeEventListener('abort', onAbort)
     }
     child.on('error', (error: NodeJS.ErrnoException) => {
-      settle()
-      reject(error.code === 'ENOENT' ? new Fault('program_missing', { name: 'git', package: 'git' }) : error)
+      cleanUp()
+      reject(error.code === 'ENOENT' ? new AppError('program_missing', { name: 'git', package: 'git' }) : error)
     })
     child.on('close', (code) => {
-      settle()
+      cleanUp()
       if (why) reject(why)
       else if (code === 0) resolve(Buffer.concat(out).toString('utf8'))
-      else reject(new Error(lastWords(said) || `git ended with ${code}`))
+      else reject(new Error(lastErrorLine(stderrTail) || `git ended with ${code}`))
     })
   })
 }
@@ -101,11 +101,11 @@ async function bytesIn(folder: string): Promise<number> {
 }
 
 /** What git says after every failure of ssh; the line before tells which. */
-const commonplace =
+const genericLine =
   /^(fatal: Could not read from remote repository|Please make sure you have the correct access|and the repository exists)/
 
-function lastWords(said: string): string {
-  const lines = said.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !commonplace.test(line))
+function lastErrorLine(stderrTail: string): string {
+  const lines = stderrTail.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !genericLine.test(line))
   const fatal = lines.filter((line) => /^(fatal|error|remote):/.test(line))
   return (fatal.at(-1) ?? lines.at(-1) ?? '').replace(/[^\x20-\x7e]/g, '?').slice(0, 300)
 }

@@ -1,4 +1,4 @@
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 
 const index = /\{\{-?\s*index\s+\.\s+(\d{1,3})\s*-?\}\}/g
 const otherGoAction = /\{\{-?\s*(?:index\s+\.|range\s+[.$]|with\s+[.$]|if\s+[.$]|len\s+\.|printf\s+"|\.\s*-?\}\})/
@@ -14,7 +14,7 @@ export function toPlaybook(text: string, name: string, ports: number): string {
     const replaced = line.replace(index, (_, digits: string) => {
       const place = Number(digits)
       if (place >= ports)
-        throw new Fault('plugin_bad', { name, why: `it uses port ${place}, and its ports.json asks for ${ports}` })
+        throw new AppError('plugin_bad', { name, why: `it uses port ${place}, and its ports.json asks for ${ports}` })
       return `{{ p2prc_ports[${place}] }}`
     })
     return replaced === line ? line : quotedWhereItBegins(replaced)
@@ -22,7 +22,7 @@ export function toPlaybook(text: string, name: string, ports: number): string {
   const playbook = lines.join('\n')
   const other = otherGoAction.exec(playbook)
   if (other)
-    throw new Fault('plugin_bad', {
+    throw new AppError('plugin_bad', {
       name,
       why: `its site.yml has the Go template action "${other[0]}…"; only {{index . N}} is known`,
     })

@@ -10,10 +10,10 @@ import {
   realpathSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Plugin } from '../../protocol/pluginRunner.ts'
 import { homePaths, shipped } from '../homePaths.ts'
-import { assertInside, shown } from './pluginFiles.ts'
+import { assertInside, printable } from './pluginFiles.ts'
 
 // `p2prc plugin ls` loads this file and nothing of the node: no schema library, and synchronous reads, which are the
 // fastest way to read many small files.
@@ -62,16 +62,16 @@ export function listPlugins(folders: PluginFolders): Plugin[] {
 
 /** Where the plugin lies, and what it says of itself. Throws `bad_name` and `not_found`, and `plugin_bad` if it is bad. */
 export function findPlugin(folders: PluginFolders, name: string): { plugin: Plugin; folder: string } {
-  if (!isPluginName(name)) throw new Fault('bad_name', { name: shown(name), kind: 'plugin' })
+  if (!isPluginName(name)) throw new AppError('bad_name', { name: printable(name), kind: 'plugin' })
   for (const origin of ['own', 'shipped'] as const) {
     const entry = foldersIn(folders[origin]).find((candidate) => candidate.name === name)
     if (!entry) continue
     const folder = join(folders[origin], name)
     const plugin = readPlugin(folders[origin], entry, origin)
-    if (plugin.bad) throw new Fault('plugin_bad', { name, why: plugin.bad })
+    if (plugin.bad) throw new AppError('plugin_bad', { name, why: plugin.bad })
     return { plugin, folder }
   }
-  throw new Fault('not_found', { kind: 'plugin', id: name })
+  throw new AppError('not_found', { kind: 'plugin', id: name })
 }
 
 /** P2PRC's `--vp`: `null` where there is none, and only what P2PRC could have run. */
@@ -89,7 +89,7 @@ export function legacyPlugins(plugins: readonly Plugin[]): object {
 
 function readPlugin(root: string, entry: Dirent, origin: Plugin['origin']): Plugin {
   const { name } = entry
-  const plugin: Plugin = { name: shown(name), description: '', ports: 0, origin, bad: '', url: '', commit: '' }
+  const plugin: Plugin = { name: printable(name), description: '', ports: 0, origin, bad: '', url: '', commit: '' }
   try {
     if (!isPluginName(name))
       throw new Error('its name has other characters than letters, digits, dot, dash, underscore')
@@ -124,7 +124,7 @@ function portsIn(content: string): number {
 function pulledFrom(content: string): { url: string; commit: string } {
   try {
     const { url, commit } = JSON.parse(content)
-    return { url: shown(String(url)), commit: shown(String(commit)) }
+    return { url: printable(String(url)), commit: printable(String(commit)) }
   } catch {
     return { url: '', commit: '' }
   }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PULL } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { PULL } from '../../protocol/defaults/pluginRunner.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Plugin } from '../../protocol/pluginRunner.ts'
 import { type GitOptions, git } from './git.ts'
-import { filesOf, shown } from './pluginFiles.ts'
+import { listFiles, printable } from './pluginFiles.ts'
 import { findPlugin, isPluginName, PULLED_FILE } from './pluginFolder.ts'
 import { type PullSource, parsePullUrl } from './pullUrl.ts'
 
@@ -29,38 +29,38 @@ export interface Pull {
 export async function pullPlugin(pull: Pull): Promise<Plugin> {
   const source = parsePullUrl(pull.url, pull)
   if (pull.commit && !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(pull.commit))
-    throw new Fault('bad_request', {
+    throw new AppError('bad_request', {
       why: 'A commit is given as its full hash, 40 or 64 of the characters 0-9 and a-f',
     })
   const target = join(pull.folder, source.name)
   await assertReplaceable(target, source)
   await mkdir(pull.folder, { recursive: true, mode: 0o700 })
   // The dot keeps it out of the list, and the same file system makes the move one step.
-  const aside = join(pull.folder, `.pull-${randomBytes(6).toString('hex')}`)
-  await mkdir(aside, { mode: 0o700 })
+  const staging = join(pull.folder, `.pull-${randomBytes(6).toString('hex')}`)
+  await mkdir(staging, { mode: 0o700 })
   try {
-    const fresh = join(aside, source.name)
-    const commit = await fetchInto(fresh, source, { ...pull, folder: aside })
+    const fresh = join(staging, source.name)
+    const commit = await fetchInto(fresh, source, { ...pull, folder: staging })
     await rm(join(fresh, '.git'), { recursive: true, force: true })
     await rm(join(fresh, PULLED_FILE), { recursive: true, force: true })
     await writeFile(join(fresh, PULLED_FILE), `${JSON.stringify({ version: 1, url: source.url, commit })}\n`, {
       flag: 'wx',
     })
-    const { plugin } = check(aside, source.name)
+    const { plugin } = check(staging, source.name)
     pull.signal.throwIfAborted()
-    await swapIn(fresh, target, join(aside, 'before'))
+    await replaceFolder(fresh, target, join(staging, 'before'))
     return plugin
   } finally {
-    await rm(aside, { recursive: true, force: true })
+    await rm(staging, { recursive: true, force: true })
   }
 }
 
 /** Removes a plugin of the owner's. Throws `bad_name`, `not_found`; one that ships stays. */
 export async function removePlugin(folder: string, name: string): Promise<void> {
-  if (!isPluginName(name)) throw new Fault('bad_name', { name: shown(name), kind: 'plugin' })
+  if (!isPluginName(name)) throw new AppError('bad_name', { name: printable(name), kind: 'plugin' })
   const path = join(folder, name)
   const found = await lstat(path).catch(() => undefined)
-  if (!found || found.isFile()) throw new Fault('not_found', { kind: 'plugin of yours', id: name })
+  if (!found || found.isFile()) throw new AppError('not_found', { kind: 'plugin of yours', id: name })
   // A link is taken away, not what it leads to.
   await rm(path, { recursive: found.isDirectory(), force: true })
 }
@@ -77,7 +77,7 @@ async function fetchInto(
     const wanted = options.commit || 'HEAD'
     await git([...inside, 'fetch', '--quiet', ...shallow, '--', url, wanted], options).catch(async (error) => {
       // Some servers give single commits only where a branch ends, so the history is looked through.
-      if (!options.commit || error instanceof Fault) throw error
+      if (!options.commit || error instanceof AppError) throw error
       await git(
         [
           ...inside,
@@ -95,18 +95,18 @@ async function fetchInto(
     const commit = (
       await git([...inside, 'rev-parse', '--verify', `${options.commit || 'FETCH_HEAD'}^{commit}`], options)
     ).trim()
-    assertModest(name, await git([...inside, 'ls-tree', '-r', '-l', '-z', '--full-tree', commit], options))
+    assertWithinLimits(name, await git([...inside, 'ls-tree', '-r', '-l', '-z', '--full-tree', commit], options))
     await git([...inside, 'checkout', '--quiet', '--detach', commit], options)
     return commit
   } catch (error) {
-    if (error instanceof Fault) throw error
-    throw new Fault('pull_failed', { url, why: error instanceof Error ? error.message : String(error) }, error)
+    if (error instanceof AppError) throw error
+    throw new AppError('pull_failed', { url, why: error instanceof Error ? error.message : String(error) }, error)
   }
 }
 
 /** Looks at the list of files before any of them is written: a small pack can unpack to a full disk. */
-function assertModest(name: string, tree: string): void {
-  const bad = (why: string) => new Fault('plugin_bad', { name, why })
+function assertWithinLimits(name: string, tree: string): void {
+  const bad = (why: string) => new AppError('plugin_bad', { name, why })
   const entries = tree.split('\0').filter((entry) => entry !== '')
   if (entries.length > PULL.files) throw bad(`it has more than ${PULL.files} files`)
   let bytes = 0
@@ -120,21 +120,21 @@ function assertModest(name: string, tree: string): void {
 
 function check(root: string, name: string): { plugin: Plugin } {
   try {
-    filesOf(join(root, name))
+    listFiles(join(root, name))
   } catch (error) {
-    throw new Fault('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
+    throw new AppError('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
   }
   return findPlugin({ own: root, shipped: root }, name)
 }
 
 async function assertReplaceable(target: string, { url, name }: PullSource): Promise<void> {
   if (!(await lstat(target).catch(() => undefined))) return
-  const noted = await readFile(join(target, PULLED_FILE), 'utf8').catch(() => '{}')
-  if (!noted.includes(JSON.stringify(url))) throw new Fault('plugin_exists', { name, url })
+  const recorded = await readFile(join(target, PULLED_FILE), 'utf8').catch(() => '{}')
+  if (!recorded.includes(JSON.stringify(url))) throw new AppError('plugin_exists', { name, url })
 }
 
 /** Two pulls of one plugin may end at the same moment: then the later one takes the other's place. */
-async function swapIn(fresh: string, target: string, before: string): Promise<void> {
+async function replaceFolder(fresh: string, target: string, before: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     await rename(target, `${before}-${tries}`).catch((error) => ignore(error, ['ENOENT']))
     const inPlace = await rename(fresh, target).then(

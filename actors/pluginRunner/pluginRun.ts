@@ -2,16 +2,16 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromCallback, fromPromise } from 'xstate'
 import { type PluginRunInput, pluginRunMachine, type RunPlan } from '../../machines/pluginRun.ts'
-import { PLUGIN_FORKS_MAX } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { PLUGIN_FORKS_MAX } from '../../protocol/defaults/pluginRunner.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { MemberResult } from '../../protocol/pluginRunner.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
-import { doorOf, shortIds } from '../groupTracker/inventory.ts'
-import { type Playing, play } from './ansible.ts'
+import { shortIds, sshEndpoint } from '../groupTracker/inventory.ts'
+import { type PlayHandle, play } from './ansible.ts'
 import { findPlugin, type PluginFolders } from './pluginFolder.ts'
-import { createPortBook } from './portBook.ts'
+import { createPortAllocator } from './portAllocator.ts'
 import { makeRunFolder } from './runFolder.ts'
 
 export interface PluginRunDeps {
@@ -37,15 +37,15 @@ export interface PluginRuns {
 
 /** Ports stay reserved from the moment they are given to a run until it is over. */
 export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
-  const underWay = new Set<Promise<unknown>>()
-  const ports = createPortBook()
-  const playing = new Map<string, Playing>()
+  const pending = new Set<Promise<unknown>>()
+  const ports = createPortAllocator()
+  const handles = new Map<string, PlayHandle>()
 
   async function prepare({ command, signal }: PluginRunInput): Promise<RunPlan> {
     const { plugin, folder: source } = findPlugin(deps.folders, command.name)
     const loans = await deps.members(command.id)
-    if (loans.length === 0) throw new Fault('group_empty', { id: command.id })
-    for (const { ID, OpensWith } of loans) if (OpensWith === 'password') throw needsKey(ID)
+    if (loans.length === 0) throw new AppError('group_empty', { id: command.id })
+    for (const { ID, Auth } of loans) if (Auth === 'password') throw needsKey(ID)
     const aliases = shortIds(loans)
     const members = loans.map((loan) => {
       const given = ports.free(loan, plugin)
@@ -54,7 +54,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
         id,
         member,
         loan,
-        door: doorOf(loan, deps.files),
+        endpoint: sshEndpoint(loan, deps.files),
         given,
         ports: given.map(({ internal }) => internal),
       }
@@ -70,7 +70,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
         name: plugin.name,
         folder,
         stock: command.stock,
-        members: members.map(({ id, member, door, given }) => ({ id, member, host: door.host, ports: given })),
+        members: members.map(({ id, member, endpoint, given }) => ({ id, member, host: endpoint.host, ports: given })),
       }
     } catch (error) {
       for (const { id, given } of members) ports.release(id, given)
@@ -79,13 +79,13 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
   }
 
   async function clear({ folder, members }: RunPlan): Promise<void> {
-    await playing.get(folder)?.ended
-    playing.delete(folder)
+    await handles.get(folder)?.ended
+    handles.delete(folder)
     for (const member of members) ports.release(member.id, member.ports)
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
-  async function settle({ plan, members }: { plan: RunPlan; members: MemberResult[] }): Promise<void> {
+  async function finalize({ plan, members }: { plan: RunPlan; members: MemberResult[] }): Promise<void> {
     try {
       for (const { id, status, ports: given } of members) {
         if (status !== 'ok' || given.length === 0) continue
@@ -99,43 +99,45 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
     }
   }
 
-  function watched<T>(work: Promise<T>): Promise<T> {
-    const noted = work.catch(() => {}).finally(() => underWay.delete(noted))
-    underWay.add(noted)
+  function track<T>(work: Promise<T>): Promise<T> {
+    const tracked = work.catch(() => {}).finally(() => pending.delete(tracked))
+    pending.add(tracked)
     return work
   }
 
   const logic = pluginRunMachine.provide({
     actors: {
-      prepare: fromPromise<RunPlan, PluginRunInput>(({ input }) => watched(prepare(input))),
+      prepare: fromPromise<RunPlan, PluginRunInput>(({ input }) => track(prepare(input))),
       play: fromCallback(({ input: { plan, signal }, sendBack }) => {
         const { name, folder, stock, members } = plan
         const forks = Math.min(members.length, PLUGIN_FORKS_MAX)
-        const now = play({ name, folder, stock, forks, env: deps.env }, sendBack)
-        playing.set(folder, now)
+        const handle = play({ name, folder, stock, forks, env: deps.env }, sendBack)
+        handles.set(folder, handle)
         // Where the concern ended nobody settles any more.
         const abort = () => {
-          now.stop()
-          watched(clear(plan)).catch(() => {})
+          handle.stop()
+          track(clear(plan)).catch(() => {})
         }
         signal.addEventListener('abort', abort)
         return () => {
           signal.removeEventListener('abort', abort)
-          now.stop()
+          handle.stop()
         }
       }),
-      settle: fromPromise(({ input }) => watched(settle(input))),
+      finalize: fromPromise(({ input }) => track(finalize(input))),
     },
   })
 
   return {
     logic,
     async settled() {
-      while (underWay.size > 0) await Promise.all(underWay)
+      while (pending.size > 0) await Promise.all(pending)
     },
   }
 }
 
-function needsKey(id: string): Fault {
-  return new Fault('bad_request', { why: `The container ${id.slice(0, 12)} opens with a password; plugins need a key` })
+function needsKey(id: string): AppError {
+  return new AppError('bad_request', {
+    why: `The container ${id.slice(0, 12)} opens with a password; plugins need a key`,
+  })
 }

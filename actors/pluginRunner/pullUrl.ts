@@ -1,4 +1,4 @@
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import { isPluginName } from './pluginFolder.ts'
 
 export interface PullSource {
@@ -16,7 +16,7 @@ const sshUser = /^[a-z0-9_][a-z0-9_.-]*$/i
  * that run programs (`ext::`), read files or look like options, so this is a list of what is good, not of what is bad.
  */
 export function parsePullUrl(text: string, { ssh }: { ssh: boolean }): PullSource {
-  const bad = (why: string) => new Fault('bad_url', { url: text.replace(/[^\x20-\x7e]/g, '?').slice(0, 128), why })
+  const bad = (why: string) => new AppError('bad_url', { url: text.replace(/[^\x20-\x7e]/g, '?').slice(0, 128), why })
   // The URL parser drops tabs and line breaks silently; git would not.
   if (!/^[\x21-\x7e]{1,2048}$/.test(text)) throw bad('it has spaces, control characters or is too long')
   if (!/^(https|ssh):\/\/[^/]/i.test(text)) throw bad('it must begin with https://')

@@ -1,14 +1,14 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Fault } from '../../protocol/errors.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { knownHostsText, type SshFiles } from '../../protocol/ssh.ts'
 import { type InventoryMember, runInventory } from '../groupTracker/inventory.ts'
 import { sshOptions } from '../groupTracker/sshConfig.ts'
 import { runFiles } from './ansibleProgram.ts'
 import { toPlaybook } from './playbook.ts'
-import { filesOf } from './pluginFiles.ts'
+import { listFiles } from './pluginFiles.ts'
 
 export interface RunFolder {
   /** Of the plugin. */
@@ -28,7 +28,7 @@ export async function makeRunFolder(run: RunFolder): Promise<string> {
   for (const [key, value] of Object.entries(run.vars)) assertNoTemplate(key, value)
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-'))
   try {
-    await fill(folder, run)
+    await writeRunFiles(folder, run)
     return folder
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
@@ -36,12 +36,12 @@ export async function makeRunFolder(run: RunFolder): Promise<string> {
   }
 }
 
-async function fill(folder: string, { name, source, ports, members, vars, files }: RunFolder): Promise<void> {
+async function writeRunFiles(folder: string, { name, source, ports, members, vars, files }: RunFolder): Promise<void> {
   const at = (file: string) => join(folder, file)
   try {
-    filesOf(source)
+    listFiles(source)
   } catch (error) {
-    throw new Fault('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
+    throw new AppError('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
   }
   await cp(source, at(runFiles.plugin), { recursive: true, verbatimSymlinks: true })
   const playbook = toPlaybook(await readFile(at(runFiles.playbook), 'utf8'), name, ports)
@@ -87,5 +87,5 @@ async function knownHosts(members: RunFolder['members'], home: string): Promise<
 /** Ansible evaluates `{{ … }}` in any variable, and a look-up in it can run programs on this machine. */
 function assertNoTemplate(name: string, value: string): void {
   if (/\{[{%#]/.test(value))
-    throw new Fault('bad_request', { why: `The value of ${name} may not contain {{, {% or {#` })
+    throw new AppError('bad_request', { why: `The value of ${name} may not contain {{, {% or {#` })
 }

@@ -1,5 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process'
-import { NVIDIA_SMI_MAX_BYTES, NVIDIA_SMI_TIMEOUT_MS } from '../../protocol/defaults.ts'
+import { NVIDIA_SMI_MAX_BYTES, NVIDIA_SMI_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
 import type { Gpu } from '../../protocol/specs.ts'
 
 /** What `nvidia-smi -q -x` says: the driver and every card. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
 import { isEnough, rateOf } from '../../machines/speedMeter.ts'
-import { SPEED } from '../../protocol/defaults.ts'
+import { SPEED } from '../../protocol/defaults/speedTester.ts'
 
 /** What a receiver has counted. */
 export interface Counted {

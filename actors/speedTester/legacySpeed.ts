@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import { SPEED } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { SPEED } from '../../protocol/defaults/speedTester.ts'
+import { AppError } from '../../protocol/errors.ts'
 import { rangeOf } from '../../protocol/speedTester.ts'
-import { admit } from '../doors/visitor.ts'
+import { authorize } from '../listeners/principal.ts'
 import { randomBlock } from './countFlow.ts'
 import type { SpeedRouteOptions } from './speedRoutes.ts'
 
@@ -13,15 +13,15 @@ const PART_HEAD_MAX_BYTES = 8 * 1024
 
 /** P2PRC's speed test routes, for those whom the owner lets measure: 50 MB to read, and a place for bytes. */
 export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
-  const { rights, visitorOf, turns } = options
+  const { rights, principalOf, turns } = options
 
   app.get('/50', async (request, reply) => {
-    const visitor = visitorOf(request)
-    admit(rights(), visitor, 'measure')
+    const principal = principalOf(request)
+    authorize(rights(), principal, 'measure')
     const range = rangeOf(request.headers.range)
     reply.header('accept-ranges', 'bytes').type('application/octet-stream')
     if (!range) return reply.code(416).header('content-range', `bytes */${SPEED.fileBytes}`).send('')
-    const end = turns.take(visitor)
+    const end = turns.take(principal)
     const { from, to } = range
     const stream = Readable.from(fileBytes(from, to), { objectMode: false })
     const limit = setTimeout(() => reply.raw.destroy(), SPEED.fileMs)
@@ -42,13 +42,13 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
       method: ['GET', 'POST'],
       url: '/upload',
       handler: async (request, reply) => {
-        const visitor = visitorOf(request)
-        admit(rights(), visitor, 'measure')
+        const principal = principalOf(request)
+        authorize(rights(), principal, 'measure')
         const type = request.headers['content-type'] ?? ''
         if (!/^multipart\/form-data\s*;/i.test(type)) {
-          throw new Fault('bad_media_type', { wanted: 'multipart/form-data' })
+          throw new AppError('bad_media_type', { wanted: 'multipart/form-data' })
         }
-        const end = turns.take(visitor)
+        const end = turns.take(principal)
         // What is left of an upload that is answered early is not waited for.
         reply.header('connection', 'close')
         try {
@@ -82,13 +82,13 @@ async function swallow(request: IncomingMessage): Promise<string> {
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (head.length < PART_HEAD_MAX_BYTES) head = Buffer.concat([head, chunk]).subarray(0, PART_HEAD_MAX_BYTES)
-    if (bytes > SPEED.fileBytes + SPEED.slackBytes) throw new Fault('too_large', { max: SPEED.fileBytes })
-    // A slow line has shown what it can; the door would cut it off without a word.
+    if (bytes > SPEED.fileBytes + SPEED.slackBytes) throw new AppError('too_large', { max: SPEED.fileBytes })
+    // A slow line has shown what it can; the listener would cut it off without a word.
     if (performance.now() - startedAt >= SPEED.uploadMs) break
   }
   const [partHead = ''] = head.toString('latin1').split('\r\n\r\n', 1)
   const name = /^content-disposition: *form-data;(?=[^\r\n]*\bname="file")[^\r\n]*\bfilename="([^"\r\n]{1,255})"/im
   const [, found] = name.exec(partHead) ?? []
-  if (found === undefined) throw new Fault('bad_request', { why: 'There is no part "file" with a file' })
+  if (found === undefined) throw new AppError('bad_request', { why: 'There is no part "file" with a file' })
   return found.replace(/[^\x20-\x7e]/g, '?')
 }

@@ -1,10 +1,10 @@
 import { type IncomingMessage, request } from 'node:http'
 import { mbps } from '../../machines/speedMeter.ts'
-import { formatAddress } from '../../protocol/address.ts'
-import { SPEED } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { SPEED } from '../../protocol/defaults/speedTester.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { connectionFault } from '../peerClient/connectionFault.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
+import { connectionError } from '../net/connectionError.ts'
 import { countFlow, pourBytes } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 
@@ -32,22 +32,22 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
       if (rate === undefined) reject(error)
       else resolve(rate)
     }
-    const abandon = () => settle(new Fault('abandoned'))
+    const abandon = () => settle(new AppError('abandoned'))
     const limitMs = SPEED.mostMs + CONFIRM_MS
-    const limit = setTimeout(() => settle(new Fault('timed_out', { where, ms: limitMs })), limitMs)
+    const limit = setTimeout(() => settle(new AppError('timed_out', { where, ms: limitMs })), limitMs)
     signal.addEventListener('abort', abandon)
-    asked.on('error', (error) => settle(connectionFault(error, where)))
+    asked.on('error', (error) => settle(connectionError(error, where)))
 
     let startedAt = performance.now()
     let sent = 0
     asked.on('response', (response: IncomingMessage) => {
       response.on('error', () => {})
       if (response.statusCode !== 200) {
-        return settle(new Fault('not_served', { where, what: path, status: response.statusCode ?? 0 }))
+        return settle(new AppError('not_served', { where, what: path, status: response.statusCode ?? 0 }))
       }
       if (!isDown) return settle(undefined, mbps(sent, performance.now() - startedAt))
       void countFlow(response, (counted) => onReport(counted.mbps)).then(({ bytes, mbps }) =>
-        bytes === 0 ? settle(new Fault('connection_lost', { where })) : settle(undefined, mbps),
+        bytes === 0 ? settle(new AppError('connection_lost', { where })) : settle(undefined, mbps),
       )
     })
     if (isDown) return void asked.end()

@@ -1,13 +1,13 @@
 import { type IncomingMessage, request } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { formatAddress } from '../../protocol/address.ts'
-import { SPEED } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { SPEED } from '../../protocol/defaults/speedTester.ts'
+import { AppError } from '../../protocol/errors.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
 import { type Direction, SPEED_PATH, type SpeedReport, speedReport } from '../../protocol/speedTester.ts'
 import type { ProvenPeer } from '../identity/certificate.ts'
-import { connectionFault, garbled } from '../peerClient/connectionFault.ts'
-import { readFacts } from '../peerClient/factReader.ts'
-import type { PeerAddress } from '../peerClient.ts'
+import { connectionError, protocolError } from '../net/connectionError.ts'
+import { readFacts } from '../net/factReader.ts'
+import type { PeerAddress } from '../net/peerClient.ts'
 import { type Counted, countFlow, pourBytes } from './countFlow.ts'
 
 /** A TLS connection whose other end has proved its key; the caller owns the socket. */
@@ -21,7 +21,7 @@ export interface FlowOptions {
 
 /**
  * One direction of a test with a node of ours: Mbit/s as the receiver counted it. Rejects with the peer's refusal, or
- * with `unreachable`, `timed_out`, `garbled`, `wrong_node`, `connection_lost`, `abandoned`.
+ * with `unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `connection_lost`, `abandoned`.
  */
 export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOptions): Promise<number> {
   const where = formatAddress(to)
@@ -29,15 +29,15 @@ export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOpti
   const hangUp = () => socket.destroy()
   options.signal.addEventListener('abort', hangUp, { once: true })
   // The test ends by itself; this is for a peer that stalls.
-  const late = new Fault('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
+  const late = new AppError('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
   const limit = setTimeout(() => socket.destroy(late), SPEED.mostMs + SPEED.slackMs)
   try {
     const counted = await (options.direction === 'download' ? download : upload)(socket, where, options)
-    if (counted.bytes === 0) throw new Fault('connection_lost', { where })
+    if (counted.bytes === 0) throw new AppError('connection_lost', { where })
     return counted.mbps
   } catch (error) {
-    if (options.signal.aborted) throw new Fault('abandoned', {}, error)
-    throw connectionFault(error as NodeJS.ErrnoException, where)
+    if (options.signal.aborted) throw new AppError('abandoned', {}, error)
+    throw connectionError(error as NodeJS.ErrnoException, where)
   } finally {
     clearTimeout(limit)
     options.signal.removeEventListener('abort', hangUp)
@@ -68,12 +68,12 @@ function upload(socket: TLSSocket, where: string, { onReport }: FlowOptions): Pr
       if (response.statusCode !== 200) return void refused(response, where).catch(reject)
       const take = (fact: unknown) => {
         const report = speedReport.safeParse(fact)
-        if (!report.success) return reject(garbled(where, 'its count cannot be read'))
+        if (!report.success) return reject(protocolError(where, 'its count cannot be read'))
         last = report.data
         if (last.done) resolve(last)
         else onReport(last.mbps)
       }
-      readFacts(response, where, take, () => {}).then(() => reject(new Fault('connection_lost', { where })), reject)
+      readFacts(response, where, take, () => {}).then(() => reject(new AppError('connection_lost', { where })), reject)
     })
     // Nothing is sent to a peer that has not agreed: its 200 comes before the first byte of ours.
     asked.flushHeaders()
@@ -91,5 +91,5 @@ async function refused(response: IncomingMessage, where: string): Promise<never>
     () => {},
     () => {},
   )
-  throw garbled(where, `it answers with status ${response.statusCode}`)
+  throw protocolError(where, `it answers with status ${response.statusCode}`)
 }

@@ -1,30 +1,30 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { NDJSON } from '../../protocol/control.ts'
-import { SPEED } from '../../protocol/defaults.ts'
-import { Fault } from '../../protocol/errors.ts'
+import { SPEED } from '../../protocol/defaults/speedTester.ts'
+import { AppError } from '../../protocol/errors.ts'
 import type { Rights } from '../../protocol/rights.ts'
 import { SPEED_PATH, type SpeedReport } from '../../protocol/speedTester.ts'
-import { admit, type Visitor } from '../doors/visitor.ts'
+import { authorize, type Principal } from '../listeners/principal.ts'
 import { type Counted, countFlow, pourBytes } from './countFlow.ts'
 
 export interface SpeedRouteOptions {
   rights: () => Rights
-  visitorOf: (request: FastifyRequest) => Visitor
+  principalOf: (request: FastifyRequest) => Principal
   turns: SpeedTurns
 }
 
 /** Who is being served a test. */
 export interface SpeedTurns {
-  /** Throws `too_many` where this visitor is served one already, or enough others are. Returns the undo. */
-  take(visitor: Visitor): () => void
+  /** Throws `too_many` where this principal is served one already, or enough others are. Returns the undo. */
+  take(principal: Principal): () => void
 }
 
 export function createSpeedTurns(): SpeedTurns {
   const served = new Set<string>()
   return {
     take({ caller, address }) {
-      const who = caller === 'stranger' ? address : caller
-      if (served.has(who) || served.size >= SPEED.servedAtOnce) throw new Fault('too_many', { from: who })
+      const who = caller === 'anonymous' ? address : caller
+      if (served.has(who) || served.size >= SPEED.servedAtOnce) throw new AppError('too_many', { from: who })
       served.add(who)
       return () => served.delete(who)
     },
@@ -36,14 +36,14 @@ const LINGER_MS = 250
 
 /** The serving side of a test between two nodes of ours. Bytes go only to whoever holds this connection open. */
 export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
-  const { rights, visitorOf, turns } = options
+  const { rights, principalOf, turns } = options
 
   /** Asked before anything of the body is read. */
   function begin(request: FastifyRequest): () => void {
-    const visitor = visitorOf(request)
+    const principal = principalOf(request)
     // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key is refused.
-    admit(visitor.caller === 'stranger' ? { ...rights(), open: false } : rights(), visitor, 'measure')
-    return turns.take(visitor)
+    authorize(principal.caller === 'anonymous' ? { ...rights(), open: false } : rights(), principal, 'measure')
+    return turns.take(principal)
   }
 
   await app.register(async (scope) => {

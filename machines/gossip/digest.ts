@@ -1,6 +1,6 @@
-import type { ShortId, SignedRecord } from '../../protocol/record.ts'
-import { SHORT_CHARS } from '../../protocol/record.ts'
-import { ENTRY_CHARS, HASH_CHARS } from '../../protocol/wire.ts'
+import { ENTRY_CHARS, HASH_CHARS } from '../../protocol/wire/gossip.ts'
+import type { ShortId, SignedRecord } from '../../protocol/wire/record.ts'
+import { SHORT_CHARS } from '../../protocol/wire/record.ts'
 import { PARTS, type Shards } from './shards.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { ShortId } from '../../protocol/record.ts'
-import type { WireBody } from '../../protocol/wire.ts'
+import type { WireBody } from '../../protocol/wire/gossip.ts'
+import type { ShortId } from '../../protocol/wire/record.ts'
 import { take } from './allowance.ts'
 import type { Doubt, Link, Probe } from './gossipState.ts'
 import { bury } from './membership.ts'
@@ -90,8 +90,8 @@ export function hearReport(turn: Turn, { nonce, alive }: WireBody<'probe/report'
 
 export function hearDoubts(turn: Turn, link: Link, { doubts }: WireBody<'probe/doubt'>): void {
   const { state, now } = turn
-  const { doubtsPerSecond } = state.config
-  const [had, rest] = take(link.doubts, now, doubts.length, doubtsPerSecond, doubtsPerSecond * 5)
+  const { suspicionsPerSecond } = state.config
+  const [had, rest] = take(link.doubts, now, doubts.length, suspicionsPerSecond, suspicionsPerSecond * 5)
   putLink(turn, { ...link, doubts: rest })
   for (const [target, seq, by] of doubts.slice(0, had)) hearDoubt(turn, link, target, seq, by)
   deny(turn)
@@ -177,7 +177,7 @@ function hearDoubt(turn: Turn, from: Link, target: ShortId, seq: number, by: Sho
   if (vouch?.seq === seq && vouch.until > now) return
   const known = state.doubts.get(target)
   if (known && (known.by.includes(by) || known.by.length > config.confirmations)) return
-  const patience = link ? 0 : config.hintPatienceMs * (1 + draw(turn) / 2)
+  const patience = link ? 0 : config.suspicionPatienceMs * (1 + draw(turn) / 2)
   if (!known) say(turn, { type: 'record.doubted', id: member.record.id })
   const first = { target, seq, since: now, by: [by], own: 'waiting', lookAt: now + patience, endsAt: 0 } as const
   hold(turn, known ? { ...known, by: [...known.by, by] } : first)
@@ -204,7 +204,7 @@ function passOn(turn: Turn, target: ShortId, seq: number, by: ShortId, except?: 
 function clear(turn: Turn, { target, seq, by }: Doubt): void {
   const { state, now } = turn
   state.doubts = state.doubts.without(target)
-  state.vouched = state.vouched.with(target, { seq, until: now + state.config.vouchMs })
+  state.vouched = state.vouched.with(target, { seq, until: now + state.config.recentlyConfirmedMs })
   const member = look(state.members, target)
   if (member) say(turn, { type: 'record.cleared', id: member.record.id })
   const link = linkTo(turn, target)
@@ -215,7 +215,7 @@ function succeed(turn: Turn, { nonce, errand }: Probe): void {
   const { state } = turn
   state.probes = state.probes.without(nonce)
   if (errand) report(turn, errand.link, errand.nonce, true)
-  else state.health = nextHealth(state.health, -1, state.config.healthMost)
+  else state.health = nextHealth(state.health, -1, state.config.localHealthMost)
 }
 
 function expire(turn: Turn, probe: Probe): void {
@@ -240,13 +240,13 @@ function expire(turn: Turn, probe: Probe): void {
   }
   state.probes = state.probes.without(probe.nonce)
   // Mediators that did not even report: the trouble is likely here.
-  if (probe.asked > probe.reports) state.health = nextHealth(state.health, 1, state.config.healthMost)
+  if (probe.asked > probe.reports) state.health = nextHealth(state.health, 1, state.config.localHealthMost)
   suspect(turn, probe.target, 'failed')
 }
 
 function askMediators(turn: Turn, target: ShortId, nonce: number): number {
   const able = lasting(turn).filter((link) => link.peer !== target)
-  const chosen = pick(turn, able, turn.state.config.mediators)
+  const chosen = pick(turn, able, turn.state.config.indirectProbers)
   for (const link of chosen) send(turn, link.id, { kind: 'probe/request', body: { nonce, target } })
   return chosen.length
 }

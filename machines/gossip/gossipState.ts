@@ -1,6 +1,7 @@
-import { GOSSIP } from '../../protocol/defaults.ts'
-import type { GossipSays } from '../../protocol/gossip.ts'
+import { GOSSIP } from '../../protocol/defaults/gossip.ts'
+import type { GossipEmits } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import type { WireMessage } from '../../protocol/wire/gossip.ts'
 import {
   type NodeRecord,
   type RecordWords,
@@ -8,8 +9,7 @@ import {
   type Sign,
   type SignedRecord,
   signRecord,
-} from '../../protocol/record.ts'
-import type { WireMessage } from '../../protocol/wire.ts'
+} from '../../protocol/wire/record.ts'
 import type { Allowance } from './allowance.ts'
 import type { Digest, Members, Version } from './digest.ts'
 import { noShards, put, type Shards } from './shards.ts'
@@ -169,7 +169,7 @@ export type GossipEffect =
   | { type: 'dial'; link: LinkId; addresses: readonly string[]; hearsay: boolean; id?: NodeId; timeoutMs: number }
   /** Close after what was sent; no `closed` need follow. */
   | { type: 'hangUp'; link: LinkId }
-  | { type: 'say'; fact: GossipSays }
+  | { type: 'say'; fact: GossipEmits }
 
 /** A state in the making. */
 export type Draft = { -readonly [K in keyof GossipState]: GossipState[K] }
@@ -282,11 +282,11 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     health: 0,
     nextRoundAt: now,
     // Not all who start together visit together.
-    nextVisitAt: now + config.visitEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
+    nextVisitAt: now + config.ephemeralEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
     nextRetryAt: now,
     nextLinkAt: now,
     linkPauseMs: config.roundMs,
-    lonelyMs: config.lonelyFirstMs,
+    lonelyMs: config.isolatedFirstMs,
     deniedAt: Number.NEGATIVE_INFINITY,
     twins: 0,
     denySeq: 0,

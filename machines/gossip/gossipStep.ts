@@ -1,4 +1,4 @@
-import type { WireBody, WireKind, WireMessage } from '../../protocol/wire.ts'
+import type { WireBody, WireKind, WireMessage } from '../../protocol/wire/gossip.ts'
 import { detect, hearDoubts, hearPing, hearReport, hearRequest, lives, lookAt } from './failureDetector.ts'
 import type { GossipEffect, GossipEvent, GossipState, Link, Tools } from './gossipState.ts'
 import { closed, failed, hearHello, open } from './linkEvents.ts'
@@ -138,7 +138,7 @@ function forgetOld({ state, now }: Turn): void {
   state.banned = state.banned.filter((until) => until > now)
   state.dialled = state.dialled.filter((at) => at + config.redialMs > now)
   const grave = sample(state.graves, () => (now * 0.618_034) % 1)
-  if (grave && grave.at + config.gravesMs < now) state.graves = cut(state.graves, grave.signed.short)
+  if (grave && grave.at + config.tombstonesMs < now) state.graves = cut(state.graves, grave.signed.short)
 }
 
 /** This process stood still: what others seemed to miss meanwhile, it missed itself. */
@@ -151,7 +151,7 @@ function wakeUp({ state }: Turn, lateMs: number): void {
     lookAt: later(each.lookAt),
     endsAt: later(each.endsAt),
   }))
-  state.health = nextHealth(state.health, 1, state.config.healthMost)
+  state.health = nextHealth(state.health, 1, state.config.localHealthMost)
 }
 
 /** A signed farewell, so that nobody need suspect this node. */

@@ -1,5 +1,5 @@
-import { type Neighbourhood, neighbourhoodOf } from '../../protocol/neighbourhood.ts'
-import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/record.ts'
+import { type Neighbourhood, neighbourhoodOf } from '../../protocol/net/neighbourhood.ts'
+import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { type Draft, type Link, signOwn } from './gossipState.ts'
 import { all, cut, keyOf, look, noShards, put, sample } from './shards.ts'
 import { draw, isLasting, linkTo, putLink, say, send, type Turn } from './turn.ts'
@@ -16,7 +16,7 @@ const TWINS = 3
 
 /** Least time until the own word is said again. */
 export function denyPause({ twins, config }: Pick<Draft, 'twins' | 'config'>): number {
-  return Math.min(config.twinPauseMs, config.denyMs * 2 ** Math.max(0, Math.min(twins - TWINS, 20)))
+  return Math.min(config.twinRefuteIntervalMs, config.refuteIntervalMs * 2 ** Math.max(0, Math.min(twins - TWINS, 20)))
 }
 
 /** As far from its author as a record may say that it is. */
@@ -72,7 +72,7 @@ export function bury(turn: Turn, short: ShortId, why: 'left' | 'silent' | 'crowd
   const known = look(state.members, short)
   const last = signed ?? known
   if (last && why !== 'crowded') {
-    if (state.graves.size >= state.config.gravesMost) dig(turn)
+    if (state.graves.size >= state.config.tombstonesMost) dig(turn)
     state.graves = put(state.graves, short, { signed: last, at: turn.now })
   }
   if (known) {
@@ -128,7 +128,7 @@ export function strike(turn: Turn, link: Link, why: string): void {
   const present = state.links.get(link.id)
   if (!present) return
   const strikes = present.strikes + 1
-  if (strikes < state.config.strikes) {
+  if (strikes < state.config.penaltiesMost) {
     putLink(turn, { ...present, strikes })
     return
   }
@@ -198,8 +198,8 @@ function count({ state }: Turn, record: NodeRecord, by: number): void {
 /** Whom this node chose to dial has room: one of its crowd that has no link here gives way. */
 function hasRoom(turn: Turn, record: NodeRecord, invited: boolean): boolean {
   const { state } = turn
-  const { tableMost, neighboursMost, privateMost } = state.config
-  const full = (crowd: string) => (look(state.crowds, crowd) ?? 0) >= (crowd === PRIVATE ? privateMost : neighboursMost)
+  const { tableMost, subnetQuota, privateMost } = state.config
+  const full = (crowd: string) => (look(state.crowds, crowd) ?? 0) >= (crowd === PRIVATE ? privateMost : subnetQuota)
   const crowd = [...crowdsOf(record)].find(full)
   if (crowd === undefined && state.members.size < tableMost) return true
   if (!invited) return false

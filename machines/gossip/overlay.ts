@@ -1,6 +1,6 @@
 import type { NodeId } from '../../protocol/ids.ts'
-import { neighbourhoodOf } from '../../protocol/neighbourhood.ts'
-import { type SignedRecord, shortOf } from '../../protocol/record.ts'
+import { neighbourhoodOf } from '../../protocol/net/neighbourhood.ts'
+import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import { take } from './allowance.ts'
 import type { Dial, Link } from './gossipState.ts'
 import { crowdOf, crowdOfLinks, hangUp } from './membership.ts'
@@ -57,7 +57,7 @@ export function tendLinks(turn: Turn): void {
     dial(turn, member, { keep: true, urgent: false })
   }
   if (now >= state.nextVisitAt) {
-    state.nextVisitAt = now + config.visitEveryMs * (0.75 + draw(turn) / 2)
+    state.nextVisitAt = now + config.ephemeralEveryMs * (0.75 + draw(turn) / 2)
     const member = drawMember(turn)
     if (member) dial(turn, member, { keep: false, urgent: false })
   }
@@ -78,7 +78,7 @@ export function isLonely({ state }: Turn): boolean {
  */
 export function accepts(turn: Turn, neighbourhood: string, links: number): boolean {
   const { config } = turn.state
-  if (crowdOfLinks(turn, neighbourhood) >= config.linksPerNeighbourhood) return false
+  if (crowdOfLinks(turn, neighbourhood) >= config.linksPerSubnet) return false
   const accepted = lasting(turn).filter(({ dialled }) => !dialled)
   if (accepted.length < config.linksMost - config.linksChosen) return true
   if (links >= NEEDY_LINKS) return false
@@ -94,7 +94,7 @@ function closeVisits(turn: Turn): void {
   for (const link of state.links.values()) {
     if (isLasting(link) && link.greeted) continue
     // Whoever dialled ends the visit; the other end waits in case that one does not.
-    const patience = state.config.visitMs * (link.dialled || !link.greeted ? 1 : 3)
+    const patience = state.config.ephemeralMs * (link.dialled || !link.greeted ? 1 : 3)
     if (now - link.openedAt <= patience || isBusy(turn, link)) continue
     // Turned down: the places are taken, so looking for one goes slower and slower.
     if (link.dialled && link.mine) {
@@ -118,7 +118,7 @@ function drawMember(turn: Turn): SignedRecord | undefined {
     const member = sample(state.members, () => draw(turn))
     if (!member || state.doubts.has(member.short) || !canDial(turn, member)) continue
     const place = neighbourhoodOf(member.record.addresses[0])
-    if (crowdOfLinks(turn, place.name) >= state.config.linksPerNeighbourhood) continue
+    if (crowdOfLinks(turn, place.name) >= state.config.linksPerSubnet) continue
     const crowd = place.private ? 1 : (look(state.crowds, crowdOf(place)) ?? 1)
     if (draw(turn) * crowd < 1) return member
   }
@@ -131,11 +131,11 @@ export function retry(turn: Turn): void {
   const { config } = state
   if (now < state.nextRetryAt) return
   const lonely = isLonely(turn)
-  state.lonelyMs = lonely ? Math.min(config.lonelyRetryMs, 2 * state.lonelyMs) : config.lonelyFirstMs
+  state.lonelyMs = lonely ? Math.min(config.isolatedRetryMs, 2 * state.lonelyMs) : config.isolatedFirstMs
   state.nextRetryAt = now + (lonely ? state.lonelyMs : config.retryMs)
   const grave = sample(state.graves, () => draw(turn))
-  const strangers = state.meetings.filter(({ id }) => !id || !look(state.members, shortOf(id)))
-  const meeting = strangers[Math.floor(draw(turn) * strangers.length)]
+  const unknown = state.meetings.filter(({ id }) => !id || !look(state.members, shortOf(id)))
+  const meeting = unknown[Math.floor(draw(turn) * unknown.length)]
   const useGrave = grave && !grave.signed.record.left && (!meeting || draw(turn) < 0.5)
   if (useGrave && canDial(turn, grave.signed, lonely)) dial(turn, grave.signed, { keep: true, urgent: false })
   else if (meeting && mayDial(turn, meeting.addresses, true))

@@ -1,5 +1,5 @@
-import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/record.ts'
-import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire.ts'
+import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire/gossip.ts'
+import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/wire/record.ts'
 import { take } from './allowance.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
@@ -120,7 +120,7 @@ export function compare(turn: Turn, link: Link, beat: WireBody<'probe/ping'>, pi
 
 export function compareDigests(turn: Turn, link: Link): void {
   const { state, tools, now } = turn
-  if (link.syncAt > 0 && now < link.syncAt + state.config.wantedMs) return
+  if (link.syncAt > 0 && now < link.syncAt + state.config.requestTimeoutMs) return
   const pair = rootPair(turn, link)
   if (link.settled === pair && now < link.settledUntil) return
   // Where the same two tables meet again, comparing them did not help.
@@ -175,7 +175,7 @@ export function askFor(turn: Turn, { id }: Link): void {
   if (asked.size === 0) return
   const wanted = Array.from(asked, ({ short }) => short)
   const next = new Map(state.wanted)
-  for (const short of wanted) next.set(short, now + config.wantedMs)
+  for (const short of wanted) next.set(short, now + config.requestTimeoutMs)
   state.wanted = next
   send(turn, id, { kind: 'table/want', body: { wanted: wanted.join('') } })
 }

@@ -1,6 +1,6 @@
-import type { GossipSays } from '../../protocol/gossip.ts'
-import type { ShortId } from '../../protocol/record.ts'
-import { BATCH, type WireMessage } from '../../protocol/wire.ts'
+import type { GossipEmits } from '../../protocol/gossip.ts'
+import { BATCH, type WireMessage } from '../../protocol/wire/gossip.ts'
+import type { ShortId } from '../../protocol/wire/record.ts'
 import {
   type Draft,
   draftOf,
@@ -77,7 +77,7 @@ export function sendHints(turn: Turn): void {
   }
 }
 
-export function say({ effects }: Turn, fact: GossipSays): void {
+export function say({ effects }: Turn, fact: GossipEmits): void {
   effects.push({ type: 'say', fact })
 }
 

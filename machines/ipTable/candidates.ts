@@ -1,13 +1,13 @@
-import { formatAddress, isIPv4, isIPv6 } from '../../protocol/address.ts'
-import { CANDIDATES_MAX } from '../../protocol/defaults.ts'
+import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
+import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import type { IpTableFile } from '../../protocol/ipTableFile.ts'
-import { refusal } from '../../protocol/reachable.ts'
+import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
 import { canonical, rowOf } from './peerRow.ts'
 import { isSelfAt, type Self, type Table } from './peerTable.ts'
 
-/** Addresses that strangers named and nobody has looked at, the oldest first. They may exist: no more is believed. */
+/** Addresses that anonymous callers named and nobody has looked at, the oldest first. They may exist: no more is believed. */
 export type Candidates = ReadonlyMap<string, PeerAt>
 
 /** The addresses that a table of somebody else names. An entry behind NAT that nothing leads to is none. */
@@ -26,7 +26,7 @@ export function waysIn({ ip_address, Dormant = [] }: IpTableFile): { addresses: 
   })
 }
 
-/** Takes in what a stranger named, as far as it is new, may be dialled and leaves room for others. */
+/** Takes in what an anonymous caller named, as far as it is new, may be dialled and leaves room for others. */
 export function gather(
   candidates: Candidates,
   named: readonly PeerAt[],
@@ -37,10 +37,10 @@ export function gather(
   const next = new Map(candidates)
   for (const { host } of next.values()) perHost.set(host, (perHost.get(host) ?? 0) + 1)
   for (const at of named.map(canonical)) {
-    if (next.size >= CANDIDATES_MAX.all) break
+    if (next.size >= UNVERIFIED_MAX.all) break
     const key = formatAddress(at)
     const count = perHost.get(at.host) ?? 0
-    if (known.has(key) || next.has(key) || count >= CANDIDATES_MAX.perHost || isSelfAt(self, at)) continue
+    if (known.has(key) || next.has(key) || count >= UNVERIFIED_MAX.perHost || isSelfAt(self, at)) continue
     // A name is looked up, and its address judged, when its turn comes.
     const isIp = isIPv4(at.host) || isIPv6(at.host)
     if (isIp && refusal(at.host, at.port, { test })) continue

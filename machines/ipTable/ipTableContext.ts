@@ -1,6 +1,6 @@
+import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import type { IpTableFile } from '../../protocol/ipTableFile.ts'
 import { type Candidates, gather } from './candidates.ts'
 import type { Links } from './gossipChange.ts'
 import type { Found } from './peerLookUp.ts'
@@ -22,11 +22,11 @@ export interface IpTableInput {
   self: Self
   /** Look after peers in the background, as a running node does and a single command does not. */
   watch: boolean
-  /** P2PRC's switch for networks on one machine: strangers may name loopback addresses. */
+  /** P2PRC's switch for networks on one machine: anonymous callers may name loopback addresses. */
   test: boolean
   /** Where an unreadable table went, and the addresses that could still be read in it. */
-  setAside?: string
-  salvaged?: readonly PeerAt[]
+  quarantined?: string
+  recovered?: readonly PeerAt[]
   signal: AbortSignal
 }
 
@@ -60,7 +60,7 @@ export function contextOf(input: IpTableInput): Context {
     writing: 0,
     hurry: false,
     waiting: [],
-    candidates: gather(new Map(), input.salvaged ?? [], { ...input, table }),
+    candidates: gather(new Map(), input.recovered ?? [], { ...input, table }),
     probing: new Set(),
     lookingUp: {},
     walking: [],

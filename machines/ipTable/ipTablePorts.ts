@@ -1,5 +1,5 @@
-import type { ContactFact, IpTableSays, PeerAt } from '../../protocol/ipTable.ts'
-import type { IpTableFile, TableEntry } from '../../protocol/ipTableFile.ts'
+import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
+import type { ContactFact, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Found } from './peerLookUp.ts'
 import type { KnownAddress } from './peerRow.ts'
@@ -35,7 +35,7 @@ export interface ProbeInput {
   addresses: readonly KnownAddress[]
   /** A key was proved before: an answer without one counts as none. */
   keyed: boolean
-  /** Whether to measure how near it is: not those whom only strangers named. */
+  /** Whether to measure how near it is: not those whom only anonymous callers named. */
   measure: boolean
   signal: AbortSignal
 }
@@ -68,7 +68,7 @@ export type IpTableInside =
       type: 'walk.asked'
       key: string
       outcome: Outcome
-      progress: Extract<IpTableSays, { type: 'table.progress' }>
+      progress: Extract<IpTableEmits, { type: 'table.progress' }>
     }
   /** `named`: addresses that came up and were not visited. */
   | { type: 'walk.ended'; requestId: string; named: readonly PeerAt[] }

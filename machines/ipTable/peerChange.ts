@@ -1,6 +1,6 @@
-import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
+import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import type { TableEntry } from '../../protocol/files/ipTable.ts'
 import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
-import type { TableEntry } from '../../protocol/ipTableFile.ts'
 import type { Observed } from './ipTablePorts.ts'
 import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
 import { type Change, evict, holderOf, isSelfAt, join, type PeerFact, type Self, set, type Table } from './peerTable.ts'

@@ -1,7 +1,7 @@
-import { isIPv4, isIPv6, parseAddress } from '../../protocol/address.ts'
-import { Fault, toFailure } from '../../protocol/errors.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { Failure, NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import { isIPv4, isIPv6, parseAddress } from '../../protocol/net/address.ts'
 import { bestFirst, canonical, type Row } from './peerRow.ts'
 import type { Table } from './peerTable.ts'
 
@@ -69,18 +69,18 @@ function one(where: string, rows: Row[]): { found: Found } | { failure: Failure 
     const shown = matches.slice(0, MATCHES_SHOWN).map(({ key }) => key)
     const more = matches.length > shown.length ? [`${matches.length - shown.length} more`] : []
     return {
-      failure: new Fault('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
+      failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
   const best = bestFirst(row.addresses)[0]
   if (!best) {
     const why = 'it has no address at which it could be dialled'
-    return { failure: new Fault('unreachable', { where: where.slice(0, 128), why }).toJSON() }
+    return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
   }
   const id = row.entry.NodeId as NodeId | undefined
   return { found: { host: best.host, port: best.port, ...(id && { id }) } }
 }
 
 function unknown(where: string): { failure: Failure } {
-  return { failure: new Fault('not_found', { kind: 'node', id: where.slice(0, 128) }).toJSON() }
+  return { failure: new AppError('not_found', { kind: 'node', id: where.slice(0, 128) }).toJSON() }
 }

@@ -1,10 +1,10 @@
-import { formatAddress, isIPv6, parseAddress } from '../../protocol/address.ts'
+import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
-import { newEntry, type TableEntry } from '../../protocol/ipTableFile.ts'
-import { canonicalHost } from '../../protocol/reachable.ts'
-import type { Machine } from '../../protocol/record.ts'
+import { formatAddress, isIPv6, parseAddress } from '../../protocol/net/address.ts'
+import { canonicalHost } from '../../protocol/net/reachable.ts'
 import type { Specs } from '../../protocol/specs.ts'
+import type { Machine } from '../../protocol/wire/record.ts'
 
 /** An address of a peer. Times are ticks of the table. */
 export interface KnownAddress extends PeerAt {

@@ -1,9 +1,9 @@
-import { formatAddress } from '../../protocol/address.ts'
-import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults.ts'
-import { FILE_VERSION } from '../../protocol/files.ts'
+import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { FILE_VERSION } from '../../protocol/files/files.ts'
+import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { IpTableSays, Peer, PeerAt } from '../../protocol/ipTable.ts'
-import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/ipTableFile.ts'
+import type { IpTableEmits, Peer, PeerAt } from '../../protocol/ipTable.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
 import { canonical, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
 
 /**
@@ -25,7 +25,10 @@ export interface Self {
   information: string
 }
 
-export type PeerFact = Extract<IpTableSays, { type: 'peer.joined' | 'peer.recovered' | 'peer.suspected' | 'peer.gone' }>
+export type PeerFact = Extract<
+  IpTableEmits,
+  { type: 'peer.joined' | 'peer.recovered' | 'peer.suspected' | 'peer.gone' }
+>
 
 export interface Change {
   table: Table
@@ -65,7 +68,7 @@ export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
   }
 }
 
-/** What a stranger is told: this node first, then those that answered here. */
+/** What an anonymous caller is told: this node first, then those that answered here. */
 export function offerOf(table: Table, self: Self, now: number): IpTableFile {
   const { outside } = self
   const answered = [...table.values()].filter(

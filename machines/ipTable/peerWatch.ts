@@ -1,4 +1,4 @@
-import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults.ts'
+import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { Candidates } from './candidates.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { meet, meetLegacy, miss, observed } from './peerChange.ts'
@@ -26,7 +26,7 @@ interface Watching {
 }
 
 /**
- * What this tick has dials for: peers that are due, the longest overdue first, and addresses that strangers named. Each
+ * What this tick has dials for: peers that are due, the longest overdue first, and addresses that anonymous callers named. Each
  * kind gets at least half of the dials, so that neither many peers nor many rumours keep the other waiting for ever.
  */
 export function plan({ table, now, candidates, probing, signal }: Watching): {

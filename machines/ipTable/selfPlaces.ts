@@ -1,7 +1,7 @@
-import { formatAddress } from '../../protocol/address.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { neighbourhoodOf } from '../../protocol/neighbourhood.ts'
-import { refusal } from '../../protocol/reachable.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
+import { neighbourhoodOf } from '../../protocol/net/neighbourhood.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
 import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
 

@@ -1,0 +1,66 @@
+import type { LinkEmits } from '../../machines/containerManager/containerTypes.ts'
+import { CONTAINER_NETWORK, ENGINE_CONNECT_TIMEOUT_MS } from '../../protocol/defaults/containerManager.ts'
+import { NAME_LABEL, NODE_LABEL, PENDING, readContainer } from '../containerManager/containerSpec.ts'
+import type { HostPorts } from '../containerManager/hostPorts.ts'
+import type { Engine, EngineEvent } from './engine.ts'
+
+/** Containers do not see each other; the bridge's fixed name is for the owner's own firewall rules. */
+const NETWORK_OPTIONS = {
+  'com.docker.network.bridge.name': CONTAINER_NETWORK,
+  'com.docker.network.bridge.enable_icc': 'false',
+}
+
+const changes: Record<string, 'running' | 'stopped' | 'gone'> = { start: 'running', die: 'stopped', destroy: 'gone' }
+
+/**
+ * Follows the engine: tells which containers of this node it has, then what happens to them. Resolves when `signal` aborts,
+ * rejects when the engine cannot be had or goes away.
+ */
+export async function linkEngine(
+  { engine, nodeId, ports }: { engine: Engine; nodeId: string; ports: HostPorts },
+  emit: (linkEvent: LinkEmits) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const label = `${NODE_LABEL}=${nodeId}`
+  const version = await engine.version(AbortSignal.any([signal, AbortSignal.timeout(ENGINE_CONNECT_TIMEOUT_MS)]))
+  await engine.ensureNetwork(CONTAINER_NETWORK, NETWORK_OPTIONS)
+  // Events first, so that nothing falls between the list and them. What they emit before the list has come is in it.
+  const buffered: EngineEvent[] = []
+  let onEvent = (event: EngineEvent) => void buffered.push(event)
+  let watching: Promise<void> = Promise.resolve()
+  const opened = new Promise<void>((open) => {
+    watching = engine.watch(label, { open, event: (event) => onEvent(event) }, signal)
+  })
+  // It is waited for below; should something before that fail, its own end is no news.
+  watching.catch(() => {})
+  await Promise.race([opened, watching])
+  const found = (await engine.containers(label)).flatMap((container) => readContainer(container) ?? [])
+  for (const { containerName, reply } of found)
+    ports.reserve(
+      containerName,
+      reply.Ports.Port.map(({ ExternalPort }) => ExternalPort),
+    )
+  if (signal.aborted) return
+  emit({ type: 'link.ready', version, found })
+  onEvent = (event) => {
+    const linkEvent = translate(event)
+    if (linkEvent) emit(linkEvent)
+  }
+  for (const event of buffered) onEvent(event)
+  await Promise.all([watching, removeLeftVolumes(engine, label, ports)])
+}
+
+function translate({ action, id, name, labels }: EngineEvent): LinkEmits | undefined {
+  const containerName = labels[NAME_LABEL]
+  if (!containerName) return undefined
+  const change = changes[action]
+  if (change) return { type: 'link.changed', containerName, change }
+  if (action !== 'create' || !name.endsWith(PENDING)) return undefined
+  const found = readContainer({ id, name, labels, running: false, createdAt: Date.now() })
+  return found && { type: 'link.created', found }
+}
+
+/** Volumes whose container is gone: a node died, or the engine did, between removing the one and the other. */
+async function removeLeftVolumes(engine: Engine, label: string, ports: HostPorts): Promise<void> {
+  for (const { name } of await engine.volumes(label)) if (!ports.has(name)) await engine.removeVolume(name)
+}

@@ -1,0 +1,145 @@
+import type { TakeCommand } from '../../machines/loan.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
+import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import type { Answer } from '../../protocol/index.ts'
+import { containerId, lenderEntry, lenderList, lenderReply } from '../../protocol/loanRecord.ts'
+import { formatAddress, parseAddress } from '../../protocol/net/address.ts'
+import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
+import { type Identity, parsePublicKey } from '../identity.ts'
+import type { Resolve } from '../ipTable.ts'
+import { legacyRemove } from '../net/legacyPeer.ts'
+import type { PeerAddress, PeerClient, PeerCommandOptions } from '../net/peerClient.ts'
+
+export interface LenderClientDependencies {
+  resolve: Resolve
+  peers: PeerClient
+  identity: Pick<Identity, 'publicKey'>
+  files: SshFiles
+}
+
+/** What is asked of lenders. Their answers are checked: a lender may be hostile. Every method rejects with an `AppError`. */
+export interface LenderClient {
+  take(command: TakeCommand, onProgress: (step: string, line: string) => void, signal: AbortSignal): Promise<Loan>
+  /** Settles when it is gone there: removed now, or before. */
+  remove(loan: Loan, signal: AbortSignal): Promise<void>
+  /** The same for a container that is not tracked. Resolves with its whole id where the lender tells it. */
+  removeAt(where: string, id: string, signal: AbortSignal): Promise<ContainerId>
+  /** Removes what the lender made for a request whose answer never came, if it made anything. */
+  cleanUpOrphan(command: TakeCommand, signal: AbortSignal): Promise<void>
+  /** The states of all that one lender lends to us, by id. */
+  list(loan: Loan, signal: AbortSignal): Promise<Map<string, LoanState>>
+  logs(
+    loan: Loan,
+    options: { follow: boolean; tail: number },
+    onLine: (stream: 'stdout' | 'stderr', line: string) => void,
+    signal: AbortSignal,
+  ): Promise<void>
+}
+
+export function createLenderClient({ resolve, peers, identity, files }: LenderClientDependencies): LenderClient {
+  /** Where a loan's lender may be: where its key was seen last, then where it was when the container was taken. */
+  async function lenderAddresses({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<PeerAddress[]> {
+    const recorded = { ...parseAddress(IpAddress), ...(id && { id }) }
+    const seen = id && (await resolve(id, signal).catch(() => undefined))
+    return seen && formatAddress(seen) !== formatAddress(recorded) ? [{ ...seen, id }, recorded] : [recorded]
+  }
+
+  async function requestFromLender(loan: Loan, command: { type: string; [key: string]: unknown }, options: Options) {
+    let failure: unknown
+    for (const to of await lenderAddresses(loan, options.signal)) {
+      try {
+        return await peers.command(to, command, options)
+      } catch (error) {
+        failure = error
+        if (!RETRYABLE.has(toAppError(error).code)) break
+      }
+    }
+    throw failure
+  }
+
+  async function parseEntries(pending: Promise<{ fact: Answer }>) {
+    const { fact } = await pending
+    const entries = lenderList.safeParse(fact.type === 'container.listed' ? fact.containers : null)
+    if (!entries.success)
+      throw new AppError('protocol_error', { where: 'The lender', why: 'its list is not in the known form' })
+    return entries.data.flatMap((entry) => lenderEntry.safeParse(entry).data ?? [])
+  }
+
+  const removeFrom = (to: PeerAddress, id: string, signal: AbortSignal) =>
+    ignoreNotFound(peers.command(to, { type: 'container.remove', id }, { signal }))
+
+  return {
+    async take(command, onProgress, signal) {
+      const { requestId, where, password, ports, udpPorts, gpu, image } = command
+      const key = command.key.trim()
+      if (key) parsePublicKey(key)
+      const to = await resolve(where, signal)
+      const payload = { requestId, key: password ? '' : key || identity.publicKey, ports, udpPorts, gpu, image }
+      const onFact = (fact: Answer) => {
+        if (fact.type === 'container.progress') onProgress(String(fact.step), String(fact.line))
+      }
+      const { fact, id } = await peers.command(to, { type: 'container.create', ...payload }, { onFact, signal })
+      const container: unknown = 'container' in fact ? fact.container : undefined
+      const reply = lenderReply.safeParse(container)
+      if (!reply.success) {
+        const created = containerId.safeParse((container as { ID?: unknown } | undefined)?.ID)
+        if (created.success) await removeFrom({ ...to, id }, created.data, signal).catch(() => {})
+        const issue = reply.error.issues[0]
+        const why = `its reply is not in the known form (${issue?.path.join('.')}: ${issue?.message})`
+        throw new AppError('protocol_error', { where: formatAddress(to), why })
+      }
+      const loan: Loan = {
+        ID: reply.data.ID,
+        Container: reply.data,
+        IpAddress: formatAddress(to),
+        NodeId: id,
+        Auth: password ? 'password' : key ? 'userKey' : 'nodeKey',
+        ...(key && command.keyFile && { KeyFile: command.keyFile.replace(/\.pub$/, '') }),
+      }
+      return { ...loan, Container: { ...loan.Container, SSHCommand: `ssh ${shellLine(sshArgs(loan, files))}` } }
+    },
+
+    async remove(loan, signal) {
+      if (!loan.NodeId) return legacyRemove(parseAddress(loan.IpAddress), loan.ID, signal)
+      await ignoreNotFound(requestFromLender(loan, { type: 'container.remove', id: loan.ID }, { signal }))
+    },
+
+    async removeAt(where, id, signal) {
+      const to = await resolve(where, signal)
+      const { fact } = await peers.command(to, { type: 'container.remove', id }, { signal })
+      const fullId = containerId.safeParse('id' in fact ? fact.id : undefined)
+      return fullId.success ? fullId.data : (id as ContainerId)
+    },
+
+    async cleanUpOrphan({ requestId, where }, signal) {
+      const to = await resolve(where, signal)
+      for (const entry of await parseEntries(peers.command(to, { type: 'container.list' }, { signal }))) {
+        if (entry.requestId === requestId) await removeFrom(to, entry.id, signal)
+      }
+    },
+
+    async list(loan, signal) {
+      const entries = await parseEntries(requestFromLender(loan, { type: 'container.list' }, { signal }))
+      return new Map(entries.map(({ id, state }) => [id, state]))
+    },
+
+    async logs(loan, options, onLine, signal) {
+      const onFact = (fact: Answer) => {
+        if (fact.type === 'container.logged') onLine(fact.stream === 'stderr' ? 'stderr' : 'stdout', String(fact.line))
+      }
+      await requestFromLender(loan, { type: 'container.logs', id: loan.ID, ...options }, { onFact, signal })
+    },
+  }
+}
+
+type Options = PeerCommandOptions & { signal: AbortSignal }
+
+/** With these the node is not at that address; it may be at another. */
+const RETRYABLE: ReadonlySet<string> = new Set(['unreachable', 'timed_out', 'wrong_node', 'protocol_error'])
+
+async function ignoreNotFound(removing: Promise<unknown>): Promise<void> {
+  await removing.catch((error: unknown) => {
+    if (toAppError(error).code !== 'not_found') throw error
+  })
+}

@@ -1,0 +1,36 @@
+import PQueue from 'p-queue'
+import { LENDER_TIMEOUT_MS, LENDERS_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { toAppError } from '../../protocol/errors.ts'
+import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
+import type { LenderClient } from './lenderClient.ts'
+
+/** Each lender's present word on what it lends to us, all of them asked at the same time. */
+export async function refreshStates(
+  lenderClient: LenderClient,
+  loans: readonly Loan[],
+  signal: AbortSignal,
+): Promise<Map<string, LoanState>> {
+  const byLender = new Map<string, Loan[]>()
+  for (const loan of loans) if (loan.NodeId) byLender.set(loan.NodeId, [...(byLender.get(loan.NodeId) ?? []), loan])
+  const queue = new PQueue({ concurrency: LENDERS_AT_ONCE })
+  const states = new Map<string, LoanState>()
+  await queue.addAll(
+    [...byLender.values()].map((lenderLoans) => async () => {
+      const reply = await queryLender(lenderClient, lenderLoans[0] as Loan, signal)
+      for (const { ID } of lenderLoans) states.set(ID, typeof reply === 'string' ? reply : (reply.get(ID) ?? 'gone'))
+    }),
+  )
+  return states
+}
+
+async function queryLender(
+  lenderClient: LenderClient,
+  loan: Loan,
+  signal: AbortSignal,
+): Promise<Map<string, LoanState> | LoanState> {
+  try {
+    return await lenderClient.list(loan, AbortSignal.any([signal, AbortSignal.timeout(LENDER_TIMEOUT_MS)]))
+  } catch (error) {
+    return /^not_(trusted|owner)$/.test(toAppError(error).code) ? 'refused' : 'unreachable'
+  }
+}

@@ -1,0 +1,172 @@
+import PQueue from 'p-queue'
+import type { SimpleRequest } from '../../machines/groupTracker.ts'
+import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { AppError, fromFailure, toAppError, toFailure } from '../../protocol/errors.ts'
+import type { Group, MemberFailure } from '../../protocol/groups.ts'
+import { type GroupTrackerEmits, groupTrackerCommands, type Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { type SshFiles, sshArgs } from '../../protocol/ssh.ts'
+import { execOnAll } from './groupExec.ts'
+import type { Groups } from './groups.ts'
+import type { LenderClient } from './lenderClient.ts'
+import type { Loans } from './loans.ts'
+import { refreshStates } from './refreshStates.ts'
+
+export interface RequestServices {
+  loans: Loans
+  groups: Groups
+  lenderClient: LenderClient
+  files: SshFiles
+}
+
+type Emit = (fact: GroupTrackerEmits) => void
+
+/** Does what one command asks and gives the fact that finishes it, a failing one too: it never rejects. */
+export async function executeRequest(
+  services: RequestServices,
+  command: SimpleRequest,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<GroupTrackerEmits> {
+  try {
+    return await execute(services, command, emit, signal)
+  } catch (error) {
+    const type = groupTrackerCommands[command.type].terminalEvents[1]
+    return { type, requestId: command.requestId, ...toFailure(error) } as GroupTrackerEmits
+  }
+}
+
+async function execute(
+  services: RequestServices,
+  command: SimpleRequest,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<GroupTrackerEmits> {
+  const { loans, groups, lenderClient, files } = services
+  const { requestId } = command
+  const changed = (group: Group): Group => {
+    emit({ type: 'group.changed', id: group.ID, group })
+    return group
+  }
+  switch (command.type) {
+    case 'loan.return':
+      return { type: 'loan.returned', requestId, id: await returnOne(services, command, emit, signal) }
+    case 'loan.list': {
+      const states = await refreshStates(lenderClient, loans.all(), signal)
+      const listed = loans.all().map((loan) => ({ ...loan, state: states.get(loan.ID) ?? 'unknown' }))
+      return { type: 'loan.listed', requestId, loans: listed }
+    }
+    case 'loan.find': {
+      const loan = loans.find(command.id)
+      return { type: 'loan.found', requestId, loan, sshArgs: sshArgs(loan, files) }
+    }
+    case 'loan.logs': {
+      const { id, follow, tail } = command
+      await lenderClient.logs(
+        loans.find(id),
+        { follow, tail },
+        (stream, line) => emit({ type: 'loan.logged', requestId, stream, line }),
+        signal,
+      )
+      return { type: 'loan.logsEnded', requestId }
+    }
+    case 'group.list':
+      return { type: 'group.listed', requestId, groups: groups.all() }
+    case 'group.show': {
+      const group = groups.find(command.id)
+      const states = await refreshStates(lenderClient, group.TrackContainer, signal)
+      const members = group.TrackContainer.map((loan) => ({ ...loan, state: states.get(loan.ID) ?? 'unknown' }))
+      return { type: 'group.shown', requestId, group: { ...group, TrackContainer: members } }
+    }
+    case 'group.add': {
+      const members = command.members.map((ref) => loans.find(ref))
+      return { type: 'group.added', requestId, group: changed(await groups.add(groups.find(command.id).ID, members)) }
+    }
+    case 'group.remove': {
+      const group = await groups.remove(groups.find(command.id).ID, command.members)
+      return { type: 'group.removed', requestId, group: changed(group) }
+    }
+    case 'group.delete': {
+      const { ID, Name, TrackContainer } = groups.find(command.id)
+      const returned = command.containers
+        ? await returnAll(services, TrackContainer, emit, signal)
+        : { done: [], failures: [] }
+      const [failure] = returned.failures
+      if (failure) {
+        const counts = `${returned.failures.length} of ${TrackContainer.length} containers`
+        const message = `${counts} could not be given back, so the group "${Name || ID}" stays with them.`
+        return { type: 'group.deleteFailed', requestId, code: failure.code, message, failures: returned.failures }
+      }
+      await groups.delete(ID)
+      emit({ type: 'group.changed', id: ID, group: null })
+      return { type: 'group.deleted', requestId, id: ID, returned: returned.done }
+    }
+    case 'group.exec': {
+      const { ID, TrackContainer } = groups.find(command.id)
+      if (TrackContainer.length === 0) throw new AppError('group_empty', { id: command.id })
+      const last = groups.failed(ID)
+      const members = TrackContainer.filter((loan) => !command.retryFailed || last.members.includes(loan.ID))
+      const words = command.command.length === 0 && command.retryFailed ? last.command : command.command
+      if (words.length === 0 && members.length > 0)
+        throw new AppError('bad_request', { why: 'There is no command to run' })
+      const results = await execOnAll(
+        members,
+        words,
+        files,
+        {
+          onLine: (id, stream, line) => emit({ type: 'group.output', requestId, id, stream, line }),
+          onEnded: (result) => emit({ type: 'group.memberEnded', requestId, ...result }),
+        },
+        signal,
+      )
+      const failed = results.filter(({ exit }) => exit !== 0).map(({ id }) => id)
+      await groups.setFailed(ID, { members: failed, command: words })
+      return { type: 'group.executed', requestId, results, failed }
+    }
+  }
+}
+
+/** Gives one back and forgets it, from the groups too. What its lender did not confirm stays, but for `forget`. */
+async function returnOne(
+  { loans, groups, lenderClient }: RequestServices,
+  { id, where, forget = false }: { id: string; where?: string | undefined; forget?: boolean },
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<ContainerId> {
+  const isTracked = where === undefined || loans.all().some(({ ID }) => ID.startsWith(id))
+  if (!isTracked) return lenderClient.removeAt(where, id, signal)
+  const loan = loans.find(id)
+  await lenderClient.remove(loan, signal).catch((error: unknown) => {
+    if (forget && !signal.aborted) return
+    const { code, message } = toAppError(error)
+    if (code !== 'unreachable' && code !== 'timed_out') throw error
+    throw fromFailure({ code, message: `${message} If it is gone for good, \`p2prc rm ${id.slice(0, 12)} --forget\`.` })
+  })
+  await loans.forget(loan.ID)
+  for (const group of await groups.dropMember(loan.ID)) emit({ type: 'group.changed', id: group.ID, group })
+  return loan.ID
+}
+
+/** The same for several, `TAKES_AT_ONCE` at a time. A member that is not tracked any more was given back before. */
+export async function returnAll(
+  services: RequestServices,
+  members: readonly Pick<Loan, 'ID'>[],
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<{ done: ContainerId[]; failures: MemberFailure[] }> {
+  const queue = new PQueue({ concurrency: TAKES_AT_ONCE })
+  const [done, failures]: [ContainerId[], MemberFailure[]] = [[], []]
+  const tracked = new Set(services.loans.all().map(({ ID }) => ID))
+  await queue.addAll(
+    members
+      .filter(({ ID }) => tracked.has(ID))
+      .map(({ ID }) => async () => {
+        try {
+          done.push(await returnOne(services, { id: ID }, emit, signal))
+        } catch (error) {
+          failures.push({ member: ID, ...toFailure(error) })
+        }
+      }),
+  )
+  return { done, failures }
+}

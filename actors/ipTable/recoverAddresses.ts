@@ -1,0 +1,41 @@
+import { readFile, stat } from 'node:fs/promises'
+import { namedIn } from '../../machines/ipTable/candidates.ts'
+import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
+import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
+import { parseIpTable } from '../../protocol/files/ipTable.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+
+/**
+ * The addresses in a table that was set aside as unreadable: those of its whole entries. They may be wrong, so they are
+ * no more than where to look first when the table is rebuilt. Never rejects.
+ */
+export async function recoverAddresses(path: string): Promise<PeerAt[]> {
+  try {
+    if ((await stat(path)).size > BODY_MAX_BYTES) return []
+    const text = await readFile(path, 'utf8')
+    // An entry is a flat object; what a torn write left of the last one does not match.
+    const whole = (text.match(/\{[^{}]{1,16384}\}/g) ?? []).flatMap((entry) => addressesIn(entry, path))
+    return [...whole, ...tornEntry(text, path)].slice(0, UNVERIFIED_MAX.all)
+  } catch {
+    return []
+  }
+}
+
+/** What is left of the last entry, as far as its last whole field. */
+function tornEntry(text: string, path: string): PeerAt[] {
+  const entry = text.slice(text.lastIndexOf('{')).slice(0, 16_384)
+  if (entry.includes('}')) return []
+  for (let end = entry.length; end > 0; end = entry.lastIndexOf(',', end - 1)) {
+    const found = addressesIn(`${entry.slice(0, end)}}`, path)
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+function addressesIn(entry: string, path: string): PeerAt[] {
+  try {
+    return namedIn(parseIpTable(`{"ip_address":[${entry}]}`, path))
+  } catch {
+    return []
+  }
+}

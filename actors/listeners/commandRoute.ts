@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import type { Bus } from '../../protocol/bus.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
+import { type BusEvent, type Command, commands } from '../../protocol/index.ts'
+import type { Rights } from '../../protocol/rights.ts'
+import { revealed } from '../../protocol/secret.ts'
+import { checked, commandEnvelope } from '../../protocol/wire/http.ts'
+import { request } from '../request.ts'
+import { openFactStream } from './factStream.ts'
+import { authorize, type Principal } from './principal.ts'
+
+/** A command that a principal may give, and the name that the principal has for it. */
+export interface AuthorizedCommand {
+  /** Its `requestId` is the principal's, made unique on the bus by who asks. */
+  command: Command
+  requestId: string
+}
+
+/** Throws the refusal for what is not a command, is not allowed, or does not fit its schema. */
+export function authorizeCommand(body: unknown, principal: Principal, rights: Rights): AuthorizedCommand {
+  const { type, requestId = randomUUID(), ...payload } = checked(commandEnvelope, body)
+  const spec = commands.get(type)
+  if (!spec) throw new AppError('unknown_command', { name: type.replace(/[^\x21-\x7e]/g, '?') })
+  // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key only sees.
+  authorize(principal.caller === 'anonymous' ? { ...rights, open: false } : rights, principal, spec.action)
+  const checkedPayload = checked(spec.schema, payload) as object
+  const { caller } = principal
+  const command = { ...checkedPayload, type, requestId: busRequestId(principal, requestId), caller } as Command
+  return { command, requestId }
+}
+
+/** So that nobody's id means another's wish. */
+export function busRequestId({ caller }: Principal, requestId: string): string {
+  return caller === 'owner' ? requestId : `${caller} ${requestId}`
+}
+
+export interface CommandRoute {
+  /** Publishes the command and streams its facts, the finishing one last, secrets given out. */
+  reply(authorized: AuthorizedCommand, response: ServerResponse): Promise<void>
+  /** Ends what is under way with `stopping`. */
+  close(): void
+}
+
+export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
+  const open = new Set<(error: AppError) => void>()
+  const listeners = new Map<string, number>()
+
+  return {
+    async reply({ command, requestId }, response) {
+      const abort = new AbortController()
+      listeners.set(command.requestId, (listeners.get(command.requestId) ?? 0) + 1)
+      // A principal who asked again after a broken connection waits for the same thing: nothing is abandoned then.
+      const leave = () => {
+        if (listeners.get(command.requestId) === 1) abort.abort()
+      }
+      const stream = openFactStream(response, leave)
+      const stop = (error: AppError) => {
+        stream.write({ error: error.toJSON() })
+        stream.end()
+        abort.abort()
+      }
+      open.add(stop)
+      const terminalEvents = commands.get(command.type)?.terminalEvents
+      let finished = false
+      try {
+        await request(bus, command, {
+          signal: abort.signal,
+          onFact: (fact) => {
+            finished ||= terminalEvents?.includes(fact.type) ?? false
+            if (stream.write({ ...(revealed(fact) as object), requestId })) return
+            stream.end()
+            leave()
+          },
+        })
+      } catch (error) {
+        if (!finished) stream.write({ error: toFailure(error) })
+      } finally {
+        const others = (listeners.get(command.requestId) ?? 1) - 1
+        if (others === 0) listeners.delete(command.requestId)
+        else listeners.set(command.requestId, others)
+        open.delete(stop)
+        stream.end()
+      }
+    },
+    close() {
+      for (const stop of [...open]) stop(new AppError('stopping'))
+    },
+  }
+}

@@ -1,0 +1,148 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import type { Bus } from '../../protocol/bus.ts'
+import { COMMANDS_PATH, EVENTS_PATH } from '../../protocol/control.ts'
+import { ANONYMOUS_RATE, BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { readJson } from '../../protocol/json.ts'
+import { isAuthorized, type Rights } from '../../protocol/rights.ts'
+import { PAGE_NOT_FOUND } from '../../protocol/wire/http.ts'
+import type { ListedImage } from '../containerManager/imageFolders.ts'
+import { addLegacySpeedRoutes } from '../speedTester/legacySpeed.ts'
+import { addSpeedRoutes, createSpeedTurns } from '../speedTester/speedRoutes.ts'
+import { authorizeCommand, createCommandRoute } from './commandRoute.ts'
+import type { EventStream } from './eventStream.ts'
+import { type FactStream, openFactStream } from './factStream.ts'
+import { addLegacyRoutes } from './legacyHttp.ts'
+import { authorize, type Handle, type Principal, refuseForeignPages } from './principal.ts'
+import { createRateLimit, type Rate } from './rateLimit.ts'
+
+export interface HttpServerOptions {
+  bus: Bus<BusEvent>
+  rights: () => Rights
+  /** Absent: there is no `GET /api/v1/events`. */
+  events?: EventStream
+  anonymousRate?: Rate
+  /** Absent: there is no `GET /ShowImages`. */
+  images?: () => Promise<ListedImage[]>
+}
+
+export interface HttpServer {
+  /** What every listener does with a request. */
+  handle: Handle
+  /** Ends streams and commands under way with `stopping`. May be called more than once. */
+  close(): Promise<void>
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** The HTTP server behind all listeners. Construct it before the concerns start, so that it receives the first specifications. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { bus, rights, events, anonymousRate = ANONYMOUS_RATE, images } = options
+  const principals = new WeakMap<IncomingMessage, Principal>()
+  const isWithinRate = createRateLimit(anonymousRate)
+  const closing = new AbortController()
+  const commandRoute = createCommandRoute(bus)
+  const watching = new Set<FactStream>()
+  const principalOf = ({ raw }: { raw: IncomingMessage }) => principals.get(raw) ?? { caller: 'anonymous', address: '' }
+
+  const app = createApp()
+  app.addHook('onRequest', async (request) => refuseForeignPages(request.raw))
+  app.post(COMMANDS_PATH, async (request, reply) => {
+    const authorized = authorizeCommand(request.body, principalOf(request), rights())
+    reply.hijack()
+    await commandRoute.reply(authorized, reply.raw)
+  })
+  if (events) {
+    app.get(EVENTS_PATH, async (request, reply) => {
+      authorize(rights(), principalOf(request), 'administer')
+      reply.hijack()
+      const stream = openFactStream(reply.raw, () => {
+        undo()
+        watching.delete(stream)
+      })
+      watching.add(stream)
+      const undo = events.open(stream)
+    })
+  }
+  const serving = { rights, principalOf, turns: createSpeedTurns() }
+  await addSpeedRoutes(app, serving)
+  await addLegacySpeedRoutes(app, serving)
+  await addLegacyRoutes(app, { bus, rights, principalOf, ...(images && { images }), signal: closing.signal })
+  await app.ready()
+
+  // The ping target of every P2PRC node: prepared ahead, and answered without asking anybody.
+  let specifications: Buffer | undefined
+  const unsubscribe = bus.on('specs.changed', ({ specs }) => {
+    specifications = Buffer.from(JSON.stringify(specs))
+  })
+
+  function handle(request: IncomingMessage, response: ServerResponse, principal: Principal): void {
+    if (principal.caller !== 'owner' && !isWithinRate(principal.address, performance.now())) {
+      sendError(response, new AppError('too_many', { from: principal.address }))
+      return
+    }
+    const isPing = request.url === '/server_info' || request.url === '/server_specs'
+    if (isPing && specifications && request.method === 'GET' && isAuthorized(rights(), principal.caller, 'see')) {
+      response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': specifications.length })
+      response.end(specifications)
+      return
+    }
+    principals.set(request, principal)
+    app.routing(request, response)
+  }
+
+  return {
+    handle,
+    async close() {
+      unsubscribe()
+      commandRoute.close()
+      closing.abort()
+      for (const stream of watching) stream.end()
+      watching.clear()
+      await app.close()
+    },
+  }
+}
+
+function createApp(): FastifyInstance {
+  const app = fastify({
+    bodyLimit: BODY_MAX_BYTES,
+    exposeHeadRoutes: false,
+    frameworkErrors: (error, _request, reply) => void replyWithError(error, reply),
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, body: string) =>
+    readJson(body),
+  )
+  app.setErrorHandler((error: Error & { code?: string }, _request, reply) => replyWithError(error, reply))
+  app.setNotFoundHandler((request, reply) => {
+    if (!/^\/api(\/|$)/.test(request.url)) return reply.code(404).type('text/plain; charset=utf-8').send(PAGE_NOT_FOUND)
+    const id = `${request.method} ${request.url.split('?')[0]?.slice(0, 128)}`
+    return replyWithError(new AppError('not_found', { kind: 'route', id }), reply)
+  })
+  return app
+}
+
+function replyWithError(error: Error & { code?: string }, reply: FastifyReply): FastifyReply {
+  const appError = appErrorOf(error)
+  return reply
+    .code(appError.status)
+    .type(JSON_TYPE)
+    .send(JSON.stringify({ error: appError.toJSON() }))
+}
+
+/** fastify's own errors in the catalogue's words. */
+function appErrorOf(error: Error & { code?: string }): AppError {
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AppError('too_large', { max: BODY_MAX_BYTES })
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new AppError('bad_media_type', { wanted: 'application/json' })
+  if (error.code?.startsWith('FST_')) return new AppError('bad_request', { why: error.message })
+  return toAppError(error)
+}
+
+function sendError(response: ServerResponse, appError: AppError): void {
+  response.writeHead(appError.status, { 'content-type': JSON_TYPE })
+  response.end(JSON.stringify({ error: appError.toJSON() }))
+}

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Bus } from '../../protocol/bus.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
+import { type Answer, type BusEvent, type Command, commands } from '../../protocol/index.ts'
+import type { Rights } from '../../protocol/rights.ts'
+import { revealed } from '../../protocol/secret.ts'
+import { checked, readPortCount, removeContainerQuery, startContainerQuery } from '../../protocol/wire/http.ts'
+import type { ListedImage } from '../containerManager/imageFolders.ts'
+import { parsePublicKey } from '../identity/sshPublicKey.ts'
+import { request } from '../request.ts'
+import { busRequestId } from './commandRoute.ts'
+import { addTableRoute } from './legacyTable.ts'
+import { authorize, type Principal } from './principal.ts'
+
+export interface LegacyOptions {
+  bus: Bus<BusEvent>
+  rights: () => Rights
+  principalOf: (httpRequest: FastifyRequest) => Principal
+  /** Absent: there is no `/ShowImages`. */
+  images?: () => Promise<ListedImage[]>
+  /** Aborts when the server closes. */
+  signal: AbortSignal
+}
+
+/** A command without what the listener adds. */
+type CommandInput = WithoutMeta<Command>
+type WithoutMeta<C> = C extends Command ? Omit<C, 'requestId' | 'caller'> : never
+
+/** P2PRC's routes (compatibility 2.4): its names, keys and types; one reply each, and errors as `{ error }`. */
+export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptions): Promise<void> {
+  const { bus, rights, principalOf, images, signal } = options
+
+  /** Asks the bus on behalf of a principal who may go away meanwhile. */
+  async function requestFor(httpRequest: FastifyRequest, reply: FastifyReply, input: CommandInput) {
+    const principal = principalOf(httpRequest)
+    const action = commands.get(input.type)?.action
+    if (!action) throw new AppError('unknown_command', { name: input.type })
+    authorize(rights(), principal, action)
+    const gone = new AbortController()
+    reply.raw.on('close', () => gone.abort())
+    // Building an image takes minutes, in which P2PRC's clients wait without a sign of life.
+    httpRequest.raw.socket.setTimeout(0)
+    const command = { ...input, requestId: busRequestId(principal, randomUUID()), caller: principal.caller } as Command
+    try {
+      return await request(bus, command, { signal: AbortSignal.any([gone.signal, signal]) })
+    } catch (error) {
+      throw signal.aborted ? new AppError('stopping') : error
+    }
+  }
+
+  for (const url of ['/server_info', '/server_specs']) {
+    app.get(url, async (httpRequest, reply) => {
+      const fact = await requestFor(httpRequest, reply, { type: 'specs.get' })
+      return expect(fact, 'specs.got').specs
+    })
+  }
+
+  // GET changes things here only because P2PRC's clients know no other way; `authorize` keeps it to those who may.
+  app.route({
+    method: ['GET', 'POST'],
+    url: '/startcontainer',
+    handler: async (httpRequest, reply) => {
+      authorize(rights(), principalOf(httpRequest), 'borrow')
+      const query = checked(startContainerQuery, httpRequest.query)
+      if (query.BaseImage !== '') throw new AppError('bad_image', { image: shown(query.BaseImage) })
+      const fact = await requestFor(httpRequest, reply, {
+        type: 'container.create',
+        key: query.PublicKey === '' ? '' : readLegacyKey(query.PublicKey),
+        ports: readPortCount(query.ports),
+        udpPorts: 0,
+        gpu: query.GPU === 'true',
+        image: query.ContainerName,
+      })
+      return revealed(expect(fact, 'container.created').container)
+    },
+  })
+
+  app.route({
+    method: ['GET', 'POST', 'DELETE'],
+    url: '/RemoveContainer',
+    handler: async (httpRequest, reply) => {
+      authorize(rights(), principalOf(httpRequest), 'borrow')
+      const { id } = checked(removeContainerQuery, httpRequest.query)
+      await requestFor(httpRequest, reply, { type: 'container.remove', id })
+      return reply.type('text/plain; charset=utf-8').send('success')
+    },
+  })
+
+  if (images) {
+    app.get('/ShowImages', async (httpRequest) => {
+      authorize(rights(), principalOf(httpRequest), 'see')
+      const list = await images()
+      // Go writes an empty list as null.
+      return { DockerContainer: list.length > 0 ? list : null }
+    })
+  }
+
+  await addTableRoute(app, { bus, principalOf })
+}
+
+/** `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL has become a space. Throws `bad_key`. */
+function readLegacyKey(encoded: string): string {
+  const base64 = encoded.replaceAll(' ', '+')
+  const bytes = Buffer.from(base64, 'base64')
+  if (bytes.toString('base64') !== base64) throw new AppError('bad_key', { why: 'it is not standard base64' })
+  const { key, comment } = parsePublicKey(bytes.toString())
+  return `${key} ${comment}`.trim()
+}
+
+function expect<T extends Answer['type']>(fact: Answer, type: T): Extract<Answer, { type: T }> {
+  if (fact.type !== type) throw toAppError(new Error(`${fact.type} came instead of ${type}`))
+  return fact as Extract<Answer, { type: T }>
+}
+
+function shown(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 128)
+}

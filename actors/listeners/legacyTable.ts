@@ -1,0 +1,82 @@
+import multipart from '@fastify/multipart'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Bus } from '../../protocol/bus.ts'
+import { BODY_MAX_BYTES, TABLE_RATE } from '../../protocol/defaults/listeners.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { acceptTable } from '../ipTable.ts'
+import type { Principal } from './principal.ts'
+import { createRateLimit } from './rateLimit.ts'
+
+export interface TableRouteOptions {
+  bus: Bus<BusEvent>
+  principalOf: (request: FastifyRequest) => Principal
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/**
+ * `POST /IpTable` as P2PRC has it: a multipart part `json` (Go sends a file, a form's field will do) with a table, and
+ * this node's table in answer. In a scope of its own, since no other route reads multipart.
+ */
+export async function addTableRoute(app: FastifyInstance, { bus, principalOf }: TableRouteOptions): Promise<void> {
+  const isWithinRate = createRateLimit(TABLE_RATE)
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    await scope.register(multipart, {
+      limits: {
+        parts: 1,
+        files: 1,
+        fields: 1,
+        fieldNameSize: 64,
+        headerPairs: 16,
+        fileSize: BODY_MAX_BYTES,
+        fieldSize: BODY_MAX_BYTES,
+      },
+    })
+    scope.setErrorHandler((error: Error & { code?: string }) => {
+      throw asAppError(error)
+    })
+    scope.post('/IpTable', async (request, reply) => {
+      const { address } = principalOf(request)
+      // A table costs a thousand times what a ping does.
+      if (!isWithinRate(address, performance.now())) throw new AppError('too_many', { from: address })
+      const text = await readPart(request)
+      const answer = await acceptTable(bus, text, address || 'this machine').catch((error) => {
+        // A bad answer of a peer is 502; what was uploaded here is the uploader's fault.
+        throw toAppError(error).code === 'protocol_error'
+          ? new AppError('bad_request', { why: 'That is no table' }, error)
+          : error
+      })
+      return reply.type(JSON_TYPE).send(answer)
+    })
+  })
+}
+
+/** The text of the one part `json`. */
+async function readPart(request: FastifyRequest): Promise<string> {
+  let text: string | undefined
+  for await (const part of request.parts()) {
+    if (part.fieldname !== 'json') {
+      if (part.type === 'file') part.file.resume()
+      throw new AppError('bad_request', { why: 'The part with the table must be called "json"' })
+    }
+    if (part.type === 'file') text = (await part.toBuffer()).toString()
+    else if (part.valueTruncated) throw new AppError('too_large', { max: BODY_MAX_BYTES })
+    else text = String(part.value)
+  }
+  if (text === undefined) throw new AppError('bad_request', { why: 'There is no part "json" with a table' })
+  return text
+}
+
+function asAppError(error: Error & { code?: string }): AppError {
+  if (error instanceof AppError) return error
+  if (error.code === 'FST_REQ_FILE_TOO_LARGE') return new AppError('too_large', { max: BODY_MAX_BYTES })
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || error.code === 'FST_INVALID_MULTIPART_CONTENT_TYPE')
+    return new AppError('bad_media_type', { wanted: 'multipart/form-data' })
+  // Fastify's own errors, and the parser's, which has no codes: all say what is wrong with the request.
+  if (error.code === undefined || error.code.startsWith('FST_')) {
+    return new AppError('bad_request', { why: `The multipart body cannot be read: ${error.message}` }, error)
+  }
+  return toAppError(error)
+}

@@ -1,0 +1,38 @@
+import { ANONYMOUS_COUNTED_MAX } from '../../protocol/defaults/listeners.ts'
+import { isLoopback } from '../../protocol/net/address.ts'
+
+export interface Rate {
+  count: number
+  windowMs: number
+}
+
+/**
+ * Counts requests of each address in windows of time; the result says whether one more is allowed. IPv6 is counted by
+ * its first 64 bits, which is what one subscriber gets. This machine itself is not counted: whoever is on it can burden
+ * it in easier ways, and the owner's programs ask often.
+ */
+export function createRateLimit({ count, windowMs }: Rate): (address: string, now: number) => boolean {
+  const counts = new Map<string, number>()
+  let since = Number.NEGATIVE_INFINITY
+  return (address, now) => {
+    if (isLoopback(address)) return true
+    if (now - since >= windowMs || counts.size >= ANONYMOUS_COUNTED_MAX) {
+      counts.clear()
+      since = now
+    }
+    const prefix = prefix64Of(address)
+    const made = (counts.get(prefix) ?? 0) + 1
+    counts.set(prefix, made)
+    return made <= count
+  }
+}
+
+function prefix64Of(address: string): string {
+  if (!address.includes(':') || address.startsWith('::ffff:')) return address
+  const [head = '', tail] = address.split('::')
+  const groups = head.split(':')
+  if (tail === undefined) return groups.slice(0, 4).join(':')
+  const behind = tail === '' ? [] : tail.split(':')
+  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0')
+  return [...groups, ...zeros, ...behind].slice(0, 4).join(':')
+}

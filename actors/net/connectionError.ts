@@ -1,0 +1,28 @@
+import { AppError } from '../../protocol/errors.ts'
+import { withoutControlCharacters } from './receivedText.ts'
+
+/** An error of the connection in the catalogue's words. `code` is Node's, such as ECONNREFUSED. */
+export function connectionError(error: NodeJS.ErrnoException, where: string): AppError {
+  if (error instanceof AppError) return error
+  const { code = '' } = error
+  if (/^(HPE_|ERR_SSL|ERR_TLS|EPROTO)/.test(code)) return protocolError(where, 'it speaks something else', error)
+  if (code === 'ETIMEDOUT') return new AppError('unreachable', { where, why: 'nothing answers there' }, error)
+  if (/^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(code))
+    return new AppError('connection_lost', { where }, error)
+  return new AppError('unreachable', { where, why: reasons[code] ?? withoutControlCharacters(error.message) }, error)
+}
+
+const reasons: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens there',
+  EHOSTUNREACH: 'there is no way to that machine',
+  ENETUNREACH: 'there is no way to that network',
+  ENOTFOUND: 'there is no such name',
+  EAI_AGAIN: 'the name cannot be looked up now',
+  EACCES: 'this user may not connect to it',
+  ENOENT: 'nothing listens there',
+}
+
+/** What answers at `where` is not what it should be. */
+export function protocolError(where: string, why: string, cause?: unknown): AppError {
+  return new AppError('protocol_error', { where, why }, cause)
+}

@@ -1,0 +1,27 @@
+import { AppError } from '../../protocol/errors.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import type { MemberResult, Plugin } from '../../protocol/pluginRunner.ts'
+import { freePorts } from '../groupTracker/inventory.ts'
+
+type Ports = MemberResult['ports']
+
+/** Which ports of loans are given to runs that are not over: the loans' own records learn of them only afterwards. */
+export function createPortAllocator() {
+  const taken = new Map<ContainerId, Set<number>>()
+  return {
+    /** As many as the plugin asks for, in P2PRC's order. Throws `ports_short`. */
+    free(loan: Loan, { name, ports: count }: Pick<Plugin, 'name' | 'ports'>): Ports {
+      const free = freePorts(loan).filter(({ internal }) => !taken.get(loan.ID)?.has(internal))
+      if (free.length >= count) return free.slice(0, count)
+      throw new AppError('ports_short', { name, count, id: loan.ID.slice(0, 12), free: free.length })
+    },
+    take(id: ContainerId, ports: Ports): void {
+      taken.set(id, new Set([...(taken.get(id) ?? []), ...ports.map(({ internal }) => internal)]))
+    },
+    release(id: ContainerId, ports: Ports): void {
+      for (const { internal } of ports) taken.get(id)?.delete(internal)
+      if (taken.get(id)?.size === 0) taken.delete(id)
+    },
+  }
+}

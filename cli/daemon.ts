@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Holder, holderOf } from '../actors/home/lock.ts'
+import { homePaths } from '../actors/homePaths.ts'
+import { PORT } from '../protocol/defaults/node.ts'
+import { AppError } from '../protocol/errors.ts'
+import type { BusEvent } from '../protocol/index.ts'
+import { parseAddress } from '../protocol/net/address.ts'
+import { wholeNumber } from './commandLine.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import { ownerLine } from './tables.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface DaemonOptions {
+  host?: string
+  port?: string
+  /** Where to ask for the public address. */
+  ipService?: string
+  /** Machines to begin with. */
+  bootstrapAddresses: readonly string[]
+  open: boolean
+  terminal: Terminal
+  /** Ends the node; its containers live on. */
+  signal: AbortSignal
+}
+
+/** How long a command that works on the home without a node may take to leave it, before a start is refused. */
+const LOCK_GRACE_MS = 300
+
+/** How long a node that was asked to end may take: it closes listeners and writes files, and waits for nobody. */
+const STOP_TIMEOUT_MS = 15_000
+
+const POLL_MS = 50
+
+/** Runs a node until `signal` aborts, saying one line for each fact that matters. */
+export async function runNode(options: DaemonOptions): Promise<void> {
+  const { host, port, ipService, bootstrapAddresses, open, terminal, signal } = options
+  await assertNotRunning()
+  const { openHome, createNode } = await import('./inProcess.ts')
+  const home = await openHome(process.env)
+  for (const note of home.notes) terminal.note(note)
+  const listen = {
+    port: wholeNumber('--port', port ?? (home.config.ServerPort || String(PORT)), 0, 65_535),
+    ...(host && { host }),
+  }
+  const printLine = (text: string) => terminal.line(undefined, `${terminal.style('green', '✓')} ${text}`)
+  const tap = (event: BusEvent) => {
+    const text = ownerLine(event as ReceivedFact)
+    if (terminal.json) terminal.line(event, '')
+    else if (text !== undefined) terminal.line(event, text)
+  }
+  // A wrong address is said before anything has begun.
+  for (const where of bootstrapAddresses) parseAddress(where)
+  const node = await createNode({ home, listen, open, tap, ...(ipService && { ipService }) })
+  const { identity, addresses, stop } = node
+  if (!terminal.json) {
+    printLine(`Node ${identity.name} runs, ${identity.id}`)
+    for (const address of addresses) printLine(`It listens on ${address}`)
+    printLine(trustHint(open, identity.publicKey))
+  }
+  for (const where of bootstrapAddresses) {
+    const fact = await node.request({
+      type: 'peer.add',
+      requestId: randomUUID(),
+      caller: 'owner',
+      where,
+      replace: false,
+    })
+    if (fact.type === 'peer.addFailed') terminal.note(`${where} was not added. ${fact.message}`)
+  }
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  await stop()
+}
+
+function trustHint(open: boolean, publicKey: string): string {
+  if (open) return 'Anyone who can reach it may borrow (--open)'
+  return `Friends may borrow once you ran \`p2prc trust add KEY\` with theirs; yours is: ${publicKey}`
+}
+
+/** Refuses at once, before anything is loaded or touched. */
+async function assertNotRunning(): Promise<void> {
+  const { lock, dir } = homePaths(process.env)
+  const deadline = performance.now() + LOCK_GRACE_MS
+  for (let holder = holderOf(lock); holder; holder = holderOf(lock)) {
+    if (performance.now() >= deadline) throw new AppError('home_locked', { path: dir, pid: holder.pid })
+    await delay(POLL_MS)
+  }
+}
+
+/** Ends the node that runs on this home and waits until it has. Throws `no_node` or `timed_out`. */
+export async function stopNode(): Promise<number> {
+  const { lock } = homePaths(process.env)
+  const holder = holderOf(lock)
+  if (!holder) throw new AppError('no_node')
+  process.kill(holder.pid, 'SIGTERM')
+  const deadline = performance.now() + STOP_TIMEOUT_MS
+  while (isSameHolder(holder, holderOf(lock))) {
+    if (performance.now() >= deadline)
+      throw new AppError('timed_out', { where: `Process ${holder.pid}`, ms: STOP_TIMEOUT_MS })
+    await delay(POLL_MS)
+  }
+  return holder.pid
+}
+
+function isSameHolder(former: Holder, now: Holder | undefined): boolean {
+  return now?.pid === former.pid && now.started === former.started
+}

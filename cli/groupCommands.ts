@@ -1,0 +1,136 @@
+import { EXTRA_PORTS_MAX } from '../protocol/defaults/containerManager.ts'
+import { GROUP_MEMBERS_MAX } from '../protocol/defaults/groupTracker.ts'
+import { AppError, exitCodeOf } from '../protocol/errors.ts'
+import type { ExecResult, MemberFailure } from '../protocol/groups.ts'
+import { wholeNumber } from './commandLine.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import * as show from './groupTables.ts'
+import { confirmAction, type Handler } from './runCommand.ts'
+import { shortId } from './tables.ts'
+
+/** The commands of `cli.ts` about groups. */
+export const groupCommands = {
+  async 'group create'({ args, option, has, request, terminal, legacy }) {
+    const { userKey } = await import('./keyFile.ts')
+    const count = (name: string, max: number) => wholeNumber(`--${name}`, option(name) ?? '0', 0, max)
+    const many = { count: count('count', GROUP_MEMBERS_MAX), nearest: count('nearest', GROUP_MEMBERS_MAX) }
+    if (many.count > 0 && !option('on') && many.nearest === 0)
+      throw new AppError('bad_request', { why: '--count needs --on or --nearest', todo: 'Say on which machines.' })
+    const { group, failures } = await request(
+      'group.create',
+      {
+        name: option('name') ?? '',
+        members: args,
+        on: (option('on') ?? '').split(',').filter(Boolean),
+        ...many,
+        ports: count('ports', EXTRA_PORTS_MAX),
+        udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
+        gpu: has('gpu'),
+        image: option('image') ?? '',
+        ...(await userKey(option('key'))),
+      },
+      'group.created',
+    )
+    const document = { ...show.groupDocument(group, legacy), ...(failures.length > 0 && { Failures: failures }) }
+    terminal.value(document, () => show.groupText(group, terminal.style))
+    for (const failure of failures) terminal.note(show.failureLine(failure))
+    return worstExit(failures.map(({ code }) => exitCodeOf(code)))
+  },
+
+  async 'group ls'({ request, terminal, legacy }) {
+    const { groups } = await request('group.list', {}, 'group.listed')
+    terminal.value(show.groupsDocument(groups, legacy), () => show.groupsTable(groups, terminal.style))
+  },
+
+  async 'group show'({ args: [id = ''], request, terminal, legacy }) {
+    const { group } = await request('group.show', { id }, 'group.shown')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group add'({ args: [id = '', ...members], request, terminal, legacy }) {
+    const { group } = await request('group.add', { id, members }, 'group.added')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group remove'({ args: [id = '', ...members], request, terminal, legacy }) {
+    const { group } = await request('group.remove', { id, members }, 'group.removed')
+    terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
+  },
+
+  async 'group rm'(call) {
+    const { args, has, request, terminal, legacy } = call
+    const id = args[0] as string
+    const containers = has('containers')
+    if (containers && !(await confirmAction(`Giving back every container of ${id} with its /data`, call))) return 1
+    const onFact = (fact: ReceivedFact) => {
+      const failures = (fact.failures ?? []) as MemberFailure[]
+      for (const failure of failures) terminal.note(show.failureLine(failure))
+    }
+    const deleted = await request('group.delete', { id, containers }, 'group.deleted', { onFact })
+    const text = `Forgot ${show.shortGroupId(deleted.id)}${containers ? `, gave back ${deleted.returned.length}` : ''}`
+    terminal.done({ ID: deleted.id, Returned: deleted.returned }, text, legacy)
+  },
+
+  async 'group exec'({ args: [id = '', ...words], rest, has, request, terminal }) {
+    const collected = collector()
+    const [command, retryFailed] = [[...words, ...rest], has('retry-failed')]
+    if (command.length === 0 && !retryFailed)
+      throw new AppError('usage', { usage: 'group exec <group> -- <command>', name: 'group exec' })
+    const { results, failed } = await request('group.exec', { id, command, retryFailed }, 'group.executed', {
+      onFact(fact) {
+        if (fact.type !== 'group.output') return
+        if (terminal.json) collected.take(fact)
+        else {
+          const prefix = terminal.style('dim', `${shortId(String(fact.id))} |`)
+          terminal.line(fact, `${prefix} ${fact.line}`, fact.stream as 'stdout' | 'stderr')
+        }
+      },
+    })
+    if (terminal.json) terminal.value({ results: results.map(collected.with), failed }, () => '')
+    const bad = results.filter((result) => result.exit !== 0)
+    if (results.length === 0) terminal.note(`Nothing to repeat: the last command failed nowhere in ${id}`)
+    if (bad.length > 0) {
+      terminal.note(`${bad.length} of ${results.length} containers failed; --retry-failed repeats it in those`)
+      for (const result of bad) terminal.note(show.execLine(result))
+    }
+    return worstExit(results.map(({ exit, failure }) => exit ?? exitCodeOf(failure?.code ?? 'internal')))
+  },
+
+  async 'group ssh-config'(call) {
+    const { group } = await call.request('group.show', { id: call.args[0] as string }, 'group.shown')
+    const text = await hostEntries(group)
+    call.terminal.line({ ID: group.ID, text }, text.trimEnd())
+  },
+} satisfies Record<string, Handler>
+
+async function hostEntries(group: Parameters<typeof show.groupText>[0]): Promise<string> {
+  const [{ sshConfigOf }, { homePaths }] = await Promise.all([
+    import('./inProcess.ts'),
+    import('../actors/homePaths.ts'),
+  ])
+  return sshConfigOf(group.TrackContainer, [group], homePaths(process.env))
+}
+
+/** What each member has printed, for `--json`. */
+function collector() {
+  const lines: Record<string, string[]> = {}
+  const linesOf = (id: string, stream: unknown) => {
+    const key = `${id} ${stream}`
+    lines[key] ??= []
+    return lines[key]
+  }
+  const textOf = (id: string, stream: string) => linesOf(id, stream).map((line) => `${line}\n`)
+  return {
+    take: ({ id, stream, line }: ReceivedFact) => void linesOf(String(id), stream).push(String(line)),
+    with: (result: ExecResult) => ({
+      ...result,
+      stdout: textOf(result.id, 'stdout').join(''),
+      stderr: textOf(result.id, 'stderr').join(''),
+    }),
+  }
+}
+
+/** A script sees at once that not all went well; undefined where all did. */
+function worstExit(codes: readonly number[]): number | undefined {
+  return codes.reduce((worst, code) => Math.max(worst, code), 0) || undefined
+}

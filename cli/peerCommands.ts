@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { HOPS } from '../protocol/defaults/ipTable.ts'
+import { AppError } from '../protocol/errors.ts'
+import type { TableEntry } from '../protocol/files/ipTable.ts'
+import type { Failure } from '../protocol/ids.ts'
+import type { Peer } from '../protocol/ipTable.ts'
+import { formatAddress, parseAddress } from '../protocol/net/address.ts'
+import type { SpeedMeasured } from '../protocol/speedTester.ts'
+import { wholeNumber } from './commandLine.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
+import type { Call, Handler } from './runCommand.ts'
+import { list, type Terminal, table } from './terminal.ts'
+
+interface Listed {
+  peers: readonly Peer[]
+  /** The same peers as P2PRC's table has them. */
+  entries: readonly TableEntry[]
+}
+
+const WATCH_INTERVAL_MS = 1_000
+const PORT_MAX = 65_535
+const LARGEST = 999_999_999
+
+/** The commands of `cli.ts` about the network. */
+export const peerCommands = {
+  async ls(call) {
+    const filter = filterOf(call)
+    if (call.has('watch')) return watch(call, filter)
+    showPeers(await call.request('peer.list', {}, 'peer.listed'), filter, call.terminal)
+  },
+
+  async update({ option, request, terminal }) {
+    const hops = wholeNumber('--hops', option('hops') ?? String(HOPS.usual), 1, HOPS.most)
+    const onFact = (fact: ReceivedFact) => {
+      if (fact.type === 'table.progress') terminal.progress(hopLine(fact))
+    }
+    showPeers(await request('table.update', { hops }, 'table.updated', { onFact }), {}, terminal)
+  },
+
+  async speed({ args: [where = ''], option, request, terminal }) {
+    const direction = directionOf(option('direction') ?? 'both')
+    const {
+      type: _,
+      requestId: __,
+      ...measured
+    } = await request('speed.measure', { where, direction }, 'speed.measured')
+    terminal.value(measured, () => speedText(measured, terminal.style))
+  },
+
+  async add({ args: [where = ''], option, has, request, terminal, legacy }) {
+    const port = option('ports')
+    const at = port === undefined ? where : withPort(where, wholeNumber('--ports', port, 1, PORT_MAX))
+    const { peer } = await request('peer.add', { where: at, replace: has('replace') }, 'peer.added')
+    terminal.done(peer, `Added ${at}`, legacy)
+  },
+
+  async describe({ args, request, terminal, legacy }) {
+    const { text } = await request('record.describe', { text: args.join(' ') }, 'record.described')
+    terminal.done({ text }, text === '' ? 'This machine says nothing of itself now' : `All others see: ${text}`, legacy)
+  },
+} satisfies Record<string, Handler>
+
+const directions = ['both', 'download', 'upload'] as const
+
+function directionOf(text: string): (typeof directions)[number] {
+  const found = directions.find((direction) => direction === text)
+  if (!found) throw new AppError('bad_request', { why: `--direction is ${directions.join(', ')} and not "${text}"` })
+  return found
+}
+
+export function speedText(measured: Omit<SpeedMeasured, 'type' | 'requestId'>, style: Terminal['style']): string {
+  const { host, port, download, upload, latencyNs, latencyMedianNs } = measured
+  const rate = (mbps: number | null) => (mbps === null ? '?' : `${mbps.toFixed(1)} Mbit/s`)
+  const ms = (ns: number) => `${(ns / 1e6).toFixed(2)} ms`
+  const pairs: [string, string][] = [
+    ['Machine', formatAddress({ host, port })],
+    ['Latency', `${ms(latencyNs)}, ${ms(latencyMedianNs)} in the middle`],
+    ['Download', rate(download)],
+    ['Upload', rate(upload)],
+  ]
+  return list(pairs, style)
+}
+
+function withPort(where: string, port: number): string {
+  return formatAddress({ host: parseAddress(where).host, port })
+}
+
+function filterOf({ option, has }: Pick<Call, 'option' | 'has'>): PeerFilter {
+  const least = (name: string) => {
+    const value = option(name)
+    return value === undefined ? undefined : wholeNumber(`--${name}`, value, 0, LARGEST)
+  }
+  const memory = option('min-ram')
+  const given = {
+    sort: option('sort'),
+    gpu: has('gpu') || undefined,
+    minRamMiB: memory === undefined ? undefined : readMemory(memory),
+    minCores: least('min-cores'),
+    minDownload: least('min-down'),
+    minUpload: least('min-up'),
+    maxLatencyMs: least('max-latency'),
+  }
+  const filter: PeerFilter = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  // A wrong order is said before anybody is asked.
+  peerRows([], filter)
+  return filter
+}
+
+function showPeers(listed: Listed, filter: PeerFilter, terminal: Terminal): void {
+  const rows = peerRows(listed.peers, filter)
+  terminal.value(tableDocument(listed, rows), () => peersText(rows, listed.peers.length, terminal.style))
+}
+
+/** P2PRC's table, of the rows and in their order. */
+function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { ip_address: TableEntry[] } {
+  const keys = peers.map(({ id, addresses: [best] }) => id ?? (best ? formatAddress(best) : ''))
+  const known = new Map(keys.map((key, index) => [key, entries[index] as TableEntry]))
+  return { ip_address: rows.flatMap(({ id, address }) => known.get(id || address) ?? []) }
+}
+
+export function peersText(rows: readonly PeerRow[], all: number, style: Terminal['style']): string {
+  if (all === 0) return 'Nobody is known yet. Name a machine with `p2prc add WHERE`, then `p2prc update`.'
+  if (rows.length === 0) return `None of the ${all} machines known here is such a one.`
+  const { headings, cells } = peerTable(rows)
+  return table(headings, cells, style)
+}
+
+/** Again and again until Ctrl-C: over itself on a terminal, elsewhere once for each change. */
+async function watch({ request, terminal, signal }: Call, filter: PeerFilter): Promise<undefined> {
+  const [{ holderOf }, { homePaths }] = await Promise.all([
+    import('../actors/home/lock.ts'),
+    import('../actors/homePaths.ts'),
+  ])
+  // Only a node looks after its peers: without one nothing would ever change.
+  if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')
+  let before = ''
+  while (!signal.aborted) {
+    const listed = await request('peer.list', {}, 'peer.listed')
+    const rows = peerRows(listed.peers, filter)
+    if (terminal.onScreen) terminal.draw(peersText(rows, listed.peers.length, (_, text) => text).split('\n'))
+    else {
+      const document = tableDocument(listed, rows)
+      const now = JSON.stringify([document, rows.map(({ answeredAgoMs: _, ...row }) => row)])
+      if (now !== before) terminal.line(document, peersText(rows, listed.peers.length, terminal.style))
+      before = now
+    }
+    await delay(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+function hopLine({ hop, where, entries, failure }: ReceivedFact): string {
+  const message = failure ? (failure as Failure).message : `named ${entries ?? 0}`
+  // Most failures say themselves where they were.
+  return message.startsWith(String(where)) ? `hop ${hop}: ${message}` : `hop ${hop}: ${where}: ${message}`
+}

@@ -1,0 +1,204 @@
+import { AppError } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import type { Peer } from '../protocol/ipTable.ts'
+import { formatAddress, isIPv4, isIPv6 } from '../protocol/net/address.ts'
+
+/** One line of `p2prc ls`. Null and '' are what nobody has told or measured yet; `peerCells` shows them as `?`. */
+export interface PeerRow {
+  name: string
+  id: NodeId | ''
+  address: string
+  path: 'direct IPv6' | 'direct IPv4' | 'by name' | 'its link' | 'none'
+  latencyMs: number | null
+  /** Mbit/s. */
+  download: number | null
+  upload: number | null
+  cores: number | null
+  ramMiB: number | null
+  ramFreeMiB: number | null
+  gpus: string[]
+  /** Load average over one minute. */
+  load: number | null
+  state: Peer['state']
+  answeredAgoMs: number | null
+  /** The owner's free text, '' where there is none. */
+  information: string
+}
+
+export interface PeerFilter {
+  /** A key of `sorts`; '' is `near`. */
+  sort?: string
+  /** Only those with a GPU. */
+  gpu?: boolean
+  minRamMiB?: number
+  minCores?: number
+  /** Mbit/s. */
+  minDownload?: number
+  minUpload?: number
+  maxLatencyMs?: number
+}
+
+const last = Number.POSITIVE_INFINITY
+const descending = (value: number | null) => -(value ?? -last)
+
+/** What `--sort` takes; the smallest value comes first, what is not known last. */
+const sorts: Readonly<Record<string, (row: PeerRow) => number | string>> = {
+  near: ({ latencyMs }) => latencyMs ?? last,
+  name: ({ name }) => name || '\uffff',
+  down: ({ download }) => descending(download),
+  up: ({ upload }) => descending(upload),
+  cpu: ({ cores }) => descending(cores),
+  memory: ({ ramMiB }) => descending(ramMiB),
+  gpu: ({ gpus }) => -gpus.length,
+  load: ({ load }) => load ?? last,
+  seen: ({ answeredAgoMs }) => answeredAgoMs ?? last,
+}
+
+export const sortNames: readonly string[] = Object.keys(sorts)
+
+/** The rows that the filter leaves, in its order, the nearer first among equals. Throws `bad_request`. */
+export function peerRows(peers: readonly Peer[], filter: PeerFilter = {}): PeerRow[] {
+  const name = filter.sort || 'near'
+  const sort = Object.hasOwn(sorts, name) ? sorts[name] : undefined
+  if (!sort || !sorts.near) {
+    throw new AppError('bad_request', { why: `There is no order "${name}"; there are ${sortNames.join(', ')}` })
+  }
+  const near = sorts.near
+  return peers
+    .map(rowOf)
+    .filter((row) => passes(row, filter))
+    .sort((one, other) => compare(sort(one), sort(other)) || compare(near(one), near(other)))
+}
+
+const DESCRIPTION_LENGTH = 40
+
+/** Column headings of `peerCells`. */
+export const peerHeadings = [
+  'NAME',
+  'ADDRESS',
+  'PATH',
+  'LATENCY',
+  'DOWN',
+  'UP',
+  'CPU',
+  'MEMORY',
+  'GPU',
+  'LOAD',
+  'LAST SEEN',
+]
+
+export function peerCells(row: PeerRow): string[] {
+  return [
+    row.name || '?',
+    row.address,
+    row.path,
+    row.latencyMs === null ? '?' : `${rounded(row.latencyMs)} ms`,
+    row.download === null ? '?' : `${rounded(row.download)} Mbit/s`,
+    row.upload === null ? '?' : `${rounded(row.upload)} Mbit/s`,
+    row.cores === null ? '?' : String(row.cores),
+    row.ramMiB === null ? '?' : memoryText(row.ramMiB),
+    row.cores === null && row.gpus.length === 0 ? '?' : gpuText(row.gpus),
+    row.load === null ? '?' : row.load.toFixed(2),
+    lastSeenText(row),
+  ]
+}
+
+/** The table of `ls`; what owners say of their machines has a column where anybody says something. */
+export function peerTable(rows: readonly PeerRow[]): { headings: string[]; cells: string[][] } {
+  const hasDescriptions = rows.some(({ information }) => information !== '')
+  const headings = hasDescriptions ? [...peerHeadings, 'DESCRIPTION'] : [...peerHeadings]
+  const cells = rows.map((row) => (hasDescriptions ? [...peerCells(row), shortText(row.information)] : peerCells(row)))
+  return { headings, cells }
+}
+
+/** MiB of what people type: `8G`, `512M`, `1T`, or MiB as a bare number. Throws `bad_request`. */
+export function readMemory(text: string): number {
+  const [, digits, unit = 'M'] =
+    /^(\d{1,9}(?:\.\d{1,3})?)\s*([MGT])(?:i?B)?$/i.exec(`${text}${/\d$/.test(text) ? 'M' : ''}`) ?? []
+  if (digits === undefined) {
+    throw new AppError('bad_request', { why: `"${text.slice(0, 64)}" is not an amount of memory such as 8G or 512M` })
+  }
+  return Number(digits) * ({ M: 1, G: 1_024, T: 1_048_576 }[unit.toUpperCase()] ?? 1)
+}
+
+function rowOf(peer: Peer): PeerRow {
+  const { machine, specs } = peer
+  const [best] = peer.addresses
+  // Go nodes do not say how many cores they have. What a node was asked itself is newer than its record.
+  const cores = specs && specs.Cores > 0 ? specs.Cores : null
+  const cards = specs?.GPUs.length ? specs.GPUs : specs?.GPU ? [specs.GPU.Gpu] : []
+  const gpus = specs ? cards.map(({ GpuName }) => GpuName) : (machine?.gpus ?? [])
+  return {
+    name: peer.name,
+    id: peer.id ?? '',
+    address: best ? formatAddress(best) : '',
+    path: pathOf(peer),
+    latencyMs: peer.latencyNs === null ? null : peer.latencyNs / 1e6,
+    download: peer.download,
+    upload: peer.upload,
+    cores: cores ?? (machine?.cores || null),
+    ramMiB: specs?.RAM || machine?.ramMiB || null,
+    ramFreeMiB: cores === null || !specs ? null : specs.RAMFree,
+    gpus,
+    load: cores === null || !specs ? null : specs.Load[0],
+    state: peer.state,
+    answeredAgoMs: peer.answeredAgoMs,
+    information: peer.information,
+  }
+}
+
+/** How it can be had: at an address, or, as behind a NAT, only over the link that it keeps itself. */
+function pathOf({ addresses: [best], dialable, linked }: Peer): PeerRow['path'] {
+  if (linked && !dialable) return 'its link'
+  if (!best) return 'none'
+  return isIPv6(best.host) ? 'direct IPv6' : isIPv4(best.host) ? 'direct IPv4' : 'by name'
+}
+
+function passes(row: PeerRow, { gpu, minRamMiB, minCores, minDownload, minUpload, maxLatencyMs }: PeerFilter): boolean {
+  const atLeast = (value: number | null, least: number | undefined) => least === undefined || (value ?? -1) >= least
+  return (
+    (!gpu || row.gpus.length > 0) &&
+    atLeast(row.ramMiB, minRamMiB) &&
+    atLeast(row.cores, minCores) &&
+    atLeast(row.download, minDownload) &&
+    atLeast(row.upload, minUpload) &&
+    (maxLatencyMs === undefined || (row.latencyMs ?? last) <= maxLatencyMs)
+  )
+}
+
+function lastSeenText({ state, answeredAgoMs }: PeerRow): string {
+  const ago = answeredAgoMs === null ? 'not answered yet' : `answered ${spanText(answeredAgoMs)} ago`
+  return state === 'suspected' ? `silent, ${ago}` : ago
+}
+
+function spanText(ms: number): string {
+  const seconds = Math.round(ms / 1_000)
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}
+
+/** As much as leaves the table readable. */
+function shortText(text: string): string {
+  return text.length > DESCRIPTION_LENGTH ? `${text.slice(0, DESCRIPTION_LENGTH - 1)}…` : text
+}
+
+function gpuText(gpus: readonly string[]): string {
+  if (gpus.length === 0) return 'none'
+  return gpus.length === 1 ? (gpus[0] ?? '') : `${gpus.length} × ${gpus[0]}`
+}
+
+function memoryText(mib: number): string {
+  return mib < 1_024 ? `${Math.round(mib)} MiB` : `${rounded(mib / 1_024)} GiB`
+}
+
+/** Three digits that mean something. */
+function rounded(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+function compare(one: number | string, other: number | string): number {
+  if (one === other) return 0
+  if (typeof one === 'string' && typeof other === 'string') return one.localeCompare(other)
+  return one < other ? -1 : 1
+}

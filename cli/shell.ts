@@ -1,0 +1,18 @@
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { AppError } from '../protocol/errors.ts'
+
+/**
+ * Hands the terminal over to `ssh` and resolves with its exit code, 128 + the signal's number where one ended it.
+ * Throws `program_missing`.
+ */
+export function openShell(args: readonly string[], program = 'ssh'): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' })
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const missing = error.code === 'ENOENT'
+      reject(missing ? new AppError('program_missing', { name: program, package: 'openssh-client' }, error) : error)
+    })
+    child.on('exit', (code, signal) => resolve(code ?? 128 + (signal ? constants.signals[signal] : 0)))
+  })
+}

@@ -1,0 +1,170 @@
+import type { ContainerReply, ContainerSummary, Port } from '../protocol/containerManager.ts'
+import type { Loan, LoanState } from '../protocol/groupTracker.ts'
+import type { Specs } from '../protocol/specs.ts'
+import type { TrustedPeer } from '../protocol/trust.ts'
+import type { ReceivedFact } from './controlClient.ts'
+import { list, type Terminal, table } from './terminal.ts'
+
+/** What a person sees of each concern's values. The same values are JSON for programs. */
+
+type Style = Terminal['style']
+
+/** As much of an id as people type; it is a multiple of what one screen column of `docker ps` shows. */
+export function shortId(id: string): string {
+  return id.slice(0, 12)
+}
+
+export function loansTable(loans: readonly (Loan & { state: LoanState })[], style: Style): string {
+  if (loans.length === 0) return 'Nothing is borrowed. Take a container with `p2prc touch WHERE`.'
+  return table(
+    ['ID', 'STATE', 'LENDER', 'PORTS', 'GPU'],
+    loans.map(({ ID, state, IpAddress, Container }) => [
+      shortId(ID),
+      state,
+      IpAddress,
+      portsText(Container.Ports.Port),
+      Container.GPU === 'true' ? 'yes' : 'no',
+    ]),
+    style,
+  )
+}
+
+export function loanText({ ID, IpAddress, Container }: Loan, style: Style): string {
+  const pairs: [string, string][] = [
+    ['Container', shortId(ID)],
+    ['Lender', IpAddress],
+    ['Shell', `p2prc ssh ${shortId(ID)}`],
+  ]
+  if (Container.SSHCommand) pairs.push(['SSH', Container.SSHCommand])
+  // The one place where it is shown: nothing keeps it.
+  const password = plainPassword(Container)
+  if (password) pairs.push(['Password', `${password} (shown once)`])
+  pairs.push(['Ports', portsText(Container.Ports.Port)])
+  return `${style('green', '✓')} It runs\n${list(pairs, style)}`
+}
+
+function plainPassword({ SSHPassword }: ContainerReply): string {
+  return typeof SSHPassword === 'string' ? SSHPassword : SSHPassword.reveal()
+}
+
+export function portsText(ports: readonly Port[]): string {
+  return ports
+    .map(({ PortName, InternalPort, ExternalPort, Type }) => {
+      const name = PortName === 'SSH' ? 'ssh ' : ''
+      const inside = InternalPort === ExternalPort ? '' : `→${InternalPort}`
+      return `${name}${ExternalPort}${inside}${Type === 'udp' ? '/udp' : ''}`
+    })
+    .join(' ')
+}
+
+/** Borrowers are shown by the names that the owner gave them. */
+export function containersTable(
+  containers: readonly ContainerSummary[],
+  trusted: readonly TrustedPeer[],
+  style: Style,
+  now = Date.now(),
+): string {
+  const names = new Map<string, string>(trusted.map(({ id, name }) => [id, name]))
+  if (containers.length === 0) return 'Nothing is lent.'
+  return table(
+    ['ID', 'STATE', 'BORROWER', 'AGE', 'IMAGE', 'PORTS', 'GPU'],
+    containers.map(({ id, state, borrower, createdAt, image, ports, gpu }) => [
+      shortId(id),
+      state,
+      names.get(borrower) || borrower,
+      spanText(now - createdAt),
+      image,
+      portsText(ports),
+      gpu ? 'yes' : 'no',
+    ]),
+    style,
+  )
+}
+
+export function trustTable(peers: readonly TrustedPeer[], style: Style): string {
+  if (peers.length === 0) return 'Nobody but the owner may borrow here. Let a friend in with `p2prc trust add KEY`.'
+  return table(
+    ['NAME', 'ID', 'KEY'],
+    peers.map(({ name, id, key }) => [name, id, key]),
+    style,
+  )
+}
+
+export function specsText(specs: Specs, style: Style): string {
+  const gib = (mib: number) => `${(mib / 1024).toFixed(1)} GiB`
+  const pairs: [string, string][] = [
+    ['Host', specs.Hostname],
+    ['Platform', specs.Platform],
+    [
+      'Processor',
+      specs.Cores > 0 ? `${specs.CPU}, ${specs.Cores} cores, ${specs.CPUUsage.toFixed(0)} % used` : specs.CPU,
+    ],
+    ['Memory', specs.RAMFree > 0 ? `${gib(specs.RAM)}, ${gib(specs.RAMFree)} free` : gib(specs.RAM)],
+    ['Disk', specs.DiskFree > 0 ? `${gib(specs.Disk)}, ${gib(specs.DiskFree)} free` : gib(specs.Disk)],
+    ['Load', specs.Load.map((load) => load.toFixed(2)).join(' ')],
+  ]
+  for (const card of specs.GPUs) {
+    const { GpuUsage } = card.Utilization
+    pairs.push([
+      'GPU',
+      `${card.GpuName}, ${card.MemoryUsed} of ${card.MemoryTotal}, ${GpuUsage}, ${card.Temperature.GpuTemp}`,
+    ])
+  }
+  if (specs.GPUs.length === 0 && specs.GPU) pairs.push(['GPU', specs.GPU.Gpu.GpuName])
+  for (const note of specs.Notes ?? []) pairs.push(['Note', note])
+  return list(pairs, style)
+}
+
+export function configText(config: Readonly<Record<string, unknown>>, style: Style): string {
+  return list(
+    Object.entries(config).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+    style,
+  )
+}
+
+/** One line for any event, for `p2prc events`. */
+export function eventLine({ type, ...rest }: ReceivedFact): string {
+  const fields = Object.entries(rest).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
+  return [type, ...fields].join(' ')
+}
+
+/** What the owner of a lending node sees of its events; undefined for what goes without saying. */
+export function ownerLine(event: ReceivedFact): string | undefined {
+  const text = (name: string) => String(event[name] ?? '')
+  switch (event.type) {
+    case 'engine.connected':
+      return `The container engine answers (${text('version')})`
+    case 'engine.lost':
+      return `No lending now: ${text('message')}`
+    case 'image.progress':
+      return text('line')
+    case 'image.built':
+      return `The image for lent containers is ready (${text('image')})`
+    case 'container.created':
+      return `Lent container ${shortId((event.container as { ID: string }).ID)}`
+    case 'container.removed':
+      return `Removed container ${shortId(text('id'))}`
+    case 'container.changed':
+      return `Container ${shortId(text('id'))} is ${text('state')}`
+    case 'gossip.twin':
+      return `Another machine uses the key of this node (${(event.addresses as string[]).join(', ')}): give one of them a home of its own`
+    case 'node.fileQuarantined':
+      return `${text('path')} could not be read; it was set aside as ${text('quarantinePath')}`
+    case 'node.concernCrashed':
+      return `${text('concern')} failed and starts again: ${text('message')}`
+    default:
+      return event.type.endsWith('Failed') ? text('message') : undefined
+  }
+}
+
+function spanText(ms: number): string {
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+  ] as const
+  const [unit, size] = units.find(([, size]) => ms >= size) ?? (['s', 1_000] as const)
+  return `${Math.max(0, Math.floor(ms / size))} ${unit}`
+}

@@ -1,0 +1,143 @@
+import { styleText } from 'node:util'
+import { AppError } from '../protocol/errors.ts'
+import { createLiveLines } from './liveLines.ts'
+
+/** Where the command line reads and writes; a test gives its own streams. */
+export interface Streams {
+  in: NodeJS.ReadStream
+  out: NodeJS.WriteStream
+  err: NodeJS.WriteStream
+}
+
+/** Opening a standard stream takes time, so it is done where it is needed. */
+const standard: Streams = {
+  get in() {
+    return process.stdin
+  },
+  get out() {
+    return process.stdout
+  },
+  get err() {
+    return process.stderr
+  },
+}
+
+export interface OutputOptions {
+  /** JSON on a terminal too, and NDJSON for streams. */
+  json: boolean
+  quiet: boolean
+  /** `NO_COLOR` is set. */
+  plain: boolean
+}
+
+type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow'
+
+/**
+ * What the command line shows. Values are text on a terminal and JSON with tabs elsewhere; streams are lines, or NDJSON
+ * where asked for; progress and errors go to stderr, so that stdout holds what was asked for and nothing else.
+ */
+export function createTerminal(options: OutputOptions, streams: Streams = standard) {
+  const { out, err } = streams
+  const onScreen = out.isTTY === true && !options.json
+  const live = err.isTTY === true
+  let progressShown = false
+  let liveLines: ReturnType<typeof createLiveLines> | undefined
+
+  const style = (kind: Style, text: string) =>
+    onScreen && !options.plain ? styleText(kind, text, { validateStream: false }) : text
+  const write = (stream: NodeJS.WriteStream, text: string) => {
+    if (progressShown) err.write('\r\u001b[2K')
+    progressShown = false
+    stream.write(text)
+  }
+
+  return {
+    json: options.json,
+    /** Whether a person sees what is written to stdout. */
+    onScreen,
+    style,
+    /** One result: `text` for a person, `document` for a program. */
+    value(document: unknown, text: () => string): void {
+      write(out, `${onScreen ? text() : JSON.stringify(document, null, '\t')}\n`)
+    },
+    /** Something done that has no value to show. Scripts for P2PRC read `Success`. */
+    done(document: unknown, text: string, legacy: boolean): void {
+      if (legacy && !onScreen && !options.json) write(out, 'Success\n')
+      else this.value(document, () => `${style('green', '✓')} ${text}`)
+    },
+    /** One line of a stream. */
+    line(fact: unknown, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+      if (options.quiet) return
+      if (options.json) write(out, `${JSON.stringify(fact)}\n`)
+      else write(stream === 'stdout' ? out : err, `${text}\n`)
+    },
+    /** How far it is: one line that is written over on a terminal, plain lines elsewhere. */
+    progress(text: string): void {
+      if (options.quiet || options.json) return
+      write(err, live ? singleLine(text).slice(0, Math.max(10, (err.columns || 80) - 1)) : `${text}\n`)
+      progressShown = live
+    },
+    /** Lines over the ones drawn before, the first of them a heading; for a screen alone. */
+    draw(lines: readonly string[]): void {
+      liveLines ??= createLiveLines(out)
+      liveLines.draw(lines, (line, index) => (index === 0 && lines.length > 1 ? style('bold', line) : line))
+    },
+    /** Takes away the `^C` that the terminal has written. */
+    clearLine(): void {
+      if (live) err.write('\r\u001b[2K')
+      progressShown = false
+    },
+    note(text: string): void {
+      write(err, `p2prc: ${text}\n`)
+    },
+    /** Whether a person can be asked. */
+    get interactive(): boolean {
+      return streams.in.isTTY === true && live
+    },
+    async confirm(question: string, signal: AbortSignal): Promise<boolean> {
+      const { createInterface } = await import('node:readline/promises')
+      write(err, '')
+      const asked = createInterface({ input: streams.in, output: err })
+      try {
+        return /^y(es)?$/i.test((await asked.question(`${question} [y/N] `, { signal })).trim())
+      } catch (error) {
+        // The question reads the keys itself while it waits, so that Ctrl-C is no signal.
+        err.write('\n')
+        throw (error as Error).name === 'AbortError' ? new AppError('interrupted') : error
+      } finally {
+        asked.close()
+      }
+    },
+  }
+}
+
+export type Terminal = ReturnType<typeof createTerminal>
+
+/** Rows under a heading, columns aligned, no blanks at the ends. */
+export function table(heading: string[], rows: string[][], style: Terminal['style']): string {
+  const all = [heading, ...rows].map((row) => row.map(singleLine))
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ''))))
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) => cell + ' '.repeat((widths[column] as number) - width(cell)))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [style('bold', lines[0] as string), ...lines.slice(1)].join('\n')
+}
+
+/** Names and values, one pair a line. */
+export function list(pairs: [name: string, value: string][], style: Terminal['style']): string {
+  const longest = Math.max(...pairs.map(([name]) => width(name)))
+  return pairs
+    .map(([name, value]) => `${style('dim', name + ' '.repeat(longest - width(name)))}  ${singleLine(value)}`)
+    .join('\n')
+}
+
+function width(text: string): number {
+  return [...text].length
+}
+
+function singleLine(text: string): string {
+  return text.replace(/\s+/g, ' ')
+}

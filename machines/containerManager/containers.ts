@@ -1,0 +1,185 @@
+import type { ActorRefFrom } from 'xstate'
+import {
+  type ContainerManagerCommand,
+  type ContainerManagerEmits,
+  type ContainerSummary,
+  containerManagerCommands,
+} from '../../protocol/containerManager.ts'
+import { REMOVED_REMEMBERED } from '../../protocol/defaults/containerManager.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
+import type { containerMachine } from '../container.ts'
+import { type AdoptedContainer, type ContainerEmits, summaryOf } from './containerTypes.ts'
+
+/** What the container manager keeps of each container. */
+export interface ContainerEntry {
+  ref: ActorRefFrom<typeof containerMachine>
+  caller: Caller
+  requestId: string
+  /** Name of the image folder; '' for a container that was here before this start of the node. */
+  image: string
+  containerName: string
+  summary: ContainerSummary | null
+  /** It is being rolled back, and whoever asked for it has been told: nobody can see it any more. */
+  failed: boolean
+  /** How many wait for the answer to `requestId`. */
+  waiters: number
+  /** Requests that wait for it to be removed. */
+  removalRequests: string[]
+}
+
+export type Containers = Readonly<Record<string, ContainerEntry>>
+
+/** A container that was removed here, remembered so that removing it again is no error. */
+export interface RemovedContainer {
+  id: ContainerId
+  caller: Caller
+}
+
+/** What the container manager knows of its containers. */
+export interface ContainersState {
+  containers: Containers
+  removed: readonly RemovedContainer[]
+}
+
+/** The fact that says that a command could not be done. */
+export function failedFact(
+  { type, requestId }: Pick<ContainerManagerCommand, 'type' | 'requestId'>,
+  { code, message }: Failure,
+): ContainerManagerEmits {
+  const [, failed] = containerManagerCommands[type].terminalEvents
+  return { type: failed, requestId, code, message }
+}
+
+/** The containers with one of them changed; one that is no longer there stays so. */
+export function withChanges(containers: Containers, key: string, now: Partial<ContainerEntry>): Containers {
+  const container = containers[key]
+  return container ? { ...containers, [key]: { ...container, ...now } } : containers
+}
+
+/** The record of a new container. */
+export function newEntry(
+  ref: ContainerEntry['ref'],
+  from: Pick<ContainerEntry, 'caller' | 'requestId'> & Partial<ContainerEntry>,
+): ContainerEntry {
+  return { ref, containerName: '', image: '', summary: null, failed: false, waiters: 0, removalRequests: [], ...from }
+}
+
+/** What is known of a container at once, before its own machine has emitted anything: a list may be asked for already. */
+export function adoptedEntry(found: AdoptedContainer) {
+  const { caller, requestId, containerName, complete, running } = found
+  const summary = complete ? summaryOf(found, found, running ? 'running' : 'stopped') : null
+  return { caller, requestId, containerName, summary, failed: !complete }
+}
+
+/** Owners see all, everybody else their own. */
+function visible({ caller }: { caller: Caller }, to: Caller): boolean {
+  return to === 'owner' || caller === to
+}
+
+/** The container that this request created or is creating, whoever repeats it. */
+export function findByRequest(
+  containers: Containers,
+  caller: Caller,
+  requestId: string,
+): [string, ContainerEntry] | undefined {
+  return Object.entries(containers).find(
+    ([, container]) => !container.failed && container.caller === caller && container.requestId === requestId,
+  )
+}
+
+export function summariesFor(containers: Containers, caller: Caller): ContainerSummary[] {
+  return Object.values(containers).flatMap((container) =>
+    container.summary && !container.failed && visible(container, caller) ? [container.summary] : [],
+  )
+}
+
+/** The container or removed container that `reference`, an id or its beginning, means to `caller`; `not_found`, `ambiguous` else. */
+export function lookUp(
+  { containers, removed }: ContainersState,
+  caller: Caller,
+  reference: string,
+): { id: ContainerId; key: string; container: ContainerEntry } | { id: ContainerId; container: null } | AppError {
+  const here = Object.entries(containers).flatMap(([key, container]) =>
+    container.summary?.id.startsWith(reference) && !container.failed && visible(container, caller)
+      ? [{ key, container, id: container.summary.id }]
+      : [],
+  )
+  const [found] = here
+  if (found && here.length === 1) return found
+  if (found) return ambiguous(reference, here)
+  const gone = removed.filter((one) => one.id.startsWith(reference) && visible(one, caller))
+  const [last] = gone
+  if (last && gone.length === 1) return { id: last.id, container: null }
+  if (last) return ambiguous(reference, gone)
+  return new AppError('not_found', { kind: 'container', id: reference })
+}
+
+function ambiguous(id: string, matches: readonly { id: string }[]): AppError {
+  return new AppError('ambiguous', {
+    kind: 'container',
+    id,
+    matches: matches.map((one) => one.id.slice(0, 12)).join(', '),
+  })
+}
+
+/** What is known, and what there is to publish, after a container's event. */
+export function afterChildEvent(
+  { containers, removed }: ContainersState,
+  event: ContainerEmits,
+): ContainersState & { facts: readonly ContainerManagerEmits[] } {
+  const container = containers[event.key]
+  if (!container) return { containers, removed, facts: [] }
+  const { requestId } = container
+  const now = (next: Partial<ContainerEntry>, ...facts: ContainerManagerEmits[]) => {
+    return { containers: withChanges(containers, event.key, next), removed, facts }
+  }
+  switch (event.type) {
+    case 'child.named':
+      return now({ containerName: event.containerName })
+    case 'child.imageRequested':
+      return now({})
+    case 'child.progress':
+      return now({}, { type: 'container.progress', requestId, step: event.step, line: event.line })
+    case 'child.stateChanged': {
+      const { id, state } = event.summary
+      return now(
+        { summary: event.summary },
+        ...(event.external ? [{ type: 'container.changed', id, state } as const] : []),
+      )
+    }
+    case 'child.created':
+      return now({ waiters: 0 }, { type: 'container.created', requestId, container: event.reply })
+    case 'child.createFailed':
+      return now(
+        { waiters: 0, failed: !event.kept },
+        failedFact({ type: 'container.create', requestId }, event.failure),
+      )
+    case 'child.removeFailed': {
+      const refuse = (remover: string) => failedFact({ type: 'container.remove', requestId: remover }, event.failure)
+      return now({ removalRequests: [] }, ...container.removalRequests.map(refuse))
+    }
+    case 'child.gone':
+      return afterChildGone({ containers, removed }, container, event)
+  }
+}
+
+function afterChildGone(
+  { containers, removed }: ContainersState,
+  container: ContainerEntry,
+  event: Extract<ContainerEmits, { type: 'child.gone' }>,
+) {
+  const { [event.key]: _, ...others } = containers
+  const { id } = event
+  const facts: ContainerManagerEmits[] = []
+  if (!id) return { containers: others, removed, facts }
+  // It asked for its answer again while the container was being removed.
+  const lost = new AppError('not_found', { kind: 'container', id })
+  if (container.waiters > 0) facts.push(failedFact({ type: 'container.create', requestId: container.requestId }, lost))
+  for (const requestId of container.removalRequests) facts.push({ type: 'container.removed', requestId, id })
+  if (event.external) facts.push({ type: 'container.changed', id, state: 'gone' })
+  const remembered = container.failed
+    ? removed
+    : [{ id, caller: container.caller }, ...removed].slice(0, REMOVED_REMEMBERED)
+  return { containers: others, removed: remembered, facts }
+}

@@ -1,0 +1,145 @@
+import { z } from 'zod'
+import { BODY_MAX_BYTES } from '../defaults/listeners.ts'
+import { PORT } from '../defaults/node.ts'
+import { AppError, toAppError } from '../errors.ts'
+import { readJson } from '../json.ts'
+import { FILE_VERSION, flag, goList, goObject, text } from './files.ts'
+
+/**
+ * `ip_table.json` and the table on the wire: P2PRC's document in every historic shape (compatibility 2.1, 2.5). What is
+ * written has the exact JSON types that Go reads, since Go drops a field of another type without a word.
+ */
+
+/** Written with one space, as Go does. */
+export const IP_TABLE_INDENT = ' '
+
+const unitNs: Record<string, number> = { '': 1, ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9 }
+
+/** Nanoseconds, from an integer, a quoted number or a printed duration such as `28.172471ms`. Go reads integers only. */
+function nanoseconds(value: unknown): number {
+  const [, digits, unit = ''] = /^\s*(\d{1,18}(?:\.\d{1,18})?)\s*(ns|us|µs|μs|ms|s)?\s*$/.exec(String(value)) ?? []
+  const ns = Math.round(Number(digits) * (unitNs[unit] ?? Number.NaN))
+  return Number.isSafeInteger(ns) ? ns : 0
+}
+
+function megabits(value: unknown): number {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  return typeof number === 'number' && Number.isFinite(number) && number >= 0 ? number : 0
+}
+
+function portText(value: unknown): string {
+  const number = typeof value === 'string' && /^\s*\d{1,5}\s*$/.test(value) ? Number(value) : value
+  return Number.isInteger(number) && Number(number) >= 1 && Number(number) <= 65_535 ? String(number) : ''
+}
+
+const duration = z.unknown().transform(nanoseconds).default(0)
+const rate = z.unknown().transform(megabits).default(0)
+const port = z.unknown().transform(portText).default('')
+const addressList = z.array(z.string()).max(64).optional().catch(undefined)
+
+const entry = goObject({
+  Name: text,
+  MachineUsername: text,
+  IPV4: text,
+  IPV6: text,
+  /** Nanoseconds. */
+  Latency: duration,
+  /** Mbit/s. */
+  Download: rate,
+  Upload: rate,
+  ServerPort: port,
+  UDPServerPort: port,
+  BareMetalSSHPort: port,
+  NAT: flag,
+  EscapeImplementation: text,
+  ProxyServer: flag,
+  UnSafeMode: flag,
+  PublicKey: text,
+  CustomInformation: text,
+  /** Ours; Go passes over it. The node id, where the peer has proved one. */
+  NodeId: z
+    .string()
+    .regex(/^SHA256:[A-Za-z0-9+/]{43}$/)
+    .optional()
+    .catch(undefined),
+  /** Ours. `ip:port` and `[v6]:port` beyond those that `IPV4`, `IPV6` and `ServerPort` can say. */
+  Addresses: addressList,
+  /** Ours. The owner named it, so it is never forgotten. */
+  Added: z.boolean().optional().catch(undefined),
+  /** Ours. Addresses that the owner named or a key was proved at: dialled whatever range they lie in. */
+  Trusted: addressList,
+})
+
+export type TableEntry = z.infer<typeof entry>
+
+/** What differs between versions in more than case: v1 had no port, the seeds say `port no`, v1.1 and v2 sent bytes. */
+function modernised(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  const keys = new Map(Object.keys(value).map((key) => [key.toLowerCase(), key]))
+  const read = (name: string) => (value as Record<string, unknown>)[keys.get(name) ?? '']
+  const changed = Object.entries(value).filter(([key]) => !/^port[ _]?no$/i.test(key))
+  const oldPort = ['port no', 'port_no', 'portno'].map(read).find((found) => found !== undefined)
+  if (!keys.has('serverport')) changed.push(['ServerPort', portText(oldPort) || PORT])
+  if (typeof read('nat') === 'string' && !keys.has('unsafemode')) {
+    changed.push(['CustomInformation', fromBytes(read('custominformation'))])
+  }
+  return Object.fromEntries(changed)
+}
+
+/** Go wrote bytes as base64. Text that is not base64 of valid UTF-8 stays as it is. */
+function fromBytes(value: unknown): string {
+  if (typeof value !== 'string') return ''
+  try {
+    const bytes = Uint8Array.from(atob(value), (character) => character.charCodeAt(0))
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return value
+  }
+}
+
+/** Entries that are not objects are passed over: one broken entry of a peer must not hide the others. */
+const entries = z.preprocess(
+  (list) => (Array.isArray(list) ? list.filter(isObject).map(modernised) : list),
+  goList(entry),
+)
+
+/** The file and the wire document. Reading what was written gives the same again. */
+export const ipTableFile = goObject({
+  Version: z.number().optional(),
+  ip_address: entries,
+  /** Ours. Peers that stopped answering: not listed, looked for now and then, back when they answer. */
+  Dormant: entries.optional().catch(undefined),
+})
+
+export type IpTableFile = z.infer<typeof ipTableFile>
+
+export function emptyIpTable(): IpTableFile {
+  return { Version: FILE_VERSION, ip_address: [] }
+}
+
+/** An entry of this name with every other field at Go's zero value. */
+export function newEntry(fields: Partial<TableEntry>): TableEntry {
+  return entry.parse({ ServerPort: String(PORT), ...fields })
+}
+
+/**
+ * A table document that somebody else sent. Throws `too_large` and `protocol_error`: not JSON, not a table, or nested so
+ * deeply that writing it again would overflow the stack.
+ */
+export function parseIpTable(body: string, from: string): IpTableFile {
+  if (body.length > BODY_MAX_BYTES) throw new AppError('too_large', { max: BODY_MAX_BYTES })
+  const protocolError = (why: string, cause?: unknown) => new AppError('protocol_error', { where: from, why }, cause)
+  let document: unknown
+  try {
+    document = readJson(body)
+  } catch (error) {
+    throw protocolError(`its table cannot be read: ${toAppError(error).message}`, error)
+  }
+  const checked = ipTableFile.safeParse(document)
+  if (!checked.success || !isObject(document)) throw protocolError('it sent no table')
+  return checked.data
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import { UNVERIFIED_MAX } from '../defaults/ipTable.ts'
+import type { NodeId } from '../ids.ts'
+import type { PeerAt } from '../ipTable.ts'
+import { isIPv4, isIPv6 } from '../net/address.ts'
+
+/** What nodes of one LAN say to each other by mDNS: DNS service discovery (RFC 6763) with one service type. */
+export const SERVICE = '_p2prc._tcp.local'
+
+/** Seconds that others may keep an answer. RFC 6762 advises 120 for records that name a host. */
+const TTL_SECONDS = 120
+
+/** A record as the DNS library takes and gives it. */
+export type AnnouncedRecord =
+  | { type: 'PTR'; name: string; ttl: number; data: string }
+  | { type: 'SRV'; name: string; ttl: number; data: { target: string; port: number } }
+  | { type: 'TXT'; name: string; ttl: number; data: string[] }
+  | { type: 'A' | 'AAAA'; name: string; ttl: number; data: string }
+
+export interface Announcement {
+  answers: AnnouncedRecord[]
+  additionals: AnnouncedRecord[]
+}
+
+/** The node's records for one interface; `goodbye` takes them back. Names carry the id, so that they never clash. */
+export function announcement(id: NodeId, port: number, hosts: readonly string[], goodbye = false): Announcement {
+  const ttl = goodbye ? 0 : TTL_SECONDS
+  const name = instanceOf(id)
+  const target = `${labelOf(id)}.p2prc.local`
+  const addresses = hosts
+    .filter((host) => isIPv4(host) || isIPv6(host))
+    .map((host) => ({ type: isIPv4(host) ? ('A' as const) : ('AAAA' as const), name: target, ttl, data: host }))
+  return {
+    answers: [{ type: 'PTR', name: SERVICE, ttl, data: name }],
+    additionals: [
+      { type: 'SRV', name, ttl, data: { target, port } },
+      { type: 'TXT', name, ttl, data: [`id=${id}`] },
+      ...addresses,
+    ],
+  }
+}
+
+/** Whether a query asks for nodes. */
+export function isServiceQuery(questions: unknown): boolean {
+  return list(questions, question).some(
+    ({ name, type }) => name.toLowerCase() === SERVICE && (type === 'PTR' || type === 'ANY'),
+  )
+}
+
+/** The addresses of other nodes that an answer names. Anybody on the LAN may have sent it, in any shape. */
+export function addressesIn(packet: { answers?: unknown; additionals?: unknown }, own: NodeId): PeerAt[] {
+  const records = [...list(packet.answers, record), ...list(packet.additionals, record)]
+  const found: PeerAt[] = []
+  for (const { name, type, ttl, data } of records) {
+    const service = type === 'SRV' ? srv.safeParse(data).data : undefined
+    const lower = name.toLowerCase()
+    if (!service || ttl === 0 || !lower.endsWith(`.${SERVICE}`) || lower === instanceOf(own).toLowerCase()) continue
+    for (const other of records) {
+      if (other.ttl === 0 || other.name.toLowerCase() !== service.target.toLowerCase()) continue
+      if (other.type !== 'A' && other.type !== 'AAAA') continue
+      const host = typeof other.data === 'string' ? other.data : ''
+      if (isIPv4(host) || isIPv6(host)) found.push({ host, port: service.port })
+      if (found.length === UNVERIFIED_MAX.perHost) return found
+    }
+  }
+  return found
+}
+
+const question = z.object({ name: z.string(), type: z.string() })
+const record = z.object({ name: z.string(), type: z.string(), ttl: z.number().catch(TTL_SECONDS), data: z.unknown() })
+const srv = z.object({ target: z.string(), port: z.number().int().min(1).max(65_535) })
+
+/** Those of a list that have the shape, at most as many as an honest packet holds. */
+function list<T>(values: unknown, shape: z.ZodType<T>): T[] {
+  if (!Array.isArray(values)) return []
+  return values.slice(0, 64).flatMap((value) => {
+    const checked = shape.safeParse(value)
+    return checked.success ? [checked.data] : []
+  })
+}
+
+function instanceOf(id: NodeId): string {
+  return `${labelOf(id)}.${SERVICE}`
+}
+
+/** A fingerprint as one DNS label: hex, since DNS compares without case and base64 would clash. */
+function labelOf(id: NodeId): string {
+  const bytes = Uint8Array.from(atob(id.slice('SHA256:'.length)), (character) => character.charCodeAt(0))
+  return [...bytes.slice(0, 16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+}

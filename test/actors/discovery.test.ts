@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import type { NodeId } from '../../protocol/ids.ts'
+import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
+
+const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
+
+test('an announcement names the node once for each address, and not to itself', () => {
+  const said = announcement(id('a'), 8_088, ['10.0.0.1', 'fd00::1', 'not an ip'])
+  assert.deepEqual(addressesIn(said, id('b')), [
+    { host: '10.0.0.1', port: 8_088 },
+    { host: 'fd00::1', port: 8_088 },
+  ])
+  assert.deepEqual(addressesIn(said, id('a')), [])
+  assert.deepEqual(addressesIn(announcement(id('a'), 8_088, ['10.0.0.1'], true), id('b')), [])
+  for (const { name } of [...said.answers, ...said.additionals]) {
+    for (const label of name.split('.')) assert.ok(label.length > 0 && label.length <= 63)
+  }
+})
+
+test('only questions for nodes are answered', () => {
+  assert.ok(
+    isServiceQuery([
+      { name: 'x', type: 'A' },
+      { name: SERVICE.toUpperCase(), type: 'PTR' },
+    ]),
+  )
+  for (const questions of [
+    undefined,
+    null,
+    'x',
+    [null, 4, {}],
+    [{ name: '_http._tcp.local', type: 'PTR' }],
+    [{ name: SERVICE, type: 'A' }],
+  ]) {
+    assert.ok(!isServiceQuery(questions))
+  }
+})
+
+test('answers of any shape name nothing, or at most 16 addresses', () => {
+  const [service] = announcement(id('a'), 8_088, []).additionals
+  const target = service?.type === 'SRV' ? service.data.target : ''
+  const shapes: unknown[] = [
+    undefined,
+    null,
+    'x',
+    [null, 4, 'x', {}, []],
+    [{ ...service, data: null }],
+    [{ ...service, data: { target, port: 0 } }],
+    [{ ...service, data: { target, port: '8088' } }],
+    [service, { name: target, type: 'A', ttl: 1, data: { toString: 1 } }],
+    [service, { name: target, type: 'A', ttl: 1, data: 'evil.example' }],
+    [{ name: '__proto__', type: 'SRV', data: {} }],
+  ]
+  for (const answers of shapes) assert.deepEqual(addressesIn({ answers }, id('b')), [])
+  const many = Array.from({ length: 60 }, (_, index) => ({ name: target, type: 'A', ttl: 9, data: `10.0.0.${index}` }))
+  assert.equal(addressesIn({ answers: [service, ...many] }, id('b')).length, 16)
+})
+
+test('two nodes on a LAN without a way out find each other', async () => {
+  const tag = randomBytes(3).toString('hex')
+  const [one, two] = [`p2a${tag}`, `p2b${tag}`]
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
+  const nodes: ChildProcess[] = []
+  try {
+    ip('netns', 'add', one)
+    ip('netns', 'add', two)
+    ip('link', 'add', `va${tag}`, 'netns', one, 'type', 'veth', 'peer', 'name', `vb${tag}`, 'netns', two)
+    for (const [space, device, address] of [
+      [one, `va${tag}`, '10.77.0.1/24'],
+      [two, `vb${tag}`, '10.77.0.2/24'],
+    ] as const) {
+      ip('-n', space, 'address', 'add', address, 'dev', device)
+      ip('-n', space, 'link', 'set', device, 'up')
+      ip('-n', space, 'link', 'set', 'lo', 'up')
+    }
+    const finds = (space: string, letter: string, port: string, wanted: string) =>
+      new Promise<void>((resolve, reject) => {
+        const fixture = join(import.meta.dirname, '../fixtures/discover.ts')
+        const node = spawn('ip', ['netns', 'exec', space, process.execPath, '--import', 'tsx', fixture, letter, port], {
+          stdio: ['pipe', 'pipe', 'pipe'],
+        })
+        nodes.push(node)
+        let trouble = ''
+        node.stderr.on('data', (chunk) => {
+          trouble += chunk
+        })
+        const timer = setTimeout(() => reject(new Error(`${letter} found nobody: ${trouble}`)), 20_000)
+        node.on('exit', () => reject(new Error(`${letter} ended: ${trouble}`)))
+        createInterface({ input: node.stdout }).on('line', (line) => {
+          if (!line.includes(wanted)) return
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+    await Promise.all([
+      finds(one, 'a', '8088', '{"host":"10.77.0.2","port":8099}'),
+      finds(two, 'b', '8099', '{"host":"10.77.0.1","port":8088}'),
+    ])
+  } finally {
+    const ended = nodes.map((node) => new Promise((resolve) => node.once('exit', resolve)))
+    for (const node of nodes) node.stdin?.end()
+    await Promise.all(ended)
+    for (const space of [one, two]) {
+      try {
+        ip('netns', 'delete', space)
+      } catch {
+        // It was never made.
+      }
+    }
+  }
+})

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { configuredHome, launched } from '../support/cliHomes.ts'
+import { p2prc, p2prcJson } from '../support/processes.ts'
+
+const NODES = 5
+
+const STARTED = /^.*"type":"node\.started".*$/m
+
+/** What a node said when it began to listen. */
+function started(said: string): { id: string; addresses: string[] } {
+  return JSON.parse(STARTED.exec(said)?.[0] ?? '{}')
+}
+
+test('processes that were each told one address know each other; a killed one is gone; what one says, all show', async (t) => {
+  const homes = await Promise.all(Array.from({ length: NODES }, () => configuredHome({ Test: true })))
+  const [one, two] = homes as [(typeof homes)[0], (typeof homes)[0]]
+  const start = (env: NodeJS.ProcessEnv, ...told: string[]) =>
+    launched(t, env, 'start', ...told, '--host', '127.0.0.1', '--port', '0', '--json')
+  const first = start(one)
+  await first.says(STARTED)
+  const [address] = started(first.said).addresses
+  const running = [first, ...homes.slice(1).map((env) => start(env, address as string))]
+  await Promise.all(running.map(({ says }) => says(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))
+  const { code, stderr } = await p2prc(one, '--amd', 'hello "all"', '--json')
+  assert.equal(code, 0, stderr)
+  const said = running.slice(1).map(({ says }) => says(/"record.learned".*hello \\"all\\"/))
+  await Promise.all(said)
+  const { ip_address: listed } = await p2prcJson(two, 'ls')
+  assert.equal(listed.length, NODES - 1)
+  assert.ok(listed.some(({ CustomInformation }: { CustomInformation: string }) => CustomInformation === 'hello "all"'))
+
+  const victim = running.at(-1)
+  victim?.child.kill('SIGKILL')
+  const { id } = started(victim?.said ?? '')
+  assert.match(id, /^SHA256:/)
+  const gone = new RegExp(`"type":"peer.gone","peer":\\{"id":"${id.replaceAll(/[+/]/g, '\\$&')}"`)
+  await Promise.all(running.slice(0, -1).map(({ says }) => says(gone)))
+})
+
+test('a node that is told what is no address does not start', async () => {
+  const env = await configuredHome({})
+  const { code, stderr } = await p2prc(env, 'start', 'no such:host:9')
+  assert.notEqual(code, 0)
+  assert.match(stderr, /no such:host:9/)
+})

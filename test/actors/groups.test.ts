@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { AppError } from '../../protocol/errors.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.ts'
+import { idOf } from '../support/fakeLender.ts'
+
+const shortIds = (group: { TrackContainer: { ID: string }[] }) => group.TrackContainer.map(({ ID }) => ID.slice(0, 4))
+
+test('create, list, show, add, remove, delete: the file in P2PRC’s shape, adding twice is once', async (context) => {
+  const { send, lender, read, events } = await openFakeBorrower(context)
+  for (let number = 0; number < 3; number += 1) await send('loan.take', { where: lender.address })
+  const { group } = (await send('group.create', { name: 'farm', members: ['0001'] })) as FactOf<'group.created'>
+  assert.match(group.ID, /^grp[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  await send('group.add', { id: 'farm', members: ['0002', '0001', '0002'] })
+  const text = await read('groups.json')
+  assert.match(text, /^\{\n "Groups": \[\n {2}\{\n {3}"ID": "grp/)
+  const [written] = JSON.parse(text).Groups
+  assert.deepEqual(written.TrackContainer, JSON.parse(await read('track.json')).TrackContainer.slice(0, 2))
+  const { group: removed } = (await send('group.remove', {
+    id: group.ID.slice(0, 8),
+    members: ['0001'],
+  })) as FactOf<'group.removed'>
+  assert.deepEqual(shortIds(removed), ['0002'])
+  const empty = (await send('group.create')) as FactOf<'group.created'>
+  const { groups } = (await send('group.list')) as FactOf<'group.listed'>
+  assert.deepEqual(
+    groups.map(({ Name }) => Name),
+    ['farm', ''],
+  )
+  await send('group.delete', { id: empty.group.ID })
+  await send('group.delete', { id: 'farm' })
+  assert.deepEqual(JSON.parse(await read('groups.json')).Groups, [])
+  assert.equal(lender.containers.size, 3)
+  assert.deepEqual(
+    events.flatMap((event) => (event.type === 'group.changed' ? [event.group && shortIds(event.group)] : [])),
+    [['0001'], ['0001', '0002'], ['0002'], [], null, null],
+  )
+})
+
+test('wrong words change nothing', async (context) => {
+  const { send, lender, read } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  await send('group.create', { name: 'farm', members: ['0001'] })
+  await send('group.create')
+  const before = await read('groups.json')
+  assert.equal(await refusal(send('group.create', { name: 'farm' })), 'bad_request')
+  assert.equal(await refusal(send('group.create', { members: ['ff'] })), 'not_found')
+  assert.equal(await refusal(send('group.create', { name: 'farm', on: [lender.address] })), 'bad_request')
+  assert.equal(await refusal(send('group.show', { id: 'nix' })), 'not_found')
+  assert.equal(await refusal(send('group.show', { id: 'grp' })), 'ambiguous')
+  assert.equal(await refusal(send('group.add', { id: 'farm', members: ['ff'] })), 'not_found')
+  assert.equal(await refusal(send('group.remove', { id: 'farm', members: ['ff'] })), 'not_found')
+  assert.equal(await refusal(send('group.delete', { id: 'nix' })), 'not_found')
+  assert.equal(await refusal(send('group.exec', { id: 'nix', command: ['true'] })), 'not_found')
+  assert.equal(await read('groups.json'), before)
+  assert.equal(lender.containers.size, 1)
+})
+
+test('giving a container back takes it out of every group; a member that is gone at its lender is shown as gone', async (context) => {
+  const { send, lender, tracker, events } = await openFakeBorrower(context)
+  for (let number = 0; number < 3; number += 1) await send('loan.take', { where: lender.address })
+  await send('group.create', { name: 'a', members: ['0001', '0002'] })
+  await send('group.create', { name: 'b', members: ['0001'] })
+  await send('loan.return', { id: '0001' })
+  assert.deepEqual(tracker.groups.all().map(shortIds), [['0002'], []])
+  const said = events.flatMap((event) => (event.type === 'group.changed' && event.group ? [shortIds(event.group)] : []))
+  assert.deepEqual(said.slice(2), [['0002'], []])
+  lender.containers.delete(idOf(2))
+  const { group } = (await send('group.show', { id: 'a' })) as FactOf<'group.shown'>
+  assert.deepEqual(
+    group.TrackContainer.map(({ state }) => state),
+    ['gone'],
+  )
+  await send('group.remove', { id: 'a', members: ['0002'] })
+  assert.deepEqual(tracker.groups.all().map(shortIds), [[], []])
+})
+
+test('groups show the present record, not an old copy', async (context) => {
+  const { send, lender, tracker, read } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  await send('group.create', { name: 'a', members: ['0001'] })
+  await tracker.loans.change(idOf(1), (loan) => ({ ...loan, IpAddress: 'moved:1' }))
+  assert.equal(tracker.members('a')[0]?.IpAddress, 'moved:1')
+  assert.equal(tracker.members('0001')[0]?.IpAddress, 'moved:1')
+  await send('group.create', { name: 'b' })
+  assert.equal(JSON.parse(await read('groups.json')).Groups[0].TrackContainer[0].IpAddress, 'moved:1')
+})
+
+test('ports that a plugin took are used in the record and in its groups', async (context) => {
+  const { send, lender, tracker } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  await send('loan.take', { where: lender.address })
+  await tracker.loans.change(idOf(1), (loan) => {
+    const [ssh] = loan.Container.Ports.Port
+    const extra = [40_000, 40_001].map((InternalPort) => ({
+      ...(ssh as object),
+      PortName: 'AutoGen Port',
+      InternalPort,
+      IsUsed: false,
+    }))
+    return { ...loan, Container: { ...loan.Container, Ports: { Port: extra as never } } }
+  })
+  await send('group.create', { name: 'a', members: ['0001', '0002'] })
+  await tracker.loans.usePorts(idOf(1), [40_001])
+  const usedIn = (ref: string) => tracker.members(ref)[0]?.Container.Ports.Port.map(({ IsUsed }) => IsUsed)
+  assert.deepEqual(
+    [usedIn('0001'), usedIn('a')],
+    [
+      [false, true],
+      [false, true],
+    ],
+  )
+})
+
+test('a group with its containers in one go; some lenders refuse, and each is reported', async (context) => {
+  const { send, lenders, identity, events } = await openFakeBorrower(context, { lenders: 2 })
+  const [one, two] = lenders as [(typeof lenders)[number], (typeof lenders)[number]]
+  two.rights.trusted.delete(identity.id)
+  const made = (await send('group.create', {
+    name: 'farm',
+    on: [one.address, two.address, 'nobody'],
+    count: 6,
+  })) as FactOf<'group.created'>
+  assert.deepEqual(shortIds(made.group), ['0001', '0002'])
+  assert.deepEqual(
+    made.failures.map(({ member, code }) => `${member === two.address ? 'two' : member} ${code}`).sort(),
+    ['nobody not_found', 'nobody not_found', 'two not_trusted', 'two not_trusted'],
+  )
+  assert.ok(
+    events.some(
+      (event) => event.type === 'group.progress' && event.member === one.address && event.line === 'starting',
+    ),
+  )
+  assert.equal(await refusal(send('group.create', { name: 'x', on: [two.address] })), 'not_trusted')
+  const { returned } = (await send('group.delete', { id: 'farm', containers: true })) as FactOf<'group.deleted'>
+  assert.deepEqual([returned.length, one.containers.size], [2, 0])
+})
+
+test('a container that cannot be given back keeps its group', async (context) => {
+  const { send, lender, tracker } = await openFakeBorrower(context)
+  await send('group.create', { name: 'farm', on: [lender.address], count: 2 })
+  lender.script.remove = (id) =>
+    id === idOf(1)
+      ? { type: 'container.removeFailed', requestId: '', ...new AppError('engine_failed', { why: 'x' }).toJSON() }
+      : { type: 'container.removed', requestId: '', id: id as ContainerId }
+  assert.equal(await refusal(send('group.delete', { id: 'farm', containers: true })), 'engine_failed')
+  assert.deepEqual(tracker.groups.all().map(shortIds), [['0001']])
+})
+
+test('Ctrl-C while a group is made gives back what was taken', async (context) => {
+  const { send, lender, bus, tracker } = await openFakeBorrower(context)
+  const abort = new AbortController()
+  let asked = 0
+  lender.script.create = ({ requestId }) => {
+    asked += 1
+    lender.containers.set(idOf(asked), { requestId, state: 'running' })
+    if (asked === 2) abort.abort()
+    return { type: 'container.progress', requestId, step: 'start', line: '' }
+  }
+  const ended = new Promise((done) => bus.on('group.createFailed', done))
+  assert.equal(
+    await refusal(send('group.create', { on: [lender.address], count: 2 }, { signal: abort.signal })),
+    'abandoned',
+  )
+  await ended
+  assert.deepEqual([lender.containers.size, tracker.loans.all(), tracker.groups.all()], [0, [], []])
+})
+
+test('files: 0 bytes, {}, null lists and the seeds’ file name are read; a broken one is set aside', async (context) => {
+  const old = { Groups: [{ ID: 'grpold', TrackContainer: null }] }
+  const rows: [string | undefined, string | undefined, string[], number][] = [
+    ['', undefined, [], 0],
+    ['{}', undefined, [], 0],
+    ['{"Groups":null}', undefined, [], 0],
+    [JSON.stringify(old), undefined, ['grpold'], 0],
+    ['{"Groups":[{', undefined, [], 1],
+    ['null', undefined, [], 1],
+    [undefined, JSON.stringify(old), ['grpold'], 0],
+    ['', JSON.stringify(old), ['grpold'], 0],
+    ['{"Groups":[]}', JSON.stringify(old), [], 0],
+    [undefined, '{broken', [], 0],
+  ]
+  for (const [text, seeds, ids, damagedCount] of rows) {
+    const folder = await mkdtemp(join(tmpdir(), 'p2prc-groups-'))
+    if (text !== undefined) await writeFile(join(folder, 'groups.json'), text)
+    if (seeds !== undefined) await writeFile(join(folder, 'grouptrackcontainer.json'), seeds)
+    const { send, damaged, read, stop } = await openFakeBorrower(context, { folder })
+    const { groups } = (await send('group.list')) as FactOf<'group.listed'>
+    assert.deepEqual(
+      groups.map(({ ID }) => ID),
+      ids,
+      `${text} ${seeds}`,
+    )
+    assert.equal(damaged.length, damagedCount, text)
+    await send('group.create', { name: 'new' })
+    assert.equal(JSON.parse(await read('groups.json')).Groups.length, ids.length + 1)
+    if (seeds !== undefined) assert.equal(await read('grouptrackcontainer.json'), seeds)
+    await stop()
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('a full disk leaves groups as they were, and what was taken for one goes back', async (context) => {
+  const { send, lender, path, tracker } = await openFakeBorrower(context)
+  await mkdir(path('groups.json'))
+  assert.equal(await refusal(send('group.create', { on: [lender.address], count: 2 })), 'disk_failed')
+  assert.deepEqual([lender.containers.size, tracker.loans.all(), tracker.groups.all()], [0, [], []])
+})

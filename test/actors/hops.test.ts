@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { test } from 'node:test'
+import { walk } from '../../actors/ipTable/hops.ts'
+import { createDialGuard } from '../../actors/net/dialGuard.ts'
+import type { PeerClient } from '../../actors/net/peerClient.ts'
+import type { IpTableInside } from '../../machines/ipTable/ipTablePorts.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+
+const keyless: PeerClient = {
+  command: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'no TLS' })),
+}
+
+interface AnonymousPeer {
+  server: Server
+  port: number
+  uploads: string[]
+  pings: number
+}
+
+/** A Go peer: answers pings and gives `table()` for what is uploaded, or whatever `answer` does instead. */
+async function goPeer(table: () => unknown, answer?: RequestListener): Promise<AnonymousPeer> {
+  const peer: AnonymousPeer = { server: createServer(), port: 0, uploads: [], pings: 0 }
+  peer.server.on('request', (request, response) => {
+    if (request.url === '/server_info') {
+      peer.pings += 1
+      return response.end('{"Hostname":"go"}')
+    }
+    let body = ''
+    request.on('data', (chunk) => {
+      body += chunk
+    })
+    request.on('end', () => {
+      peer.uploads.push(body)
+      if (answer) answer(request, response)
+      else response.end(JSON.stringify(table()))
+    })
+  })
+  await new Promise<void>((resolve) => peer.server.listen(0, '127.0.0.1', resolve))
+  peer.port = (peer.server.address() as AddressInfo).port
+  return peer
+}
+
+const entry = (port: number, more: object = {}) => ({ IPV4: '127.0.0.1', ServerPort: String(port), ...more })
+
+async function walkFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 600 } = {}) {
+  const events: Extract<IpTableInside, { type: 'walk.asked' }>[] = []
+  const known = ports.map((port) => ({
+    key: `127.0.0.1:${port}`,
+    addresses: [{ host: '127.0.0.1', port, provedAt: null, failedAt: null, trusted: true }],
+    keyed: false,
+    measure: true,
+    signal: new AbortController().signal,
+  }))
+  const guard = createDialGuard({ test: true, isSelf: () => false })
+  const report = (event: IpTableInside) => {
+    if (event.type === 'walk.asked') events.push(event)
+  }
+  const input = { requestId: 'r', hops, known, document, signal: new AbortController().signal }
+  const from = performance.now()
+  const named: PeerAt[] = await walk(input, { guard, peers: keyless, test: true, report, peerMs })
+  const asked = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
+  return { events, asked, named, ms: performance.now() - from }
+}
+
+test('walks as many hops as asked: measures, uploads its table, takes theirs', async () => {
+  const third: AnonymousPeer = await goPeer(() => ({ ip_address: null }))
+  const second: AnonymousPeer = await goPeer(() => ({ ip_address: [entry(third.port)] }))
+  const first: AnonymousPeer = await goPeer(() => ({
+    ip_address: [entry(second.port), entry(first.port, { Name: 'go-1', CustomInformation: 'hi' })],
+  }))
+  try {
+    const document = '{"ip_address":[{"Name":"me"}]}'
+    const one = await walkFrom([first.port], { hops: 1, document })
+    assert.deepEqual([...one.asked.keys()], [first.port])
+    assert.deepEqual(one.named, [{ host: '127.0.0.1', port: second.port }])
+    const { asked, named } = await walkFrom([first.port], { document })
+    assert.deepEqual(
+      [...asked.values()].map(({ progress }) => [progress.hop, progress.entries]),
+      [
+        [1, 2],
+        [2, 1],
+        [3, 0],
+      ],
+    )
+    assert.deepEqual(named, [])
+    const outcome = asked.get(first.port)?.outcome
+    assert.ok(outcome?.kind === 'legacy' && outcome.latencyNs !== undefined && outcome.latencyNs > 0)
+    assert.deepEqual([outcome.fields?.Name, outcome.fields?.CustomInformation], ['go-1', 'hi'])
+    assert.equal(first.pings, 22)
+    assert.match(
+      first.uploads[0] ?? '',
+      /^--p2prc-[^\r]+\r\nContent-Disposition: form-data; name="json"; filename="ip_table.json"\r\n/,
+    )
+    assert.ok(first.uploads[0]?.includes(document))
+  } finally {
+    for (const { server } of [first, second, third]) server.close()
+  }
+})
+
+test('peers that hang, lie, answer garbage or not at all cost their time-out and nothing else', async () => {
+  const honest = await goPeer(() => ({ ip_address: [] }))
+  const behind = await goPeer(() => ({ ip_address: [] }))
+  const guide = await goPeer(() => ({ ip_address: [entry(behind.port)] }))
+  const silent = createTcpServer()
+  const bad: Record<string, AnonymousPeer> = {
+    hangs: await goPeer(
+      () => null,
+      () => {},
+    ),
+    drops: await goPeer(
+      () => null,
+      (request) => request.socket.destroy(),
+    ),
+    cuts: await goPeer(
+      () => null,
+      (_, response) => {
+        response.writeHead(200, { 'content-length': 1_000 })
+        response.write('{"ip_address":[')
+        setImmediate(() => response.destroy())
+      },
+    ),
+    text: await goPeer(
+      () => null,
+      (_, response) => response.end("request Content-Type isn't multipart/form-data"),
+    ),
+    floods: await goPeer(
+      () => null,
+      (_, response) => {
+        const chunk = Buffer.alloc(256 * 1024, 0x20)
+        const more = () => {
+          while (!response.destroyed && response.write(chunk));
+          if (!response.destroyed) response.once('drain', more)
+        }
+        more()
+      },
+    ),
+    trickles: await goPeer(
+      () => null,
+      (_, response) => {
+        const timer = setInterval(() => response.write(' '), 20)
+        response.on('close', () => clearInterval(timer))
+      },
+    ),
+    nests: await goPeer(
+      () => null,
+      (_, response) => response.end(`{"ip_address":${'['.repeat(100_000)}`),
+    ),
+    pollutes: await goPeer(
+      () => null,
+      (_, response) => response.end('{"ip_address":[],"__proto__":{"polluted":1}}'),
+    ),
+    refuses: await goPeer(
+      () => null,
+      (_, response) => response.writeHead(500).end('{}'),
+    ),
+  }
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  try {
+    const silentPort = (silent.address() as AddressInfo).port
+    const closed = await goPeer(() => null)
+    await new Promise((resolve) => closed.server.close(resolve))
+    const ports = [silentPort, closed.port, ...Object.values(bad).map(({ port }) => port), honest.port, guide.port]
+    const { asked, ms } = await walkFrom(ports, { hops: 2 })
+    assert.ok(ms < 4_000, `${ms} ms`)
+    assert.equal(asked.get(honest.port)?.progress.entries, 0)
+    assert.equal(asked.get(behind.port)?.progress.hop, 2)
+    assert.deepEqual([asked.get(silentPort)?.outcome.kind, asked.get(closed.port)?.outcome.kind], ['silent', 'silent'])
+    for (const [name, { port }] of Object.entries(bad)) {
+      assert.equal(asked.get(port)?.outcome.kind, 'legacy', `${name} answers pings`)
+      assert.match(
+        asked.get(port)?.progress.failure?.code ?? '',
+        /^(timed_out|unreachable|protocol_error|too_large)$/,
+        name,
+      )
+    }
+    assert.equal(({} as { polluted?: number }).polluted, undefined)
+  } finally {
+    silent.close()
+    for (const { server } of [honest, behind, guide, ...Object.values(bad)]) {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+})
+
+test('10,000 addresses of a liar: 64 are taken, those of honest peers are not behind them, ten a second are dialled', async () => {
+  const dialled: number[] = []
+  const sink = await goPeer(() => ({ ip_address: [] }))
+  sink.server.on('connection', () => dialled.push(performance.now()))
+  const honest = await goPeer(() => ({ ip_address: [entry(sink.port)] }))
+  const liar = await goPeer(() => ({
+    ip_address: Array.from({ length: 10_000 }, (_, index) => ({
+      IPV4: `127.${1 + (index >> 8)}.${index & 255}.1`,
+      ServerPort: String(9_000 + (index % 999)),
+    })),
+  }))
+  try {
+    const { events, asked, ms } = await walkFrom([liar.port, honest.port], { hops: 2 })
+    const second = events.filter(({ progress }) => progress.hop === 2)
+    assert.equal(second.length, 65)
+    assert.ok(second.findIndex(({ progress }) => progress.where.endsWith(`:${sink.port}`)) < 20)
+    assert.equal(asked.get(sink.port)?.outcome.kind, 'legacy')
+    assert.ok(ms > 5_000, `65 dials took ${ms} ms`)
+  } finally {
+    for (const { server } of [sink, honest, liar]) server.close()
+  }
+})

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { after, test } from 'node:test'
+import { createActor, createMachine } from 'xstate'
+import { createEventStream } from '../../../actors/listeners/eventStream.ts'
+import { followEvents, type ReceivedFact } from '../../../actors/net/commandStream.ts'
+import { createBus } from '../../../protocol/bus.ts'
+import { EVENTS_PATH } from '../../../protocol/control.ts'
+import type { BusEvent } from '../../../protocol/index.ts'
+import { httpHarness, madeContainer } from '../../support/httpHarness.ts'
+
+const place = await httpHarness()
+after(() => place.close())
+
+type Line = { type: string; [key: string]: unknown }
+
+function reader() {
+  const seen: Line[] = []
+  return {
+    seen,
+    reader: { write: (event: object) => seen.push(event as Line) > 0, end: () => seen.push({ type: 'end' }) },
+  }
+}
+
+const child = createMachine({ id: 'container', initial: 'pulling', states: { pulling: { on: { go: 'up' } }, up: {} } })
+const parent = createMachine({
+  id: 'containerManager',
+  initial: 'idle',
+  states: {
+    idle: { on: { work: 'busy' } },
+    busy: {
+      initial: 'first',
+      states: { first: { on: { next: 'second' } }, second: { type: 'final' } },
+      invoke: { id: 'one', src: child },
+      on: { stop: '#containerManager.over' },
+    },
+    over: { type: 'final' },
+  },
+})
+
+test('events of the bus come as they are with their time, secrets masked, in order', () => {
+  const bus = createBus<BusEvent>()
+  const stream = createEventStream({ bus })
+  const { seen, reader: first } = reader()
+  const undo = stream.open(first)
+  const before = Date.now()
+  bus.publish({ type: 'node.stopping' })
+  bus.publish({ type: 'container.created', requestId: 'x', container: madeContainer() })
+  undo()
+  undo()
+  bus.publish({ type: 'node.stopping' })
+  assert.deepEqual(
+    seen.map(({ type }) => type),
+    ['node.stopping', 'container.created'],
+  )
+  assert.ok(Number(seen[0]?.at) >= before)
+  assert.ok(!JSON.stringify(seen).includes('correct horse') && JSON.stringify(seen).includes('•••'))
+})
+
+test('state changes name the concern, the child, from, to and the event; what stays the same is not said', () => {
+  const stream = createEventStream({ bus: createBus<BusEvent>() })
+  const { seen, reader: one } = reader()
+  stream.open(one)
+  const actor = createActor(parent, { inspect: stream.inspect }).start()
+  for (const type of ['work', 'nothing', 'next', 'stop']) actor.send({ type } as never)
+  const said = seen.map(({ type, concern, actor, from, to, event }) => {
+    assert.equal(type, 'state.changed')
+    return [concern, actor, from, to, event]
+  })
+  assert.deepEqual(said, [
+    ['containerManager', undefined, undefined, 'idle', 'xstate.init'],
+    ['containerManager', 'one', undefined, 'pulling', 'xstate.init'],
+    ['containerManager', undefined, 'idle', 'busy.first', 'work'],
+    ['containerManager', undefined, 'busy.first', 'busy.second', 'next'],
+    ['containerManager', 'one', 'pulling', 'stopped', 'xstate.stop'],
+    ['containerManager', undefined, 'busy.second', 'done', 'stop'],
+  ])
+})
+
+test('a reader that cannot keep up is dropped with a line that says so; the others go on', () => {
+  const bus = createBus<BusEvent>()
+  const stream = createEventStream({ bus })
+  const quick = reader()
+  const slow = reader()
+  let room = 2
+  const { reader: inner } = slow
+  const full = { ...inner, write: (event: object) => inner.write(event) && --room > 0 }
+  stream.open(full)
+  stream.open(quick.reader)
+  for (let number = 0; number < 4; number += 1) bus.publish({ type: 'node.stopping' })
+  assert.deepEqual(
+    slow.seen.map(({ type }) => type),
+    ['node.stopping', 'node.stopping', 'stream.dropped', 'end'],
+  )
+  assert.equal(quick.seen.length, 4)
+})
+
+test('the owner follows them over the control socket until he stops, or the node does', async () => {
+  const seen: ReceivedFact[] = []
+  const stop = new AbortController()
+  let opened = () => {}
+  const first = new Promise<void>((resolve) => {
+    opened = resolve
+  })
+  const timer = setInterval(() => place.bus.publish({ type: 'node.stopping' }), 10)
+  const following = followEvents({
+    connect: { socketPath: place.socketPath },
+    where: 'the node',
+    onFact: (fact) => {
+      seen.push(fact)
+      opened()
+    },
+    signal: stop.signal,
+  })
+  await first
+  clearInterval(timer)
+  stop.abort()
+  await following
+  assert.equal(seen[0]?.type, 'node.stopping')
+})
+
+test('a reader over HTTP that stops reading does not fill the memory', async () => {
+  const asked = request({ socketPath: place.socketPath, path: EVENTS_PATH, agent: false }).end()
+  const [response] = (await once(asked, 'response')) as [IncomingMessage]
+  response.pause()
+  const line = 'x'.repeat(64 * 1024)
+  for (let number = 0; number < 400; number += 1) {
+    place.bus.publish({ type: 'image.progress', requestId: 'x', line })
+    if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  let text = ''
+  let bytes = 0
+  for await (const chunk of response) {
+    bytes += chunk.length
+    text = (text + chunk).slice(-1_000)
+  }
+  assert.match(text, /"type":"stream.dropped".*\n$/)
+  assert.ok(bytes < 8 * 1024 * 1024, `${bytes} bytes`)
+})

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { mock, test } from 'node:test'
+import { openFactStream } from '../../../actors/listeners/factStream.ts'
+import { EVENTS_BACKLOG_BYTES, HEARTBEAT_MS } from '../../../protocol/defaults/listeners.ts'
+
+class FakeResponse extends EventEmitter {
+  written = ''
+  writableLength = 0
+  destroyed = false
+  writeHead() {}
+  flushHeaders() {}
+  write(text: string) {
+    this.written += text
+  }
+  end() {
+    this.written += '<end>'
+  }
+}
+
+function open() {
+  const response = new FakeResponse()
+  let gone = 0
+  const stream = openFactStream(response as unknown as ServerResponse, () => {
+    gone += 1
+  })
+  return { response, stream, gone: () => gone }
+}
+
+test('an empty line every HEARTBEAT_MS says that the other side lives, until the end', () => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  try {
+    const { response, stream } = open()
+    mock.timers.tick(HEARTBEAT_MS - 1)
+    assert.equal(response.written, '')
+    mock.timers.tick(1)
+    stream.write({ type: 'x' })
+    mock.timers.tick(HEARTBEAT_MS)
+    assert.equal(response.written, '\n{"type":"x"}\n\n')
+    stream.end()
+    stream.end()
+    mock.timers.tick(HEARTBEAT_MS * 3)
+    stream.write({ type: 'late' })
+    assert.equal(response.written, '\n{"type":"x"}\n\n<end>')
+  } finally {
+    mock.timers.reset()
+  }
+})
+
+test('a reader that hangs up is told once, and not after the end', () => {
+  const lost = open()
+  lost.response.emit('error', new Error('reset'))
+  lost.response.emit('close')
+  lost.response.emit('close')
+  assert.equal(lost.gone(), 1)
+  const ended = open()
+  ended.stream.end()
+  ended.response.emit('close')
+  assert.equal(ended.gone(), 0)
+})
+
+test('write says when too much waits for the reader', () => {
+  const { response, stream } = open()
+  response.writableLength = EVENTS_BACKLOG_BYTES
+  assert.equal(stream.write({}), true)
+  response.writableLength += 1
+  assert.equal(stream.write({}), false)
+  stream.end()
+})

@@ -1,0 +1,398 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { createHttpServer } from '../../../actors/listeners/httpServer.ts'
+import type { Principal } from '../../../actors/listeners/principal.ts'
+import { openListener } from '../../../actors/listeners/tcp.ts'
+import { COMMANDS_PATH, EVENTS_PATH } from '../../../protocol/control.ts'
+import { BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
+import { type BusEvent, commands } from '../../../protocol/index.ts'
+import type { Specs } from '../../../protocol/specs.ts'
+import { nextEvent } from '../../support/harness.ts'
+import {
+  codeOf,
+  command,
+  http,
+  httpHarness,
+  lines,
+  madeContainer,
+  newIdentity,
+  tls,
+} from '../../support/httpHarness.ts'
+
+const place = await httpHarness()
+const { bus, rights, seen, listener, socketPath, dir } = place
+after(() => place.close())
+const alice = await newIdentity(dir, 'alice')
+const { port } = listener
+const knock = (identity = alice) => tls(port, identity.tls)
+
+const specs = { Hostname: 'lender', CPU: 'x', GPU: null } as unknown as Specs
+const id = 'b'.repeat(64)
+bus.on('node.show', ({ requestId }) => {
+  const { publicKey } = place.identity
+  bus.publish({
+    type: 'node.shown',
+    requestId,
+    id: place.identity.id,
+    name: 'lender',
+    key: publicKey,
+    version: '0',
+    protocols: [1],
+  })
+})
+bus.on('specs.get', ({ requestId }) => bus.publish({ type: 'specs.got', requestId, specs }))
+bus.on('container.create', ({ requestId, image }) => {
+  if (image === 'silent') return
+  bus.publish({ type: 'container.progress', requestId, step: 'create', line: 'making' })
+  if (image === 'none')
+    bus.publish({ type: 'container.createFailed', requestId, code: 'bad_image', message: 'no such' })
+  else bus.publish({ type: 'container.created', requestId, container: madeContainer() })
+})
+bus.on('container.remove', ({ requestId }) => bus.publish({ type: 'container.removed', requestId, id: id as never }))
+
+/** Commands that reached the bus since the last call. */
+function arrived(): (BusEvent & { caller?: string })[] {
+  const found = seen.filter(({ type }) => commands.has(type))
+  seen.length = 0
+  return found
+}
+
+const payloads: Record<string, object> = {
+  'container.create': {},
+  'container.remove': { id },
+  'container.logs': { id },
+  'specs.request': { where: 'x' },
+  'loan.take': { where: 'x' },
+  'loan.return': { id },
+  'loan.find': { id },
+  'loan.logs': { id },
+  'trust.add': { key: 'x' },
+  'trust.remove': { who: 'x' },
+}
+
+test('every command through every listener: what the table does not allow never reaches the bus', async () => {
+  const mallory = await newIdentity(dir, 'mallory')
+  for (const open of [false, true]) {
+    rights.current = { trusted: new Set([alice.id]), open }
+    for (const [type, { action }] of commands) {
+      const body = { type, caller: 'owner', ...payloads[type] }
+      arrived()
+      if (action !== 'see') {
+        const reply = await command(port, body)
+        assert.equal(reply.status, 403, `${type} in the clear`)
+        assert.match(codeOf(reply), /^not_(trusted|owner)$/)
+      }
+      if (action === 'administer' || (action === 'borrow' && !open)) {
+        const untrusted = await command(await knock(mallory), body)
+        assert.equal(untrusted.status, 403, `${type} by an anonymous caller's key`)
+        assert.equal(codeOf(untrusted), action === 'borrow' ? 'not_trusted' : 'not_owner')
+      }
+      if (action === 'administer') {
+        const trusted = await command(await knock(), body)
+        assert.equal(codeOf(trusted), 'not_owner', `${type} by a trusted peer`)
+      }
+      const withoutKey = action === 'see' ? undefined : await command(await tls(port), body)
+      if (withoutKey) assert.equal(withoutKey.status, 403, `${type} over TLS without a key`)
+      assert.deepEqual(arrived(), [], `${type} reached the bus`)
+    }
+  }
+  rights.current = { trusted: new Set(), open: false }
+})
+
+test('every path and method without credentials: only what an anonymous caller may see is answered, and nothing changes', async () => {
+  const paths = [
+    '/',
+    '/server_info',
+    '/server_specs',
+    '/startcontainer',
+    `/RemoveContainer?id=${id}`,
+    COMMANDS_PATH,
+    EVENTS_PATH,
+  ]
+  paths.push(
+    '/api',
+    '/api/v1',
+    '/api/v1/',
+    `${COMMANDS_PATH}/`,
+    '/api/v1/nothing',
+    '//server_info',
+    '/SERVER_INFO',
+    '/removecontainer',
+  )
+  paths.push(
+    '/50',
+    '/upload',
+    '/FRPPort',
+    '/MAPPort',
+    '/AddProxy',
+    '/%2e%2e/etc/passwd',
+    '/%zz',
+    '/server_info/',
+    '/server_info%00',
+  )
+  const methods = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'LINK']
+  const served = new Set(['GET /server_info', 'GET /server_specs'])
+  arrived()
+  for (const path of paths) {
+    for (const method of methods) {
+      const reply = await http(port, { method, path })
+      const line = `${method} ${path}`
+      assert.equal(reply.status === 200, served.has(line), `${line} gave ${reply.status} ${reply.text}`)
+      assert.ok(reply.status < 500, line)
+      if (path.startsWith('/api')) assert.match(codeOf(reply), /^[a-z_]+$/, line)
+    }
+  }
+  assert.deepEqual(new Set(arrived().map(({ type }) => type)), new Set(['specs.get']))
+})
+
+test("an unknown path, and a method that a path does not have, is P2PRC's 404", async () => {
+  for (const ask of [
+    { path: '/x' },
+    { path: '/server_info', method: 'POST' },
+    { path: '/server_info', method: 'PROPFIND' },
+  ]) {
+    const reply = await http(port, ask)
+    assert.deepEqual([reply.status, reply.text], [404, '404 page not found'])
+    assert.equal(reply.headers['content-type'], 'text/plain; charset=utf-8')
+  }
+  assert.equal(codeOf(await http(port, { path: '/api/v1/x' })), 'not_found')
+})
+
+test('a refusal names the exact line for the lender to run, and after that line the peer may borrow', async () => {
+  const refusal = await command(await knock(), { type: 'container.create' })
+  const line = /p2prc trust add "([^"]+)"$/.exec(JSON.parse(refusal.text).error.message)?.[1]
+  assert.equal(line, alice.publicKey)
+  rights.current = { trusted: new Set([alice.id]), open: false }
+  const reply = await command(await knock(), { type: 'container.create', requestId: 'mine' })
+  assert.equal(reply.status, 200)
+  rights.current = { trusted: new Set(), open: false }
+})
+
+test('a name in a certificate cannot put anything into the line that the lender pastes', async () => {
+  const evil = await newIdentity(dir, 'evil')
+  const { makeCertificate } = await import('../../../actors/identity/certificate.ts')
+  const { createPrivateKey } = await import('node:crypto')
+  const cert = makeCertificate(createPrivateKey(evil.tls.key), 'x"; touch X; "')
+  const refusal = await command(await tls(port, { key: evil.tls.key, cert }), { type: 'container.create' })
+  assert.match(
+    JSON.parse(refusal.text).error.message,
+    /: p2prc trust add "ssh-ed25519 [A-Za-z0-9+/=]+ [A-Za-z0-9._-]+"$/,
+  )
+})
+
+test("facts stream as NDJSON under the asker's own requestId, the finishing one last, with the secret in this reply alone", async () => {
+  rights.current = { trusted: new Set([alice.id]), open: false }
+  arrived()
+  const reply = await command(await knock(), { type: 'container.create', requestId: 'mine 1' })
+  assert.equal(reply.headers['content-type'], 'application/x-ndjson')
+  assert.deepEqual(
+    lines(reply).map(({ type, requestId }) => [type, requestId]),
+    [
+      ['container.progress', 'mine 1'],
+      ['container.created', 'mine 1'],
+    ],
+  )
+  assert.match(reply.text, /correct horse/)
+  assert.ok(!JSON.stringify(seen).includes('correct horse'))
+  const [create] = arrived()
+  assert.deepEqual([create?.caller, (create as { requestId?: string }).requestId], [alice.id, `${alice.id} mine 1`])
+  const failed = lines(await command(await knock(), { type: 'container.create', image: 'none' }))
+  assert.deepEqual([failed.length, failed[1]?.type, failed[1]?.code], [2, 'container.createFailed', 'bad_image'])
+  rights.current = { trusted: new Set(), open: false }
+})
+
+test("the owner's socket takes every command, without a requestId too, and curl could use it", async () => {
+  const [shown] = lines(await command(socketPath, { type: 'node.show' }))
+  assert.equal(shown?.type, 'node.shown')
+  assert.match(String(shown?.requestId), /^[0-9a-f-]{36}$/)
+})
+
+const tooDeep = `${'['.repeat(33)}${']'.repeat(33)}`
+const bad: [string, string, string, string?][] = [
+  ['not JSON', '{', 'bad_request'],
+  ['nothing', '', 'bad_request'],
+  ['null', 'null', 'bad_request'],
+  ['a list', '[]', 'bad_request'],
+  ['a number', '1', 'bad_request'],
+  ['no type', '{}', 'bad_request'],
+  ['a type that is not text', '{"type":1}', 'bad_request'],
+  ['an unknown command', '{"type":"x.y"}', 'unknown_command'],
+  ['a fact', '{"type":"trust.changed","trusted":[]}', 'unknown_command'],
+  ['a name from Object', '{"type":"constructor"}', 'unknown_command'],
+  ['a requestId that is not text', '{"type":"node.show","requestId":1}', 'bad_request'],
+  ['an empty requestId', '{"type":"node.show","requestId":""}', 'bad_request'],
+  ['a long requestId', JSON.stringify({ type: 'node.show', requestId: 'x'.repeat(129) }), 'bad_request'],
+  ['a requestId with an escape code', '{"type":"node.show","requestId":"\\u001b[31m"}', 'bad_request'],
+  ['__proto__', '{"type":"node.show","__proto__":{"caller":"owner"}}', 'bad_request'],
+  ['__proto__ in disguise', '{"type":"node.show","\\u005f_proto__":{"caller":"owner"}}', 'bad_request'],
+  ['deep JSON', `{"type":"node.show","x":${tooDeep}}`, 'bad_request'],
+  ['very deep JSON', `{"type":"node.show","x":${'['.repeat(500_000)}`, 'bad_request'],
+  ['a value outside the schema', '{"type":"container.create","ports":-1}', 'bad_request'],
+  ['a shell string', '{"type":"container.remove","id":"\\"; touch X; \\""}', 'bad_request'],
+  ['another content type', '{"type":"node.show"}', 'bad_media_type', 'text/plain'],
+  ['a form', 'type=node.show', 'bad_media_type', 'application/x-www-form-urlencoded'],
+]
+
+for (const [what, body, code, type = 'application/json'] of bad) {
+  test(`${what} as a command is ${code}, and nothing reaches the bus`, async () => {
+    arrived()
+    const reply = await command(socketPath, body, { 'content-type': type })
+    assert.equal(codeOf(reply), code)
+    assert.ok(reply.status >= 400 && reply.status < 500, String(reply.status))
+    assert.match(reply.text, /^[\x20-\x7e–…•]+$/)
+    assert.deepEqual(arrived(), [])
+  })
+}
+
+test('the largest JSON that is allowed in depth and size is read, a byte more is too_large', async () => {
+  const fill = (bytes: number) => `{"type":"node.show","x":"${'x'.repeat(bytes - 27)}"}`
+  assert.equal((await command(socketPath, fill(BODY_MAX_BYTES))).status, 200)
+  assert.equal(codeOf(await command(socketPath, fill(BODY_MAX_BYTES + 1))), 'too_large')
+  const deep = `{"type":"node.show","x":${'['.repeat(31)}${']'.repeat(31)}}`
+  assert.equal((await command(socketPath, deep)).status, 200)
+})
+
+test('who hangs up abandons the request; who asked the same again keeps it alive', async () => {
+  rights.current = { trusted: new Set([alice.id]), open: false }
+  const wish = { type: 'container.create', image: 'silent', requestId: 'same' }
+  const first = await knock()
+  const asked = [nextEvent(bus, 'container.create'), command(first, wish).catch(() => undefined)]
+  await asked[0]
+  const second = await knock()
+  const again = nextEvent(bus, 'container.create')
+  const reply = command(second, wish)
+  await again
+  seen.length = 0
+  first.destroy()
+  await asked[1]
+  await command(socketPath, { type: 'node.show' })
+  assert.deepEqual(
+    seen.filter(({ type }) => type === 'request.abandoned'),
+    [],
+  )
+  bus.publish({ type: 'container.created', requestId: `${alice.id} same`, container: madeContainer() })
+  assert.equal(lines(await reply).at(-1)?.type, 'container.created')
+
+  const third = await knock()
+  const abandoned = nextEvent(bus, 'request.abandoned')
+  const once = nextEvent(bus, 'container.create')
+  const lost = command(third, { ...wish, requestId: 'alone' }).catch(() => undefined)
+  await once
+  third.destroy()
+  assert.equal((await abandoned).requestId, `${alice.id} alone`)
+  await lost
+  rights.current = { trusted: new Set(), open: false }
+})
+
+test('a concern that crashes in the middle ends the stream with an error line', async () => {
+  const asked = nextEvent(bus, 'container.create')
+  const reply = command(socketPath, { type: 'container.create', image: 'silent' })
+  await asked
+  bus.publish({ type: 'node.concernCrashed', concern: 'containerManager', message: 'boom', retryMs: 1 })
+  assert.equal((lines(await reply).at(-1)?.error as { code: string } | undefined)?.code, 'internal')
+})
+
+const foreign: [string, Record<string, string>][] = [
+  ['another site', { origin: 'http://evil.example' }],
+  ['a rebound name', { origin: 'http://evil.example:8088', host: 'evil.example:8088' }],
+  ['another port', { origin: 'http://127.0.0.1:1' }],
+  ['a file', { origin: 'null' }],
+  ['an image in a page', { 'sec-fetch-site': 'cross-site' }],
+  ['a link in a page', { referer: 'http://evil.example/x' }],
+]
+
+for (const [what, headers] of foreign) {
+  test(`a request that ${what} made the owner's browser send is refused`, async () => {
+    rights.current = { trusted: new Set(), open: true }
+    arrived()
+    const paths = [`/RemoveContainer?id=${id}`, '/startcontainer', '/server_specs']
+    for (const path of paths) assert.equal(codeOf(await http(port, { path, headers })), 'foreign_origin', path)
+    assert.equal(codeOf(await command(port, { type: 'node.show' }, headers)), 'foreign_origin')
+    assert.deepEqual(arrived(), [])
+    rights.current = { trusted: new Set(), open: false }
+  })
+}
+
+test('a page of the node itself may ask', async () => {
+  const origin = `http://127.0.0.1:${port}`
+  assert.equal((await command(port, { type: 'node.show' }, { origin, 'sec-fetch-site': 'same-origin' })).status, 200)
+})
+
+test('/server_info asks until the first reading and is prepared from then on', async () => {
+  arrived()
+  const asked = await http(port, { path: '/server_info' })
+  assert.deepEqual([asked.status, JSON.parse(asked.text)], [200, specs])
+  assert.equal(arrived().length, 1)
+  bus.publish({ type: 'specs.changed', specs: { ...specs, Hostname: 'new' } })
+  arrived()
+  for (const path of ['/server_info', '/server_specs']) {
+    for (const listener of [port, socketPath]) {
+      const reply = await http(listener, { path })
+      assert.deepEqual([reply.status, JSON.parse(reply.text).Hostname], [200, 'new'])
+      assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
+    }
+  }
+  assert.deepEqual(arrived(), [])
+})
+
+test('one address has a rate, another is not hurt by it, and the rate starts anew', async () => {
+  const { createRateLimit } = await import('../../../actors/listeners/rateLimit.ts')
+  const isWithin = createRateLimit({ count: 2, windowMs: 100 })
+  const ask = (address: string, now: number) => isWithin(address, now)
+  assert.deepEqual(
+    [ask('10.0.0.1', 0), ask('10.0.0.1', 1), ask('10.0.0.1', 2), ask('10.0.0.2', 3)],
+    [true, true, false, true],
+  )
+  assert.deepEqual([ask('10.0.0.1', 99), ask('10.0.0.1', 100)], [false, true])
+  const prefix64 = ['2001:db8::1', '2001:db8:0:0:5::1', '2001:db8:0:0:1:2:3:4', '2001:db8:0:1::1']
+  assert.deepEqual(
+    prefix64.map((address) => ask(address, 100)),
+    [true, true, false, true],
+  )
+  assert.deepEqual(
+    [1, 2, 3].map(() => ask('::1', 100)),
+    [true, true, true],
+  )
+})
+
+test('too many requests of one anonymous caller are answered with too_many before anything looks at them; the owner is not counted', async () => {
+  const httpServer = await createHttpServer({
+    bus,
+    rights: () => rights.current,
+    anonymousRate: { count: 3, windowMs: 60_000 },
+  })
+  let principal: Partial<Principal> = { address: '192.0.2.7' }
+  const listener = await openListener({
+    identity: place.identity,
+    port: 0,
+    host: '127.0.0.1',
+    handle: (request, response, found) => httpServer.handle(request, response, { ...found, ...principal }),
+  })
+  const replies = await Promise.all([1, 2, 3, 4].map(() => http(listener.port, { path: '/x' })))
+  assert.deepEqual(replies.map(({ status }) => status).sort(), [404, 404, 404, 429])
+  assert.equal(codeOf(await http(listener.port, { path: '/server_info' })), 'too_many')
+  principal = { address: '192.0.2.8' }
+  assert.equal((await http(listener.port, { path: '/x' })).status, 404)
+  principal = { caller: 'owner', address: '192.0.2.7' }
+  assert.equal((await http(listener.port, { path: '/x' })).status, 404)
+  await httpServer.close()
+  await listener.close()
+})
+
+test('closing ends streams with `stopping` and may be done twice', async () => {
+  const other = await httpHarness()
+  const asked = nextEvent(other.bus, 'container.create')
+  const reply = command(other.socketPath, { type: 'container.create' })
+  const legacy = nextEvent(other.bus, 'specs.get')
+  const info = http(other.listener.port, { path: '/server_info' })
+  const watched = http(other.socketPath, { path: EVENTS_PATH })
+  await Promise.all([asked, legacy])
+  const begun = performance.now()
+  await other.close()
+  await other.httpServer.close()
+  await Promise.all([other.listener.close(), other.control.close()])
+  assert.ok(performance.now() - begun < 1_000)
+  assert.equal((lines(await reply).at(-1)?.error as { code: string } | undefined)?.code, 'stopping')
+  assert.equal(codeOf(await info), 'stopping')
+  await watched
+})

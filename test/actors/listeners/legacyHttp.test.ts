@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import type { BusEvent } from '../../../protocol/index.ts'
+import { nextEvent } from '../../support/harness.ts'
+import { codeOf, http, httpHarness, madeContainer, newIdentity, tls } from '../../support/httpHarness.ts'
+
+const place = await httpHarness()
+const { bus, rights, seen, listener } = place
+after(() => place.close())
+const { port } = listener
+const alice = await newIdentity(place.dir, 'alice')
+const key = alice.publicKey
+const encoded = encodeURIComponent(Buffer.from(`${key}\n`).toString('base64'))
+const id = 'c'.repeat(64)
+
+bus.on('container.create', ({ requestId, image }) => {
+  if (image === 'silent') return
+  if (image === 'none')
+    bus.publish({ type: 'container.createFailed', requestId, code: 'bad_image', message: 'no such' })
+  else bus.publish({ type: 'container.created', requestId, container: madeContainer() })
+})
+bus.on('container.remove', ({ requestId, id }) => {
+  if (id.startsWith('0')) {
+    bus.publish({ type: 'container.removeFailed', requestId, code: 'not_found', message: 'There is none' })
+  } else bus.publish({ type: 'container.removed', requestId, id: id as never })
+})
+
+function arrived(): BusEvent[] {
+  const found = seen.filter(({ type }) => type === 'container.create' || type === 'container.remove')
+  seen.length = 0
+  return found
+}
+
+const mutating = ['/startcontainer', '/startcontainer?ports=abc', `/RemoveContainer?id=${id}`, '/RemoveContainer']
+
+test('without --open nobody in the clear changes anything, whatever they send', async () => {
+  for (const path of mutating) {
+    for (const method of ['GET', 'POST']) {
+      const reply = await http(port, { method, path })
+      assert.deepEqual([reply.status, codeOf(reply)], [403, 'not_trusted'], `${method} ${path}`)
+      assert.match(reply.text, /p2prc start --open .*p2prc touch/)
+    }
+  }
+  assert.deepEqual(arrived(), [])
+})
+
+test('a trusted key may use the same routes over TLS, and the owner through the socket', async () => {
+  rights.current = { trusted: new Set([alice.id]), open: false }
+  const reply = await http(await tls(port, alice.tls), { path: `/RemoveContainer?id=${id}` })
+  assert.deepEqual([reply.status, reply.text], [200, 'success'])
+  assert.equal((await http(place.socketPath, { method: 'DELETE', path: `/RemoveContainer?id=${id}` })).text, 'success')
+  assert.deepEqual(
+    arrived().map((event) => 'caller' in event && event.caller),
+    [alice.id, 'owner'],
+  )
+  rights.current = { trusted: new Set(), open: false }
+})
+
+test('with --open /startcontainer answers with exactly the keys and types of P2PRC, and ours', async () => {
+  rights.current = { trusted: new Set(), open: true }
+  arrived()
+  for (const method of ['GET', 'POST']) {
+    const path = `/startcontainer?ports=3&GPU=true&ContainerName=desk&BaseImage=&PublicKey=${encoded}`
+    const reply = await http(port, { method, path })
+    assert.equal(reply.status, 200)
+    assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
+    const shape = Object.entries(JSON.parse(reply.text)).map(([name, value]) => `${name}: ${typeof value}`)
+    assert.deepEqual(shape.sort(), [
+      'BaseImage: string',
+      'GPU: string',
+      'ID: string',
+      'ImagePath: string',
+      'LogsPath: string',
+      'Ports: object',
+      'SSHCommand: string',
+      'SSHHostKey: string',
+      'SSHPassword: string',
+      'SSHPublicKey: string',
+      'SSHUsername: string',
+      'TagName: string',
+      'TempPath: string',
+      'VNCPassword: string',
+      'VNCUsername: string',
+    ])
+    assert.equal(JSON.parse(reply.text).SSHPassword, 'correct horse')
+    const [create] = arrived()
+    const { requestId, ...wish } = create as Extract<BusEvent, { type: 'container.create' }>
+    assert.match(requestId, /^anonymous [0-9a-f-]{36}$/)
+    const want = { type: 'container.create', key, ports: 3, udpPorts: 0, gpu: true, image: 'desk', caller: 'anonymous' }
+    assert.deepEqual(wish, want)
+  }
+})
+
+test('every parameter may be left out', async () => {
+  rights.current = { trusted: new Set(), open: true }
+  arrived()
+  assert.equal((await http(port, { path: '/startcontainer' })).status, 200)
+  const [create] = arrived() as Extract<BusEvent, { type: 'container.create' }>[]
+  assert.deepEqual([create?.key, create?.ports, create?.gpu, create?.image], ['', 0, false, ''])
+})
+
+test('a + of the base64 that was not escaped is a space in the URL, and is read', async () => {
+  rights.current = { trusted: new Set(), open: true }
+  arrived()
+  // Text whose base64 has a +.
+  const line = `${key.split(' ').slice(0, 2).join(' ')} ~~~>>>`
+  const base64 = Buffer.from(line).toString('base64')
+  assert.match(base64, /\+/)
+  const escaped = base64.replaceAll('=', '%3D').replaceAll('/', '%2F')
+  assert.equal((await http(port, { path: `/startcontainer?PublicKey=${escaped}` })).status, 200)
+  assert.equal((arrived()[0] as { key?: string }).key, line)
+})
+
+const wrong: [string, string, number][] = [
+  ['/startcontainer?ports=-1', 'bad_count', 400],
+  ['/startcontainer?ports=65', 'bad_count', 400],
+  ['/startcontainer?ports=65536', 'bad_count', 400],
+  ['/startcontainer?ports=abc', 'bad_count', 400],
+  ['/startcontainer?ports=1e9', 'bad_count', 400],
+  ['/startcontainer?ports=1e1', 'bad_count', 400],
+  ['/startcontainer?ports=0x1', 'bad_count', 400],
+  ['/startcontainer?ports=1.5', 'bad_count', 400],
+  ['/startcontainer?ports=%201', 'bad_count', 400],
+  ['/startcontainer?ports=%1b%5b31m', 'bad_count', 400],
+  ['/startcontainer?ports=99999999999999999999', 'bad_count', 400],
+  ['/startcontainer?ports=1&ports=1', 'bad_request', 400],
+  ['/startcontainer?GPU=yes', 'bad_request', 400],
+  ['/startcontainer?GPU=true&GPU=false', 'bad_request', 400],
+  [`/startcontainer?PublicKey=${encoded}&PublicKey=${encoded}`, 'bad_request', 400],
+  ['/startcontainer?PublicKey=x', 'bad_key', 400],
+  ['/startcontainer?PublicKey=%22;%20touch%20X;%20%22', 'bad_key', 400],
+  [`/startcontainer?PublicKey=${Buffer.from('hello').toString('base64')}`, 'bad_key', 400],
+  [`/startcontainer?PublicKey=${Buffer.from(`command="x" ${key}`).toString('base64url')}`, 'bad_key', 400],
+  [`/startcontainer?PublicKey=${encodeURIComponent(Buffer.from(`${key}\n${key}`).toString('base64'))}`, 'bad_key', 400],
+  ['/startcontainer?BaseImage=alpine', 'bad_image', 400],
+  ['/startcontainer?BaseImage=x%0aRUN%20y', 'bad_image', 400],
+  [`/startcontainer?ContainerName=${'x'.repeat(129)}`, 'bad_request', 400],
+  ['/startcontainer?ContainerName=none', 'bad_image', 400],
+  ['/RemoveContainer', 'bad_request', 400],
+  ['/RemoveContainer?id=', 'bad_request', 400],
+  ['/RemoveContainer?ID=0', 'bad_request', 400],
+  ['/RemoveContainer?id=$(x)', 'bad_request', 400],
+  ['/RemoveContainer?id=a%0ab', 'bad_request', 400],
+  [`/RemoveContainer?id=${id}&id=${id}`, 'bad_request', 400],
+  ['/RemoveContainer?id=01e5', 'not_found', 404],
+]
+
+for (const [path, code, status] of wrong) {
+  test(`${path.slice(0, 60)} is ${code}, in one reply`, async () => {
+    rights.current = { trusted: new Set(), open: true }
+    arrived()
+    const reply = await http(port, { path })
+    assert.deepEqual([codeOf(reply), reply.status], [code, status])
+    assert.deepEqual(Object.keys(JSON.parse(reply.text)), ['error'])
+    assert.match(reply.text, /^[\x20-\x7e…–]+$/)
+    if (!/none|01e5/.test(path)) assert.deepEqual(arrived(), [])
+  })
+}
+
+test('who hangs up during a create abandons it', async () => {
+  rights.current = { trusted: new Set([alice.id]), open: false }
+  const asked = nextEvent(bus, 'container.create')
+  const abandoned = nextEvent(bus, 'request.abandoned')
+  const connection = await tls(port, alice.tls)
+  const reply = http(connection, { path: '/startcontainer?ContainerName=silent' }).catch(() => undefined)
+  const { requestId } = await asked
+  connection.destroy()
+  assert.equal((await abandoned).requestId, requestId)
+  await reply
+})

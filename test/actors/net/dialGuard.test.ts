@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createDialGuard } from '../../../actors/net/dialGuard.ts'
+import { PROBE } from '../../../protocol/defaults/ipTable.ts'
+import type { PeerAt } from '../../../protocol/ipTable.ts'
+
+const at = (host: string, port = 8_088): PeerAt => ({ host, port })
+const isSelf = ({ host, port }: PeerAt) => host === '10.0.0.9' && port === 8_088
+const unknown = () => Promise.reject(new Error('no resolver here'))
+
+test('what an anonymous caller names is refused by the address that would be dialled, not by its name', async () => {
+  const names: Record<string, string[]> = {
+    'inside.example': ['127.0.0.1'],
+    'metadata.example': ['169.254.169.254'],
+    'mapped.example': ['::ffff:127.0.0.1'],
+    'me.example': ['10.0.0.9'],
+    'good.example': ['10.0.0.5'],
+  }
+  const guard = createDialGuard({ test: false, isSelf, resolve: async (name) => names[name] ?? [] })
+  for (const host of [
+    'inside.example',
+    'metadata.example',
+    'mapped.example',
+    'me.example',
+    '127.0.0.1',
+    'fe80::1',
+    '10.0.0.9',
+  ]) {
+    await assert.rejects(guard.authorize(at(host)), { code: 'not_dialled' }, host)
+  }
+  await assert.rejects(guard.authorize(at('10.0.0.5', 22)), { code: 'not_dialled' })
+  await assert.rejects(guard.authorize(at('nobody.example')), { code: 'not_found' })
+  assert.deepEqual(await guard.authorize(at('good.example')), at('10.0.0.5'))
+})
+
+test('a name is looked up once: what was judged is what is dialled', async () => {
+  let turn = 0
+  const flipping = async () => {
+    turn += 1
+    return [turn === 1 ? '10.0.0.5' : '127.0.0.1']
+  }
+  const guard = createDialGuard({ test: false, isSelf, resolve: flipping })
+  assert.deepEqual(await guard.authorize(at('flips.example')), at('10.0.0.5'))
+  assert.equal(turn, 1)
+  await assert.rejects(guard.authorize(at('flips.example', 8_089)), { code: 'not_dialled' })
+})
+
+test('one address has one dial in 30 s, under whatever name and spelling', async () => {
+  let time = 0
+  const guard = createDialGuard({ test: false, isSelf, resolve: async () => ['fd00::5'], now: () => time })
+  await guard.authorize(at('fd00::5'))
+  for (const host of ['fd00::5', 'FD00:0::5', 'alias.example']) {
+    await assert.rejects(guard.authorize(at(host)), { code: 'dialled_lately' }, host)
+  }
+  await guard.authorize(at('fd00::5', 8_089))
+  time += PROBE.everyMs
+  await guard.authorize(at('fd00::5'))
+})
+
+test('at most ten dials in any second, and whoever gave up leaves the line', async () => {
+  const guard = createDialGuard({ test: false, isSelf, resolve: unknown })
+  const times: number[] = []
+  const leave = new AbortController()
+  const gone = guard.authorize(at('10.1.0.200'), { signal: leave.signal })
+  await gone
+  const line = Array.from({ length: 24 }, (_, index) =>
+    guard.authorize(at(`10.1.0.${index}`)).then(() => times.push(performance.now())),
+  )
+  const left = assert.rejects(guard.authorize(at('10.1.1.1'), { signal: leave.signal }), { code: 'abandoned' })
+  leave.abort()
+  await left
+  await Promise.all(line)
+  assert.equal(times.length, 24)
+  for (const [index, time] of times.entries()) {
+    const tenth = times[index + PROBE.dialsPerSecond]
+    // The timer that ends a second may fire a few milliseconds early.
+    if (tenth !== undefined) assert.ok(tenth - time >= 980, `${tenth - time} ms`)
+  }
+})
+
+test('what the owner named waits for nothing, but this node is not dialled even then', async () => {
+  const guard = createDialGuard({ test: false, isSelf, resolve: unknown })
+  for (let dial = 0; dial < 50; dial += 1)
+    assert.deepEqual(await guard.authorize(at('127.0.0.1'), { trusted: true }), at('127.0.0.1'))
+  await assert.rejects(guard.authorize(at('10.0.0.9'), { trusted: true }), { code: 'not_dialled' })
+})

@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { buildSync } from 'esbuild'
+import { z } from 'zod'
+import { openStore } from '../../actors/store.ts'
+import { trackContainersFile } from '../../protocol/files/files.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'p2prc-store-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const schema = z.looseObject({ count: z.number().default(0), text: z.string().default('') })
+const empty = () => ({ count: 0, text: '' })
+const options = { schema, empty, indent: ' ' }
+
+let serial = 0
+function file(content?: string): string {
+  const path = join(folder, `file-${++serial}.json`)
+  if (content !== undefined) writeFileSync(path, content)
+  return path
+}
+
+describe('store: reading', () => {
+  for (const [what, content] of [
+    ['missing', undefined],
+    ['0 bytes', ''],
+    ['white space', ' \n'],
+  ] as const) {
+    test(`${what} is an empty one, and nothing is written by reading`, async () => {
+      const path = file(content)
+      const store = await openStore(path, options)
+      assert.deepEqual(store.data, empty())
+      assert.equal(
+        readdirSync(folder).some((name) => name.startsWith(`file-${serial}.json.`)),
+        false,
+      )
+    })
+  }
+
+  for (const [what, content] of [
+    ['null', 'null'],
+    ['truncated', '{"count": 1, "te'],
+    ['not JSON', 'hello'],
+    ['another shape', '{"count": "many"}'],
+    ['a list', '[1, 2]'],
+  ] as const) {
+    test(`${what} is set aside and reported, and never overwritten`, async () => {
+      const path = file(content)
+      const quarantined: string[] = []
+      const store = await openStore(path, { ...options, onDamaged: (where) => quarantined.push(where) })
+      assert.deepEqual(store.data, empty())
+      await store.write({ count: 7, text: 'new' })
+      assert.deepEqual(quarantined, [`${path}.damaged-1`])
+      assert.equal(readFileSync(quarantined[0] as string, 'utf8'), content)
+      writeFileSync(path, 'damaged again')
+      await openStore(path, { ...options, onDamaged: (where) => quarantined.push(where) })
+      assert.equal(quarantined[1], `${path}.damaged-2`)
+      assert.equal(readFileSync(quarantined[0] as string, 'utf8'), content)
+    })
+  }
+
+  test('a newer version is refused and left as it is', async () => {
+    const content = '{"Version": 99, "count": 1}'
+    const path = file(content)
+    await assert.rejects(openStore(path, options), { code: 'newer_file' })
+    assert.equal(readFileSync(path, 'utf8'), content)
+  })
+
+  test('an older version, and none at all, are read', async () => {
+    assert.equal((await openStore(file('{"Version": 0, "count": 3}'), options)).data.count, 3)
+    assert.equal((await openStore(file('{"count": 4}'), options)).data.count, 4)
+  })
+
+  test('a folder in the way is one clear error', async () => {
+    const path = file()
+    mkdirSync(path)
+    await assert.rejects(openStore(path, options), { code: 'home_unusable' })
+  })
+})
+
+describe('store: writing', () => {
+  test('4 writers of 500 updates each lose none', async () => {
+    const path = file()
+    const store = await openStore(path, options)
+    const writer = async () => {
+      for (let turn = 0; turn < 500; turn += 1) {
+        await store.update((data) => ({ ...data, count: data.count + 1 }))
+      }
+    }
+    await Promise.all([writer(), writer(), writer(), writer()])
+    assert.equal(store.data.count, 2_000)
+    assert.equal(JSON.parse(readFileSync(path, 'utf8')).count, 2_000)
+    assert.equal(readdirSync(folder).filter((name) => name.endsWith('.tmp')).length, 0)
+  })
+
+  test('unknown keys and the indent survive, the mode stays, a new file is private', async () => {
+    const path = file('{"future": {"a": 1}, "count": 1}')
+    chmodSync(path, 0o644)
+    const store = await openStore(path, { ...options, indent: '\t' })
+    await store.update((data) => ({ ...data, count: 2 }))
+    assert.equal(readFileSync(path, 'utf8'), '{\n\t"count": 2,\n\t"text": "",\n\t"future": {\n\t\t"a": 1\n\t}\n}\n')
+    assert.equal(statSync(path).mode & 0o777, 0o644)
+    const fresh = file()
+    await (await openStore(fresh, options)).write(empty())
+    assert.equal(statSync(fresh).mode & 0o777, 0o600)
+  })
+
+  test('a large write does not overtake the small one after it', async () => {
+    const path = file()
+    const store = await openStore(path, options)
+    const large = store.write({ count: 1, text: 'x'.repeat(30_000_000) })
+    await Promise.all([large, store.write({ count: 2, text: '' })])
+    assert.equal(JSON.parse(readFileSync(path, 'utf8')).count, 2)
+  })
+
+  test('a change that throws fails alone', async () => {
+    const store = await openStore(file(), options)
+    const bad = store.update(() => {
+      throw new Error('no')
+    })
+    const good = store.update((data) => ({ ...data, count: data.count + 1 }))
+    await assert.rejects(bad, /no/)
+    await good
+    assert.equal(store.data.count, 1)
+  })
+
+  test('a full disk: disk_failed, nothing lost, and it goes on when there is room', async () => {
+    const small = join(folder, 'small')
+    mkdirSync(small)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'p2prc-test', small])
+    try {
+      const path = join(small, 'data.json')
+      const store = await openStore(path, options)
+      await store.write({ count: 1, text: 'kept' })
+      await assert.rejects(store.write({ count: 2, text: 'x'.repeat(200_000) }), {
+        code: 'disk_failed',
+        message: /the disk is full/,
+      })
+      assert.deepEqual(store.data, { count: 1, text: 'kept' })
+      assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), { count: 1, text: 'kept' })
+      assert.deepEqual(readdirSync(small), ['data.json'])
+      await store.update((data) => ({ ...data, count: data.count + 1 }))
+      assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), { count: 2, text: 'kept' })
+    } finally {
+      execFileSync('umount', [small])
+    }
+  })
+
+  test('kill -9 at any moment leaves a whole file', { timeout: 120_000 }, async () => {
+    const path = file()
+    const program = join(folder, 'writer.mjs')
+    const contents = `
+      import { openStore } from './actors/store.ts'
+      import { z } from 'zod'
+      const store = await openStore(process.argv[2], { schema: z.any(), empty: () => ({ count: 0 }), indent: ' ' })
+      process.stdout.write('go')
+      for (;;) await store.update(({ count }) => ({ count: count + 1, text: 'x'.repeat((count % 50) * 997) }))`
+    buildSync({
+      stdin: { contents, resolveDir: join(import.meta.dirname, '../..') },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      outfile: program,
+    })
+    let last = 0
+    for (let round = 0; round < 50; round += 1) {
+      await killAfter(program, path, Math.random() * 50)
+      const found = JSON.parse(readFileSync(path, 'utf8')) as { count: number; text: string }
+      assert.equal(found.text.length, ((found.count - 1) % 50) * 997)
+      assert.ok(found.count >= last, 'a settled write was lost')
+      last = found.count
+    }
+    await openStore(path, { schema: z.any(), empty, indent: ' ' })
+    assert.equal(readdirSync(folder).filter((name) => name.endsWith('.tmp')).length, 0, 'leftovers are removed')
+  })
+})
+
+/** Lets the writer begin, then kills it `ms` later. */
+function killAfter(program: string, path: string, ms: number): Promise<void> {
+  const child = spawn(process.execPath, [program, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return new Promise((resolve) => {
+    child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), ms))
+    child.on('exit', () => resolve())
+  })
+}
+
+describe('files: P2PRC shapes', () => {
+  test('keys in any case, null lists, unknown keys, and no password', () => {
+    const read = trackContainersFile.parse({
+      trackcontainer: [
+        {
+          id: 'abc',
+          Container: {
+            sshusername: 'root',
+            SSHPassword: 'secret',
+            GPU: 'true',
+            Ports: { Port: null },
+            Extra: 1,
+          },
+          ipaddress: '10.0.0.1:8088',
+          Later: [1],
+        },
+      ],
+    })
+    const [record] = read.TrackContainer
+    assert.equal(record?.ID, 'abc')
+    assert.equal(record?.IpAddress, '10.0.0.1:8088')
+    assert.deepEqual(record?.Later, [1])
+    assert.equal(record?.Container.SSHUsername, 'root')
+    assert.equal(record?.Container.SSHPassword, '')
+    assert.equal(record?.Container.GPU, 'true')
+    assert.equal(record?.Container.Extra, 1)
+    assert.deepEqual(record?.Container.Ports, { Port: [] })
+  })
+
+  test('empty ones', () => {
+    assert.deepEqual(trackContainersFile.parse({}), { TrackContainer: [] })
+    assert.deepEqual(trackContainersFile.parse({ TrackContainer: null }), { TrackContainer: [] })
+  })
+})

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { request } from '../../cli/controlClient.ts'
+import { type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
+
+/** Real nodes on loopback, which P2PRC's `Test` makes a network. */
+
+interface Home {
+  env: NodeJS.ProcessEnv
+  table: string
+}
+
+interface Neighbour extends Home {
+  node: RunningNode
+}
+
+function home(): Home {
+  const env: NodeJS.ProcessEnv = { ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+  const folder = env.P2PRC as string
+  writeFileSync(join(folder, 'config.json'), '{"Test": true}')
+  return { env, table: join(folder, 'p2p/iptable/ip_table.json') }
+}
+
+async function neighbour(t: TestContext): Promise<Neighbour> {
+  const its = home()
+  return { ...its, node: await startNode(t, its.env) }
+}
+
+/** Commands of the owner of a home, one after the other: the home is found by the environment. */
+function owner({ env }: Home): typeof request {
+  return (...args) => {
+    process.env.P2PRC = env.P2PRC
+    return request(...args)
+  }
+}
+
+const add = (of: Home, other: Neighbour) =>
+  owner(of)('peer.add', { where: other.node.where, replace: false }, 'peer.added')
+
+const portsOf = (peers: readonly { addresses: { port: number }[] }[]) =>
+  peers.map(({ addresses }) => addresses[0]?.port).sort()
+
+/** The peers of a node, asked again until they are as wanted. */
+async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) => boolean): Promise<void> {
+  const deadline = performance.now() + 60_000
+  for (;;) {
+    const { peers } = await owner(of)('peer.list', {}, 'peer.listed')
+    const answering = peers.filter(({ state, id }) => state === 'answering' && id)
+    if (isWanted(portsOf(answering))) return
+    assert.ok(
+      performance.now() < deadline,
+      `it knows ${JSON.stringify(peers.map(({ addresses, state }) => [addresses, state]))}`,
+    )
+  }
+}
+
+test('one learns the third through the second, near and by its key, with as many hops as it takes', async (t) => {
+  const [second, third] = [await neighbour(t), await neighbour(t)]
+  await add(second, third)
+  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  // A home without a node: nobody hears of it, so nobody can tell it of the third before it asks.
+  const first = home()
+  const update = async (hops: number) => {
+    const walked: number[] = []
+    const { peers } = await owner(first)('table.update', { hops }, 'table.updated', {
+      onFact: (fact) => fact.type === 'table.progress' && walked.push(Number(fact.hop)),
+    })
+    return { walked, peers }
+  }
+  await add(first, second)
+  const one = await update(1)
+  assert.deepEqual([portsOf(one.peers), one.walked], [[second.node.port], [1]])
+  const two = await update(2)
+  assert.deepEqual([portsOf(two.peers), two.walked], [[second.node.port, third.node.port].sort(), [1, 2]])
+  for (const { id, state, latencyNs } of two.peers) {
+    assert.match(id ?? '', /^SHA256:/)
+    assert.equal(state, 'answering')
+    assert.ok(Number.isSafeInteger(latencyNs) && Number(latencyNs) > 0)
+  }
+  const written = JSON.parse(readFileSync(first.table, 'utf8')).ip_address
+  assert.deepEqual(
+    written.map(({ Latency }: { Latency: unknown }) => Number.isSafeInteger(Latency)),
+    [true, true],
+  )
+  // Whoever is asked hears who asks.
+  const { port } = await startNode(t, first.env)
+  await owner(first)('table.update', { hops: 1 }, 'table.updated')
+  await until(third, (ports) => ports.includes(port))
+})
+
+test('a node that is told nothing measures its peers in the background', async (t) => {
+  const [first, second] = [await neighbour(t), await neighbour(t)]
+  await add(first, second)
+  const deadline = performance.now() + 60_000
+  for (;;) {
+    const { peers } = await owner(first)('peer.list', {}, 'peer.listed')
+    if (peers[0]?.latencyNs) break
+    assert.ok(performance.now() < deadline, JSON.stringify(peers))
+  }
+})
+
+test('a half-written table is set aside, reported, and rebuilt from the peers in what is left of it', async (t) => {
+  const [first, second, third] = [await neighbour(t), await neighbour(t), await neighbour(t)]
+  for (const other of [second, third]) await add(first, other)
+  await owner(first)('table.update', { hops: 1 }, 'table.updated')
+  await first.node.stop()
+  const whole = readFileSync(first.table, 'utf8')
+  truncateSync(first.table, whole.length - 100)
+  const again = { ...first, node: await startNode(t, first.env) }
+  await again.node.says(/set aside/)
+  assert.ok(readdirSync(dirname(first.table)).some((name) => name.includes('.damaged-')))
+  await until(again, (ports) => ports.length >= 1)
+  // The torn entry's node comes back with the next table that reaches this one.
+  await add(second, third)
+  await owner(again)('table.update', { hops: 3 }, 'table.updated')
+  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await owner(again)('table.update', { hops: 3 }, 'table.updated')
+  await until(again, (ports) => ports.includes(second.node.port) && ports.includes(third.node.port))
+})
+
+test('a table of which nothing is left comes back when a peer walks by', async (t) => {
+  const [first, second] = [await neighbour(t), await neighbour(t)]
+  await add(second, first)
+  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await first.node.stop()
+  mkdirSync(dirname(first.table), { recursive: true })
+  writeFileSync(first.table, '{"ip_address":[{"Na')
+  const again = { ...first, node: await startNode(t, first.env) }
+  await again.node.says(/set aside/)
+  await owner(second)('peer.add', { where: again.node.where, replace: false }, 'peer.added')
+  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await until(again, (ports) => ports.includes(second.node.port))
+})

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { hostsOf, ownAddresses } from '../../actors/ipTable/listening.ts'
+import { temporaryHome } from '../support/processes.ts'
+
+const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
+
+test('a node is at the address that it listens on, or at all of its machine', () => {
+  assert.deepEqual(ownAddresses({ port: 1, hosts: hostsOf(['127.0.0.2:8088', '[fd00::1]:8088']) }), [
+    '127.0.0.2',
+    'fd00::1',
+  ])
+  for (const hosts of [[], hostsOf(['[::]:8088']), hostsOf(['0.0.0.0:8088'])]) {
+    assert.ok(ownAddresses({ port: 1, hosts }).includes('127.0.0.1'))
+  }
+})
+
+/** Local UDP ports that processes of a network namespace have open, from the kernel's tables. */
+function udpPorts(pid: number): number[] {
+  return ['udp', 'udp6']
+    .flatMap((name) => readFileSync(`/proc/${pid}/net/${name}`, 'utf8').split('\n').slice(1))
+    .flatMap((line) => /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) /.exec(line)?.[1] ?? [])
+    .map((port) => Number.parseInt(port, 16))
+}
+
+/** Starts a node in a namespace of its own with one LAN interface; gives its UDP ports, once `wanted` is among them. */
+async function portsOf(t: TestContext, wanted: number | null, ...host: string[]): Promise<number[]> {
+  const space = `p2l${randomBytes(3).toString('hex')}`
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
+  ip('netns', 'add', space)
+  t.after(() => ip('netns', 'delete', space))
+  ip('-n', space, 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'far')
+  ip('-n', space, 'address', 'add', '10.77.9.1/24', 'dev', 'lan')
+  for (const device of ['lan', 'far', 'lo']) ip('-n', space, 'link', 'set', device, 'up')
+  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
+  const node = spawn('ip', ['netns', 'exec', space, process.execPath, cli, 'start', '--port', '8088', ...host], {
+    env: { ...inherited, ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const gone = once(node, 'exit')
+  try {
+    let said = ''
+    await new Promise<void>((listens, ended) => {
+      for (const stream of [node.stdout, node.stderr]) {
+        stream.setEncoding('utf8').on('data', (chunk: string) => {
+          said += chunk
+          if (/:8088/.test(said) && /No container engine/.test(said)) listens()
+        })
+      }
+      void gone.then(() => ended(new Error(said)))
+    })
+    // `ip netns exec` has become the node. A socket is bound some turns after it was asked for; that a node on loopback
+    // asks for none shows by the same wait.
+    const deadline = performance.now() + (wanted === null ? 2_000 : 60_000)
+    for (;;) {
+      const ports = udpPorts(node.pid ?? 0)
+      if (wanted !== null ? ports.includes(wanted) : ports.length > 0) return ports
+      if (performance.now() > deadline) return ports
+      await pause(20)
+    }
+  } finally {
+    node.kill('SIGINT')
+    const [code] = await gone
+    assert.equal(code, 0)
+  }
+}
+
+test('a node on loopback has no mDNS socket, one on the LAN has', async (t) => {
+  assert.deepEqual(await portsOf(t, null, '--host', '127.0.0.1'), [])
+  assert.ok((await portsOf(t, 5_353, '--host', '10.77.9.1')).includes(5_353))
+  assert.ok((await portsOf(t, 5_353)).includes(5_353))
+})

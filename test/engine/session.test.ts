@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import Dockerode from 'dockerode'
+import { createEngineProxy } from '../support/engineProxy.ts'
+import { leftOf, until } from '../support/lender.ts'
+import { freePort, p2prc, p2prcJson, type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
+
+/** The main job as two people do it: real nodes, the real engine, the real ssh. */
+
+const engine = new Dockerode()
+
+async function lenderAndBorrower(t: TestContext) {
+  const [lender, borrower] = [temporaryHome(), temporaryHome()]
+  const node = await startNode(t, lender)
+  const { key } = await p2prcJson(borrower, 'id')
+  await p2prcJson(lender, 'trust', 'add', key)
+  t.after(() => removeContainers(lender))
+  return { lender, borrower, node, where: node.where }
+}
+
+/** Whatever a test left: no container of this home's node survives it. */
+async function removeContainers(lender: NodeJS.ProcessEnv): Promise<void> {
+  for (const { id } of await p2prcJson(lender, 'guests')) {
+    await p2prc(lender, 'evict', id, '--yes')
+    assert.equal(await exists(id), false)
+  }
+}
+
+async function exists(id: string): Promise<boolean> {
+  return engine
+    .getContainer(id)
+    .inspect()
+    .then(
+      () => true,
+      () => false,
+    )
+}
+
+test('an anonymous caller is refused with the line that the lender has to run, and that line helps', async (t) => {
+  const [lender, borrower] = [temporaryHome(), temporaryHome()]
+  const { where } = await startNode(t, lender)
+  t.after(() => removeContainers(lender))
+  const refused = await p2prc(borrower, 'touch', where)
+  assert.equal(refused.code, 4)
+  const line = /p2prc trust add "([^"]+)"/.exec(refused.stderr)?.[1]
+  assert.ok(line, refused.stderr)
+  assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
+  await p2prcJson(lender, 'trust', 'add', line)
+  const { ID } = await p2prcJson(borrower, 'touch', where)
+  await p2prcJson(borrower, 'rm', ID, '--yes')
+})
+
+test('take, look, use, give back', async (t) => {
+  const { lender, borrower, where } = await lenderAndBorrower(t)
+  const taken = await p2prcJson(borrower, 'touch', where, '--ports', '2', '--udp-ports', '1')
+  assert.match(taken.ID, /^[0-9a-f]{64}$/)
+  const ports = taken.Ports.Port
+  assert.deepEqual(
+    ports.map((port: { PortName: string; Type: string }) => [port.PortName, port.Type]),
+    [
+      ['SSH', 'tcp'],
+      ['AutoGen Port', 'tcp'],
+      ['AutoGen Port', 'tcp'],
+      ['AutoGen Port', 'udp'],
+    ],
+  )
+  for (const port of ports.slice(1)) assert.equal(port.InternalPort, port.ExternalPort)
+  assert.equal(taken.SSHPassword, '')
+  assert.match(taken.SSHHostKey, /^ssh-ed25519 AAAA/)
+
+  const [tracked] = (await p2prcJson(borrower, 'ps')).TrackContainer
+  assert.deepEqual([tracked.ID, tracked.State, tracked.IpAddress], [taken.ID, 'running', where])
+  const [container] = await p2prcJson(lender, 'guests')
+  assert.deepEqual([container.id, container.state], [taken.ID, 'running'])
+
+  // No prompt and no question about the host key: the key that came with the reply is pinned.
+  const shell = await p2prc(borrower, 'ssh', taken.ID.slice(0, 10), '--', 'id -un; python3 -c "import shutil"; exit 7')
+  assert.deepEqual([shell.stdout, shell.stderr, shell.code], ['root\n', '', 7])
+
+  // As a person would: pasted into a shell on the borrower's machine.
+  const pasted = spawnSync('sh', ['-c', `${taken.SSHCommand} id -un`], { encoding: 'utf8', input: '' })
+  assert.deepEqual([pasted.stdout, pasted.stderr], ['root\n', ''])
+
+  const gone = await p2prc(borrower, 'rm', taken.ID.slice(0, 12))
+  assert.equal(gone.code, 2, 'without a terminal and without --yes nothing is removed')
+  await p2prcJson(borrower, 'rm', taken.ID.slice(0, 12), '--yes')
+  assert.equal(await exists(taken.ID), false)
+  assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
+  const again = await p2prc(borrower, 'rm', taken.ID, '--yes')
+  assert.equal(again.code, 3)
+})
+
+test("P2PRC's flags do the same", async (t) => {
+  const { borrower, where } = await lenderAndBorrower(t)
+  const taken = JSON.parse((await p2prc(borrower, '--touch', where, '-p', '1')).stdout)
+  const tracked = JSON.parse((await p2prc(borrower, '-tc')).stdout)
+  assert.equal(tracked.TrackContainer[0].ID, taken.ID)
+  assert.ok(JSON.parse((await p2prc(borrower, '--specs', where)).stdout).RAM > 0)
+  const removed = await p2prc(borrower, '--rm', where, '--id', taken.ID)
+  assert.deepEqual([removed.code, await exists(taken.ID)], [0, false])
+})
+
+test('without a key a password comes back once, works, and stands nowhere', async (t) => {
+  const { lender, borrower, where, node } = await lenderAndBorrower(t)
+  const taken = await p2prcJson(borrower, 'touch', where, '--password')
+  const password: string = taken.SSHPassword
+  assert.ok(password.length >= 22, '128 bits in base64 are 22 characters')
+  const askpass = join(borrower.P2PRC as string, 'askpass')
+  writeFileSync(askpass, `#!/bin/sh\necho '${password}'\n`)
+  chmodSync(askpass, 0o700)
+  const env = { ...borrower, SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: ':0' }
+  const shell = await p2prc(env, 'ssh', taken.ID, '--', 'id -un')
+  assert.deepEqual([shell.stdout, shell.code], ['root\n', 0], shell.stderr)
+  const kept = readFileSync(join(borrower.P2PRC as string, 'client/trackcontainers/trackcontainers.json'), 'utf8')
+  assert.ok(!kept.includes(password))
+  const inspected = JSON.stringify(await engine.getContainer(taken.ID).inspect())
+  assert.ok(!inspected.includes(password))
+  await node.stop()
+  // The password that is stored nowhere is not needed to adopt the container again.
+  await startNode(t, lender)
+  assert.deepEqual(
+    (await p2prcJson(lender, 'guests')).map(({ id }: { id: string }) => id),
+    [taken.ID],
+  )
+})
+
+test('a killed node adopts its containers again', async (t) => {
+  const { lender, borrower, node } = await lenderAndBorrower(t)
+  const { ID } = await p2prcJson(borrower, 'touch', node.where)
+  await killed(node)
+  assert.equal(await exists(ID), true)
+  assert.equal((await p2prcJson(borrower, 'ps')).TrackContainer[0].State, 'unreachable')
+  const failed = await p2prc(borrower, 'rm', ID, '--yes')
+  assert.equal(failed.code, 5)
+  assert.equal((await p2prcJson(borrower, 'ps')).TrackContainer.length, 1, 'a failed remove is not forgotten')
+  const again = await startNode(t, lender)
+  const [container] = await p2prcJson(lender, 'guests')
+  assert.deepEqual([container.id, container.state], [ID, 'running'])
+  // The lender's port is another one now; the borrower says where.
+  await p2prcJson(borrower, 'specs', again.where)
+  await p2prcJson(borrower, 'rm', ID, '--yes')
+  assert.equal(await exists(ID), false)
+})
+
+test('Ctrl-C ends a node with 0, and its containers live on', async (t) => {
+  const { lender, borrower, node } = await lenderAndBorrower(t)
+  const { ID } = await p2prcJson(borrower, 'touch', node.where)
+  assert.equal(await node.stop(), 0)
+  assert.equal((await engine.getContainer(ID).inspect()).State.Running, true)
+  // With no node on the home, the command line does the lender's work by itself.
+  const [container] = await p2prcJson(lender, 'guests')
+  assert.equal(container.id, ID)
+  await p2prcJson(lender, 'evict', ID, '--yes')
+  assert.equal(await exists(ID), false)
+})
+
+test('Ctrl-C in the middle of a take ends the node with 0, and nothing half made stays', async (t) => {
+  const proxy = await createEngineProxy()
+  t.after(() => proxy.close())
+  const [home, borrower] = [temporaryHome(), temporaryHome()]
+  const lender = { ...home, DOCKER_HOST: `unix://${proxy.socketPath}` }
+  const node = await startNode(t, lender)
+  const { key } = await p2prcJson(borrower, 'id')
+  const { id } = await p2prcJson(lender, 'trust', 'add', key).then(() => p2prcJson(lender, 'id'))
+  t.after(() => removeContainers(home))
+  const held = proxy.hold(/^POST \/containers\/\w+\/start/)
+  const taken = p2prc(borrower, 'touch', node.where)
+  const pass = await held
+  const stopped = node.stop()
+  // The listeners close when the lending has stopped.
+  await until(async () => !(await listens(node.port)))
+  pass()
+  assert.deepEqual([await stopped, (await taken).code], [0, 5])
+  assert.deepEqual(await leftOf(id), [])
+})
+
+/** Whether something takes connections there. */
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  return once(socket, 'connect').then(
+    () => !!socket.destroy(),
+    () => false,
+  )
+}
+
+test('--open lends over plain HTTP as Go P2PRC does, and only then', async (t) => {
+  const [closed, open] = [temporaryHome(), temporaryHome()]
+  const { where: shut } = await startNode(t, closed)
+  assert.equal((await fetch(`http://${shut}/startcontainer?ports=0`)).status, 403)
+  const { where } = await startNode(t, open, '--open')
+  t.after(() => removeContainers(open))
+  const response = await fetch(`http://${where}/startcontainer?ports=1&GPU=false`)
+  assert.equal(response.status, 200)
+  const taken = (await response.json()) as { ID: string; SSHPassword: string; SSHUsername: string; GPU: string }
+  assert.deepEqual([taken.SSHUsername, taken.GPU], ['root', 'false'])
+  assert.ok(taken.SSHPassword.length >= 22)
+  const removed = await fetch(`http://${where}/RemoveContainer?id=${taken.ID}`)
+  assert.deepEqual([removed.status, await removed.text(), await exists(taken.ID)], [200, 'success', false])
+})
+
+test('what answers is no node, or nothing: a clear error in time, and nothing is tracked', async () => {
+  const borrower = temporaryHome()
+  const garbage = createServer((socket) => socket.on('error', () => {}).end('220 mail.example ESMTP\r\n'))
+  const silence = createServer((socket) => socket.on('error', () => {}))
+  for (const [server, says] of [
+    [garbage, /does not answer as a P2PRC node/],
+    [silence, /did not answer within 5000 ms/],
+  ] as const) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const refused = await p2prc(borrower, 'touch', `127.0.0.1:${(server.address() as AddressInfo).port}`)
+    server.close()
+    assert.deepEqual([refused.code, says.test(refused.stderr)], [5, true], refused.stderr)
+  }
+  assert.equal((await p2prc(borrower, 'touch', `127.0.0.1:${await freePort()}`)).code, 5)
+  assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
+})
+
+test('a GPU that is not there is refused, and nothing is left', async (t) => {
+  const { lender, borrower, where } = await lenderAndBorrower(t)
+  const refused = await p2prc(borrower, 'touch', where, '--gpu')
+  assert.equal(refused.code, 6)
+  assert.match(refused.stderr, /GPU/)
+  assert.deepEqual(await p2prcJson(lender, 'guests'), [])
+})
+
+test('a node without an engine borrows and answers, and says what is missing', async (t) => {
+  const { borrower, where } = await lenderAndBorrower(t)
+  const bare = { ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+  const node = await startNode(t, bare)
+  await node.says(/engine/)
+  assert.ok((await p2prcJson(borrower, 'specs', node.where)).RAM > 0)
+  const { key } = await p2prcJson(borrower, 'id')
+  await p2prcJson(bare, 'trust', 'add', key)
+  const refused = await p2prc(borrower, 'touch', node.where)
+  assert.deepEqual([refused.code, /docker\.io/.test(refused.stderr)], [6, true], refused.stderr)
+  const seen = await p2prcJson(bare, 'specs', where)
+  assert.ok(seen.Cores > 0)
+})
+
+async function killed(node: RunningNode): Promise<void> {
+  const gone = new Promise((resolve) => node.process.once('exit', resolve))
+  node.process.kill('SIGKILL')
+  await gone
+}

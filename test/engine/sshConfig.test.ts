@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { sshConfigOf, syncSshConfig, writeSshConfig } from '../../actors/groupTracker/sshConfig.ts'
+import { createBus } from '../../protocol/bus.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { loanOf, sshRecord } from '../support/pluginContainers.ts'
+
+const id = (start: string) => start.padEnd(64, '0') as ContainerId
+const files = { key: '/home/x %d/id', knownHosts: '/home/x %d/known_hosts' }
+const first = loanOf(id('aaaa'), 'ssh-ed25519 AAAA', [sshRecord(2201)])
+const second = loanOf(id('bbbb'), 'ssh-ed25519 AAAA', [sshRecord(2202)], '[2001:db8::7]:8088')
+const groups = [{ ID: 'grp1', Name: 'farm * !x', TrackContainer: [first, second] }]
+
+let folder: string
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'p2prc-sshconfig-'))
+})
+after(() => rm(folder, { recursive: true }))
+
+/** What OpenSSH itself makes of the file, for one name. */
+function effective(path: string, name: string): Record<string, string> {
+  const out = execFileSync('ssh', ['-F', path, '-G', name], { encoding: 'utf8' })
+  return Object.fromEntries(out.split('\n').map((line) => [line.split(' ')[0], line.slice(line.indexOf(' ') + 1)]))
+}
+
+test('ssh reads each loan by its short id and by its place in its groups, pinned and with our key', async () => {
+  const path = join(folder, 'one')
+  await writeSshConfig(path, sshConfigOf([first, second], groups, files))
+  for (const name of ['aaaa00000000', 'farm____x-1']) {
+    const is = effective(path, name)
+    assert.deepEqual([is.hostname, is.port, is.user], ['127.0.0.1', '2201', 'root'])
+    // `ssh -G` shows the one as it is written and the other as it is used.
+    assert.deepEqual([is.identityfile, is.userknownhostsfile], ['/home/x %%d/id', '/home/x %d/known_hosts'])
+    assert.deepEqual(
+      [is.stricthostkeychecking, is.identitiesonly, is.globalknownhostsfile],
+      ['true', 'yes', '/dev/null'],
+    )
+  }
+  assert.equal(effective(path, 'farm____x-2').hostname, '2001:db8::7')
+  assert.equal(effective(path, 'elsewhere').port, '22')
+})
+
+test('a damaged record becomes a comment and spoils no other; a password loan has no key', () => {
+  const hostile = structuredClone(first)
+  hostile.ID = id('cccc')
+  hostile.Container.SSHUsername = 'root\n  ProxyCommand touch /tmp/x'
+  const text = sshConfigOf([hostile, { ...second, Auth: 'password' }], [], files)
+  assert.doesNotMatch(text, /ProxyCommand|IdentityFile/)
+  assert.match(text, /# cccc00000000: its record is damaged/)
+  assert.match(text, /Host bbbb00000000/)
+})
+
+test('it is written whole, private, and follows what is borrowed', async () => {
+  const path = join(folder, 'config')
+  await writeFile(path, 'old')
+  await writeSshConfig(path, sshConfigOf([first], [], files))
+  assert.equal((await stat(path)).mode & 0o777, 0o600)
+  await writeSshConfig(path, sshConfigOf([], [], files))
+  assert.doesNotMatch(await readFile(path, 'utf8'), /^Host /m)
+  await assert.rejects(writeSshConfig(join(folder, 'none/config'), ''), { code: 'disk_failed' })
+  assert.deepEqual((await readdir(folder)).sort(), ['config', 'one'], 'no temporary file is left')
+})
+
+test('it follows the bus: what is taken appears, what is given back goes', async () => {
+  const path = join(folder, 'followed')
+  const bus = createBus<BusEvent>()
+  const errors: unknown[] = []
+  let loans: Loan[] = []
+  const read = () => ({ loans, groups })
+  const kept = syncSshConfig(bus, { path, files, read, onError: (error) => errors.push(error) })
+  const hosts = async () => {
+    await kept.idle()
+    return (await readFile(path, 'utf8')).match(/^Host .*$/gm) ?? []
+  }
+  assert.deepEqual(await hosts(), [])
+  loans = [first, second]
+  bus.publish({ type: 'loan.taken', requestId: 'x', loan: first })
+  assert.equal((await hosts()).length, 2)
+  const { ino } = await stat(path)
+  bus.publish({ type: 'loan.taken', requestId: 'x', loan: first })
+  await kept.idle()
+  assert.equal((await stat(path)).ino, ino, 'nothing is written where nothing has changed')
+  loans = [second]
+  bus.publish({ type: 'loan.returned', requestId: 'x', id: first.ID })
+  assert.deepEqual(await hosts(), ['Host bbbb00000000 farm____x-2'])
+  kept.undo()
+  loans = []
+  bus.publish({ type: 'loan.returned', requestId: 'x', id: second.ID })
+  assert.equal((await hosts()).length, 1)
+  assert.deepEqual(errors, [])
+})

@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  createActor,
+  createEmptyActor,
+  fromPromise,
+  getInitialSnapshot,
+  getNextSnapshot,
+  SimulatedClock,
+  setup,
+} from 'xstate'
+import { containerMachine } from '../../machines/container.ts'
+import type {
+  AdoptedContainer,
+  ContainerAccepts,
+  ContainerEmits,
+  ContainerRequest,
+  CreatedContainer,
+  Credentials,
+} from '../../machines/containerManager/containerTypes.ts'
+import type { ContainerImage } from '../../machines/image.ts'
+import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
+import { ENGINE_RETRY_MS, PORT_TRIES } from '../../protocol/defaults/containerManager.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
+import { Secret } from '../../protocol/secret.ts'
+import { nextTick } from '../support/harness.ts'
+
+const request: ContainerRequest = {
+  requestId: 'r1',
+  caller: 'owner',
+  key: 'k',
+  ports: 0,
+  udpPorts: 0,
+  gpu: false,
+  image: 'ssh',
+}
+const image: ContainerImage = { name: 'ssh', tag: 'p2prc/ssh:1', digest: '1', ports: [], built: true }
+const reply = {
+  ID: 'a'.repeat(64),
+  TagName: image.tag,
+  Ports: { Port: [] as Port[] },
+  GPU: 'false',
+} as unknown as ContainerReply
+const created: CreatedContainer = { id: 'a'.repeat(64) as ContainerId, createdAt: 1, reply }
+const credentials: Credentials = {
+  containerName: 'p2prc-1',
+  publicKey: 'k',
+  hostKey: { private: new Secret('s'), public: 'p' },
+}
+const adopted: AdoptedContainer = {
+  ...created,
+  containerName: 'p2prc-1',
+  caller: 'owner',
+  requestId: 'r1',
+  complete: true,
+  running: true,
+}
+
+test('tables: from a state, an event leads there', () => {
+  const input = { key: 'g', parent: createEmptyActor() }
+  const done = (src: string, output: unknown) =>
+    ({ type: `xstate.done.actor.${src}`, output }) as unknown as ContainerAccepts
+  const ready = getInitialSnapshot(containerMachine, { ...input, adopted })
+  const stopped = getInitialSnapshot(containerMachine, { ...input, adopted: { ...adopted, running: false } })
+  const half = getInitialSnapshot(containerMachine, { ...input, adopted: { ...adopted, complete: false } })
+  const fresh = getInitialSnapshot(containerMachine, { ...input, request })
+  const waiting = getNextSnapshot(
+    containerMachine,
+    fresh,
+    done('0.container.provisioning.creatingCredentials', credentials),
+  )
+  const choosing = getNextSnapshot(containerMachine, waiting, { type: 'image.ready', image })
+  const table: [typeof ready, ContainerAccepts, unknown][] = [
+    [fresh, { type: 'abandon' }, 'rollingBack'],
+    [fresh, { type: 'engine.stopped' }, { provisioning: 'creatingCredentials' }],
+    [waiting, { type: 'image.line', line: 'Step 1' }, { provisioning: 'awaitingImage' }],
+    [waiting, { type: 'image.ready', image }, { provisioning: 'allocatingPorts' }],
+    [waiting, { type: 'image.failed', failure: new AppError('base_missing').toJSON() }, 'rollingBack'],
+    [waiting, { type: 'remove' }, 'rollingBack'],
+    [choosing, { type: 'abandon' }, 'rollingBack'],
+    [choosing, { type: 'ask' }, { provisioning: 'allocatingPorts' }],
+    [ready, { type: 'engine.stopped' }, { ready: { runtime: 'stopped', reply: 'idle' } }],
+    [ready, { type: 'engine.running' }, { ready: { runtime: 'running', reply: 'idle' } }],
+    [ready, { type: 'ask' }, { ready: { runtime: 'running', reply: 'replying' } }],
+    [ready, { type: 'abandon' }, { ready: { runtime: 'running', reply: 'idle' } }],
+    [ready, { type: 'remove' }, 'removing'],
+    [ready, { type: 'engine.gone' }, 'rollingBack'],
+    [stopped, { type: 'engine.running' }, { ready: { runtime: 'running', reply: 'idle' } }],
+    [stopped, { type: 'remove' }, 'removing'],
+    [half, { type: 'engine.running' }, 'rollingBack'],
+    [half, { type: 'remove' }, 'rollingBack'],
+  ]
+  for (const [from, event, to] of table)
+    assert.deepEqual(
+      getNextSnapshot(containerMachine, from, event).value,
+      to,
+      `${JSON.stringify(from.value)} ${event.type}`,
+    )
+})
+
+type Step =
+  | 'createCredentials'
+  | 'allocatePorts'
+  | 'create'
+  | 'injectKeys'
+  | 'start'
+  | 'awaitSsh'
+  | 'renewReply'
+  | 'remove'
+
+/** A container with fake effects. `fail` lists what a step throws, once for each entry; an entry of `undefined` lets it pass. */
+function container(
+  fail: Partial<Record<Step, unknown[]>> = {},
+  source: { request: ContainerRequest } | { adopted: AdoptedContainer } = { request },
+  blockedStep?: Step,
+) {
+  const emitted: ContainerEmits[] = []
+  const steps: Step[] = []
+  let unblock = () => {}
+  const step = <T, Input>(name: Step, output: T | Promise<T>) =>
+    fromPromise<T, Input>(async () => {
+      steps.push(name)
+      if (blockedStep === name)
+        await new Promise<void>((resolve) => {
+          unblock = resolve
+        })
+      const error = fail[name]?.shift()
+      if (error) throw error
+      return output
+    })
+  const clock = new SimulatedClock()
+  const machine = containerMachine.provide({
+    actors: {
+      createCredentials: step('createCredentials', credentials),
+      allocatePorts: step('allocatePorts', [] as Port[]),
+      create: step('create', created),
+      injectKeys: step('injectKeys', Promise.resolve()),
+      start: step('start', Promise.resolve()),
+      awaitSsh: step('awaitSsh', reply),
+      renewReply: step('renewReply', reply),
+      remove: step('remove', Promise.resolve()),
+    },
+  })
+  const parent = createActor(
+    setup({ types: { events: {} as ContainerEmits } }).createMachine({
+      on: { '*': { actions: ({ event }) => emitted.push(event) } },
+    }),
+  ).start()
+  const actor = createActor(machine, { input: { key: 'g', parent, ...source }, clock }).start()
+  return {
+    emitted,
+    steps,
+    actor,
+    clock,
+    unblock: () => unblock(),
+    eventsOf: (type: ContainerEmits['type']) => emitted.filter((one) => one.type === type),
+    async settled() {
+      for (let turns = 0; turns < 40; turns += 1) await nextTick()
+    },
+  }
+}
+
+const allSteps: Step[] = ['createCredentials', 'allocatePorts', 'create', 'injectKeys', 'start', 'awaitSsh']
+
+test('a request becomes a container: every step once, in order, then its reply', async () => {
+  const { actor, steps, emitted, settled } = container()
+  await settled()
+  actor.send({ type: 'image.ready', image })
+  await settled()
+  assert.deepEqual(steps, allSteps)
+  assert.deepEqual(
+    emitted.map((one) =>
+      one.type === 'child.stateChanged' ? one.summary.state : one.type === 'child.progress' ? one.step : one.type,
+    ),
+    ['child.named', 'child.imageRequested', 'create', 'creating', 'start', 'ssh', 'child.created', 'running'],
+  )
+  assert.equal(actor.getSnapshot().context.credentials, null, 'the host key is forgotten')
+})
+
+for (const [index, broken] of allSteps.entries()) {
+  test(`${broken} fails: all of it is rolled back, then the failure is emitted, once`, async () => {
+    const { actor, steps, eventsOf, emitted, settled } = container({
+      [broken]: [new AppError('engine_failed', { why: broken })],
+    })
+    await settled()
+    actor.send({ type: 'image.ready', image })
+    await settled()
+    assert.deepEqual(steps, [...allSteps.slice(0, index + 1), 'remove'])
+    assert.equal(eventsOf('child.created').length, 0)
+    assert.deepEqual(
+      emitted.slice(-2).map(({ type }) => type),
+      ['child.createFailed', 'child.gone'],
+    )
+    assert.match(JSON.stringify(eventsOf('child.createFailed')), new RegExp(`engine_failed.*${broken}`))
+    assert.equal(actor.getSnapshot().status, 'done')
+  })
+
+  test(`nobody waits any more during ${broken}: it is rolled back and reported as abandoned`, async () => {
+    const one = container({}, { request }, broken)
+    await one.settled()
+    one.actor.send({ type: 'image.ready', image })
+    await one.settled()
+    one.actor.send({ type: 'abandon' })
+    one.unblock()
+    await one.settled()
+    assert.deepEqual(one.steps, [...allSteps.slice(0, index + 1), 'remove'])
+    assert.equal(one.eventsOf('child.created').length, 0)
+    assert.match(JSON.stringify(one.eventsOf('child.createFailed')), /"abandoned"/)
+    assert.equal(one.actor.getSnapshot().status, 'done')
+  })
+}
+
+test('taken ports are tried again with others, and given up after PORT_TRIES', async () => {
+  const taken = () => new AppError('ports_exhausted', { count: 1 })
+  const lucky = container({ start: [taken(), taken()] })
+  await lucky.settled()
+  lucky.actor.send({ type: 'image.ready', image })
+  await lucky.settled()
+  const again: Step[] = ['remove', 'allocatePorts', 'create', 'injectKeys', 'start']
+  assert.deepEqual(lucky.steps, [...allSteps.slice(0, 5), ...again, ...again, 'awaitSsh'])
+  const unlucky = container({ start: Array.from({ length: PORT_TRIES + 5 }, taken) })
+  await unlucky.settled()
+  unlucky.actor.send({ type: 'image.ready', image })
+  for (let rounds = 0; rounds < PORT_TRIES; rounds += 1) await unlucky.settled()
+  assert.equal(unlucky.steps.filter((step) => step === 'start').length, PORT_TRIES)
+  assert.match(JSON.stringify(unlucky.eventsOf('child.createFailed')), /ports_exhausted/)
+})
+
+test('an image that has gone is asked for again, once', async () => {
+  const gone = () => new AppError('image_failed', { why: 'gone' })
+  const { actor, eventsOf, settled } = container({ create: [gone(), gone()] })
+  await settled()
+  actor.send({ type: 'image.ready', image })
+  await settled()
+  assert.deepEqual(
+    eventsOf('child.imageRequested').map((one) => 'again' in one && one.again),
+    [false, true],
+  )
+  actor.send({ type: 'image.ready', image })
+  await settled()
+  assert.match(JSON.stringify(eventsOf('child.createFailed')), /image_failed/)
+})
+
+test('what the engine cannot roll back is reported at once and tried until it can', async () => {
+  const down = () => new AppError('engine_missing', { why: 'cut' })
+  const { actor, steps, eventsOf, clock, settled } = container({ create: [down()], remove: [down(), down()] })
+  await settled()
+  actor.send({ type: 'image.ready', image })
+  await settled()
+  assert.equal(eventsOf('child.createFailed').length, 1)
+  assert.equal(eventsOf('child.gone').length, 0)
+  clock.increment(ENGINE_RETRY_MS)
+  await settled()
+  assert.equal(eventsOf('child.gone').length, 0)
+  actor.send({ type: 'engine.created' })
+  await settled()
+  assert.equal(eventsOf('child.gone').length, 1)
+  assert.equal(eventsOf('child.createFailed').length, 1)
+  assert.equal(steps.filter((step) => step === 'remove').length, 3)
+})
+
+test('a container that ends while its SSH server is waited for has failed', async () => {
+  const one = container({}, { request }, 'awaitSsh')
+  await one.settled()
+  one.actor.send({ type: 'image.ready', image })
+  await one.settled()
+  one.actor.send({ type: 'engine.stopped' })
+  await one.settled()
+  assert.match(JSON.stringify(one.eventsOf('child.createFailed')), /ssh_failed/)
+  assert.equal(one.steps.at(-1), 'remove')
+})
+
+test('an existing container is adopted as it is, or rolled back where it is partly created', async () => {
+  const running = container({}, { adopted })
+  assert.deepEqual(running.actor.getSnapshot().value, { ready: { runtime: 'running', reply: 'idle' } })
+  running.actor.send({ type: 'ask' })
+  await running.settled()
+  assert.deepEqual(running.steps, ['renewReply'])
+  assert.equal(running.eventsOf('child.created').length, 1)
+  running.actor.send({ type: 'remove' })
+  await running.settled()
+  assert.deepEqual(running.emitted.at(-1), { type: 'child.gone', key: 'g', id: created.id, external: false })
+
+  const half = container({}, { adopted: { ...adopted, complete: false } })
+  await half.settled()
+  assert.deepEqual(half.steps, ['remove'])
+  assert.deepEqual(
+    half.emitted.map(({ type }) => type),
+    ['child.gone'],
+  )
+})
+
+test('a container that another hand removed is gone by an external change, its volume too; a failed removal keeps it', async () => {
+  const { actor, steps, emitted, settled } = container({}, { adopted })
+  actor.send({ type: 'engine.stopped' })
+  actor.send({ type: 'engine.gone' })
+  await settled()
+  assert.deepEqual(steps, ['remove'])
+  assert.deepEqual(emitted.at(-1), { type: 'child.gone', key: 'g', id: created.id, external: true })
+
+  const kept = container({ remove: [new AppError('engine_failed', { why: 'busy' })] }, { adopted })
+  kept.actor.send({ type: 'remove' })
+  await kept.settled()
+  assert.equal(kept.eventsOf('child.removeFailed').length, 1)
+  assert.deepEqual(kept.actor.getSnapshot().value, { ready: { runtime: 'running', reply: 'idle' } })
+})

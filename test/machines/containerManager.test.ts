@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
+import { test } from 'node:test'
+import { createActor, fromCallback, fromPromise, SimulatedClock } from 'xstate'
+import { canBind, createHostPorts } from '../../actors/containerManager/hostPorts.ts'
+import { containerMachine } from '../../machines/container.ts'
+import type {
+  AdoptedContainer,
+  ContainerRequest,
+  ContainerSpec,
+  CreatedContainer,
+  Credentials,
+  LinkEmits,
+  LogsEmits,
+  LogsInput,
+} from '../../machines/containerManager/containerTypes.ts'
+import { imageStoreMachine } from '../../machines/containerManager/imageStore.ts'
+import { containerManagerMachine } from '../../machines/containerManager.ts'
+import { type ContainerImage, imageMachine } from '../../machines/image.ts'
+import type {
+  ContainerManagerCommand,
+  ContainerManagerEmits,
+  ContainerReply,
+  Port,
+} from '../../protocol/containerManager.ts'
+import { ENGINE_RETRY_MS } from '../../protocol/defaults/containerManager.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { Caller, ContainerId, NodeId } from '../../protocol/ids.ts'
+import { Secret } from '../../protocol/secret.ts'
+import { nextTick } from '../support/harness.ts'
+import { commandOf } from '../support/lender.ts'
+
+/** The manager over an engine of the imagination: every effect answers at once, `block` keeps a container's start open. */
+async function manager({ maxContainers = 4, background = true, found = [] as AdoptedContainer[] } = {}) {
+  const facts: ContainerManagerEmits[] = []
+  const effects: string[] = []
+  let emitLink: (event: LinkEmits) => void = () => {}
+  let logs: (event: LogsEmits) => void = () => {}
+  let starting: (() => void) | undefined
+  let links = 0
+  let created = 0
+  let blocked = false
+  const container = containerMachine.provide({
+    actors: {
+      createCredentials: fromPromise<Credentials, ContainerRequest>(async ({ input }) => {
+        if (input.key === 'bad') throw new AppError('bad_key', { why: 'test' })
+        created += 1
+        return {
+          containerName: `p2prc-${created}`,
+          publicKey: input.key,
+          hostKey: { private: new Secret('s'), public: 'h' },
+        }
+      }),
+      allocatePorts: fromPromise<Port[], { containerName: string; request: ContainerRequest; image: ContainerImage }>(
+        async () => [],
+      ),
+      create: fromPromise<CreatedContainer, ContainerSpec>(async ({ input: { credentials, image } }) => {
+        effects.push(`create ${credentials.containerName}`)
+        return createdContainer(credentials.containerName, image.tag)
+      }),
+      injectKeys: fromPromise<void, { id: ContainerId; credentials: Credentials }>(async () => {}),
+      start: fromPromise<void, { id: ContainerId; containerName: string }>(async () => {
+        if (blocked)
+          await new Promise<void>((resolve) => {
+            starting = resolve
+          })
+      }),
+      awaitSsh: fromPromise<ContainerReply, { containerName: string; created: CreatedContainer }>(
+        async ({ input }) => input.created.reply,
+      ),
+      renewReply: fromPromise<ContainerReply, { created: CreatedContainer }>(async ({ input }) => input.created.reply),
+      remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(async ({ input }) => {
+        effects.push(`remove ${input.containerName}`)
+      }),
+    },
+  })
+  const image = imageMachine.provide({
+    actors: {
+      inspect: fromPromise<ContainerImage, { name: string }>(async ({ input: { name } }) => {
+        if (name === 'none') throw new AppError('bad_image', { image: name })
+        return { name, tag: `p2prc/${name}:1`, digest: '1', ports: [], built: true }
+      }),
+      prune: fromPromise<void, { image: ContainerImage }>(async () => {}),
+    },
+  })
+  const machine = containerManagerMachine.provide({
+    actors: {
+      container,
+      imageStore: imageStoreMachine.provide({ actors: { image } }),
+      link: fromCallback<LinkEmits>(({ sendBack }) => {
+        links += 1
+        emitLink = sendBack
+      }),
+      readLogs: fromCallback<LogsEmits, LogsInput>(({ sendBack, input }) => {
+        effects.push(`logs ${input.id.slice(0, 4)}`)
+        logs = sendBack
+        return () => void effects.push('logs stopped')
+      }),
+    },
+  })
+  const clock = new SimulatedClock()
+  const actor = createActor(machine, { input: { maxContainers, defaultImage: 'ssh', background }, clock })
+  actor.on('*', (fact) => facts.push(fact))
+  actor.start()
+  const settled = async () => {
+    for (let turns = 0; turns < 40; turns += 1) await nextTick()
+  }
+  const one = {
+    facts,
+    effects,
+    actor,
+    clock,
+    settled,
+    block: () => {
+      blocked = true
+    },
+    unblock: () => {
+      blocked = false
+      starting?.()
+    },
+    links: () => links,
+    link: (event: LinkEmits) => emitLink(event),
+    logs: (event: LogsEmits) => logs(event),
+    send(event: ContainerManagerCommand) {
+      actor.send(event)
+      return settled()
+    },
+    /** The facts about a request, in short. */
+    about: (requestId: string) =>
+      facts
+        .filter((fact) => 'requestId' in fact && fact.requestId === requestId && !fact.type.endsWith('progress'))
+        .map((fact) => ('code' in fact ? `${fact.type} ${fact.code}` : fact.type)),
+  }
+  if (background) {
+    emitLink({ type: 'link.ready', version: '1', found })
+    await settled()
+  }
+  return one
+}
+
+function createdContainer(containerName: string, tag = 'p2prc/ssh:1'): CreatedContainer {
+  const id = containerName.replace('p2prc-', '').padEnd(64, '0') as ContainerId
+  return {
+    id,
+    createdAt: 1,
+    reply: { ID: id, TagName: tag, Ports: { Port: [] as Port[] }, GPU: 'false' } as unknown as ContainerReply,
+  }
+}
+
+function adoptedContainer(containerName: string, more: Partial<AdoptedContainer> = {}): AdoptedContainer {
+  return {
+    ...createdContainer(containerName),
+    containerName,
+    caller: 'owner',
+    requestId: containerName,
+    complete: true,
+    running: true,
+    ...more,
+  }
+}
+
+const alice = 'SHA256:alice' as NodeId
+const create = (requestId: string, caller: Caller = 'owner', more = {}) =>
+  commandOf('container.create', { requestId, caller, ...more })
+
+test('a create is answered once; the same request again gives the same container', async () => {
+  const lender = await manager()
+  await lender.send(create('r1'))
+  assert.deepEqual(lender.about('r1'), ['container.created'])
+  await lender.send(create('r1'))
+  assert.deepEqual(lender.about('r1'), ['container.created', 'container.created'])
+  await lender.send(create('r1', alice))
+  assert.deepEqual(
+    lender.effects,
+    ['create p2prc-1', 'create p2prc-2'],
+    'the same request of another caller is another request',
+  )
+})
+
+test('a create is abandoned only when nobody waits for it any more', async () => {
+  const lender = await manager()
+  lender.block()
+  await lender.send(create('r1'))
+  await lender.send(create('r1'))
+  lender.actor.send({ type: 'request.abandoned', requestId: 'r1' })
+  lender.unblock()
+  await lender.settled()
+  assert.deepEqual(lender.about('r1'), ['container.created'])
+  lender.block()
+  await lender.send(create('r2'))
+  lender.actor.send({ type: 'request.abandoned', requestId: 'r2' })
+  lender.unblock()
+  await lender.settled()
+  assert.deepEqual(lender.about('r2'), ['container.createFailed abandoned'])
+  assert.deepEqual(lender.effects.slice(-2), ['create p2prc-2', 'remove p2prc-2'])
+  // Whoever asks again later gets a new one, and a connection that closes afterwards takes nothing back.
+  await lender.send(create('r2'))
+  lender.actor.send({ type: 'request.abandoned', requestId: 'r2' })
+  await lender.settled()
+  assert.deepEqual(lender.about('r2').at(-1), 'container.created')
+  assert.equal(lender.effects.at(-1), 'create p2prc-3')
+})
+
+test('refusals: a bad key, an image that is none, more containers than the limit', async () => {
+  const lender = await manager({ maxContainers: 1 })
+  await lender.send(create('r1', 'owner', { key: 'bad' }))
+  await lender.send(create('r2', 'owner', { image: 'none' }))
+  await lender.send(create('r3'))
+  await lender.send(create('r4'))
+  assert.deepEqual(
+    ['r1', 'r2', 'r3', 'r4'].flatMap((id) => lender.about(id)),
+    [
+      'container.createFailed bad_key',
+      'container.createFailed bad_image',
+      'container.created',
+      'container.createFailed limit_reached',
+    ],
+  )
+})
+
+test('a caller sees, reads and removes only what is its own; the owner everything', async () => {
+  const lender = await manager({
+    found: [
+      adoptedContainer('p2prc-a1', { caller: alice }),
+      adoptedContainer('p2prc-a2', { caller: 'anonymous' }),
+      adoptedContainer('p2prc-b1'),
+    ],
+  })
+  const list = async (caller: Caller) => {
+    await lender.send(commandOf('container.list', { requestId: `l ${caller}`, caller }))
+    const listed = lender.facts.find((fact) => fact.type === 'container.listed' && fact.requestId === `l ${caller}`)
+    return listed?.type === 'container.listed' ? listed.containers.map(({ id }) => id.slice(0, 2)) : undefined
+  }
+  assert.deepEqual(await list('owner'), ['a1', 'a2', 'b1'])
+  assert.deepEqual(await list(alice), ['a1'])
+  assert.deepEqual(await list('anonymous'), ['a2'])
+  assert.deepEqual(await list('SHA256:bob' as NodeId), [])
+  const table: [Caller, string, string][] = [
+    ['owner', 'a', 'container.removeFailed ambiguous'],
+    ['owner', 'c', 'container.removeFailed not_found'],
+    [alice, 'a2', 'container.removeFailed not_found'],
+    [alice, 'b', 'container.removeFailed not_found'],
+    [alice, 'a', 'container.removed'],
+    [alice, 'a', 'container.removed'],
+    ['anonymous', 'a1', 'container.removeFailed not_found'],
+    ['owner', 'a1', 'container.removed'],
+    ['owner', 'a', 'container.removed'],
+  ]
+  for (const [index, [caller, id, answer]] of table.entries()) {
+    await lender.send(commandOf('container.remove', { requestId: `x${index}`, caller, id }))
+    assert.deepEqual(lender.about(`x${index}`), [answer], `${caller} ${id}`)
+  }
+  assert.deepEqual(lender.effects, ['remove p2prc-a1', 'remove p2prc-a2'])
+  await lender.send(commandOf('container.logs', { requestId: 'g1', caller: alice, id: 'b1' }))
+  await lender.send(commandOf('container.logs', { requestId: 'g2', caller: alice, id: 'a1' }))
+  assert.deepEqual(lender.about('g1'), ['container.logsFailed not_found'])
+  assert.deepEqual(lender.about('g2'), ['container.logsFailed not_found'])
+})
+
+test('two removals at the same time are both answered by one', async () => {
+  const lender = await manager({ found: [adoptedContainer('p2prc-a1')] })
+  lender.actor.send(commandOf('container.remove', { requestId: 'x1', id: 'a1' }))
+  lender.actor.send(commandOf('container.remove', { requestId: 'x2', id: 'a1' }))
+  await lender.settled()
+  assert.deepEqual([...lender.about('x1'), ...lender.about('x2')], ['container.removed', 'container.removed'])
+  assert.deepEqual(lender.effects, ['remove p2prc-a1'])
+})
+
+test('what happens to a container by itself is told; what was asked for is not told twice', async () => {
+  const lender = await manager({
+    found: [adoptedContainer('p2prc-a1'), adoptedContainer('p2prc-b1', { running: false })],
+  })
+  const changes = () =>
+    lender.facts.flatMap((fact) => (fact.type === 'container.changed' ? [`${fact.id.slice(0, 2)} ${fact.state}`] : []))
+  assert.deepEqual(changes(), [])
+  lender.link({ type: 'link.changed', containerName: 'p2prc-a1', change: 'stopped' })
+  lender.link({ type: 'link.changed', containerName: 'p2prc-b1', change: 'running' })
+  lender.link({ type: 'link.changed', containerName: 'p2prc-zz', change: 'gone' })
+  lender.link({ type: 'link.changed', containerName: 'p2prc-a1', change: 'gone' })
+  await lender.settled()
+  assert.deepEqual(changes(), ['a1 stopped', 'b1 running', 'a1 gone'])
+  await lender.send(commandOf('container.remove', { requestId: 'x1', id: 'b1' }))
+  lender.link({ type: 'link.changed', containerName: 'p2prc-b1', change: 'gone' })
+  await lender.settled()
+  assert.equal(changes().length, 3)
+})
+
+test('an engine that is lost: told once, commands refused at once, tried again, then all is looked at anew', async () => {
+  const lender = await manager({ found: [adoptedContainer('p2prc-a1'), adoptedContainer('p2prc-b1')] })
+  lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
+  await lender.send(create('r1'))
+  await lender.send(commandOf('container.list', { requestId: 'l1' }))
+  await lender.send(commandOf('image.build', { requestId: 'b1' }))
+  assert.deepEqual(
+    ['r1', 'l1', 'b1'].flatMap((id) => lender.about(id)),
+    [
+      'container.createFailed engine_missing',
+      'container.listFailed engine_missing',
+      'image.buildFailed engine_missing',
+    ],
+  )
+  for (let rounds = 0; rounds < 3; rounds += 1) {
+    lender.clock.increment(ENGINE_RETRY_MS)
+    await lender.send(create(`again${rounds}`))
+    assert.deepEqual(lender.about(`again${rounds}`), ['container.createFailed engine_missing'])
+    lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
+  }
+  assert.equal(lender.links(), 4)
+  assert.equal(lender.facts.filter(({ type }) => type === 'engine.lost').length, 1)
+  lender.clock.increment(ENGINE_RETRY_MS)
+  const half = adoptedContainer('p2prc-c1', { complete: false, running: false })
+  lender.link({ type: 'link.ready', version: '2', found: [adoptedContainer('p2prc-a1', { running: false }), half] })
+  await lender.settled()
+  assert.deepEqual(lender.effects.sort(), ['remove p2prc-b1', 'remove p2prc-c1'])
+  assert.deepEqual(lender.facts.flatMap((fact) => (fact.type === 'container.changed' ? [fact.state] : [])).sort(), [
+    'gone',
+    'stopped',
+  ])
+  assert.equal(lender.facts.filter(({ type }) => type === 'engine.connected').length, 2)
+})
+
+test('commands that come before the first answer wait for it', async () => {
+  const lender = await manager({ background: false })
+  assert.equal(lender.links(), 0, 'without a node nothing is begun')
+  await lender.send(create('r1'))
+  await lender.send(create('r2'))
+  lender.actor.send({ type: 'request.abandoned', requestId: 'r2' })
+  assert.deepEqual([lender.links(), lender.about('r1')], [1, []])
+  lender.link({ type: 'link.ready', version: '1', found: [] })
+  await lender.settled()
+  assert.deepEqual(lender.about('r1'), ['container.created'])
+  assert.deepEqual(lender.about('r2'), [])
+  const hopeless = await manager({ background: false })
+  await hopeless.send(create('r1'))
+  hopeless.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'none' }).toJSON() })
+  await hopeless.settled()
+  assert.deepEqual(hopeless.about('r1'), ['container.createFailed engine_missing'])
+})
+
+test('a partly created container that appears late is rolled back, unless its creation is under way', async () => {
+  const lender = await manager()
+  lender.block()
+  await lender.send(create('r1'))
+  lender.link({ type: 'link.created', found: adoptedContainer('p2prc-1', { complete: false, running: false }) })
+  lender.link({ type: 'link.created', found: adoptedContainer('p2prc-stray', { complete: false, running: false }) })
+  await lender.settled()
+  assert.deepEqual(lender.effects, ['create p2prc-1', 'remove p2prc-stray'])
+  lender.unblock()
+  await lender.settled()
+  assert.deepEqual(lender.about('r1'), ['container.created'])
+})
+
+test('logs reach who asked, and end when told, when abandoned, or when they fail', async () => {
+  const lender = await manager({ found: [adoptedContainer('p2prc-a1')] })
+  const read = (requestId: string) => lender.send(commandOf('container.logs', { requestId, id: 'a1', follow: true }))
+  await read('g1')
+  await read('g1')
+  lender.logs({ type: 'logs.line', requestId: 'g1', stream: 'stdout', line: 'hello' })
+  lender.logs({ type: 'logs.ended', requestId: 'g1' })
+  assert.deepEqual(lender.about('g1'), ['container.logged', 'container.logsEnded'])
+  await read('g2')
+  lender.actor.send({ type: 'request.abandoned', requestId: 'g2' })
+  await read('g3')
+  lender.logs({ type: 'logs.failed', requestId: 'g3', failure: new AppError('engine_missing', { why: 'x' }).toJSON() })
+  assert.deepEqual(lender.about('g3'), ['container.logsFailed engine_missing'])
+  assert.deepEqual(lender.effects.filter((what) => what === 'logs stopped').length, 3)
+  // A request may be named like anything, also like a child of the machine.
+  for (const requestId of ['link', 'imageStore', 'container 0'])
+    lender.actor.send({ type: 'request.abandoned', requestId })
+  await lender.send(commandOf('container.list', { requestId: 'l1' }))
+  assert.deepEqual(lender.about('l1'), ['container.listed'])
+  assert.deepEqual(Object.keys(lender.actor.getSnapshot().children).sort(), ['container 0', 'imageStore', 'link'])
+})
+
+test('ports: none twice, none that is bound, none that a container holds, and an end to the search', async () => {
+  const ports = createHostPorts({ first: 40_000, last: 40_009, isFree: async (port) => port !== 40_003 })
+  const taken = await Promise.all([
+    ports.allocate('a', ['tcp', 'udp', 'tcp']),
+    ports.allocate('b', ['tcp', 'tcp'], [40_004]),
+    ports.allocate('c', ['udp', 'tcp', 'tcp']),
+  ])
+  const all = taken.flat()
+  assert.equal(new Set(all).size, 8)
+  assert.ok(!all.includes(40_003))
+  assert.ok(!taken[1]?.includes(40_004))
+  await assert.rejects(ports.allocate('d', ['tcp', 'tcp']), (error) => (error as AppError).code === 'ports_exhausted')
+  ports.release('a')
+  assert.deepEqual((await ports.allocate('d', ['tcp', 'tcp', 'tcp'])).length, 3)
+  ports.reserve('e', [40_000])
+  assert.deepEqual([ports.has('e'), ports.has('a')], [true, false])
+})
+
+test('a port is free only where nobody has bound it, on any address', async () => {
+  for (const host of ['127.0.0.1', '0.0.0.0', '::']) {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, host, resolve))
+    const { port } = server.address() as { port: number }
+    assert.equal(await canBind(port, 'tcp'), false, host)
+    assert.equal(await canBind(port, 'udp'), true, host)
+    await new Promise((resolve) => server.close(resolve))
+    assert.equal(await canBind(port, 'tcp'), true, host)
+  }
+})

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { peerRows } from '../../cli/peerRows.ts'
+import { waysIn } from '../../machines/ipTable/candidates.ts'
+import { deaf, hearOf, type Links, linkedTo, linksAfter } from '../../machines/ipTable/gossipChange.ts'
+import { meet } from '../../machines/ipTable/peerChange.ts'
+import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
+import { fileOf, listOf, type Self, type Table } from '../../machines/ipTable/peerTable.ts'
+import { learn, plan } from '../../machines/ipTable/peerWatch.ts'
+import { placesOf, type Seen, witness } from '../../machines/ipTable/selfPlaces.ts'
+import { PROBE } from '../../protocol/defaults/ipTable.ts'
+import { emptyIpTable } from '../../protocol/files/ipTable.ts'
+import type { NetworkFact } from '../../protocol/gossip.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { Peer } from '../../protocol/ipTable.ts'
+import type { NodeRecord } from '../../protocol/wire/record.ts'
+
+const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
+const own = ['10.0.0.9']
+const self: Self = { id: id('s'), name: 'me', port: 8_088, addresses: own, outside: own, information: '' }
+
+function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
+  return {
+    id: id(letter),
+    key: `ssh-ed25519 ${letter}`,
+    seq: 1,
+    name: letter,
+    addresses: [`10.0.1.${letter.charCodeAt(0)}:8088`],
+    port: 8_088,
+    version: '',
+    customInformation: '',
+    capabilities: [],
+    left: false,
+    ...more,
+  }
+}
+
+/** The table after some facts, one a tick, and what was said at the last one. */
+function after(facts: NetworkFact[], begin: Table = new Map()) {
+  let change = { table: begin, said: [] } as ReturnType<typeof hearOf>
+  let links: Links = new Map()
+  facts.forEach((fact, now) => {
+    links = linksAfter(links, fact)
+    change = hearOf({ table: change.table, self, now, links }, fact)
+  })
+  return { table: change.table, said: change.said.map(({ type }) => type), linked: linkedTo(links) }
+}
+
+const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
+  type: 'record.learned',
+  record: record(letter, more),
+})
+const proved = (letter: string) =>
+  meet(
+    new Map(),
+    { id: id(letter), name: letter, key: '', host: `10.0.1.${letter.charCodeAt(0)}`, port: 8_088 },
+    self,
+    0,
+  ).table
+const dropped = (why: 'left' | 'silent' | 'crowded'): NetworkFact => ({ type: 'record.dropped', id: id('a'), why })
+const closed = (why: string): NetworkFact => ({ type: 'link.closed', link: 'l', id: id('a'), why })
+const link = (dialled: boolean): NetworkFact => ({ type: 'link.opened', link: 'l', id: id('a'), dialled, address: '' })
+
+test('what gossip says becomes what the table says', () => {
+  const doubted: NetworkFact = { type: 'record.doubted', id: id('a') }
+  const cleared: NetworkFact = { type: 'record.cleared', id: id('a') }
+  const rows: [name: string, begin: Table, facts: NetworkFact[], said: string[], state: string | undefined][] = [
+    ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
+    ['its own record is not', new Map(), [learned('s')], [], undefined],
+    ['a record without an address is too', new Map(), [learned('a', { addresses: [] })], [], 'unproved'],
+    ['a doubt', proved('a'), [doubted], ['peer.suspected'], 'suspected'],
+    ['a doubt again', proved('a'), [doubted, doubted], [], 'suspected'],
+    ['a doubt of one that never answered', new Map(), [learned('a'), doubted], [], 'unproved'],
+    ['denied', proved('a'), [doubted, cleared], ['peer.recovered'], 'answering'],
+    ['it has left', proved('a'), [dropped('left')], ['peer.gone'], undefined],
+    ['it is silent', proved('a'), [dropped('silent')], ['peer.gone'], undefined],
+    ['it gave way to others', proved('a'), [dropped('crowded')], [], 'answering'],
+    ['gone twice', proved('a'), [dropped('silent'), dropped('silent')], [], undefined],
+    ['back by its record', proved('a'), [dropped('silent'), learned('a')], [], 'unproved'],
+    ['it has dialled this node', new Map(), [learned('a'), link(false)], ['peer.joined'], 'answering'],
+    ['this node has dialled it', new Map(), [learned('a'), link(true)], ['peer.joined'], 'answering'],
+    ['the link comes first', new Map(), [link(false), learned('a')], ['peer.joined'], 'answering'],
+    ['the link ends', new Map(), [learned('a'), link(false), closed('visit')], [], 'answering'],
+    ['it has left, and the link ends', proved('a'), [link(true), dropped('left'), closed('left')], [], undefined],
+    ['one without a record has dialled', new Map(), [link(false)], [], undefined],
+    ['nobody known', new Map(), [doubted, cleared, dropped('left')], [], undefined],
+  ]
+  for (const [name, begin, facts, said, state] of rows) {
+    const result = after(facts, begin)
+    assert.deepEqual(result.said, said, name)
+    assert.equal(listOf(result.table, 9).peers.find((peer) => peer.id === id('a'))?.state, state, name)
+  }
+})
+
+test('who lives and cannot be dialled stays, over its link or not; without gossip it is suspected and dropped', () => {
+  const look = (table: Table) => {
+    let change = { table, said: [] } as ReturnType<typeof learn>
+    const said: string[] = []
+    for (let now = 1; now <= PROBE.dropAfter; now += 1) {
+      change = learn({ table: change.table, self, now }, id('a'), { kind: 'silent' })
+      said.push(...change.said.map(({ type }) => type))
+    }
+    return { table: change.table, said }
+  }
+  const { table, linked } = after([link(false), learned('a')])
+  const looked = look(table)
+  assert.deepEqual(looked.said, [])
+  const [peer] = listOf(looked.table, 9, linked).peers
+  assert.deepEqual([peer?.state, peer?.linked, peer?.dialable, peer?.answeredAgoMs], ['answering', true, false, 0])
+  assert.equal(peerRows([peer as Peer])[0]?.path, 'its link')
+  const alone = look(deaf(looked.table).table)
+  assert.deepEqual(alone.said, ['peer.suspected', 'peer.gone'])
+})
+
+test('two nodes behind two NATs may have the same private address; what was proved there is not taken', () => {
+  const same = { addresses: ['192.168.50.2:8088'] }
+  const { table } = after([learned('a', same), learned('b', same)])
+  assert.equal(listOf(table, 0).peers.length, 2)
+  const squat = after([learned('b', { addresses: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
+  const [holder, other] = ['a', 'b'].map((letter) =>
+    listOf(squat.table, 0).peers.find((peer) => peer.id === id(letter)),
+  )
+  assert.deepEqual(holder?.addresses, [{ host: '10.0.1.97', port: 8_088 }])
+  assert.deepEqual(other?.addresses, [{ host: '10.0.9.9', port: 1 }])
+})
+
+test('one without an address is listed, not written down, and cannot be taken from', () => {
+  const { table } = after([learned('a', { addresses: [], name: 'anna' })])
+  assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
+  assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
+  const found = lookUp(table, 'anna')
+  assert.equal('failure' in found && found.failure.code, 'unreachable')
+  assert.equal(deaf(table).table.size, 0)
+})
+
+test('a record says what the machine has and what its owner says', () => {
+  const machine = { cores: 8, ramMiB: 32_768, diskMiB: 1, gpus: ['H200'] }
+  const { table } = after([learned('a', { machine, customInformation: 'mine' })])
+  const [peer] = listOf(table, 0).peers
+  assert.deepEqual([peer?.machine, peer?.information, peer?.answeredAgoMs], [machine, 'mine', null])
+})
+
+test('ways into the network: addresses that the owner named or a key was proved at, no hearsay', () => {
+  const { table } = after([learned('b')], proved('a'))
+  assert.deepEqual(waysIn(fileOf(table, emptyIpTable())), [{ addresses: ['10.0.1.97:8088'], id: id('a') }])
+})
+
+test('members of the gossip are first looked at two a tick, so that a network comes up without a storm', () => {
+  const letters = [...'abcdefghijklmnop']
+  const { table } = after(letters.map((letter) => learned(letter)))
+  const watching = { now: 0, candidates: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
+  assert.equal(plan({ table, ...watching }).probes.length, 2)
+})
+
+test('where this node can be dialled: its own addresses, and a public one that two peers see', () => {
+  const see = (...words: [by: string, address: string][]) =>
+    words.reduce<Seen>((seen, [by, address]) => witness(seen, id(by), address), new Map())
+  const rows: [string, Seen, string[]][] = [
+    ['nobody', new Map(), ['10.0.0.9:8088']],
+    ['one peer alone', see(['a', '93.184.1.1:5']), ['10.0.0.9:8088']],
+    ['two peers', see(['a', '93.184.1.1:5'], ['b', '93.184.1.1:99']), ['93.184.1.1:8088', '10.0.0.9:8088']],
+    ['one peer twice', see(['a', '93.184.1.1:5'], ['a', '93.184.1.1:6']), ['10.0.0.9:8088']],
+    ['two that disagree', see(['a', '93.184.1.1:5'], ['b', '93.184.1.2:5']), ['10.0.0.9:8088']],
+    [
+      'one that changed its mind',
+      see(['a', '93.184.1.1:5'], ['b', '93.184.1.1:5'], ['a', '1.2.3.4:5']),
+      ['10.0.0.9:8088'],
+    ],
+    ['a private one', see(['a', '192.168.1.1:5'], ['b', '192.168.1.1:5']), ['10.0.0.9:8088']],
+    ['a metadata address', see(['a', '169.254.169.254:5'], ['b', '169.254.169.254:5']), ['10.0.0.9:8088']],
+    ['IPv6', see(['a', '[2a00::7]:5'], ['b', '[2a00::7]:6']), ['[2a00::7]:8088', '10.0.0.9:8088']],
+    ['nonsense', see(['a', 'x y'], ['b', 'x y']), ['10.0.0.9:8088']],
+  ]
+  for (const [name, seen, places] of rows) assert.deepEqual(placesOf(self, seen), places, name)
+})
+
+test('witnesses are bounded', () => {
+  let seen: Seen = new Map()
+  for (let n = 0; n < 100; n += 1) seen = witness(seen, `SHA256:${n}` as NodeId, '93.184.1.1:5')
+  assert.equal(seen.size, 16)
+})

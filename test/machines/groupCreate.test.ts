@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createEmptyActor, initialTransition, transition } from 'xstate'
+import { type CreateCommand, groupCreateMachine, takeCommands } from '../../machines/groupCreate.ts'
+import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { AppError } from '../../protocol/errors.ts'
+import { idOf } from '../support/fakeLender.ts'
+
+const create = (changes: Partial<CreateCommand> = {}): CreateCommand => ({
+  ...{ type: 'group.create', requestId: 'g', caller: 'owner', name: 'farm', members: [], on: [], count: 0, nearest: 0 },
+  ...{ key: '', ports: 0, udpPorts: 0, gpu: false, image: '', password: false, keyFile: '' },
+  ...changes,
+})
+
+test('takes are dealt out in turn, each a request of its own', () => {
+  const dealt = (on: string[], count: number) =>
+    takeCommands(create({ on, count })).map(({ requestId, where }) => `${requestId} ${where}`)
+  assert.deepEqual(dealt([], 3), [])
+  assert.deepEqual(dealt(['a', 'b'], 0), ['g/1 a', 'g/2 b'])
+  assert.deepEqual(dealt(['a', 'b'], 3), ['g/1 a', 'g/2 b', 'g/3 a'])
+})
+
+const checked = { type: 'xstate.done.actor.0.groupCreate.checking', output: undefined }
+const chosen = { type: 'xstate.done.actor.0.groupCreate.choosing', output: ['a', 'b'] }
+const tooFew = {
+  type: 'xstate.error.actor.0.groupCreate.choosing',
+  error: new AppError('peers_short', { found: 1, count: 2 }),
+}
+const badName = { type: 'xstate.error.actor.0.groupCreate.checking', error: new AppError('bad_request', { why: 'x' }) }
+const taken = (number: number) => ({
+  type: 'child.ended',
+  requestId: `g/${number}`,
+  fact: { type: 'loan.taken', requestId: `g/${number}`, loan: { ID: idOf(number) } },
+})
+const refused = (number: number) => ({
+  type: 'child.ended',
+  requestId: `g/${number}`,
+  fact: { type: 'loan.takeFailed', requestId: `g/${number}`, ...new AppError('limit_reached', { count: 1 }).toJSON() },
+})
+const written = {
+  type: 'xstate.done.actor.0.groupCreate.writing',
+  output: { ID: 'grp1', Name: 'farm', TrackContainer: [] },
+}
+const unwritten = { type: 'xstate.error.actor.0.groupCreate.writing', error: new AppError('disk_failed') }
+const returned = { type: 'xstate.done.actor.0.groupCreate.rollingBack', output: undefined }
+const abandoned = { type: 'take.abandoned' }
+
+function play(command: CreateCommand, events: object[]) {
+  const told: { type: string; code?: string }[] = []
+  let most = 0
+  let [snapshot, actions] = initialTransition(groupCreateMachine, { parent: createEmptyActor(), command })
+  for (const event of events) {
+    ;[snapshot, actions] = transition(groupCreateMachine, snapshot, event as never)
+    most = Math.max(most, Object.keys(snapshot.context.inFlight).length)
+    for (const { type, params } of actions) {
+      const fact = (params as { event?: { fact?: { type: string } } })?.event?.fact
+      if (type === 'xstate.sendTo' && fact) told.push(fact)
+    }
+  }
+  return { value: snapshot.value, told, most, context: snapshot.context }
+}
+
+test('chart: a group of what was taken; of nothing there is none', () => {
+  const rows: [string, Partial<CreateCommand>, object[], string, string[], string?][] = [
+    ['without containers', {}, [checked, written], 'created', ['group.changed', 'group.created']],
+    ['a bad name takes nothing', { on: ['a'] }, [badName], 'failed', ['group.createFailed'], 'bad_request'],
+    ['waits for all', { on: ['a', 'b'] }, [checked, taken(1)], 'taking', []],
+    [
+      'all taken',
+      { on: ['a', 'b'] },
+      [checked, taken(2), taken(1), written],
+      'created',
+      ['group.changed', 'group.created'],
+    ],
+    [
+      'some taken',
+      { on: ['a', 'b'] },
+      [checked, taken(1), refused(2), written],
+      'created',
+      ['group.changed', 'group.created'],
+    ],
+    [
+      'none taken',
+      { on: ['a', 'b'] },
+      [checked, refused(1), refused(2)],
+      'failed',
+      ['group.createFailed'],
+      'limit_reached',
+    ],
+    [
+      'none taken beside loans',
+      { on: ['a'], members: ['0'] },
+      [checked, refused(1), written],
+      'created',
+      ['group.changed', 'group.created'],
+    ],
+    [
+      'not written: given back',
+      { on: ['a'] },
+      [checked, taken(1), unwritten, returned],
+      'failed',
+      ['group.createFailed'],
+      'disk_failed',
+    ],
+    ['the nearest are looked for', { nearest: 2 }, [checked], 'choosing', []],
+    ['and taken on', { nearest: 2 }, [checked, chosen, taken(1)], 'taking', []],
+    ['beside those that are named', { on: ['c'], nearest: 2 }, [checked, chosen, taken(1), taken(2)], 'taking', []],
+    [
+      'one on each of them',
+      { nearest: 2 },
+      [checked, chosen, taken(1), taken(2), written],
+      'created',
+      ['group.changed', 'group.created'],
+    ],
+    ['too few answer', { nearest: 2 }, [checked, tooFew], 'failed', ['group.createFailed'], 'peers_short'],
+    ['Ctrl-C while choosing', { nearest: 2 }, [checked, abandoned], 'failed', ['group.createFailed'], 'abandoned'],
+    ['Ctrl-C while checking', { on: ['a'] }, [abandoned], 'failed', ['group.createFailed'], 'abandoned'],
+    ['Ctrl-C: waits for what is under way', { on: ['a', 'b'] }, [checked, taken(1), abandoned], 'taking', []],
+    [
+      'Ctrl-C: gives the rest back',
+      { on: ['a', 'b'] },
+      [checked, taken(1), abandoned, refused(2), returned],
+      'failed',
+      ['group.createFailed'],
+      'abandoned',
+    ],
+  ]
+  for (const [name, changes, events, state, types, code] of rows) {
+    const played = play(create(changes), events)
+    assert.equal(played.value, state, name)
+    const facts = played.told.filter(({ type }) => type.startsWith('group.'))
+    assert.deepEqual(
+      facts.map(({ type }) => type),
+      types,
+      name,
+    )
+    if (code) assert.equal(facts.at(-1)?.code, code, name)
+  }
+})
+
+test('chart: no more takes at the same time than TAKES_AT_ONCE, and each of them in the end', () => {
+  const count = TAKES_AT_ONCE * 3 + 1
+  const all = Array.from({ length: count }, (_, index) => (index % 5 === 4 ? refused(index + 1) : taken(index + 1)))
+  const { value, most, context } = play(create({ on: ['a'], count }), [checked, ...all])
+  assert.deepEqual([value, most], ['writing', TAKES_AT_ONCE])
+  assert.equal(context.taken.length + context.failures.length, count)
+})

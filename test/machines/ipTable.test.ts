@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fromCallback, fromPromise, initialTransition, SimulatedClock, transition } from 'xstate'
+import { acceptTable, createIpTable, createResolve, type IpTableDependencies } from '../../actors/ipTable.ts'
+import { createDialGuard } from '../../actors/net/dialGuard.ts'
+import type { PeerClient } from '../../actors/net/peerClient.ts'
+import { request } from '../../actors/request.ts'
+import { openStore, type Store } from '../../actors/store.ts'
+import { supervise } from '../../actors/supervise.ts'
+import type { IpTableInput } from '../../machines/ipTable/ipTableContext.ts'
+import type { IpTableInside, Outcome, ProbeInput, SaveInput } from '../../machines/ipTable/ipTablePorts.ts'
+import { isSelfAt } from '../../machines/ipTable/peerTable.ts'
+import { ipTableMachine } from '../../machines/ipTable.ts'
+import { createBus } from '../../protocol/bus.ts'
+import { PROBE, TABLE_SAVE_MS } from '../../protocol/defaults/ipTable.ts'
+import { AppError } from '../../protocol/errors.ts'
+import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '../../protocol/files/ipTable.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { Answer, BusEvent } from '../../protocol/index.ts'
+import { nextEvent, nextTick, record } from '../support/harness.ts'
+
+const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
+const self = {
+  id: id('s'),
+  name: 'me',
+  port: 8_088,
+  addresses: ['10.0.0.9'],
+  outside: ['10.0.0.9'],
+  information: '',
+}
+const owner = <T extends string>(type: T, requestId: string) => ({ type, requestId, caller: 'owner' as const })
+const contact = (letter: string, host: string, name = letter) => ({
+  type: 'contact.made' as const,
+  id: id(letter),
+  name,
+  key: 'ssh-ed25519 AAAA',
+  host,
+  port: 8_088,
+})
+
+function emitted(actions: readonly { type: string; params?: unknown }[]): { type: string; [key: string]: unknown }[] {
+  return actions
+    .filter(({ type }) => type === 'xstate.emit')
+    .map(({ params }) => (params as { event: { type: string } }).event)
+}
+
+const plain: IpTableInput = {
+  file: emptyIpTable(),
+  self,
+  watch: false,
+  test: false,
+  signal: new AbortController().signal,
+}
+
+test('chart: what each event says at once', () => {
+  const known = contact('a', '10.0.0.1', 'anna')
+  const rows: [string, object[], string[]][] = [
+    ['a contact joins', [known], ['peer.joined', 'gossip.met', 'table.changed']],
+    ['the same contact again says nothing', [known, known], []],
+    ['this node itself does not join', [contact('s', '10.0.0.1')], []],
+    ['a name is found', [known, { ...owner('peer.resolve', 'r'), where: 'anna' }], ['peer.resolved']],
+    ['an address needs no entry', [{ ...owner('peer.resolve', 'r'), where: '10.1.1.1' }], ['peer.resolved']],
+    ['a word is asked of the resolver', [{ ...owner('peer.resolve', 'r'), where: 'word' }], []],
+    [
+      'and is not found there',
+      [
+        { ...owner('peer.resolve', 'r'), where: 'word' },
+        { type: 'lookUp.ended', requestId: 'r', found: null },
+      ],
+      ['peer.resolveFailed'],
+    ],
+    [
+      'nobody waits for an abandoned one',
+      [
+        { ...owner('peer.resolve', 'r'), where: 'word' },
+        { type: 'request.abandoned', requestId: 'r' },
+        { type: 'lookUp.ended', requestId: 'r', found: null },
+      ],
+      [],
+    ],
+    [
+      'adding waits for the disk',
+      [{ ...owner('peer.add', 'r'), where: '10.1.1.1', replace: false }],
+      ['table.changed', 'gossip.met'],
+    ],
+    ['nonsense is not added', [{ ...owner('peer.add', 'r'), where: 'a b', replace: false }], ['peer.addFailed']],
+    ['this node is not added', [{ ...owner('peer.add', 'r'), where: '10.0.0.9', replace: false }], ['peer.addFailed']],
+    ['the list', [known, owner('peer.list', 'r')], ['peer.listed']],
+    ['an offer', [{ ...owner('table.offer', 'r'), candidates: [], from: 'x' }], ['table.offered']],
+  ]
+  for (const [name, events, says] of rows) {
+    let [snapshot, actions] = initialTransition(ipTableMachine, plain)
+    for (const event of events) [snapshot, actions] = transition(ipTableMachine, snapshot, event as never)
+    assert.deepEqual(
+      emitted(actions).map(({ type }) => type),
+      says,
+      name,
+    )
+    assert.equal(snapshot.status, 'active', name)
+  }
+})
+
+test('chart: a damaged table is reported at the start', () => {
+  const [, actions] = initialTransition(ipTableMachine, { ...plain, quarantined: '/x.damaged-1' })
+  assert.deepEqual(emitted(actions), [{ type: 'table.damaged', quarantined: '/x.damaged-1' }])
+})
+
+interface Fakes {
+  input?: Partial<IpTableInput>
+  save?: (file: IpTableFile) => Promise<void>
+  probe?: (input: ProbeInput) => Outcome | undefined
+}
+
+/** The machine on a simulated clock, with a disk and a network that do as told. */
+function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const probes: string[] = []
+  const concern = supervise(
+    {
+      name: 'ipTable',
+      logic: ipTableMachine.provide({
+        actors: {
+          save: fromPromise<void, SaveInput>(({ input: { file } }) => save(file)),
+          probe: fromCallback<IpTableInside, ProbeInput>(({ input: asked, sendBack }) => {
+            probes.push(asked.key)
+            const outcome = probe?.(asked)
+            if (outcome) sendBack({ type: 'probe.ended', key: asked.key, outcome })
+          }),
+        },
+      }),
+      input: (signal) => ({ ...plain, watch: true, signal, ...input }),
+      accepts: [
+        'peer.add',
+        'peer.list',
+        'peer.resolve',
+        'contact.made',
+        'table.offer',
+        'table.update',
+        'request.abandoned',
+      ],
+    },
+    { bus, clock },
+  )
+  const said = record(bus)
+  concern.start()
+  const seconds = async (count: number) => {
+    for (let second = 0; second < count; second += 1) {
+      clock.increment(1_000)
+      await nextTick()
+    }
+  }
+  return { bus, said, probes, seconds, types: () => said.map(({ type }) => type), stop: () => concern.stop() }
+}
+
+test('a peer that stops answering is suspected, dropped and comes back by itself', async () => {
+  let alive = true
+  const { bus, types, seconds, probes, stop } = run({
+    probe: () => (alive ? { kind: 'node', contact: contact('a', '10.0.0.1') } : { kind: 'silent' }),
+  })
+  bus.publish(contact('a', '10.0.0.1'))
+  await seconds(100)
+  assert.equal(probes.length, 3)
+  alive = false
+  await seconds(120)
+  assert.deepEqual(
+    types().filter((type) => type.startsWith('peer.')),
+    ['peer.joined', 'peer.suspected', 'peer.gone'],
+  )
+  alive = true
+  await seconds(60)
+  assert.equal(
+    types()
+      .filter((type) => type.startsWith('peer.'))
+      .at(-1),
+    'peer.joined',
+  )
+  stop()
+})
+
+test('the wall clock jumping a day either way kills nobody', async (t) => {
+  const { bus, types, seconds, stop } = run({ probe: () => ({ kind: 'node', contact: contact('a', '10.0.0.1') }) })
+  bus.publish(contact('a', '10.0.0.1'))
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 86_400_000 })
+  await seconds(100)
+  t.mock.timers.setTime(Date.now() - 2 * 86_400_000)
+  await seconds(100)
+  assert.deepEqual(
+    types().filter((type) => type.startsWith('peer.')),
+    ['peer.joined'],
+  )
+  stop()
+})
+
+test('a thousand rumours cost ten dials a second and thirty at one time, and peers get their turn', async () => {
+  const { bus, probes, seconds, stop } = run({ probe: () => undefined })
+  bus.publish(contact('a', '10.0.0.1'))
+  const candidates = Array.from({ length: 1_000 }, (_, index) => ({
+    host: `10.8.${index >> 8}.${index & 255}`,
+    port: 8_088,
+  }))
+  bus.publish({ type: 'table.offer', requestId: 'o', caller: 'anonymous', from: 'x', candidates })
+  await seconds(1)
+  assert.equal(probes.length, 10)
+  await seconds(20)
+  assert.equal(probes.length, PROBE.parallel)
+  stop()
+  const other = run({
+    probe: (input) => (input.keyed ? { kind: 'node', contact: contact('a', '10.0.0.1') } : { kind: 'silent' }),
+  })
+  other.bus.publish(contact('a', '10.0.0.1'))
+  other.bus.publish({ type: 'table.offer', requestId: 'o', caller: 'anonymous', from: 'x', candidates })
+  await seconds(0)
+  for (let second = 1; second <= 40; second += 1) {
+    await other.seconds(1)
+    assert.ok(other.probes.length <= second * PROBE.dialsPerSecond)
+  }
+  assert.ok(other.probes.includes(id('a')))
+  other.stop()
+})
+
+test('a change that nobody waits for is written in a while, one that somebody waits for at once', async () => {
+  const writes: number[] = []
+  const { bus, said, seconds, stop } = run({
+    save: async (file) => void writes.push(file.ip_address.length),
+    probe: () => ({ kind: 'node', contact: contact('a', '10.0.0.1'), latencyNs: 5 }),
+  })
+  bus.publish(contact('a', '10.0.0.1'))
+  await nextTick()
+  assert.deepEqual(writes, [1])
+  bus.publish({ ...owner('peer.add', 'add'), where: '10.0.0.2', replace: false })
+  await nextTick()
+  assert.deepEqual(writes, [1, 2])
+  assert.ok(said.some((fact) => fact.type === 'peer.added' && fact.peer.addresses[0]?.host === '10.0.0.2'))
+  await seconds(31 + TABLE_SAVE_MS / 1_000)
+  assert.ok(writes.length > 2)
+  bus.publish({ ...owner('peer.add', 'only'), where: '10.0.0.3', replace: true })
+  await nextTick()
+  assert.equal(writes.at(-1), 1)
+  stop()
+})
+
+test('a full disk is said, fails what waits for it, and the table is written when there is room', async () => {
+  let full = true
+  const written: IpTableFile[] = []
+  const { bus, said, seconds, stop } = run({
+    save: async (file) => {
+      if (full) throw new AppError('disk_failed', { path: 'x', why: 'no space' })
+      written.push(file)
+    },
+  })
+  bus.publish({ ...owner('peer.add', 'add'), where: '10.0.0.2', replace: false })
+  await nextTick()
+  assert.ok(said.some((fact) => fact.type === 'peer.addFailed' && fact.code === 'disk_failed'))
+  assert.ok(said.some((fact) => fact.type === 'table.saveFailed'))
+  assert.ok(said.filter((fact) => fact.type === 'table.saveFailed').length <= 2)
+  full = false
+  await seconds(TABLE_SAVE_MS / 1_000 + 1)
+  assert.equal(written[0]?.ip_address[0]?.IPV4, '10.0.0.2')
+  await seconds((3 * TABLE_SAVE_MS) / 1_000)
+  assert.equal(written.length, 1, 'what is on the disk is not written again')
+  stop()
+})
+
+/** A node that answers as told, and nothing else of a network. */
+const nobody: PeerClient = { command: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'y' })) }
+
+async function real(dependencies: Partial<IpTableDependencies> = {}) {
+  const guard = createDialGuard({ test: dependencies.test ?? false, isSelf: (at) => isSelfAt(self, at) })
+  const folder = await mkdtemp(join(tmpdir(), 'p2prc-table-'))
+  const path = join(folder, 'ip_table.json')
+  const store: Store<IpTableFile> = await openStore(path, {
+    schema: ipTableFile,
+    empty: emptyIpTable,
+    indent: IP_TABLE_INDENT,
+  })
+  const bus = createBus<BusEvent>()
+  const concern = supervise(createIpTable({ store, self: () => self, peers: nobody, guard, ...dependencies }), { bus })
+  concern.start()
+  return {
+    bus,
+    path,
+    document: async () => JSON.parse(await readFile(path, 'utf8')),
+    async stop() {
+      concern.stop()
+      // Behind what it was writing.
+      await store.write(store.data)
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)))
+}
+
+test('for real: a Go node that was added answers, joins, and is in the file as Go writes it', async () => {
+  const server = createServer((_, response) => response.end('{"Hostname":"go"}'))
+  const port = await listen(server)
+  const node = await real()
+  try {
+    const joined = nextEvent(node.bus, 'peer.joined')
+    await request(node.bus, { ...owner('peer.add', 'a'), where: `127.0.0.1:${port}`, replace: false })
+    const { peer } = await joined
+    assert.deepEqual([peer.id, peer.addresses], [undefined, [{ host: '127.0.0.1', port }]])
+    const [entry, ...others] = (await node.document()).ip_address
+    assert.deepEqual(others, [])
+    assert.deepEqual([entry.IPV4, entry.ServerPort, entry.Added], ['127.0.0.1', String(port), true])
+  } finally {
+    await node.stop()
+    server.close()
+  }
+})
+
+test('for real: a node that proves its key at an added address is found by name, pinned to its key', async () => {
+  const server = createServer((_, response) => response.end('{}'))
+  const port = await listen(server)
+  const proven = { id: id('a'), name: 'anna', key: 'ssh-ed25519 AAAA' }
+  const shown = { type: 'node.shown', requestId: 'x', ...proven, version: '0', protocols: [1] } as Answer
+  const node = await real({ peers: { command: async () => ({ fact: shown, ...proven }) } })
+  try {
+    const joined = nextEvent(node.bus, 'peer.joined', ({ peer }) => peer.id === id('a'))
+    await request(node.bus, { ...owner('peer.add', 'a'), where: `127.0.0.1:${port}`, replace: false })
+    await joined
+    assert.deepEqual(await createResolve(node.bus)('anna'), { host: '127.0.0.1', port, id: id('a') })
+    await assert.rejects(createResolve(node.bus)('"; touch X; "'), { code: 'not_found' })
+  } finally {
+    await node.stop()
+    server.close()
+  }
+})
+
+test('for real: a table from an anonymous caller is answered, and its loopback addresses are not dialled', async () => {
+  let dials = 0
+  const server = createServer((_, response) => {
+    dials += 1
+    response.end('{}')
+  })
+  server.on('connection', () => {
+    dials += 1
+  })
+  const port = await listen(server)
+  const node = await real()
+  try {
+    const body = JSON.stringify({
+      ip_address: [
+        { IPV4: '127.0.0.1', ServerPort: String(port) },
+        { IPV4: 'localhost', ServerPort: String(port) },
+      ],
+    })
+    const answer = JSON.parse(await acceptTable(node.bus, body, '10.0.0.1'))
+    assert.deepEqual(
+      answer.ip_address.map(({ Name }: { Name: string }) => Name),
+      ['me'],
+    )
+    await assert.rejects(acceptTable(node.bus, 'junk', '10.0.0.1'), { code: 'protocol_error' })
+    // The next tick has looked at what was named by the time that its successor comes.
+    await heardTicks(node.bus, 2)
+    assert.equal(dials, 0)
+  } finally {
+    await node.stop()
+    server.close()
+  }
+})
+
+test('for real: with Test, an anonymous caller may name loopback', async () => {
+  const server = createServer((_, response) => response.end('{}'))
+  const port = await listen(server)
+  const node = await real({ test: true })
+  try {
+    const joined = nextEvent(node.bus, 'peer.joined')
+    await acceptTable(node.bus, JSON.stringify({ ip_address: [{ ipv4: '127.0.0.1', 'port no': port }] }), '127.0.0.1')
+    assert.deepEqual((await joined).peer.addresses, [{ host: '127.0.0.1', port }])
+  } finally {
+    await node.stop()
+    server.close()
+  }
+})
+
+/** Two marks: an address of nobody's that is probed after what came before it. */
+async function heardTicks(bus: ReturnType<typeof createBus<BusEvent>>, count: number): Promise<void> {
+  for (let mark = 0; mark < count; mark += 1) {
+    const server = createServer((_, response) => response.end('{}'))
+    const port = await listen(server)
+    const joined = nextEvent(bus, 'peer.joined')
+    bus.publish({ ...owner('peer.add', `mark ${mark}`), where: `127.0.0.1:${port}`, replace: false })
+    await joined
+    server.close()
+  }
+}

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { initialTransition, SimulatedClock, transition } from 'xstate'
+import type { PeerAddress, PeerClient } from '../../actors/net/peerClient.ts'
+import { request as requestOnBus } from '../../actors/request.ts'
+import { createSpecs, readSpecs } from '../../actors/specs.ts'
+import { supervise } from '../../actors/supervise.ts'
+import { type SpecsInput, specsMachine } from '../../machines/specs.ts'
+import { createBus } from '../../protocol/bus.ts'
+import { SPECS_READ_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { Answer, BusEvent } from '../../protocol/index.ts'
+import { type Specs, specsSchema } from '../../protocol/specs.ts'
+import { nextEvent, nextTick, record } from '../support/harness.ts'
+
+const specs: Specs = specsSchema.parse({ Hostname: 'here', RAM: 1024, Cores: 2 })
+const get = (requestId: string) => ({ type: 'specs.get', requestId, caller: 'owner' }) as const
+const requestCommand = (requestId: string, where = 'there') =>
+  ({ type: 'specs.request', requestId, caller: 'owner', where }) as const
+
+function emitted(actions: readonly { type: string; params?: unknown }[]): unknown[] {
+  return actions.filter(({ type }) => type === 'xstate.emit').map(({ params }) => (params as { event: unknown }).event)
+}
+
+const background: SpecsInput = { intervalMs: 1_000, background: true }
+const whenAsked: SpecsInput = { intervalMs: 1_000, background: false }
+const done = { type: 'xstate.done.actor.0.specs.reading', output: specs, actorId: '0.specs.reading' } as never
+const failed = {
+  type: 'xstate.error.actor.0.specs.reading',
+  error: new Error('no'),
+  actorId: '0.specs.reading',
+} as never
+const interval = { type: 'xstate.after.interval.specs.idle' } as never
+const tooLong = { type: 'xstate.after.tooLong.specs.reading' } as never
+
+test('chart: reads ahead of need, answers from the last reading, keeps it when a later one fails', () => {
+  const rows: [string, SpecsInput, never[], string, string[]][] = [
+    ['reads at the start', background, [], 'reading', []],
+    ['rests after a reading', background, [done], 'idle', ['specs.changed']],
+    ['reads again', background, [done, interval], 'reading', []],
+    ['answers at once', background, [done, get('a') as never], 'idle', ['specs.got']],
+    ['answers while it reads again', background, [done, interval, get('a') as never], 'reading', ['specs.got']],
+    ['early askers wait', background, [get('a') as never, get('b') as never], 'reading', []],
+    [
+      'early askers are answered',
+      background,
+      [get('a') as never, get('b') as never, done],
+      'idle',
+      ['specs.changed', 'specs.got', 'specs.got'],
+    ],
+    ['early askers learn of a failure', background, [get('a') as never, failed], 'idle', ['specs.getFailed']],
+    ['a hung reading ends', background, [get('a') as never, tooLong], 'idle', ['specs.getFailed']],
+    ['the former reading stays', background, [done, interval, failed, get('a') as never], 'idle', ['specs.got']],
+    [
+      'a gone asker is forgotten',
+      background,
+      [get('a') as never, { type: 'request.abandoned', requestId: 'a' } as never, done],
+      'idle',
+      ['specs.changed'],
+    ],
+    ['without a node nothing is read', whenAsked, [], 'idle', []],
+    ['without a node it is read when asked', whenAsked, [get('a') as never], 'reading', []],
+    ['and each time anew', whenAsked, [get('a') as never, done, get('b') as never], 'reading', []],
+    ['and not at intervals', whenAsked, [get('a') as never, done, interval], 'idle', []],
+  ]
+  for (const [name, input, events, state, says] of rows) {
+    let [snapshot, actions] = initialTransition(specsMachine, input)
+    for (const event of events) [snapshot, actions] = transition(specsMachine, snapshot, event)
+    assert.equal(snapshot.value, state, name)
+    assert.deepEqual(
+      emitted(actions).map((fact) => (fact as { type: string }).type),
+      says,
+      name,
+    )
+    assert.equal(snapshot.status, 'active', name)
+  }
+})
+
+/** A concern under way on a bus of its own, with peers that answer as told. */
+function stand(options: { answer?: () => Promise<unknown>; to?: PeerAddress; read?: () => Promise<Specs> } = {}) {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const asked: { to: PeerAddress; command: unknown; signal: AbortSignal | undefined }[] = []
+  const peers: PeerClient = {
+    command: async (to, command, { signal } = {}) => {
+      asked.push({ to, command, signal })
+      const fact = (await options.answer?.()) as Answer
+      return { fact, id: 'SHA256:there' as never, name: 'there', key: '' }
+    },
+  }
+  const resolve = async (where: string) => {
+    if (where === 'nobody') throw new AppError('not_found', { kind: 'peer', id: where })
+    return options.to ?? { host: '127.0.0.9', port: 8088 }
+  }
+  const parts = createSpecs({ resolve, peers, read: options.read ?? (async () => specs) })
+  const concern = supervise(parts, { bus, clock })
+  return { bus, clock, concern, asked, events: record(bus) }
+}
+
+test('actor: reads every interval, and a hung reading does not stop the next one', async () => {
+  let readings = 0
+  const { clock, concern, events } = stand({
+    read: () => {
+      readings += 1
+      return readings === 1 ? new Promise(() => {}) : Promise.resolve(specs)
+    },
+  })
+  concern.start()
+  clock.increment(SPECS_READ_TIMEOUT_MS)
+  await nextTick()
+  assert.equal(readings, 1)
+  for (let second = 0; second < 30; second += 1) clock.increment(1_000)
+  await nextTick()
+  assert.equal(readings, 2)
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['specs.changed'],
+  )
+  concern.stop()
+})
+
+test('actor: asks another node, once per request, and answers with what it checked', async () => {
+  const { bus, concern, asked } = stand({
+    answer: async () => ({
+      type: 'specs.got',
+      requestId: 'a',
+      specs: { Hostname: 'evil\u001b[2J', RAM: 'many', extra: 1 },
+    }),
+  })
+  concern.start()
+  const got = nextEvent(bus, 'specs.got')
+  bus.publish(requestCommand('a'))
+  bus.publish(requestCommand('a'))
+  assert.deepEqual((await got).specs, specsSchema.parse({ Hostname: 'evil?[2J' }))
+  assert.deepEqual(
+    asked.map(({ to, command }) => [to, command]),
+    [[{ host: '127.0.0.9', port: 8088 }, { type: 'specs.get' }]],
+  )
+  concern.stop()
+})
+
+test('actor: says why another node could not be asked', async () => {
+  const refused = async () => {
+    throw new AppError('unreachable', { where: 'there', why: 'refused' })
+  }
+  const rows: [string, Parameters<typeof stand>[0], string][] = [
+    ['nobody', {}, 'not_found'],
+    ['there', { answer: refused }, 'unreachable'],
+    ['there', { answer: async () => ({ type: 'specs.got', specs: null }) }, 'protocol_error'],
+    ['there', { answer: async () => ({ type: 'node.shown' }) }, 'protocol_error'],
+  ]
+  for (const [where, options, code] of rows) {
+    const { bus, concern } = stand(options)
+    concern.start()
+    const failure = nextEvent(bus, 'specs.getFailed')
+    bus.publish(requestCommand('a', where))
+    assert.equal((await failure).code, code)
+    concern.stop()
+  }
+})
+
+test('actor: who asked has gone, so has the question; so has every question at the end', async () => {
+  const { bus, concern, asked, events } = stand({ answer: () => new Promise(() => {}) })
+  concern.start()
+  bus.publish(requestCommand('a'))
+  bus.publish(requestCommand('b'))
+  await nextTick()
+  bus.publish({ type: 'request.abandoned', requestId: 'a' })
+  assert.deepEqual(
+    asked.map(({ signal }) => signal?.aborted),
+    [true, false],
+  )
+  concern.stop()
+  assert.equal(asked[1]?.signal?.aborted, true)
+  assert.ok(!events.some(({ type }) => type === 'specs.getFailed'))
+})
+
+const protocolError = async () => {
+  throw new AppError('protocol_error', { where: 'there', why: 'it is no TLS' })
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((done) => server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port)))
+}
+
+test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', async () => {
+  const bodies: Record<string, string> = {
+    go: JSON.stringify({ Hostname: 'go', Platform: 'ubuntu', CPU: 'x', RAM: 7_000, Disk: 9, GPU: null }),
+    text: 'hello',
+    large: 'x'.repeat(3 * 1024 * 1024),
+  }
+  let body = ''
+  const server = createServer((request, response) => response.end(request.url === '/server_info' ? body : 'no'))
+  const port = await listen(server)
+  try {
+    const rows: [string, string | undefined, string][] = [
+      ['go', undefined, 'specs.got'],
+      ['go', 'SHA256:pinned', 'protocol_error'],
+      ['text', undefined, 'protocol_error'],
+      ['large', undefined, 'protocol_error'],
+    ]
+    for (const [name, id, expected] of rows) {
+      body = bodies[name] as string
+      const to = { host: '127.0.0.1', port, ...(id && { id: id as never }) }
+      const { bus, concern } = stand({ answer: protocolError, to })
+      concern.start()
+      const fact = await requestOnBus(bus, requestCommand('a')).catch((error: AppError) => error)
+      assert.equal('code' in fact ? fact.code : fact.type, expected, name)
+      if ('specs' in fact) assert.deepEqual([fact.specs.RAM, fact.specs.GPUs, fact.specs.Cores], [7_000, [], 0])
+      concern.stop()
+    }
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+test('this machine, for real', async () => {
+  const real = await readSpecs()
+  assert.deepEqual(specsSchema.parse(real), real)
+  assert.ok(real.Hostname && real.Platform && real.CPU)
+  assert.ok(real.RAM > 100 && real.RAM < 2 ** 26, `RAM ${real.RAM} MiB`)
+  assert.ok(real.RAMFree > 0 && real.RAMFree <= real.RAM)
+  assert.ok(real.Disk > real.DiskFree && real.DiskFree > 0)
+  assert.ok(real.Cores >= 1 && real.CPUUsage >= 0 && real.CPUUsage <= 100)
+})

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { verifySignature } from '../../../actors/gossip/recordSignature.ts'
+import { neighbourhoodOf } from '../../../protocol/net/neighbourhood.ts'
+import {
+  isGenuine,
+  RECORD_MAX_CHARS,
+  readRecord,
+  type SignedRecord,
+  signRecord,
+} from '../../../protocol/wire/record.ts'
+import { makeGossipDriver } from '../../support/gossipDriver.ts'
+
+const author = makeGossipDriver()
+const unknown = makeGossipDriver()
+const signed = author.record({ customInformation: 'grüße, 你好, "quoted"' })
+
+const genuine = ({ text, signature }: Pick<SignedRecord, 'text' | 'signature'>) => {
+  const read = readRecord(text, signature)
+  return read !== undefined && isGenuine(read, verifySignature)
+}
+
+test('a record reads back as its author signed it, and is genuine', () => {
+  assert.deepEqual(readRecord(signed.text, signed.signature), signed)
+  assert.ok(genuine(signed))
+})
+
+test('keys of a later version travel along under the signature', () => {
+  const later = { ...signed.record, colour: 'green' } as typeof signed.record
+  const { text, signature } = signRecord(later, author.tools.sign)
+  assert.ok(genuine({ text, signature }))
+  assert.ok(readRecord(text, signature)?.text.includes('green'))
+})
+
+test('ten thousand forged, altered and cross-signed records: none is genuine, within a second', () => {
+  const bases = Array.from({ length: 50 }, (_, seq) => author.record({ seq: seq + 1, name: `name ${seq}` }))
+  const spent = process.cpuUsage()
+  let accepted = 0
+  for (let run = 0; run < 10_000; run += 1) {
+    const base = bases[run % bases.length] as SignedRecord
+    const other = bases[(run + 1 + (run % 7)) % bases.length] as SignedRecord
+    const at = run % base.signature.length
+    const kinds = [
+      // Another letter somewhere in the text, in the signature; another record's signature; another key's.
+      { text: base.text.replace(`name`, `nam${run}`), signature: base.signature },
+      { text: base.text, signature: flip(base.signature, at % 85) },
+      { text: base.text, signature: other.signature },
+      { text: base.text.replace(author.key, unknown.key), signature: base.signature },
+      { text: base.text.replace(author.id, unknown.id), signature: base.signature },
+      { text: `${base.text} `, signature: base.signature },
+      { text: base.text, signature: base.signature.slice(0, -1) },
+      { text: base.text.replace('"seq":', '"seq":1'), signature: base.signature },
+    ]
+    const forged = kinds[run % kinds.length] as { text: string; signature: string }
+    if (forged.signature !== base.signature || forged.text !== base.text) accepted += genuine(forged) ? 1 : 0
+    else accepted += 1
+  }
+  assert.equal(accepted, 0)
+  const { user, system } = process.cpuUsage(spent)
+  assert.ok((user + system) / 1e6 < 4, `${(user + system) / 1e6} s of CPU`)
+})
+
+test('another key may not sign under this id, nor this key under another id', () => {
+  const crossed = signRecord({ ...signed.record, id: author.id, key: unknown.key }, unknown.tools.sign)
+  assert.equal(genuine(crossed), false)
+  const claimed = signRecord({ ...signed.record, id: unknown.id, key: author.key }, author.tools.sign)
+  assert.equal(genuine(claimed), false)
+})
+
+test('what is no record is none', () => {
+  const bad = (change: object) => JSON.stringify({ ...signed.record, ...change })
+  const texts = [
+    '',
+    'null',
+    '[]',
+    '{}',
+    bad({ id: 'SHA256:short' }),
+    bad({ key: 'ssh-rsa AAAA' }),
+    bad({ seq: 0 }),
+    bad({ seq: 2 ** 32 }),
+    bad({ seq: 1.5 }),
+    bad({ seq: '1' }),
+    bad({ name: 'x'.repeat(129) }),
+    bad({ addresses: ['somewhere.example:8088'] }),
+    bad({ addresses: ['127.1:8088'] }),
+    bad({ addresses: ['20.0.0.1'] }),
+    bad({ addresses: ['20.0.0.1:0'] }),
+    bad({ addresses: ['[fe80::1%eth0]:8088'] }),
+    bad({ addresses: Array.from({ length: 9 }, () => '20.0.0.1:8088') }),
+    bad({ customInformation: 'x'.repeat(2_049) }),
+    bad({ port: 65_536 }),
+    signed.text.replace('{', '{"__proto__":{"left":true},'),
+    signed.text.replace('{', `{"pad":"${'x'.repeat(RECORD_MAX_CHARS)}",`),
+  ]
+  for (const text of texts) assert.equal(readRecord(text, signed.signature), undefined, text.slice(0, 60))
+  assert.ok(readRecord(bad({ addresses: ['[2001:db8::1]:8088', '20.0.0.1:8088'] }), ''))
+})
+
+test('neighbourhoods', () => {
+  const table: [string | undefined, string, boolean][] = [
+    ['20.1.2.3:8088', '20.1.2', false],
+    ['20.1.2.200:1', '20.1.2', false],
+    ['[2001:db8:1:2300::1]:8088', '20010db8000123', false],
+    ['[2001:db8:1:23ff:ffff::9]:8088', '20010db8000123', false],
+    ['[2001:db8::1]:8088', '20010db8000000', false],
+    ['10.0.0.5:8088', '10.0.0.5', true],
+    ['192.168.1.7:8088', '192.168.1.7', true],
+    ['172.20.0.1:8088', '172.20.0.1', true],
+    ['172.32.0.1:8088', '172.32.0', false],
+    ['[fd00::5]:8088', 'fd00::5', true],
+    ['127.0.0.1:8088', '127.0.0.1:8088', true],
+    ['[::1]:9000', '[::1]:9000', true],
+    [undefined, '-', true],
+  ]
+  for (const [address, name, isPrivate] of table)
+    assert.deepEqual(neighbourhoodOf(address), { name, private: isPrivate }, address)
+})
+
+function flip(text: string, at: number): string {
+  const letter = text.charAt(at) === 'A' ? 'B' : 'A'
+  return text.slice(0, at) + letter + text.slice(at + 1)
+}

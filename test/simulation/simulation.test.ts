@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { idealPushPull, measureDeath, measureIdle, measureRepair, measureSpread } from '../../bench/gossip.ts'
+import { median } from '../../bench/measure.ts'
+import { GOSSIP } from '../../protocol/defaults/gossip.ts'
+import type { GossipEmits } from '../../protocol/gossip.ts'
+import { runChaos } from '../../simulation/chaos.ts'
+import { createSimulation, type Simulation, versionOf } from '../../simulation/simulation.ts'
+import { mulberry32 } from '../../simulation/tools.ts'
+
+function acquainted(
+  nodes: number,
+  seed: number,
+  options: Partial<Parameters<typeof createSimulation>[0]> = {},
+): Simulation {
+  const simulation = createSimulation({ nodes, seed, acquainted: true, ...options })
+  for (let host = 0; host < nodes; host += 1) simulation.start(host)
+  return simulation
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, at) => at)
+
+test('the same seed gives the same run, another seed another', () => {
+  const run = (seed: number) => runChaos({ seed, nodes: 12, minutes: 3 })
+  assert.deepEqual(run(5), run(5))
+  assert.notEqual(run(5).trace, run(6).trace)
+})
+
+test('every message comes twice: all agree, and nobody is declared dead', () => {
+  const arrived = { once: 0, twice: 0 }
+  const dropped: GossipEmits[] = []
+  for (const [name, double] of [
+    ['once', 0],
+    ['twice', 1],
+  ] as const) {
+    const simulation = acquainted(40, 4, {
+      weather: { double },
+      arrived: () => {
+        arrived[name] += 1
+      },
+      heard: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
+    })
+    simulation.tell(7, { type: 'reworded', words: { customInformation: 'again and again' } })
+    simulation.runUntil(120_000)
+    assert.equal(simulation.disagreement(), '')
+  }
+  assert.deepEqual(dropped, [])
+  assert.ok(arrived.twice > 1.9 * arrived.once, `${arrived.twice} messages, ${arrived.once} without doubling`)
+})
+
+test('the clock on the wall jumping a day either way changes nothing, so it kills nobody', (t) => {
+  const day = 86_400_000
+  const run = (jumps: boolean) => {
+    let dropped = 0
+    const simulation = acquainted(20, 14, {
+      heard: ({ type }) => {
+        if (type === 'record.dropped') dropped += 1
+      },
+    })
+    for (const [minute, ms] of [
+      [1, day],
+      [2, -day],
+      [3, -day],
+      [4, day],
+    ] as const) {
+      simulation.runUntil(minute * 60_000)
+      if (jumps) t.mock.timers.setTime(10 * day + ms)
+    }
+    simulation.runUntil(300_000)
+    assert.equal(simulation.disagreement(), '')
+    assert.equal(dropped, 0)
+    return simulation.trace
+  }
+  const still = run(false)
+  t.mock.timers.enable({ apis: ['Date'], now: 10 * day })
+  assert.equal(run(true), still)
+})
+
+test('no machine reads a clock or draws chance, and the wires read only the monotonic clock', () => {
+  const root = join(import.meta.dirname, '../..')
+  const under = (folder: string) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(folder, name))
+  const code = (file: string) => readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+  for (const file of under('machines'))
+    assert.doesNotMatch(code(file), /\bDate\b|\bperformance\b|\bhrtime\b|Math\.random/, file)
+  for (const file of [...under('actors/gossip'), 'actors/gossip.ts']) assert.doesNotMatch(code(file), /\bDate\b/, file)
+})
+
+test('thirty nodes that were each told one address know each other within three seconds of the last start', () => {
+  for (const seed of [1, 2, 3]) {
+    const simulation = createSimulation({ nodes: 30, seed, weather: { delay: [0.2, 2] } })
+    for (const host of range(30)) simulation.at(simulation.chance() * 1_000, () => simulation.start(host))
+    simulation.runUntil(4_000)
+    assert.equal(simulation.disagreement(), '', `seed ${seed}`)
+  }
+})
+
+test('a newcomer gets in through a node whose places are all taken', () => {
+  const simulation = createSimulation({ nodes: 150, seed: 9 })
+  for (const host of range(149)) simulation.at(host * 5, () => simulation.start(host))
+  simulation.runUntil(30_000)
+  simulation.start(149)
+  simulation.runUntil(36_000)
+  assert.equal(simulation.disagreement(), '')
+})
+
+test('a new record reaches all in no more rounds than ideal push-pull needs, with few copies', () => {
+  for (const [fanout, copies] of [
+    [1, 1.5],
+    [3, 2.4],
+  ] as const) {
+    const ideal = range(30).map((seed) => idealPushPull(300, fanout, mulberry32(seed)).rounds)
+    const ours = measureSpread(fanout, fanout, 3, 11, 300)
+    const mean = ideal.reduce((sum, rounds) => sum + rounds, 0) / ideal.length
+    assert.ok(median(ours.rounds) <= 1.15 * mean, `${median(ours.rounds)} rounds, ideal ${mean}`)
+    assert.ok(median(ours.copies) <= copies, `${median(ours.copies)} copies`)
+  }
+})
+
+test('the harness gives ideal push-pull the figures that are known of it', () => {
+  const runs = range(20).map((seed) => idealPushPull(1_000, 1, mulberry32(seed + 1)))
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+  assert.ok(Math.abs(mean(runs.map(({ rounds }) => rounds)) - 9.1) < 0.5)
+  assert.ok(Math.abs(mean(runs.map(({ copies }) => copies)) - 1.33) < 0.05)
+})
+
+test('repairing one record of a thousand costs a fiftieth of the table at most; idling costs less than 1 kB a second', () => {
+  const { repair, table } = measureRepair()
+  assert.ok(repair / table <= 0.02, `${repair} of ${table} bytes`)
+  const idle = measureIdle(200, 60)
+  assert.ok(idle <= 1_000, `${idle} B/s`)
+})
+
+test('a machine that goes dark is known to be gone by all of a hundred within 8 s, a killed process within 1.5 s', () => {
+  for (const seed of [101, 102, 103, 104]) {
+    const dark = measureDeath('vanish', seed)
+    assert.ok(dark <= 8_000, `seed ${seed}: ${dark} ms`)
+    const killed = measureDeath('kill', seed)
+    assert.ok(killed <= 1_500, `seed ${seed}: ${killed} ms`)
+  }
+})
+
+test('half a virtual hour at 5 % loss: nobody is declared dead, and links stay bounded', () => {
+  const dropped: GossipEmits[] = []
+  const simulation = acquainted(100, 42, {
+    weather: { loss: 0.05 },
+    heard: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
+  })
+  for (let minute = 1; minute <= 30; minute += 1) {
+    simulation.runUntil(minute * 60_000)
+    for (const { state } of simulation.nodes) assert.ok((state?.links.size ?? 0) <= GOSSIP.linksMost + 20)
+  }
+  assert.deepEqual(dropped, [])
+  assert.equal(simulation.disagreement(), '')
+})
+
+test('nodes that stall are dropped at most themselves: they take no healthy node with them', () => {
+  let wrong = 0
+  const stalled = new Set<string>()
+  const simulation = acquainted(60, 8, {
+    heard: (fact) => {
+      if (fact.type === 'record.dropped' && !stalled.has(fact.id)) wrong += 1
+    },
+  })
+  for (let second = 20; second < 600; second += 10)
+    simulation.at(second * 1_000, () => {
+      const host = Math.floor(simulation.chance() * 3)
+      stalled.add(simulation.nodes[host]?.id ?? '')
+      simulation.pause(host, 5_000 + simulation.chance() * 25_000)
+    })
+  simulation.runUntil(700_000)
+  assert.equal(wrong, 0)
+  assert.equal(simulation.disagreement(), '')
+})
+
+test('thirty of a hundred die at once: gone everywhere within 30 s, none rises again, one that returns is let in', () => {
+  const simulation = acquainted(100, 77, { seeds: () => [0, 1] })
+  simulation.runUntil(20_000)
+  const victims = range(30).map((at) => at * 3)
+  for (const host of victims) simulation[host % 2 === 0 ? 'vanish' : 'kill'](host)
+  simulation.runUntil(50_000)
+  assert.equal(simulation.disagreement(), '')
+  for (let minute = 1; minute <= 30; minute += 1) {
+    simulation.runUntil(50_000 + minute * 60_000)
+    for (const { state } of simulation.nodes)
+      if (state) for (const host of victims) assert.equal(versionOf(state, simulation.nodes[host] as never), 0)
+  }
+  simulation.start(3)
+  simulation.runUntil(simulation.now + 10_000)
+  assert.equal(simulation.disagreement(), '')
+})
+
+test('split in half for ten minutes, then healed: all agree within a minute', () => {
+  const simulation = acquainted(50, 13)
+  simulation.runUntil(20_000)
+  simulation.network.cut((host) => host % 2)
+  simulation.runUntil(620_000)
+  for (const { state } of simulation.nodes) assert.equal(state?.members.size, 25)
+  simulation.network.cut()
+  simulation.runUntil(680_000)
+  assert.equal(simulation.disagreement(), '')
+})
+
+test('one that comes back without its file outdoes its earlier life', () => {
+  const simulation = acquainted(20, 21)
+  simulation.runUntil(5_000)
+  for (let change = 0; change < 5; change += 1) {
+    simulation.tell(4, { type: 'reworded', words: { customInformation: `${change}` } })
+    simulation.runUntil(simulation.now + 1_000)
+  }
+  simulation.kill(4)
+  simulation.runUntil(simulation.now + 200)
+  simulation.start(4, { lostFile: true })
+  simulation.runUntil(simulation.now + 15_000)
+  assert.equal(simulation.disagreement(), '')
+  assert.ok((simulation.nodes[4]?.state?.self.record.seq ?? 0) > 6)
+})
+
+test('five hundred invented nodes in ten neighbourhoods do not hide fifty honest ones from each other', () => {
+  const honest = 50
+  const addressOf = (host: number) =>
+    host < honest ? `20.0.${host}.1:8088` : `66.0.${(host - honest) % 10}.${1 + Math.floor((host - honest) / 10)}:8088`
+  const simulation = createSimulation({ nodes: 550, seed: 66, addressOf, seeds: (host) => [0, host % honest] })
+  for (const host of range(550))
+    simulation.at(host < honest ? host * 20 : 5_000 + host * 5, () => simulation.start(host))
+  simulation.runUntil(45_000)
+  let seen = 0
+  for (const { state } of simulation.nodes.slice(0, honest)) {
+    assert.ok(state)
+    const known = simulation.nodes.slice(0, honest).filter((other) => versionOf(state, other) > 0).length
+    seen += known / honest
+    const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
+    const links = [...state.links.values()].filter(({ nodeId, mine, theirs }) => ids.has(nodeId) && mine && theirs)
+    assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
+    assert.ok(state.members.size <= honest + 10 * GOSSIP.subnetQuota)
+  }
+  assert.ok(seen / honest >= 0.95, `${seen / honest} seen`)
+})

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { openGroupStore } from '../../actors/groupTracker/groupFile.ts'
+import { createGroupTracker } from '../../actors/groupTracker.ts'
+import { loadIdentity } from '../../actors/identity.ts'
+import { createPeerClient, type PeerAddress } from '../../actors/net/peerClient.ts'
+import { request } from '../../actors/request.ts'
+import { openStore } from '../../actors/store.ts'
+import { supervise } from '../../actors/supervise.ts'
+import type { TakeCommand } from '../../machines/loan.ts'
+import { createBus } from '../../protocol/bus.ts'
+import { AppError } from '../../protocol/errors.ts'
+import { trackContainersFile } from '../../protocol/files/files.ts'
+import type { BusEvent, Command, Fact } from '../../protocol/index.ts'
+import { parseAddress } from '../../protocol/net/address.ts'
+import { openFakeLender } from './fakeLender.ts'
+import { record } from './harness.ts'
+
+/** A borrower with real files in a folder of its own, and as many lenders with real listeners as asked for. */
+export async function openFakeBorrower(
+  context: TestContext,
+  { lenders: count = 1, folder }: { lenders?: number; folder?: string } = {},
+) {
+  const home = folder ?? (await mkdtemp(join(tmpdir(), 'p2prc-loans ')))
+  const path = (name: string) => join(home, name)
+  const lenders = await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      await mkdir(path(`lender${index}`), { recursive: true })
+      return openFakeLender(path(`lender${index}`))
+    }),
+  )
+  const identity = await loadIdentity({ key: path('key'), publicKey: path('key.pub') }, 'borrower')
+  for (const lender of lenders) lender.rights.trusted.add(identity.id)
+  const damaged: string[] = []
+  const onDamaged = (quarantinePath: string) => damaged.push(quarantinePath)
+  const empty = () => trackContainersFile.parse({})
+  const store = await openStore(path('track.json'), { schema: trackContainersFile, empty, indent: '\t', onDamaged })
+  const groupStore = await openGroupStore(path('groups.json'), onDamaged)
+  /** Where nodes are by name or key, as the IP table would know. */
+  const table = new Map<string, PeerAddress>()
+  const resolve = async (where: string) => {
+    const known = table.get(where)
+    if (known) return known
+    if (where.startsWith('SHA256:') || where === 'nobody') throw new AppError('not_found', { kind: 'peer', id: where })
+    return parseAddress(where)
+  }
+  const nearest = async (count: number) => lenders.slice(0, count).map(({ address }) => address)
+  const paths = { knownHosts: path('known hosts'), key: path('key') }
+  const bus = createBus<BusEvent>()
+  const events = record(bus)
+  const tracker = createGroupTracker({
+    store,
+    groupStore,
+    resolve,
+    nearest,
+    peers: createPeerClient(identity),
+    identity,
+    paths,
+  })
+  const concern = supervise(tracker, { bus })
+  concern.start()
+  let requests = 0
+  const send = (type: Command['type'], payload: object = {}, options: Parameters<typeof request>[2] = {}) => {
+    requests += 1
+    return request(
+      bus,
+      { type, requestId: `r${requests}`, caller: 'owner', ...defaults(type), ...payload } as Command,
+      options,
+    )
+  }
+  async function stop() {
+    concern.stop()
+    bus.close()
+    await Promise.all(lenders.map((lender) => lender.stop()))
+  }
+  context.after(async () => {
+    await stop()
+    if (!folder) await rm(home, { recursive: true })
+  })
+  const read = (name: string) => readFile(path(name), 'utf8').catch(() => '')
+  const [lender] = lenders
+  return {
+    home,
+    path,
+    read,
+    lenders,
+    lender: lender as NonNullable<typeof lender>,
+    identity,
+    bus,
+    events,
+    tracker,
+    table,
+    send,
+    damaged,
+    stop,
+  }
+}
+
+function defaults(type: string): object {
+  const take = { key: '', ports: 0, udpPorts: 0, gpu: false, image: '', password: false, keyFile: '' }
+  if (type === 'loan.take') return take
+  if (type === 'loan.logs') return { follow: false, tail: 200 }
+  if (type === 'group.create') return { ...take, name: '', members: [], on: [], count: 0 }
+  if (type === 'group.delete') return { containers: false }
+  if (type === 'group.exec') return { retryFailed: false }
+  return {}
+}
+
+export type FactOf<T extends Fact['type']> = Extract<Fact, { type: T }>
+
+/** The code with which a command was refused. */
+export async function refusal(answer: Promise<unknown>): Promise<string> {
+  return answer.then(
+    (fact) => assert.fail(`it answered ${JSON.stringify(fact)}`),
+    (error: AppError) => error.code,
+  )
+}
+
+export const takeCommand = (requestId: string, where = 'friend'): TakeCommand => ({
+  type: 'loan.take',
+  requestId,
+  caller: 'owner',
+  where,
+  key: '',
+  ports: 0,
+  udpPorts: 0,
+  gpu: false,
+  image: '',
+  password: false,
+  keyFile: '',
+})

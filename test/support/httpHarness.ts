@@ -1,0 +1,169 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { type Identity, loadIdentity } from '../../actors/identity.ts'
+import { listenControl } from '../../actors/listeners/controlSocket.ts'
+import { createEventStream } from '../../actors/listeners/eventStream.ts'
+import { createHttpServer, type HttpServerOptions } from '../../actors/listeners/httpServer.ts'
+import { type Listener, type ListenerOptions, openListener } from '../../actors/listeners/tcp.ts'
+import { createBus } from '../../protocol/bus.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import type { Rights } from '../../protocol/rights.ts'
+import { Secret } from '../../protocol/secret.ts'
+import { record } from './harness.ts'
+
+/** An HTTP server with all its listeners on loopback, and nobody inside but what the test puts on the bus. */
+export async function httpHarness(options: Partial<HttpServerOptions & ListenerOptions> = {}) {
+  const dir = await mkdtemp(join(tmpdir(), 'p2prc-listener-'))
+  const identity = await newIdentity(dir, 'lender')
+  const bus = createBus<BusEvent>()
+  const rights: { current: Rights } = { current: { trusted: new Set(), open: false } }
+  const seen = record(bus)
+  const events = createEventStream({ bus })
+  const httpServer = await createHttpServer({ bus, rights: () => rights.current, events, ...options })
+  const listener: Listener = await openListener({
+    identity,
+    handle: httpServer.handle,
+    port: 0,
+    host: '127.0.0.1',
+    ...options,
+  })
+  const socketPath = join(dir, 'run', 'control.sock')
+  const control = await listenControl({ path: socketPath, handle: httpServer.handle })
+  return {
+    dir,
+    identity,
+    bus,
+    events,
+    httpServer,
+    listener,
+    control,
+    socketPath,
+    seen,
+    rights,
+    where: { host: '127.0.0.1', port: listener.port },
+    async close() {
+      await httpServer.close()
+      await Promise.all([listener.close(), control.close()])
+      bus.close()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+export type HttpHarness = Awaited<ReturnType<typeof httpHarness>>
+
+let serial = 0
+
+export async function newIdentity(dir: string, name: string): Promise<Identity> {
+  serial += 1
+  return loadIdentity({ key: join(dir, `${name}${serial}`), publicKey: join(dir, `${name}${serial}.pub`) }, name)
+}
+
+export interface Reply {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+}
+
+export interface HttpRequest {
+  method?: string
+  path: string
+  headers?: Record<string, string>
+  body?: string | Buffer
+}
+
+/** One HTTP request through the plain listener (a port), the control socket (a path) or an open connection. */
+export function http(
+  to: number | string | TLSSocket,
+  { method = 'GET', path, headers = {}, body }: HttpRequest,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+    const place =
+      typeof to === 'number'
+        ? { host: '127.0.0.1', port: to, agent: false as const }
+        : typeof to === 'string'
+          ? { socketPath: to, agent: false as const }
+          : { createConnection: () => to }
+    const sent = request({ ...place, method, path, headers: { ...length, ...headers } }, async (response) => {
+      try {
+        let text = ''
+        for await (const chunk of response) text += chunk
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text })
+      } catch (error) {
+        reject(error)
+      }
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+export function command(to: number | string | TLSSocket, body: unknown, headers: Record<string, string> = {}) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return http(to, {
+    method: 'POST',
+    path: '/api/v1/commands',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: text,
+  })
+}
+
+/** The code of a refusal. */
+export function codeOf({ text }: Reply): string {
+  return JSON.parse(text).error.code
+}
+
+/** The lines of an NDJSON answer, heartbeats left out. */
+export function lines({ text }: Reply): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+}
+
+export function tls(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options })
+    socket.once('secureConnect', () => resolve(socket))
+    socket.once('error', reject)
+  })
+}
+
+/** Sends bytes as they are and gives back all that comes until the other side ends. */
+export function raw(port: number, bytes: string | Buffer): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text))
+  })
+}
+
+/** A container reply with a secret in it. */
+export function madeContainer(id = 'a'.repeat(64)) {
+  return {
+    SSHUsername: 'root',
+    SSHPassword: new Secret('correct horse'),
+    SSHPublicKey: '',
+    SSHHostKey: 'ssh-ed25519 AAAA',
+    VNCUsername: '',
+    VNCPassword: '' as const,
+    ID: id as never,
+    TagName: '',
+    ImagePath: '',
+    Ports: { Port: [] },
+    GPU: 'false' as const,
+    TempPath: '',
+    BaseImage: '',
+    LogsPath: '',
+    SSHCommand: '',
+  }
+}

@@ -1,0 +1,123 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+
+const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
+const run = promisify(execFile)
+
+/** A machine of its own on the link: a network namespace, a home in it, and what was started there. */
+export interface Machine {
+  address: string
+  home: string
+  /** Runs a program in it to its end and gives what it printed. */
+  run(program: string, ...args: string[]): Promise<string>
+  start(program: string, args: string[], ready: RegExp): Promise<ChildProcess>
+  /** Starts a node in it and waits until it listens on 8088. */
+  startNode(...args: string[]): Promise<ChildProcess>
+  /** The command line of its home, JSON read. */
+  p2prc<T>(...args: string[]): Promise<T>
+}
+
+export interface ShapedLink {
+  machines: readonly Machine[]
+  /** A token bucket in both directions of every machine's wire. */
+  limit(mbit: number): void
+  close(): Promise<void>
+}
+
+/** Machines on one switch (two: on one wire), in namespaces that this process makes and `close` takes back. Needs root. */
+export function makeLink(count = 2): ShapedLink {
+  const tag = randomBytes(3).toString('hex')
+  const bridge = `p2s${tag}`
+  const spaces = Array.from({ length: count }, (_, index) => `p2n${index}${tag}`)
+  const children: ChildProcess[] = []
+  const homes: string[] = []
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
+  ip('netns', 'add', bridge)
+  ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge')
+  ip('-n', bridge, 'link', 'set', 'br0', 'up')
+  const machines = spaces.map((space, index) => {
+    const address = `10.78.0.${index + 1}`
+    ip('netns', 'add', space)
+    ip('link', 'add', 'lan', 'netns', space, 'type', 'veth', 'peer', 'name', `port${index}`, 'netns', bridge)
+    ip('-n', bridge, 'link', 'set', `port${index}`, 'master', 'br0', 'up')
+    ip('-n', space, 'address', 'add', `${address}/24`, 'dev', 'lan')
+    for (const device of ['lan', 'lo']) ip('-n', space, 'link', 'set', device, 'up')
+    const home = mkdtempSync(join(tmpdir(), 'p2prc-link-'))
+    homes.push(home)
+    return machineIn(space, { address, home, children })
+  })
+  return {
+    machines,
+    limit(mbit) {
+      // Ten milliseconds of burst, as a modem has; a queue of fifty.
+      const burst = String(Math.max(16_000, Math.round((mbit * 1e6) / 8 / 100)))
+      for (const space of spaces) {
+        const args = ['root', 'tbf', 'rate', `${mbit}mbit`, 'burst', burst, 'latency', '50ms']
+        execFileSync('ip', ['netns', 'exec', space, 'tc', 'qdisc', 'replace', 'dev', 'lan', ...args], { stdio: 'pipe' })
+      }
+    },
+    async close() {
+      for (const child of children) await ended(child)
+      for (const space of [...spaces, bridge]) ip('netns', 'delete', space)
+      for (const home of homes) rmSync(home, { recursive: true, force: true })
+    },
+  }
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill('SIGINT')
+  await gone
+}
+
+function machineIn(
+  space: string,
+  { address, home, children }: { address: string; home: string; children: ChildProcess[] },
+): Machine {
+  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
+  const env = { ...inherited, P2PRC: home, DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+  const within = (program: string, args: string[]) => ['netns', 'exec', space, program, ...args]
+  const start = async (program: string, args: string[], ready: RegExp) => {
+    const child = spawn('ip', within(program, args), { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    children.push(child)
+    let said = ''
+    await new Promise<void>((resolve, reject) => {
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding('utf8').on('data', (chunk: string) => {
+          said += chunk
+          if (ready.test(said)) resolve()
+        })
+      }
+      child.once('exit', () => reject(new Error(`${program} ended: ${said}`)))
+    })
+    return child
+  }
+  const runHere = async (program: string, ...args: string[]) => {
+    const { stdout } = await run('ip', within(program, args), { env, maxBuffer: 16 * 1024 * 1024 })
+    return stdout
+  }
+  return {
+    address,
+    home,
+    run: runHere,
+    start,
+    startNode: (...args) =>
+      start(process.execPath, [cli, 'start', '--host', address, '--port', '8088', ...args], /:8088/),
+    p2prc: async (...args) => JSON.parse(await runHere(process.execPath, cli, ...args, '--json')),
+  }
+}
+
+/** Mbit/s as iperf3 counts them at the receiver, its first second left out. */
+export async function iperf(to: Machine, from: Machine, seconds: number): Promise<number> {
+  const server = await to.start('iperf3', ['-s', '-1', '--forceflush'], /listening/)
+  const gone = once(server, 'exit')
+  const text = await from.run('iperf3', '-c', to.address, '-t', String(seconds), '-O', '1', '-J')
+  await gone
+  return JSON.parse(text).end.sum_received.bits_per_second / 1e6
+}
