@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import type { AnyActorLogic } from 'xstate'
-import { waysIn } from '../machines/ipTable/candidates.ts'
+import { seedAddresses } from '../machines/ipTable/candidates.ts'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import { placesOf } from '../machines/ipTable/selfPlaces.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { createContainerManager } from './containerManager.ts'
 import { createDockerEngine } from './engine/dockerEngine.ts'
-import { createGossip, followOwnRecord, type GossipListener } from './gossip.ts'
+import { createGossip, type GossipListener, trackOwnRecord } from './gossip.ts'
 import { sshConfigPath } from './groupTracker/borrowedFiles.ts'
 import { createNearest } from './groupTracker/nearest.ts'
 import { syncSshConfig } from './groupTracker/sshConfig.ts'
@@ -98,7 +98,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
   const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })
-  const ownRecord = followOwnRecord(bus, gossip)
+  const ownRecord = trackOwnRecord(bus, gossip)
   const concerns = [
     toFactory(
       createIpTable({
@@ -117,8 +117,8 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         identity,
         store: gossip,
         own: ownRecord,
-        place: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
-        known: () => waysIn(table.data),
+        advertised: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
+        bootstrapAddresses: () => seedAddresses(table.data),
         ...(background && { links: { source: gossipListener, dial: announcingDial(dial, bus), guard } }),
       }),
     ),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { fromCallback } from 'xstate'
 import type { GossipStart } from '../machines/gossip/gossipState.ts'
-import { type FromKeep, type FromWires, gossipMachine, type ToWires } from '../machines/gossip.ts'
+import { type FromPersist, type FromTransport, gossipMachine, type ToTransport } from '../machines/gossip.ts'
 import { version } from '../package.json'
 import type { Bus } from '../protocol/bus.ts'
 import { toFailure } from '../protocol/errors.ts'
@@ -9,7 +9,7 @@ import type { GossipFile } from '../protocol/gossip.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { type NodeRecord, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
-import { createWires, type WiresOptions } from './gossip/wires.ts'
+import { createTransport, type TransportOptions } from './gossip/transport.ts'
 import type { Identity } from './identity.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
@@ -20,12 +20,12 @@ export interface GossipOptions {
   identity: Pick<Identity, 'id' | 'name' | 'publicKey' | 'tls'>
   store: Store<GossipFile>
   /** Where this node can be dialled, `ip:port`, best first, and the port on which it listens; 0 where it does not. */
-  place: () => { addresses: string[]; port: number }
+  advertised: () => { addresses: string[]; port: number }
   own: Pick<OwnRecord, 'last'>
-  /** Nodes known from before and addresses given by the owner: ways in, asked for at each start of the concern. */
-  known: () => GossipStart['meetings']
+  /** Nodes known from before and addresses given by the owner, read at each start of the concern. */
+  bootstrapAddresses: () => GossipStart['bootstrapAddresses']
   /** Absent: no links, as for a single command. What it describes travels when the node runs. */
-  links?: WiresOptions
+  links?: TransportOptions
   config?: GossipStart['config']
 }
 
@@ -33,25 +33,27 @@ export interface GossipOptions {
 export function createGossip(options: GossipOptions): ConcernParts<typeof gossipMachine> {
   const { identity, store, links, config } = options
   const { id, name, publicKey, tls } = identity
-  const silent = fromCallback<ToWires, { signal: AbortSignal }, FromWires>(() => {})
-  const keep = fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromKeep>(({ input, sendBack }) => {
-    store.write({ ...store.data, customInformation: input.text }).then(
-      () => sendBack({ type: 'keep.ended', ...input }),
-      (error) => sendBack({ type: 'keep.ended', ...input, failure: toFailure(error) }),
-    )
-  })
+  const noTransport = fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {})
+  const persist = fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(
+    ({ input, sendBack }) => {
+      store.write({ ...store.data, customInformation: input.text }).then(
+        () => sendBack({ type: 'persist.ended', ...input }),
+        (error) => sendBack({ type: 'persist.ended', ...input, failure: toFailure(error) }),
+      )
+    },
+  )
   return {
     name: 'gossip',
-    logic: gossipMachine.provide({ actors: { carry: links ? createWires(links) : silent, keep } }),
+    logic: gossipMachine.provide({ actors: { transport: links ? createTransport(links) : noTransport, persist } }),
     input: (signal) => {
       const lastSeq = store.data.seq
-      if (links) keepSeq(store, lastSeq + 1)
+      if (links) persistSeq(store, lastSeq + 1)
       const { last } = options.own
-      const { addresses, port } = options.place()
+      const { addresses, port } = options.advertised()
       const start = {
         id,
         key: publicKey.split(' ', 2).join(' '),
-        words: {
+        fields: {
           name: name.slice(0, 128).toWellFormed(),
           // After a crash what was learned meanwhile is still true: what peers see, what the machine has.
           addresses: last?.addresses ?? addresses.slice(0, 8),
@@ -62,14 +64,20 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
           capabilities: [],
         },
         lastSeq,
-        meetings: options.known(),
+        bootstrapAddresses: options.bootstrapAddresses(),
         now: performance.now(),
         seed: randomBytes(4).readInt32LE(),
         ...(config && { config }),
       }
       return { start, tools: createGossipTools(tls.key), signal }
     },
-    accepts: ['gossip.met', 'gossip.placed', 'specs.changed', 'record.describe', 'node.stopping'],
+    accepts: [
+      'peer.addressDiscovered',
+      'table.selfAddressesChanged',
+      'specs.changed',
+      'record.describe',
+      'node.stopping',
+    ],
   }
 }
 
@@ -79,12 +87,12 @@ export interface OwnRecord {
   undo(): void
 }
 
-/** Follows the own record, and writes down its seq, so that this node never speaks twice under one. */
-export function followOwnRecord(bus: Bus<BusEvent>, store: Store<GossipFile>): OwnRecord {
+/** Follows the own record, and writes down its seq, so that this node never signs two records under one. */
+export function trackOwnRecord(bus: Bus<BusEvent>, store: Store<GossipFile>): OwnRecord {
   let last: NodeRecord | undefined
-  const undo = bus.on('record.authored', ({ record }) => {
+  const undo = bus.on('record.ownSigned', ({ record }) => {
     last = record
-    keepSeq(store, record.seq)
+    persistSeq(store, record.seq)
   })
   return {
     get last() {
@@ -95,6 +103,6 @@ export function followOwnRecord(bus: Bus<BusEvent>, store: Store<GossipFile>): O
 }
 
 /** A disk that fails costs nothing: others remember the seq too. */
-function keepSeq(store: Store<GossipFile>, seq: number): void {
+function persistSeq(store: Store<GossipFile>, seq: number): void {
   if (seq > store.data.seq && seq <= SEQ_MAX) store.write({ ...store.data, seq }).catch(() => {})
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type GossipState, startGossip } from '../machines/gossip/gossipState.ts'
 import { stepGossip } from '../machines/gossip/gossipStep.ts'
-import { learn } from '../machines/gossip/membership.ts'
-import { takeTurn } from '../machines/gossip/turn.ts'
+import { mergeRecord } from '../machines/gossip/membership.ts'
+import { beginTx } from '../machines/gossip/tx.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { encode } from '../protocol/wire/gossip.ts'
 import { FRAME_BYTES } from '../simulation/network.ts'
@@ -13,13 +13,13 @@ import { type Bench, type Figure, figure, median } from './measure.ts'
 /**
  * Gossip's figures, on the simulation. The anchor of spreading is ideal push-pull: synchronous rounds, partners drawn
  * from all nodes, an exchange that costs nothing and is over within its round. So that a round is the same thing on both
- * sides, ours takes place on links that need a quarter of a round each way: heartbeat, answer, wish and record fill it.
+ * sides, ours takes place on links that need a quarter of a round each way: heartbeat, answer, request and record fill it.
  */
 
 const MEMBERS = 1_000
 
 /** The ideal: who has it gives it, who lacks it takes it, `fanout` partners a round each. */
-export function idealPushPull(nodes: number, fanout: number, chance: () => number): { rounds: number; copies: number } {
+export function idealPushPull(nodes: number, fanout: number, random: () => number): { rounds: number; copies: number } {
   let knows = new Uint8Array(nodes)
   knows[0] = 1
   let known = 1
@@ -30,7 +30,7 @@ export function idealPushPull(nodes: number, fanout: number, chance: () => numbe
     const next = Uint8Array.from(knows)
     for (let node = 0; node < nodes; node += 1) {
       for (let calls = 0; calls < fanout; calls += 1) {
-        const drawn = Math.floor(chance() * (nodes - 1))
+        const drawn = Math.floor(random() * (nodes - 1))
         const partner = drawn >= node ? drawn + 1 : drawn
         if (knows[node] === knows[partner]) continue
         copies += 1
@@ -59,15 +59,15 @@ export function measureSpread(fanout: number, contacts: number, updates: number,
   const simulation = createSimulation({
     nodes,
     seed,
-    acquainted: true,
-    weather: { delay: [roundMs / 4, roundMs / 4] },
+    converged: true,
+    networkConditions: { delay: [roundMs / 4, roundMs / 4] },
     config: { roundMs, fanout, contacts },
-    heard(fact, node, now) {
-      if (fact.type !== 'record.learned' || mark === '' || fact.record.customInformation !== mark) return
+    onFact(fact, node, now) {
+      if (fact.type !== 'record.merged' || mark === '' || fact.record.customInformation !== mark) return
       knowing.add(node.host)
       lastAt = now
     },
-    arrived(_node, message) {
+    onMessage(_node, message) {
       if (mark === '' || message.kind !== 'table/records') return
       for (const [text] of message.body.records) if (text.includes(mark)) arrived += 1
     },
@@ -80,8 +80,8 @@ export function measureSpread(fanout: number, contacts: number, updates: number,
     knowing = new Set()
     arrived = 0
     const begun = simulation.now
-    const author = Math.floor(simulation.chance() * nodes)
-    simulation.tell(author, { type: 'reworded', words: { customInformation: mark } })
+    const author = Math.floor(simulation.random() * nodes)
+    simulation.dispatch(author, { type: 'recordUpdated', fields: { customInformation: mark } })
     while (knowing.size < nodes - 1 && simulation.now < begun + 20_000)
       simulation.runUntil(simulation.now + roundMs / 8)
     spread.rounds.push((lastAt - begun) / roundMs)
@@ -100,7 +100,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
       {
         id: `SHA256:${createHash('sha256').update(`${host}`).digest('base64').slice(0, 43)}` as NodeId,
         key: `ssh-ed25519 ${'A'.repeat(68)}`,
-        words: {
+        fields: {
           name: `machine-${host}`,
           addresses: [`20.${host >> 8}.${host & 255}.1:8088`],
           port: 8088,
@@ -109,7 +109,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
           capabilities: [],
         },
         lastSeq: 0,
-        meetings: [],
+        bootstrapAddresses: [],
         now: 0,
         seed: host,
       },
@@ -117,19 +117,19 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
     )
   const all = Array.from({ length: members }, (_, host) => begin(host))
   const knowing = (host: number): GossipState => {
-    const turn = takeTurn(all[host] as ReturnType<typeof begin>, 0, tools)
-    for (const { self } of all) learn(turn, self)
-    return { ...turn.state, recent: [] }
+    const tx = beginTx(all[host] as ReturnType<typeof begin>, 0, tools)
+    for (const { self } of all) mergeRecord(tx, self)
+    return { ...tx.state, recent: [] }
   }
   const states = [knowing(0), knowing(1)]
   const changed = stepGossip(
     begin(2),
-    { type: 'reworded', at: 0, words: { customInformation: 'changed' } },
+    { type: 'recordUpdated', at: 0, fields: { customInformation: 'changed' } },
     tools,
   ).state
-  const turn = takeTurn(states[1] as (typeof states)[0], 0, tools)
-  learn(turn, changed.self)
-  states[1] = { ...turn.state, recent: [] }
+  const tx = beginTx(states[1] as (typeof states)[0], 0, tools)
+  mergeRecord(tx, changed.self)
+  states[1] = { ...tx.state, recent: [] }
 
   let repair = 0
   const waiting: [to: number, event: Parameters<typeof stepGossip>[1]][] = [
@@ -143,7 +143,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
     for (const effect of effects) {
       if (effect.type !== 'send' || effect.link !== 'x') continue
       repair += encode(effect.message).length + FRAME_BYTES
-      waiting.push([1 - to, { type: 'heard', at: 2, link: 'x', message: effect.message }])
+      waiting.push([1 - to, { type: 'received', at: 2, link: 'x', message: effect.message }])
     }
   }
   const roots = states.map(({ members: table }) => tools.digest.root(table))
@@ -154,7 +154,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
 
 /** Bytes that each of `nodes` sends a second when all agree and nothing happens: frames and handshakes. */
 export function measureIdle(nodes = MEMBERS, seconds = 60): number {
-  const simulation = createSimulation({ nodes, seed: 3, acquainted: true })
+  const simulation = createSimulation({ nodes, seed: 3, converged: true })
   for (let host = 0; host < nodes; host += 1) simulation.start(host)
   simulation.runUntil(30_000)
   const before = simulation.network.bytes.reduce((sum, bytes) => sum + bytes, 0)
@@ -170,8 +170,8 @@ export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100):
   const simulation = createSimulation({
     nodes,
     seed,
-    acquainted: true,
-    heard(fact, node, now) {
+    converged: true,
+    onFact(fact, node, now) {
       if (fact.type !== 'record.dropped') return
       if (fact.id !== victim?.id) throw new Error(`node ${node.host} drops one that lives`)
       dropped.add(node.host)
@@ -180,7 +180,7 @@ export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100):
   })
   for (let host = 0; host < nodes; host += 1) simulation.start(host)
   simulation.runUntil(20_000 + seed * 37)
-  victim = simulation.nodes[Math.floor(simulation.chance() * nodes)] as SimulatedNode
+  victim = simulation.nodes[Math.floor(simulation.random() * nodes)] as SimulatedNode
   const begun = simulation.now
   simulation[how](victim.host)
   while (dropped.size < nodes - 1 && simulation.now < begun + 60_000) simulation.runUntil(simulation.now + 50)

@@ -96,8 +96,8 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
   const concern = createGossip({
     identity,
     store,
-    place: () => ({ addresses: [`127.0.0.1:${port}`], port }),
-    known: () => [],
+    advertised: () => ({ addresses: [`127.0.0.1:${port}`], port }),
+    bootstrapAddresses: () => [],
     own: { last: undefined },
     links: {
       source: gossipListener,
@@ -107,7 +107,7 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
     config,
   })
   supervise(concern, { bus }).start()
-  bus.on('record.learned', () => opened(1))
+  bus.on('record.merged', () => opened(1))
   return port
 }
 
@@ -139,12 +139,12 @@ async function dialAll(port: number): Promise<void> {
         : connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...tls })
     const link = new WebSocket(`ws://peer${GOSSIP_PATH}`, { createConnection: () => socket, perMessageDeflate: false })
     await once(link, 'open')
-    if (mode === 'gossip') behave(link, key, privateKey)
+    if (mode === 'gossip') keepAlive(link, key, privateKey)
   }
 }
 
 /** As much of a node as keeps a link: it greets, and answers every ping as one whose table is the same. */
-function behave(link: WebSocket, pem: string, privateKey: KeyObject): void {
+function keepAlive(link: WebSocket, pem: string, privateKey: KeyObject): void {
   const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' })
   const key = ed25519Line(Buffer.from(x, 'base64url'))
   const { text, signature } = signRecord(
@@ -163,12 +163,12 @@ function behave(link: WebSocket, pem: string, privateKey: KeyObject): void {
     createSign(pem),
   )
   const root = 'A'.repeat(11)
-  const greeting = { record: [text, signature] as [string, string], root, keep: true, links: 1 }
+  const greeting = { record: [text, signature] as [string, string], root, active: true, links: 1 }
   link.send(encode({ kind: 'link/hello', body: greeting }))
   link.on('message', (data) => {
     const message = decode(String(data))
     if (typeof message === 'string' || message.kind !== 'probe/ping') return
     const { nonce, root } = message.body
-    link.send(encode({ kind: 'probe/ack', body: { nonce, root, keep: true } }))
+    link.send(encode({ kind: 'probe/ack', body: { nonce, root, active: true } }))
   })
 }

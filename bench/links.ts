@@ -59,9 +59,13 @@ async function processes(atOnce: boolean): Promise<Figure> {
   const homes = await Promise.all(ports.map(() => networkHome()))
   const start = (port: number, index: number) => {
     const first = ports[Math.floor(index / 2)] as number
-    const told = index === 0 ? [] : [`127.0.0.1:${first}`]
-    const place = ['--host', '127.0.0.1', '--port', String(port)]
-    return started([cli, 'start', ...told, ...place], { ...homes[index], DOCKER_HOST: NO_ENGINE }, `127.0.0.1:${port}`)
+    const seedArguments = index === 0 ? [] : [`127.0.0.1:${first}`]
+    const listenArguments = ['--host', '127.0.0.1', '--port', String(port)]
+    return started(
+      [cli, 'start', ...seedArguments, ...listenArguments],
+      { ...homes[index], DOCKER_HOST: NO_ENGINE },
+      `127.0.0.1:${port}`,
+    )
   }
   const running: Started[] = []
   if (atOnce) running.push(...(await Promise.all(ports.map(start))))
@@ -88,15 +92,15 @@ function listed(socketPath: string): Promise<number> {
   const command = { type: 'peer.list', requestId: randomUUID() }
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json' }
-    const asked = request({ socketPath, path: COMMANDS_PATH, method: 'POST', headers, agent: false }, (response) => {
+    const sent = request({ socketPath, path: COMMANDS_PATH, method: 'POST', headers, agent: false }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
       })
       response.on('end', () => resolve(JSON.parse(text.trim()).peers.length))
     })
-    asked.on('error', reject)
-    asked.end(JSON.stringify(command))
+    sent.on('error', reject)
+    sent.end(JSON.stringify(command))
   })
 }
 

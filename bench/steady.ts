@@ -17,10 +17,10 @@ export function runSteady({ hours, nodes, seed = 24 }: { hours: number; nodes: n
   const simulation = createSimulation({
     nodes,
     seed,
-    acquainted: true,
-    weather: { loss: 0.05 },
-    heard(fact, node, now) {
-      if (fact.type === 'record.doubted') suspicions += 1
+    converged: true,
+    networkConditions: { loss: 0.05 },
+    onFact(fact, node, now) {
+      if (fact.type === 'record.suspected') suspicions += 1
       if (fact.type === 'record.dropped') wrongDeaths.push(`${Math.round(now)} ms: node ${node.host} drops ${fact.id}`)
     },
   })

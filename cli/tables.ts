@@ -148,7 +148,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return `Removed container ${shortId(text('id'))}`
     case 'container.changed':
       return `Container ${shortId(text('id'))} is ${text('state')}`
-    case 'gossip.twin':
+    case 'gossip.identityConflict':
       return `Another machine uses the key of this node (${(event.addresses as string[]).join(', ')}): give one of them a home of its own`
     case 'node.fileQuarantined':
       return `${text('path')} could not be read; it was set aside as ${text('quarantinePath')}`

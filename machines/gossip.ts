@@ -1,7 +1,7 @@
 import { emit, enqueueActions, fromCallback, not, sendTo, setup, stopChild } from 'xstate'
 import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
-import { machineOf, type RecordWords } from '../protocol/wire/record.ts'
+import { machineOf, type RecordFields } from '../protocol/wire/record.ts'
 import {
   type GossipEffect,
   type GossipEvent,
@@ -11,13 +11,13 @@ import {
   type Tools,
 } from './gossip/gossipState.ts'
 import { stepGossip } from './gossip/gossipStep.ts'
-import { isLasting } from './gossip/turn.ts'
+import { isActive } from './gossip/tx.ts'
 
-/** What the wires are told: effects of the step, when it wants to be woken, and what is to come back with the time. */
-export type ToWires =
-  | Exclude<GossipEffect, { type: 'say' }>
+/** What the transport receives: effects of the step, when the next tick is due, and events that come back with a timestamp. */
+export type ToTransport =
+  | Exclude<GossipEffect, { type: 'emit' }>
   | { type: 'wake'; at: number }
-  | { type: 'stamp'; event: Untimed }
+  | { type: 'timestamp'; event: Untimed }
 
 /** An event of the step before it has a time: the machine has no clock. */
 export type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
@@ -25,15 +25,15 @@ export type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omi
 export interface GossipInput {
   start: GossipStart
   tools: Tools
-  /** Ends with this life; the wires close on it. */
+  /** Aborts when the concern ends; the transport closes on it. */
   signal: AbortSignal
 }
 
 /** Everything that happens to the step, stamped with monotonic time. */
-export type FromWires = { type: 'happened'; event: GossipEvent }
+export type FromTransport = { type: 'timestamped'; event: GossipEvent }
 
-/** The owner's text is on the disk, or why not. */
-export type FromKeep = { type: 'keep.ended'; requestId: string; text: string; failure?: Failure }
+/** The owner's text was written to the disk, or the failure. */
+export type FromPersist = { type: 'persist.ended'; requestId: string; text: string; failure?: Failure }
 
 interface Context {
   state: GossipState
@@ -42,28 +42,28 @@ interface Context {
 }
 
 /**
- * Gossip's chart: the pure step between the bus and the wires. A link's life (dialled, greeted, lasting, visiting) is data
+ * Gossip's chart: the pure step between the bus and the transport. A link's lifecycle (dialled, handshake, active, ephemeral) is data
  * of the step rather than a machine each, so that the simulation runs every part of it.
  */
 export const gossipMachine = setup({
   types: {
     context: {} as Context,
     input: {} as GossipInput,
-    events: {} as GossipAccepts | FromWires | FromKeep,
+    events: {} as GossipAccepts | FromTransport | FromPersist,
     emitted: {} as GossipEmits,
   },
   actors: {
     /** Owns the sockets and the timer. Sends nothing back after `signal` has aborted. */
-    carry: fromCallback<ToWires, { signal: AbortSignal }, FromWires>(() => {
+    transport: fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {
       throw new Error('not provided')
     }),
     /** Writes the owner's text down. */
-    keep: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromKeep>(() => {
+    persist: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(() => {
       throw new Error('not provided')
     }),
   },
   guards: {
-    isLinked: ({ context }) => context.state.links.values().some(isLasting),
+    isConnected: ({ context }) => context.state.links.values().some(isActive),
     hasLeft: ({ context }) => context.state.left,
   },
   actions: {
@@ -71,45 +71,45 @@ export const gossipMachine = setup({
       const { state, effects } = stepGossip(context.state, event, context.tools)
       enqueue.assign({ state })
       for (const effect of effects) {
-        if (effect.type === 'say') enqueue.emit(effect.fact)
-        else enqueue.sendTo('wires', effect)
+        if (effect.type === 'emit') enqueue.emit(effect.fact)
+        else enqueue.sendTo('transport', effect)
       }
-      enqueue.sendTo('wires', { type: 'wake', at: state.dueAt })
+      enqueue.sendTo('transport', { type: 'wake', at: state.dueAt })
     }),
   },
 }).createMachine({
   id: 'gossip',
   context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal }),
-  invoke: { id: 'wires', src: 'carry', input: ({ context }) => ({ signal: context.signal }) },
-  entry: sendTo('wires', ({ context }) => ({ type: 'wake', at: context.state.dueAt })),
+  invoke: { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },
+  entry: sendTo('transport', ({ context }) => ({ type: 'wake', at: context.state.dueAt })),
   on: {
-    happened: { actions: { type: 'step', params: ({ event }) => event.event } },
-    'gossip.met': {
-      actions: sendTo('wires', ({ event: { addresses, id } }) => ({
-        type: 'stamp',
-        event: { type: 'met', addresses, ...(id && { id }) },
+    timestamped: { actions: { type: 'step', params: ({ event }) => event.event } },
+    'peer.addressDiscovered': {
+      actions: sendTo('transport', ({ event: { addresses, id } }) => ({
+        type: 'timestamp',
+        event: { type: 'addressDiscovered', addresses, ...(id && { id }) },
       })),
     },
-    'gossip.placed': {
-      actions: sendTo('wires', ({ event: { addresses, port } }) => reworded({ addresses, port })),
+    'table.selfAddressesChanged': {
+      actions: sendTo('transport', ({ event: { addresses, port } }) => recordUpdated({ addresses, port })),
     },
     'specs.changed': {
       actions: enqueueActions(({ context, event, enqueue }) => {
         const machine = machineOf(event.specs)
         if (JSON.stringify(machine) === JSON.stringify(context.state.self.record.machine)) return
-        enqueue.sendTo('wires', reworded({ machine }))
+        enqueue.sendTo('transport', recordUpdated({ machine }))
       }),
     },
     'record.describe': {
       actions: enqueueActions(({ event: { requestId, text }, enqueue }) => {
-        enqueue.spawnChild('keep', { id: `keep ${requestId}`, input: { requestId, text } })
+        enqueue.spawnChild('persist', { id: `persist ${requestId}`, input: { requestId, text } })
       }),
     },
-    // What could not be written down is not said either: after a restart it would be gone.
-    'keep.ended': {
+    // What could not be written is not published either: it would be lost after a restart.
+    'persist.ended': {
       actions: enqueueActions(({ event: { requestId, text, failure }, enqueue }) => {
-        enqueue(stopChild(`keep ${requestId}`))
-        if (!failure) enqueue.sendTo('wires', reworded({ customInformation: text }))
+        enqueue(stopChild(`persist ${requestId}`))
+        if (!failure) enqueue.sendTo('transport', recordUpdated({ customInformation: text }))
         enqueue(
           emit(
             failure
@@ -119,28 +119,28 @@ export const gossipMachine = setup({
         )
       }),
     },
-    'node.stopping': { actions: sendTo('wires', { type: 'stamp', event: { type: 'leaving' } }) },
+    'node.stopping': { actions: sendTo('transport', { type: 'timestamp', event: { type: 'leaving' } }) },
   },
-  initial: 'lonely',
+  initial: 'isolated',
   states: {
-    lonely: {
+    isolated: {
       always: [
-        { guard: 'hasLeft', target: 'gone' },
-        { guard: 'isLinked', target: 'linked' },
+        { guard: 'hasLeft', target: 'left' },
+        { guard: 'isConnected', target: 'connected' },
       ],
     },
-    linked: {
+    connected: {
       always: [
-        { guard: 'hasLeft', target: 'gone' },
-        { guard: not('isLinked'), target: 'lonely' },
+        { guard: 'hasLeft', target: 'left' },
+        { guard: not('isConnected'), target: 'isolated' },
       ],
     },
-    /** It has said goodbye; what comes now changes nothing. */
-    gone: {},
+    /** The node has sent its farewell; later events change nothing. */
+    left: {},
   },
   options: { maxIterations: 1_000 },
 })
 
-function reworded(words: Partial<RecordWords>): ToWires {
-  return { type: 'stamp', event: { type: 'reworded', words } }
+function recordUpdated(fields: Partial<RecordFields>): ToTransport {
+  return { type: 'timestamp', event: { type: 'recordUpdated', fields } }
 }

@@ -1,7 +1,7 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, stopChild } from 'xstate'
 import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults/ipTable.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
-import type { MetFact } from '../protocol/gossip.ts'
+import type { AddressDiscovered } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { IpTableAccepts, IpTableEmits, Peer } from '../protocol/ipTable.ts'
 import { formatAddress } from '../protocol/net/address.ts'
@@ -64,7 +64,7 @@ export const ipTableMachine = setup({
       enqueue.assign({ table, revision: context.revision + 1, hurry })
       for (const fact of said) {
         enqueue.emit(fact)
-        const met = fact.type === 'peer.joined' && wayIn(table, fact.peer)
+        const met = fact.type === 'peer.joined' && seedAddress(table, fact.peer)
         if (met) enqueue.emit(met)
       }
       const count = countOf(table)
@@ -75,7 +75,8 @@ export const ipTableMachine = setup({
       const addresses = placesOf(self, seen)
       const before = placesOf(context.self, context.seen)
       enqueue.assign({ self, seen })
-      if (addresses.join() !== before.join()) enqueue.emit({ type: 'gossip.placed', addresses, port: self.port })
+      if (addresses.join() !== before.join())
+        enqueue.emit({ type: 'table.selfAddressesChanged', addresses, port: self.port })
     }),
     lookAround: enqueueActions(({ context, enqueue }) => {
       const { probes, candidates } = context.watch ? plan(context) : { probes: [], candidates: context.candidates }
@@ -199,7 +200,7 @@ export const ipTableMachine = setup({
           const revision = context.revision + 1
           enqueue.assign({ table, revision, waiting: [...context.waiting, { requestId, revision, at }] })
           enqueue.emit({ type: 'table.changed', count: countOf(table) })
-          enqueue.emit({ type: 'gossip.met', addresses: [formatAddress(at)] })
+          enqueue.emit({ type: 'peer.addressDiscovered', addresses: [formatAddress(at)] })
         }
       }),
     },
@@ -281,7 +282,7 @@ export const ipTableMachine = setup({
     'record.*': {
       actions: { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
     },
-    'record.authored': {
+    'record.ownSigned': {
       actions: assign({
         self: ({ context, event }) => ({ ...context.self, information: event.record.customInformation }),
       }),
@@ -296,7 +297,7 @@ export const ipTableMachine = setup({
       guard: ({ event }) => event.concern === 'gossip',
       actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => deaf(context.table) }],
     },
-    'gossip.seen': {
+    'gossip.selfAddressObserved': {
       actions: {
         type: 'place',
         params: ({ context: { self, seen }, event }) => ({ self, seen: witness(seen, event.by, event.address) }),
@@ -329,11 +330,11 @@ export const ipTableMachine = setup({
 })
 
 /** How gossip reaches a peer of which it has no record: at an address where its key was proved. */
-function wayIn(table: Table, { id }: Peer): MetFact | undefined {
+function seedAddress(table: Table, { id }: Peer): AddressDiscovered | undefined {
   const row = id && table.get(id)
   if (!row || row.seq > 0) return undefined
   const trusted = row.addresses.filter((at) => at.trusted)
-  return trusted.length > 0 ? { type: 'gossip.met', addresses: trusted.map(formatAddress), id } : undefined
+  return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
 }
 
 function itself(where: string): Failure {

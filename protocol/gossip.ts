@@ -32,45 +32,45 @@ export const gossipCommands = {
 
 export type GossipCommand = CommandsOf<typeof gossipCommands>
 
-/** What the gossip concern accepts and emits on the bus. What it says to other nodes is in `wire.ts`. */
+/** What the gossip concern accepts and emits on the bus. What it sends to other nodes is in `wire.ts`. */
 
 export type GossipEmits =
-  /** A lasting or a visiting connection stands. `id` is proved, `address` is where the other end appears. */
+  /** An active or ephemeral link is open. `id` is proved, `address` is where the other end appears. */
   | { type: 'link.opened'; link: string; id: NodeId; dialled: boolean; address: string }
   | { type: 'link.closed'; link: string; id: NodeId; why: string }
   /** The author of this record is a member, or has changed its record. Its signature was checked. */
-  | { type: 'record.learned'; record: NodeRecord }
+  | { type: 'record.merged'; record: NodeRecord }
   /** Its author may be dead; it stays a member until `record.dropped`, or is `record.cleared` by an answer. */
-  | { type: 'record.doubted'; id: NodeId }
+  | { type: 'record.suspected'; id: NodeId }
   | { type: 'record.cleared'; id: NodeId }
-  /** `left`: its own farewell. `silent`: it answered nobody, this node included. `crowded`: it gave way to a nearer one. */
-  | { type: 'record.dropped'; id: NodeId; why: 'left' | 'silent' | 'crowded' }
+  /** `left`: its own farewell. `silent`: it answered nobody, this node included. `overSubnetQuota`: it gave way to another member. */
+  | { type: 'record.dropped'; id: NodeId; why: 'left' | 'silent' | 'overSubnetQuota' }
   /** This node's own record, newly signed. To be stored before the next start: its seq must never fall. */
-  | { type: 'record.authored'; record: NodeRecord; signed: Pick<SignedRecord, 'text' | 'signature'> }
+  | { type: 'record.ownSigned'; record: NodeRecord; signed: Pick<SignedRecord, 'text' | 'signature'> }
   | { type: 'record.described'; requestId: string; text: string }
   | ({ type: 'record.describeFailed'; requestId: string } & Failure)
   /** A peer sees this node at `address`. */
-  | { type: 'gossip.seen'; address: string; by: NodeId }
+  | { type: 'gossip.selfAddressObserved'; address: string; by: NodeId }
   /** Another running node signs with this node's key, likely a copy of its home folder; there is only one in every table. */
-  | { type: 'gossip.twin'; addresses: string[] }
-  /** A peer broke the rules and was sent away for a while. */
+  | { type: 'gossip.identityConflict'; addresses: string[] }
+  /** A peer broke the protocol and is banned for a while. */
   | { type: 'gossip.banned'; id: NodeId; why: string }
 
 /** What the table follows of it. */
 export type NetworkFact = Exclude<
   GossipEmits,
-  { type: 'gossip.banned' | 'gossip.twin' | 'record.described' | 'record.describeFailed' }
+  { type: 'gossip.banned' | 'gossip.identityConflict' | 'record.described' | 'record.describeFailed' }
 >
 
-/** Said by the table: somewhere a node may be found, as the owner, a proof or the local network has it. */
-export type MetFact = { type: 'gossip.met'; addresses: string[]; id?: NodeId }
+/** Emitted by the IP table: addresses of a node, from the owner, a proof or the local network. */
+export type AddressDiscovered = { type: 'peer.addressDiscovered'; addresses: string[]; id?: NodeId }
 
-/** Said by the table: where this node can be dialled, `ip:port`, best first. */
-export type PlacedFact = { type: 'gossip.placed'; addresses: string[]; port: number }
+/** Emitted by the IP table: where this node can be dialled, `ip:port`, best first. */
+export type SelfAddressesChanged = { type: 'table.selfAddressesChanged'; addresses: string[]; port: number }
 
-export type GossipAccepts = GossipCommand | MetFact | PlacedFact | SpecsChanged | NodeStopping
+export type GossipAccepts = GossipCommand | AddressDiscovered | SelfAddressesChanged | SpecsChanged | NodeStopping
 
-/** `gossip.json`: the highest seq under which this key has spoken (lost, it is learned from others) and the free text. */
+/** `gossip.json`: the highest seq under which this key has signed (when lost, others send it) and the free text. */
 export const gossipFile = z.looseObject({
   version: z.literal(1),
   seq: z.int().min(0).max(SEQ_MAX),

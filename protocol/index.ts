@@ -4,7 +4,13 @@ import {
   containerManagerCommands,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
-import { type GossipCommand, type GossipEmits, gossipCommands, type MetFact, type PlacedFact } from './gossip.ts'
+import {
+  type AddressDiscovered,
+  type GossipCommand,
+  type GossipEmits,
+  gossipCommands,
+  type SelfAddressesChanged,
+} from './gossip.ts'
 import { type GroupTrackerCommand, type GroupTrackerEmits, groupTrackerCommands } from './groupTracker.ts'
 import { type ContactFact, type IpTableCommand, type IpTableEmits, ipTableCommands } from './ipTable.ts'
 import { type NodeCommand, type NodeEmits, nodeCommands } from './node.ts'
@@ -37,9 +43,9 @@ export type Fact =
   | GossipEmits
   | GroupTrackerEmits
   | IpTableEmits
-  | MetFact
+  | AddressDiscovered
   | NodeEmits
-  | PlacedFact
+  | SelfAddressesChanged
   | PluginRunnerEmits
   | RequestFact
   | SpecsEmits

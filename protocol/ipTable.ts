@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS } from './defaults/ipTable.ts'
 import type { TableEntry } from './files/ipTable.ts'
-import type { MetFact, NetworkFact, PlacedFact } from './gossip.ts'
+import type { AddressDiscovered, NetworkFact, SelfAddressesChanged } from './gossip.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
@@ -94,8 +94,8 @@ export type IpTableEmits =
   | { type: 'table.changed'; count: number }
   | ({ type: 'table.saveFailed' } & Failure)
   | { type: 'table.damaged'; quarantined: string }
-  | MetFact
-  | PlacedFact
+  | AddressDiscovered
+  | SelfAddressesChanged
 
 /** Said by the composition root after a peer proved its key: node `id`, called `name`, answers at this address. */
 export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key: string } & PeerAt

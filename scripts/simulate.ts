@@ -49,8 +49,8 @@ function calmly(): boolean {
   const simulation = createSimulation({
     nodes,
     seed,
-    weather: { loss, delay: [delay / 8, delay] },
-    heard: ({ type }) => counts.set(type, (counts.get(type) ?? 0) + 1),
+    networkConditions: { loss, delay: [delay / 8, delay] },
+    onFact: ({ type }) => counts.set(type, (counts.get(type) ?? 0) + 1),
   })
   for (let host = 0; host < nodes; host += 1) simulation.at(Math.min(host * 10, 10_000), () => simulation.start(host))
   if (!values.json) {

@@ -4,7 +4,7 @@ import { mulberry32 } from './tools.ts'
 
 /**
  * A bad day for a network, made from a seed: loss, delay, doubling, reordering, stalls, partitions, kills, machines going
- * dark, farewells, restarts with and without their file, changes of records. Then the weather clears, and all who run
+ * dark, farewells, restarts with and without their file, changes of records. Then the network recovers, and all who run
  * must come to agree. What must hold at any time is checked as it happens.
  */
 
@@ -12,7 +12,7 @@ export interface ChaosOptions {
   seed: number
   nodes?: number
   minutes?: number
-  /** Told in words of each fault and each death that somebody declares. */
+  /** Called with a line of text for each fault and each death that a node declares. */
   log?: (line: string) => void
   /** Handed the simulation before it runs, to look into it. */
   watch?: (simulation: Simulation) => void
@@ -22,7 +22,7 @@ export interface ChaosResult {
   seed: number
   /** From healing until all running nodes listed exactly the running nodes, and did so to the end; undefined: never. */
   agreedAfterMs: number | undefined
-  /** Broken invariants in words; none in a sound build. */
+  /** Broken invariants as text; none in a sound build. */
   violations: string[]
   /** Drops of nodes that ran, did not stand still and could be reached by the dropping node. */
   falseDeaths: number
@@ -44,9 +44,9 @@ const FAULT_EVERY_MS = 10_000
 const EXCUSE_MS = 30_000
 
 export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}, watch }: ChaosOptions): ChaosResult {
-  const chance = mulberry32(seed ^ 0x5eed)
-  const between = (from: number, to: number) => from + chance() * (to - from)
-  const someone = () => Math.floor(chance() * count)
+  const random = mulberry32(seed ^ 0x5eed)
+  const between = (from: number, to: number) => from + random() * (to - from)
+  const someone = () => Math.floor(random() * count)
   const violations: string[] = []
   const faults: Record<string, number> = {}
   /** Last time that something was done to a node, or to the whole network. */
@@ -54,7 +54,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
   let networkTroubledAt = 0
   let falseDeaths = 0
   /** Nodes that are gone for good, by when. */
-  const buried = new Map<number, number>()
+  const removed = new Map<number, number>()
   const droppedBy = new Map<number, Set<number>>()
   const highest = new Float64Array(count)
 
@@ -62,50 +62,50 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
     nodes: count,
     seed,
     seeds: (host) => [0, 1, (host * 7 + 3) % count],
-    heard: (fact, node, now) => check(fact, node, now),
+    onFact: (fact, node, now) => check(fact, node, now),
   })
   const { nodes, network } = simulation
   watch?.(simulation)
   const hostOf = new Map(nodes.map(({ id, host }) => [id, host]))
 
   const seconds = () => `${(simulation.now / 1_000).toFixed(1)} s`
-  const tell = (what: string) => log(`${seconds()}: ${what}`)
+  const report = (what: string) => log(`${seconds()}: ${what}`)
 
   function violate(what: string): void {
     if (violations.length < 20) violations.push(`${seconds()}: ${what}`)
   }
 
   function check(fact: GossipEmits, node: SimulatedNode, now: number): void {
-    if (fact.type === 'record.learned') {
+    if (fact.type === 'record.merged') {
       const author = hostOf.get(fact.record.id) ?? -1
       const { seq } = fact.record
       if (seq > (highest[author] ?? 0)) violate(`node ${node.host} has node ${author} at ${seq}, which it never said`)
-      if (buried.has(author) && droppedBy.get(author)?.has(node.host))
-        violate(`node ${author} is gone for good, and rose again on node ${node.host}`)
-    } else if (fact.type === 'record.authored') {
+      if (removed.has(author) && droppedBy.get(author)?.has(node.host))
+        violate(`node ${author} is gone for good, and rejoined on node ${node.host}`)
+    } else if (fact.type === 'record.ownSigned') {
       if (fact.record.seq <= (highest[node.host] ?? 0) && !lostFile.has(node.host))
         violate(`node ${node.host} repeats a seq`)
       highest[node.host] = Math.max(highest[node.host] ?? 0, fact.record.seq)
     } else if (fact.type === 'record.dropped') {
       const target = hostOf.get(fact.id) ?? -1
       const dropped = droppedBy.get(target) ?? new Set()
-      if (buried.has(target) && now - (buried.get(target) ?? 0) > SETTLE_MS) dropped.add(node.host)
+      if (removed.has(target) && now - (removed.get(target) ?? 0) > SETTLE_MS) dropped.add(node.host)
       droppedBy.set(target, dropped)
       const quiet = now - Math.max(networkTroubledAt, troubled[target] ?? 0, troubled[node.host] ?? 0) > EXCUSE_MS
       if (fact.why === 'silent' && nodes[target]?.state && quiet) {
         falseDeaths += 1
-        tell(`node ${node.host} declares node ${target} dead, wrongly`)
+        report(`node ${node.host} declares node ${target} dead, wrongly`)
       }
-    } else if (fact.type === 'gossip.banned') violate(`node ${node.host} sends an honest node away: ${fact.why}`)
+    } else if (fact.type === 'gossip.banned') violate(`node ${node.host} bans an honest node: ${fact.why}`)
   }
 
   const lostFile = new Set<number>()
 
   function start(host: number, without: boolean): void {
-    if (nodes[host]?.state || buried.has(host)) return
+    if (nodes[host]?.state || removed.has(host)) return
     if (without) lostFile.add(host)
     troubled[host] = simulation.now
-    if (simulation.now > STARTED_MS) tell(`node ${host} starts again${without ? ', without its file' : ''}`)
+    if (simulation.now > STARTED_MS) report(`node ${host} starts again${without ? ', without its file' : ''}`)
     simulation.start(host, { lostFile: without })
     const seq = nodes[host]?.state?.self.record.seq ?? 0
     highest[host] = Math.max(highest[host] ?? 0, seq)
@@ -113,12 +113,12 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
 
   function end(host: number, how: 'kill' | 'vanish' | 'leave', healAt: number): void {
     if (!nodes[host]?.state) return
-    tell(`node ${host} ${{ kill: 'is killed', vanish: 'goes dark', leave: 'leaves' }[how]}`)
+    report(`node ${host} ${{ kill: 'is killed', vanish: 'goes dark', leave: 'leaves' }[how]}`)
     troubled[host] = simulation.now
     simulation[how](host)
-    if (chance() < 0.15 && host > 1 && buried.size < count / 5) buried.set(host, simulation.now)
+    if (random() < 0.15 && host > 1 && removed.size < count / 5) removed.set(host, simulation.now)
     else {
-      const without = chance() < 0.3
+      const without = random() < 0.3
       simulation.at(Math.min(healAt - 1_000, simulation.now + between(500, 120_000)), () => start(host, without))
     }
   }
@@ -135,59 +135,68 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
       const host = someone()
       const ms = Math.min(between(500, 30_000), healAt - simulation.now)
       if (!nodes[host]?.state) return
-      tell(`node ${host} stands still for ${(ms / 1_000).toFixed(1)} s`)
+      report(`node ${host} stands still for ${(ms / 1_000).toFixed(1)} s`)
       simulation.pause(host, ms)
       troubled[host] = simulation.now + ms
     },
     cut: () => {
       if (simulation.now < cutUntil) return
       const share = between(0.1, 0.5)
-      const group = Array.from({ length: count }, () => (chance() < share ? 1 : 0))
+      const group = Array.from({ length: count }, () => (random() < share ? 1 : 0))
       cutUntil = Math.min(healAt, simulation.now + between(5_000, 90_000))
       networkTroubledAt = cutUntil
       const apart = group.filter((side) => side === 1).length
-      tell(`${apart} nodes are cut off from the others for ${((cutUntil - simulation.now) / 1_000).toFixed(1)} s`)
+      report(`${apart} nodes are cut off from the others for ${((cutUntil - simulation.now) / 1_000).toFixed(1)} s`)
       network.cut((host) => group[host] ?? 0)
       simulation.at(cutUntil, () => network.cut())
     },
-    weather: () => {
-      const loss = [0, 0, 0, 0.05, 0.1, 0.3][Math.floor(chance() * 6)] ?? 0
-      network.weather = { delay: [1, between(5, 300)], loss, double: between(0, 0.05), reorder: between(0, 0.1) }
+    networkConditions: () => {
+      const loss = [0, 0, 0, 0.05, 0.1, 0.3][Math.floor(random() * 6)] ?? 0
+      network.networkConditions = {
+        delay: [1, between(5, 300)],
+        loss,
+        double: between(0, 0.05),
+        reorder: between(0, 0.1),
+      }
       const until = Math.min(healAt, simulation.now + between(10_000, 60_000))
       networkTroubledAt = Math.max(networkTroubledAt, until)
       const lasts = ((until - simulation.now) / 1_000).toFixed(1)
-      tell(`bad weather for ${lasts} s: ${loss * 100} % lost, up to ${network.weather.delay[1].toFixed(0)} ms one way`)
+      report(
+        `bad network for ${lasts} s: ${loss * 100} % lost, up to ${network.networkConditions.delay[1].toFixed(0)} ms one way`,
+      )
       stormUntil = until
       simulation.at(until, () => {
-        if (stormUntil === until) network.weather = { ...CALM }
+        if (stormUntil === until) network.networkConditions = { ...CALM }
       })
     },
-    reword: () => {
+    updateRecord: () => {
       const host = someone()
       if (!nodes[host]?.state || (nodes[host]?.pausedUntil ?? 0) > simulation.now) return
-      tell(`node ${host} has a new text`)
-      simulation.tell(host, { type: 'reworded', words: { customInformation: `words ${simulation.now}` } })
+      report(`node ${host} has a new text`)
+      simulation.dispatch(host, { type: 'recordUpdated', fields: { customInformation: `text ${simulation.now}` } })
     },
   }
-  const names = ['kill', 'vanish', 'leave', 'pause', 'reword'].flatMap((name) => [name, name]).concat('cut', 'weather')
+  const names = ['kill', 'vanish', 'leave', 'pause', 'updateRecord']
+    .flatMap((name) => [name, name])
+    .concat('cut', 'networkConditions')
 
   for (let host = 0; host < count; host += 1) simulation.at(between(0, STARTED_MS), () => start(host, false))
-  for (let time = 25_000; time < healAt - 1_000; time += -Math.log(1 - chance()) * FAULT_EVERY_MS) {
-    const name = names[Math.floor(chance() * names.length)] as string
+  for (let time = 25_000; time < healAt - 1_000; time += -Math.log(1 - random()) * FAULT_EVERY_MS) {
+    const name = names[Math.floor(random() * names.length)] as string
     simulation.at(time, () => {
       faults[name] = (faults[name] ?? 0) + 1
       kinds[name]?.()
     })
   }
   simulation.at(healAt, () => {
-    tell('all heals')
+    report('all heals')
     network.cut()
-    network.weather = { ...CALM }
+    network.networkConditions = { ...CALM }
     networkTroubledAt = healAt
   })
 
   simulation.runUntil(healAt)
-  // The last disagreement counts: a suspicion from the storm may still be denied after a first agreement.
+  // The last disagreement counts: a suspicion from the storm may still be refuted after a first agreement.
   let agreedAfterMs: number | undefined = 0
   for (let time = healAt + 500; time <= healAt + CALM_MS; time += 500) {
     simulation.runUntil(time)
@@ -206,5 +215,5 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
   return { seed, agreedAfterMs, violations, falseDeaths, faults, largestMessage: network.largest, trace }
 }
 
-/** After this, who is gone for good has been dropped by all who could know, and may not rise. */
+/** After this, who is gone for good has been dropped by all who could know, and may not rejoin. */
 const SETTLE_MS = 60_000

@@ -6,7 +6,7 @@ import { decode, encode, type Unreadable, WIRE_MAX_BYTES, type WireMessage } fro
  * a machine off (nothing answers). Links lose messages here, which a WebSocket never does: a harder world than the real.
  */
 
-export interface Weather {
+export interface NetworkConditions {
   /** Milliseconds one way, from and to. */
   delay: readonly [number, number]
   /** Shares of messages from 0 to 1. */
@@ -19,8 +19,8 @@ export type Arrival =
   | { type: 'opened'; link: string; from: number; dialled: boolean; address: string }
   | { type: 'closed'; link: string }
   | { type: 'failed'; link: string; refused: boolean }
-  | { type: 'heard'; link: string; message: WireMessage }
-  | { type: 'garbled'; link: string }
+  | { type: 'received'; link: string; message: WireMessage }
+  | { type: 'protocolError'; link: string }
 
 interface End {
   host: number
@@ -114,7 +114,7 @@ export function createQueue(): Clock & { runUntil(time: number): void } {
 }
 
 export interface Network {
-  weather: Weather
+  networkConditions: NetworkConditions
   /** Bytes and messages sent, by host. */
   readonly bytes: Float64Array
   readonly messages: Float64Array
@@ -138,14 +138,14 @@ export interface Network {
 interface Settings {
   hosts: number
   clock: Clock
-  weather: Weather
-  chance: () => number
+  networkConditions: NetworkConditions
+  random: () => number
   addressOf: (host: number) => string
   /** Called when something has come to a process that runs; the text is what was on the wire. */
   arrive: (host: number, arrival: Arrival, text: string) => void
 }
 
-export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive }: Settings): Network {
+export function createNetwork({ hosts, clock, networkConditions, random, addressOf, arrive }: Settings): Network {
   const hostAt = new Map(Array.from({ length: hosts }, (_, host) => [addressOf(host), host]))
   const running = new Array<boolean>(hosts).fill(false)
   const dark = new Array<boolean>(hosts).fill(false)
@@ -161,12 +161,12 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
 
   const reaches = (from: number, to: number) => !groupOf || groupOf(from) === groupOf(to)
   const delay = () => {
-    const [from, to] = network.weather.delay
-    return from + chance() * (to - from)
+    const [from, to] = network.networkConditions.delay
+    return from + random() * (to - from)
   }
   const isAlive = (end: End) => running[end.host] === true && lives[end.host] === end.life
 
-  /** The other end's machine knows no such connection: it says so, where it can. */
+  /** The other end's machine knows no such connection: it resets it, where it can. */
   function reset(end: End): void {
     clock.at(clock.now + delay(), () => {
       if (!end.open || !isAlive(end)) return
@@ -177,15 +177,15 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
   }
 
   function deliver(own: End, other: End, packet: Packet): void {
-    const { weather } = network
-    if (chance() < weather.loss) return
+    const { networkConditions } = network
+    if (random() < networkConditions.loss) return
     arriveOnce(own, other, packet)
-    if (weather.double > 0 && chance() < weather.double) arriveOnce(own, other, packet)
+    if (networkConditions.double > 0 && random() < networkConditions.double) arriveOnce(own, other, packet)
   }
 
   function arriveOnce(own: End, other: End, packet: Packet): void {
     let time = clock.now + delay()
-    if (chance() >= network.weather.reorder) {
+    if (random() >= network.networkConditions.reorder) {
       time = Math.max(time, other.arrivesAt)
       other.arrivesAt = time
     }
@@ -197,8 +197,8 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
       }
       packet.read ??= decode(packet.text)
       const { read, text } = packet
-      if (typeof read !== 'string') arrive(other.host, { type: 'heard', link: other.link, message: read }, text)
-      else if (read !== 'unknown') arrive(other.host, { type: 'garbled', link: other.link }, text)
+      if (typeof read !== 'string') arrive(other.host, { type: 'received', link: other.link, message: read }, text)
+      else if (read !== 'unknown') arrive(other.host, { type: 'protocolError', link: other.link }, text)
     })
   }
 
@@ -213,7 +213,7 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
   }
 
   const network: Network = {
-    weather,
+    networkConditions,
     bytes,
     messages,
     byKind,
@@ -227,7 +227,7 @@ export function createNetwork({ hosts, clock, weather, chance, addressOf, arrive
           if (running[host] && lives[host] === life) arrive(host, { type: 'failed', link, refused }, '')
         })
       const target = addresses.map((address) => hostAt.get(address)).find((at) => at !== undefined)
-      const again = [0, 1, 3, 7].find(() => chance() >= network.weather.loss)
+      const again = [0, 1, 3, 7].find(() => random() >= network.networkConditions.loss)
       const wait = (again ?? 99) * SYN_AGAIN_MS + 3 * delay()
       if (target === undefined || !reaches(host, target) || dark[target] || wait > timeoutMs) {
         fail(timeoutMs, false)

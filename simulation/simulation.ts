@@ -8,14 +8,14 @@ import {
   type Tools,
 } from '../machines/gossip/gossipState.ts'
 import { stepGossip } from '../machines/gossip/gossipStep.ts'
-import { learn } from '../machines/gossip/membership.ts'
-import { look } from '../machines/gossip/shards.ts'
-import { takeTurn } from '../machines/gossip/turn.ts'
+import { mergeRecord } from '../machines/gossip/membership.ts'
+import { getEntry } from '../machines/gossip/shardedMap.ts'
+import { beginTx } from '../machines/gossip/tx.ts'
 import type { GossipEmits } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { WireMessage } from '../protocol/wire/gossip.ts'
 import { shortOf } from '../protocol/wire/record.ts'
-import { type Arrival, createNetwork, createQueue, type Network, type Weather } from './network.ts'
+import { type Arrival, createNetwork, createQueue, type Network, type NetworkConditions } from './network.ts'
 import { createTools, mulberry32 } from './tools.ts'
 
 /**
@@ -40,16 +40,16 @@ export interface SimulatedNode {
 export interface SimulationOptions {
   nodes: number
   seed: number
-  weather?: Partial<Weather>
+  networkConditions?: Partial<NetworkConditions>
   config?: Partial<GossipConfig>
-  /** Told of every fact of every node. */
-  heard?: (fact: GossipEmits, node: SimulatedNode, now: number) => void
-  /** Told of each message that arrives. */
-  arrived?: (node: SimulatedNode, message: WireMessage, now: number) => void
+  /** Called with every fact of every node. */
+  onFact?: (fact: GossipEmits, node: SimulatedNode, now: number) => void
+  /** Called with each message that arrives. */
+  onMessage?: (node: SimulatedNode, message: WireMessage, now: number) => void
   /** Whom a node knows at its start; default: node 0. */
   seeds?: (host: number) => number[]
-  /** Every node starts with everybody's record, as if they had met before: saves the meeting. */
-  acquainted?: boolean
+  /** Every node starts with the record of every other node, which skips the bootstrap. */
+  converged?: boolean
   addressOf?: (host: number) => string
 }
 
@@ -59,8 +59,8 @@ export interface Simulation {
   readonly now: number
   /** Hash of the run so far. */
   readonly trace: string
-  /** Pure chance of this run, for whoever writes scripts over it. */
-  chance(): number
+  /** The random numbers of this run, for scripts over it. */
+  random(): number
   at(time: number, run: () => void): void
   runUntil(time: number): void
   /** Starts a process. `lostFile`: without its file, so that it begins at seq 1. */
@@ -69,26 +69,26 @@ export interface Simulation {
   vanish(host: number): void
   leave(host: number): void
   pause(host: number, ms: number): void
-  tell(host: number, event: Untimed): void
+  dispatch(host: number, event: Untimed): void
   /** Whether all running nodes list exactly the running nodes, each at its author's own version. */
   agrees(): boolean
-  /** The first disagreement in words, for people. */
+  /** The first disagreement as text, for people. */
   disagreement(): string
 }
 
 type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
 
-export const CALM: Weather = { delay: [5, 40], loss: 0, double: 0, reorder: 0 }
+export const CALM: NetworkConditions = { delay: [5, 40], loss: 0, double: 0, reorder: 0 }
 
 export function createSimulation(options: SimulationOptions): Simulation {
-  const { config, heard = () => {}, arrived = () => {}, seeds = () => [0] } = options
+  const { config, onFact = () => {}, onMessage = () => {}, seeds = () => [0] } = options
   const { addressOf = (host: number) => `${20 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}.1:8088` } = options
-  const chance = mulberry32(options.seed)
+  const random = mulberry32(options.seed)
   const queue = createQueue()
   const toolsFor = createTools()
   const tools = Array.from({ length: options.nodes }, toolsFor)
   let trace = 0x811c9dc5
-  let known: Pick<GossipState, 'members' | 'crowds'> | undefined
+  let known: Pick<GossipState, 'members' | 'subnetCounts'> | undefined
 
   const nodes: SimulatedNode[] = Array.from({ length: options.nodes }, (_, host) => ({
     host,
@@ -97,7 +97,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     state: undefined,
     pausedUntil: 0,
     stored: 0,
-    offset: Math.floor(chance() * 1e9),
+    offset: Math.floor(random() * 1e9),
   }))
   const scheduled = new Float64Array(options.nodes).fill(Number.POSITIVE_INFINITY)
   const waiting: (() => void)[][] = nodes.map(() => [])
@@ -105,8 +105,8 @@ export function createSimulation(options: SimulationOptions): Simulation {
   const network = createNetwork({
     hosts: options.nodes,
     clock: queue,
-    weather: { ...CALM, ...options.weather },
-    chance,
+    networkConditions: { ...CALM, ...options.networkConditions },
+    random,
     addressOf,
     arrive,
   })
@@ -117,14 +117,14 @@ export function createSimulation(options: SimulationOptions): Simulation {
       waiting[host]?.push(() => arrive(host, arrival, text))
       return
     }
-    note(host, Math.round(queue.now * 1_000), arrival.type)
-    note(host, text.length, arrival.link)
-    if (text !== '') note(host, text.length, text)
+    updateTrace(host, Math.round(queue.now * 1_000), arrival.type)
+    updateTrace(host, text.length, arrival.link)
+    if (text !== '') updateTrace(host, text.length, text)
     const { link } = arrival
     const at = queue.now + node.offset
-    if (arrival.type === 'heard') {
-      arrived(node, arrival.message, queue.now)
-      apply(node, { type: 'heard', at, link, message: arrival.message })
+    if (arrival.type === 'received') {
+      onMessage(node, arrival.message, queue.now)
+      apply(node, { type: 'received', at, link, message: arrival.message })
     } else if (arrival.type === 'opened') {
       const { from, dialled, address } = arrival
       apply(node, { type: 'opened', at, link, id: (nodes[from] as SimulatedNode).id, dialled, address })
@@ -140,21 +140,21 @@ export function createSimulation(options: SimulationOptions): Simulation {
       node.state = undefined
       queue.at(queue.now + 100, () => node.state ?? network.stop(node.host))
     }
-    plan(node)
+    scheduleTick(node)
   }
 
   function perform(node: SimulatedNode, effect: GossipEffect): void {
     const { host } = node
     if (effect.type === 'send') network.send(host, effect.link, effect.message)
     else if (effect.type === 'dial') network.dial(host, effect.link, effect.addresses, effect.timeoutMs)
-    else if (effect.type === 'hangUp') network.close(host, effect.link)
+    else if (effect.type === 'close') network.close(host, effect.link)
     else {
-      if (effect.fact.type === 'record.authored') node.stored = effect.fact.record.seq
-      heard(effect.fact, node, queue.now)
+      if (effect.fact.type === 'record.ownSigned') node.stored = effect.fact.record.seq
+      onFact(effect.fact, node, queue.now)
     }
   }
 
-  function plan(node: SimulatedNode): void {
+  function scheduleTick(node: SimulatedNode): void {
     const { host, state, offset } = node
     if (!state) return
     const due = Math.max(state.dueAt - offset, queue.now)
@@ -172,7 +172,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       waiting[host]?.push(() => tick(node))
       return
     }
-    if (state.dueAt - node.offset > queue.now + 1e-6) plan(node)
+    if (state.dueAt - node.offset > queue.now + 1e-6) scheduleTick(node)
     else tick(node)
   }
 
@@ -180,12 +180,12 @@ export function createSimulation(options: SimulationOptions): Simulation {
     apply(node, { type: 'tick', at: queue.now + node.offset })
   }
 
-  function tell(host: number, event: Untimed): void {
+  function dispatch(host: number, event: Untimed): void {
     const node = nodes[host] as SimulatedNode
     apply(node, { ...event, at: queue.now + node.offset } as GossipEvent)
   }
 
-  function note(host: number, micros: number, text: string): void {
+  function updateTrace(host: number, micros: number, text: string): void {
     let hash = Math.imul(Math.imul(trace ^ host, 0x01000193) ^ micros, 0x01000193)
     // Three letters at a time: it is done for every letter that arrives anywhere.
     let at = 2
@@ -200,7 +200,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
   const simulation: Simulation = {
     nodes,
     network,
-    chance,
+    random,
     get now() {
       return queue.now
     },
@@ -214,7 +214,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       network.start(host)
       node.pausedUntil = 0
       node.state = begin(node, lostFile ? 0 : node.stored)
-      if (options.acquainted && node.stored === 0) acquaint(node)
+      if (options.converged && node.stored === 0) converge(node)
       node.stored = node.state.self.record.seq
       tick(node)
     },
@@ -226,7 +226,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       network.vanish(host)
       end(host)
     },
-    leave: (host) => tell(host, { type: 'leaving' }),
+    leave: (host) => dispatch(host, { type: 'leaving' }),
     pause(host, ms) {
       const node = nodes[host] as SimulatedNode
       if (node.pausedUntil > queue.now) return
@@ -235,10 +235,10 @@ export function createSimulation(options: SimulationOptions): Simulation {
       queue.at(node.pausedUntil, () => {
         const late = waiting[host]?.splice(0) ?? []
         if (node.state && state) for (const run of late) run()
-        if (node.state) plan(node)
+        if (node.state) scheduleTick(node)
       })
     },
-    tell,
+    dispatch,
     agrees: () => simulation.disagreement() === '',
     disagreement() {
       const alive = nodes.filter(({ state }) => state)
@@ -264,7 +264,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       {
         id: node.id,
         key: `ssh-ed25519 ${node.id.slice(7).padEnd(68, 'A')}`,
-        words: {
+        fields: {
           name: `node${node.host}`,
           addresses: [node.address],
           port: 8088,
@@ -273,29 +273,29 @@ export function createSimulation(options: SimulationOptions): Simulation {
           capabilities: [],
         },
         lastSeq,
-        meetings: seeds(node.host)
+        bootstrapAddresses: seeds(node.host)
           .filter((other) => other !== node.host)
           .map((other) => ({ addresses: [addressOf(other)] })),
         now: queue.now + node.offset,
-        seed: Math.floor(chance() * 0x1_0000_0000),
+        seed: Math.floor(random() * 0x1_0000_0000),
         ...(config && { config }),
       },
       tools[node.host] as Tools,
     )
   }
 
-  function acquaint(node: SimulatedNode): void {
+  function converge(node: SimulatedNode): void {
     if (!node.state) return
-    known ??= meetAll(nodes.map((other) => begin(other, 0)))
+    known ??= mergeAll(nodes.map((other) => begin(other, 0)))
     const { nextRoundAt, config } = node.state
-    const later = nextRoundAt + chance() * config.roundMs
+    const later = nextRoundAt + random() * config.roundMs
     node.state = { ...node.state, ...known, nextRoundAt: later, dueAt: later }
   }
 
-  function meetAll(states: readonly GossipState[]): Pick<GossipState, 'members' | 'crowds'> {
-    const turn = takeTurn(states[0] as GossipState, 0, tools[0] as Tools)
-    for (const { self } of states) learn(turn, self)
-    return { members: turn.state.members, crowds: turn.state.crowds }
+  function mergeAll(states: readonly GossipState[]): Pick<GossipState, 'members' | 'subnetCounts'> {
+    const tx = beginTx(states[0] as GossipState, 0, tools[0] as Tools)
+    for (const { self } of states) mergeRecord(tx, self)
+    return { members: tx.state.members, subnetCounts: tx.state.subnetCounts }
   }
 
   function end(host: number): void {
@@ -309,5 +309,5 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
 /** The version of `other` that a state lists; 0 where it lists none. */
 export function versionOf(state: GossipState, other: Pick<SimulatedNode, 'id'>): number {
-  return look(state.members, shortOf(other.id))?.record.seq ?? 0
+  return getEntry(state.members, shortOf(other.id))?.record.seq ?? 0
 }

@@ -23,7 +23,7 @@ export async function runJobs(jobs: readonly Job[], ended: (outcome: Outcome) =>
   try {
     await Promise.all(
       children.map(async (child) => {
-        for (let job = waiting.shift(); job; job = waiting.shift()) ended(await ask(child, job))
+        for (let job = waiting.shift(); job; job = waiting.shift()) ended(await request(child, job))
       }),
     )
   } finally {
@@ -31,7 +31,7 @@ export async function runJobs(jobs: readonly Job[], ended: (outcome: Outcome) =>
   }
 }
 
-function ask(child: ChildProcess, job: Job): Promise<Outcome> {
+function request(child: ChildProcess, job: Job): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const lost = (code: number | null) => reject(new Error(`${JSON.stringify(job)} ended its process: ${code}`))
     child.once('exit', lost)

@@ -3,13 +3,13 @@ import { createDigest, type DigestMemory } from '../machines/gossip/digest.ts'
 import type { Tools } from '../machines/gossip/gossipState.ts'
 import { isGenuine, readRecord, type SignedRecord } from '../protocol/wire/record.ts'
 
-/** What the simulated nodes borrow from the world: keys, hashes, chance. */
+/** What the simulated nodes need from the actor: keys, hashes, random numbers. */
 
 /** Texts of each kind that are remembered: enough for a network, however long it runs. */
 const REMEMBERED = 20_000
 
 /**
- * Makes tools for one node after another. Hashes as in the real world; signatures by a toy, since nobody in here forges.
+ * Makes tools for one node after another. Hashes as in the real world; signatures are fake, since no simulated node forges.
  * All share what was read, hashed and checked, so that the same text costs its work once and not once a node.
  */
 export function createTools(): () => Tools {
@@ -54,7 +54,7 @@ function toySignature(message: string): string {
   return (sum >>> 0).toString(16).padStart(8, '0').repeat(11)
 }
 
-/** A generator of chance with 32 bits of state (public domain). */
+/** A random number generator with 32 bits of state (mulberry32, public domain). */
 export function mulberry32(seed: number): () => number {
   let state = seed | 0
   return () => {

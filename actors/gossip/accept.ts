@@ -29,25 +29,25 @@ export interface GossipListener extends LinkSource {
 /** Where the listeners hand over the WebSockets of other nodes. */
 export function openGossipListener(): GossipListener {
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: WIRE_MAX_BYTES })
-  let present: ((link: AcceptedLink) => void) | undefined
+  let current: ((link: AcceptedLink) => void) | undefined
   return {
     listen(listener) {
-      present = listener
+      current = listener
       return () => {
-        if (present === listener) present = undefined
+        if (current === listener) current = undefined
       }
     },
     upgrade(request, socket, head, { caller }) {
       socket.on('error', () => {})
       // A browser sends an origin and holds no node's key; a page may not gossip in its owner's name.
-      if (request.url !== GOSSIP_PATH || !present) return refuse(socket, 404, 'Not Found')
+      if (request.url !== GOSSIP_PATH || !current) return refuse(socket, 404, 'Not Found')
       if (caller === 'anonymous' || caller === 'owner' || request.headers.origin !== undefined)
         return refuse(socket, 403, 'Forbidden')
       const { remoteAddress = '', remotePort = 0 } = socket as Socket
       const address =
         remoteAddress === '' ? '' : formatAddress({ host: canonicalHost(remoteAddress), port: remotePort })
       server.handleUpgrade(request, socket, head, (opened) => {
-        if (present) present({ socket: opened, id: caller, address })
+        if (current) current({ socket: opened, id: caller, address })
         else opened.terminate()
       })
     },

@@ -39,7 +39,7 @@ export function hashForDigest(text: string): string {
   return hash('sha256', text, 'base64').slice(0, HASH_CHARS)
 }
 
-/** The powers that the gossip step borrows from the world. A record that was found genuine is not checked again. */
+/** The functions that the gossip step needs from the actor. A record that was found genuine is not checked again. */
 export function createGossipTools(pem: string): Tools {
   const genuine = new Map<string, SignedRecord>()
   return {

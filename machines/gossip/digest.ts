@@ -1,7 +1,7 @@
-import { ENTRY_CHARS, HASH_CHARS } from '../../protocol/wire/gossip.ts'
+import { HASH_CHARS, VERSION_CHARS } from '../../protocol/wire/gossip.ts'
 import type { ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { SHORT_CHARS } from '../../protocol/wire/record.ts'
-import { PARTS, type Shards } from './shards.ts'
+import { SHARD_COUNT, type ShardedMap } from './shardedMap.ts'
 
 /**
  * Finding out cheaply how two tables differ: one root hash, then the hashes of 64 buckets, then `id + seq` of what is in
@@ -9,7 +9,7 @@ import { PARTS, type Shards } from './shards.ts'
  * alone, so a digest never needs the records.
  */
 
-export type Members = Shards<ShortId, SignedRecord>
+export type Members = ShardedMap<ShortId, SignedRecord>
 
 /** 66 bits of a cryptographic hash, in base64: the peer chooses what is hashed. */
 export type Hash = (text: string) => string
@@ -19,7 +19,7 @@ export interface Digest {
   /** The 64 bucket hashes, one after the other. */
   buckets(members: Members): string
   /** `short id + seq` of each member in one bucket, sorted. */
-  entries(members: Members, bucket: number): string
+  versions(members: Members, bucket: number): string
 }
 
 export interface Version {
@@ -51,13 +51,13 @@ export function createDigest(hash: Hash, memory: DigestMemory = new WeakMap()): 
     return made
   }
 
-  function see({ parts }: Members): void {
-    if (parts === seen) return
-    for (let at = 0; at < PARTS; at += 1) {
-      const part = parts[at] as Bucket
-      if (part !== seen[at]) hashes[at] = read(part).hash
+  function see({ shards }: Members): void {
+    if (shards === seen) return
+    for (let at = 0; at < SHARD_COUNT; at += 1) {
+      const shard = shards[at] as Bucket
+      if (shard !== seen[at]) hashes[at] = read(shard).hash
     }
-    seen = parts
+    seen = shards
     joined = ''
     root = ''
   }
@@ -75,7 +75,7 @@ export function createDigest(hash: Hash, memory: DigestMemory = new WeakMap()): 
       if (root === '') root = hash(buckets(members))
       return root
     },
-    entries: ({ parts }, bucket) => read(parts[bucket] ?? new Map()).list,
+    versions: ({ shards }, bucket) => read(shards[bucket] ?? new Map()).list,
   }
 }
 
@@ -87,19 +87,19 @@ function listOf(bucket: Bucket): string {
 /** Numbers of the buckets whose hashes differ. */
 export function differing(mine: string, theirs: string): number[] {
   const at = (text: string, bucket: number) => text.slice(bucket * HASH_CHARS, (bucket + 1) * HASH_CHARS)
-  return Array.from({ length: PARTS }, (_, bucket) => bucket).filter(
+  return Array.from({ length: SHARD_COUNT }, (_, bucket) => bucket).filter(
     (bucket) => at(mine, bucket) !== at(theirs, bucket),
   )
 }
 
 export function packVersion({ short, seq }: Version): string {
-  return short + seq.toString(36).padStart(ENTRY_CHARS - SHORT_CHARS, '0')
+  return short + seq.toString(36).padStart(VERSION_CHARS - SHORT_CHARS, '0')
 }
 
 /** What `packVersion` joined. The text has been checked by its schema. */
 export function unpackVersions(text: string): Version[] {
-  return Array.from({ length: Math.floor(text.length / ENTRY_CHARS) }, (_, index) => {
-    const entry = text.slice(index * ENTRY_CHARS, (index + 1) * ENTRY_CHARS)
+  return Array.from({ length: Math.floor(text.length / VERSION_CHARS) }, (_, index) => {
+    const entry = text.slice(index * VERSION_CHARS, (index + 1) * VERSION_CHARS)
     return { short: entry.slice(0, SHORT_CHARS) as ShortId, seq: Number.parseInt(entry.slice(SHORT_CHARS), 36) }
   })
 }

@@ -1,260 +1,277 @@
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import type { ShortId } from '../../protocol/wire/record.ts'
-import { take } from './allowance.ts'
-import type { Doubt, Link, Probe } from './gossipState.ts'
-import { bury } from './membership.ts'
+import type { Link, Probe, Suspicion } from './gossipState.ts'
+import { remove } from './membership.ts'
 import { canDial, dial } from './overlay.ts'
-import { look } from './shards.ts'
-import { deny, give, heartbeat } from './spread.ts'
-import { nextHealth, suspicionMs, wantedConfirmations } from './suspicion.ts'
+import { getEntry } from './shardedMap.ts'
+import { heartbeat, refute, sendRecords } from './spread.ts'
+import { expectedConfirmations, nextLocalHealth, suspicionMs } from './suspicion.ts'
+import { takeTokens } from './tokenBucket.ts'
 import {
-  draw,
-  type Hint,
-  hint,
-  isLasting,
-  lasting,
+  activeLinks,
+  emit,
+  isActive,
   linkTo,
-  nonceOf,
+  newNonce,
   pick,
-  putLink,
-  say,
+  queueSuspicion,
+  random,
+  type SuspicionMessage,
   send,
-  type Turn,
-} from './turn.ts'
+  setLink,
+  type Tx,
+} from './tx.ts'
 
 /**
- * Who is dead (SWIM with suspicion and Lifeguard's local health). Suspicion is hearsay: it spreads as a hint, shortens
- * nothing but waiting, and makes every node look for itself. Nobody is dropped here who answered here, and a suspect
- * that lives denies it with a newer record, which ends every suspicion of the older one.
+ * Failure detection (SWIM with suspicion and Lifeguard's local health). A suspicion is unverified: it spreads as a message, shortens
+ * nothing but waiting, and makes every node probe for itself. Nobody is dropped here who answered here, and a suspect
+ * that is alive refutes it with a newer record, which ends every suspicion of the older one.
  */
 
-/** How often a suspect is looked at again until its time is up. */
-const LOOK_AGAIN_MS = 1_200
+/** How often a suspect is probed again until its timeout. */
+const REPROBE_MS = 1_200
 
 /**
- * Looks at a member: over the link, or by dialling it. Any word from it is an answer. Others are asked to look too where
- * nobody doubts it yet: once it is doubted, each looks for itself anyway.
+ * Probes a member: over the link, or by dialling it. Any message from it is an answer. Others are requested to probe too where
+ * nobody suspects it yet: once it is suspected, each node probes for itself anyway.
  */
-export function lookAt(turn: Turn, target: ShortId, errand?: Probe['errand']): void {
-  const { state, now } = turn
-  for (const probe of state.probes.values()) if (probe.target === target && !probe.errand === !errand) return
-  const link = linkTo(turn, target)
-  const nonce = nonceOf(turn)
-  const probe: Probe = { nonce, target, startedAt: now, deadline: 0, stage: 'direct', asked: 0, reports: 0, errand }
+export function probeMember(tx: Tx, target: ShortId, indirectFor?: Probe['indirectFor']): void {
+  const { state, now } = tx
+  for (const probe of state.probes.values()) if (probe.target === target && !probe.indirectFor === !indirectFor) return
+  const link = linkTo(tx, target)
+  const nonce = newNonce(tx)
+  const probe: Probe = {
+    nonce,
+    target,
+    startedAt: now,
+    deadline: 0,
+    stage: 'direct',
+    requested: 0,
+    reports: 0,
+    indirectFor,
+  }
   if (link) {
-    const deadline = now + patience(turn, state.config.pingTimeoutMs)
-    state.probes = state.probes.with(nonce, { ...probe, deadline })
-    send(turn, link.id, { kind: 'probe/ping', body: heartbeat(turn, link, nonce) })
+    const deadline = now + scaledTimeout(tx, state.config.pingTimeoutMs)
+    state.probes = state.probes.set(nonce, { ...probe, deadline })
+    send(tx, link.id, { kind: 'probe/ping', body: heartbeat(tx, link, nonce) })
     return
   }
-  const member = look(state.members, target)
-  const dials = member !== undefined && canDial(turn, member, true)
-  if (dials) dial(turn, member, { urgent: true, keep: false })
-  const asked = errand || (dials && state.doubts.has(target)) ? 0 : askMediators(turn, target, nonce)
-  const deadline = now + patience(turn, state.config.dialTimeoutMs)
-  state.probes = state.probes.with(nonce, { ...probe, asked, deadline, stage: 'indirect' })
+  const member = getEntry(state.members, target)
+  const isDialable = member !== undefined && canDial(tx, member, true)
+  if (isDialable) dial(tx, member, { urgent: true, active: false })
+  const requested =
+    indirectFor || (isDialable && state.suspects.has(target)) ? 0 : requestIndirectProbes(tx, target, nonce)
+  const deadline = now + scaledTimeout(tx, state.config.dialTimeoutMs)
+  state.probes = state.probes.set(nonce, { ...probe, requested, deadline, stage: 'indirect' })
 }
 
-/** `short` lives: it has just spoken to this node. */
-export function lives(turn: Turn, short: ShortId): void {
-  const { state } = turn
-  for (const probe of state.probes.values()) if (probe.target === short) succeed(turn, probe)
-  const doubt = state.doubts.get(short)
-  if (doubt) clear(turn, doubt)
+/** `short` is alive: it has just sent a message to this node. */
+export function markAlive(tx: Tx, short: ShortId): void {
+  const { state } = tx
+  for (const probe of state.probes.values()) if (probe.target === short) probeSucceeded(tx, probe)
+  const suspicion = state.suspects.get(short)
+  if (suspicion) clearSuspicion(tx, suspicion)
 }
 
-export function hearPing(turn: Turn, link: Link, { nonce }: WireBody<'probe/ping'>): void {
-  send(turn, link.id, { kind: 'probe/ack', body: heartbeat(turn, link, nonce) })
+export function onPing(tx: Tx, link: Link, { nonce }: WireBody<'probe/ping'>): void {
+  send(tx, link.id, { kind: 'probe/ack', body: heartbeat(tx, link, nonce) })
 }
 
-/** Looks on behalf of another, and reports either way: silence would say that this node is in trouble. */
-export function hearRequest(turn: Turn, link: Link, { nonce, target }: WireBody<'probe/request'>): void {
-  const { state } = turn
-  if (target === state.self.short || !look(state.members, target)) report(turn, link.id, nonce, false)
-  else lookAt(turn, target, { link: link.id, nonce })
+/** Probes on behalf of another node, and reports either way: silence would say that this node is in trouble. */
+export function onProbeRequest(tx: Tx, link: Link, { nonce, target }: WireBody<'probe/request'>): void {
+  const { state } = tx
+  if (target === state.self.short || !getEntry(state.members, target)) sendReport(tx, link.id, nonce, false)
+  else probeMember(tx, target, { link: link.id, nonce })
 }
 
-/** The word of a third node: enough to stop this node's own suspicion, which others may still have. */
-export function hearReport(turn: Turn, { nonce, alive }: WireBody<'probe/report'>): void {
-  const { state } = turn
+/** The report of a third node: enough to stop this node's own suspicion, which others may still have. */
+export function onProbeReport(tx: Tx, { nonce, alive }: WireBody<'probe/report'>): void {
+  const { state } = tx
   const probe = state.probes.get(nonce)
   if (!probe) return
   if (!alive) {
-    state.probes = state.probes.with(nonce, { ...probe, reports: probe.reports + 1 })
+    state.probes = state.probes.set(nonce, { ...probe, reports: probe.reports + 1 })
     return
   }
-  succeed(turn, probe)
-  const doubt = state.doubts.get(probe.target)
-  if (doubt) clear(turn, doubt)
+  probeSucceeded(tx, probe)
+  const suspicion = state.suspects.get(probe.target)
+  if (suspicion) clearSuspicion(tx, suspicion)
 }
 
-export function hearDoubts(turn: Turn, link: Link, { doubts }: WireBody<'probe/doubt'>): void {
-  const { state, now } = turn
+export function onSuspicions(tx: Tx, link: Link, { suspects }: WireBody<'probe/suspect'>): void {
+  const { state, now } = tx
   const { suspicionsPerSecond } = state.config
-  const [had, rest] = take(link.doubts, now, doubts.length, suspicionsPerSecond, suspicionsPerSecond * 5)
-  putLink(turn, { ...link, doubts: rest })
-  for (const [target, seq, by] of doubts.slice(0, had)) hearDoubt(turn, link, target, seq, by)
-  deny(turn)
+  const [granted, rest] = takeTokens(
+    link.suspicionTokens,
+    now,
+    suspects.length,
+    suspicionsPerSecond,
+    suspicionsPerSecond * 5,
+  )
+  setLink(tx, { ...link, suspicionTokens: rest })
+  for (const [target, seq, by] of suspects.slice(0, granted)) onSuspicion(tx, link, target, seq, by)
+  refute(tx)
 }
 
-/** What this node's own look has given: it takes part in the suspicion, and says so. */
-export function suspect(turn: Turn, target: ShortId, own: 'failed' | 'refused'): void {
-  const { state, now } = turn
+/** The result of the own probe: this node takes part in the suspicion, and tells others. */
+export function suspect(tx: Tx, target: ShortId, ownResult: 'failed' | 'refused'): void {
+  const { state, now } = tx
   const { self, config } = state
-  const member = look(state.members, target)
+  const member = getEntry(state.members, target)
   if (!member || target === self.short) return
-  const known = state.doubts.get(target)
-  const says = !known || (!known.by.includes(self.short) && known.by.length < config.confirmations + 1)
-  if (!known) say(turn, { type: 'record.doubted', id: member.record.id })
-  hold(turn, {
+  const known = state.suspects.get(target)
+  const isNewVoice = !known || (!known.by.includes(self.short) && known.by.length < config.confirmations + 1)
+  if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
+  setSuspicion(tx, {
     target,
     seq: member.record.seq,
     since: known?.since ?? now,
-    by: says ? [...(known?.by ?? []), self.short] : (known?.by ?? []),
-    own: known?.own === 'refused' ? 'refused' : own,
-    lookAt: now + LOOK_AGAIN_MS,
+    by: isNewVoice ? [...(known?.by ?? []), self.short] : (known?.by ?? []),
+    ownResult: known?.ownResult === 'refused' ? 'refused' : ownResult,
+    probeAt: now + REPROBE_MS,
     endsAt: 0,
   })
-  state.vouched = state.vouched.without(target)
-  if (says) passOn(turn, target, member.record.seq, self.short)
+  state.recentlyConfirmed = state.recentlyConfirmed.delete(target)
+  if (isNewVoice) forwardSuspicion(tx, target, member.record.seq, self.short)
 }
 
-/** What is due: looks without an answer, suspects to look at again, suspects whose time is up. */
-export function detect(turn: Turn): void {
-  const { state, now } = turn
-  for (const probe of state.probes.values()) if (now >= probe.deadline) expire(turn, probe)
-  for (const doubt of state.doubts.values()) {
-    if (now >= doubt.endsAt) {
-      const endsAt = deathAt(turn, doubt)
-      if (now >= endsAt) bury(turn, doubt.target, 'silent')
-      else state.doubts = state.doubts.with(doubt.target, { ...doubt, endsAt })
-    } else if (now >= doubt.lookAt) {
-      state.doubts = state.doubts.with(doubt.target, { ...doubt, lookAt: now + LOOK_AGAIN_MS })
-      lookAt(turn, doubt.target)
+/** Handles what is due: probes without an answer, suspects to probe again, suspects whose timeout has passed. */
+export function detect(tx: Tx): void {
+  const { state, now } = tx
+  for (const probe of state.probes.values()) if (now >= probe.deadline) probeExpired(tx, probe)
+  for (const suspicion of state.suspects.values()) {
+    if (now >= suspicion.endsAt) {
+      const endsAt = deathAt(tx, suspicion)
+      if (now >= endsAt) remove(tx, suspicion.target, 'silent')
+      else state.suspects = state.suspects.set(suspicion.target, { ...suspicion, endsAt })
+    } else if (now >= suspicion.probeAt) {
+      state.suspects = state.suspects.set(suspicion.target, { ...suspicion, probeAt: now + REPROBE_MS })
+      probeMember(tx, suspicion.target)
     }
   }
 }
 
 /** The address itself said no: the machine answers, the node does not. */
-export function refused(turn: Turn, target: ShortId): void {
-  const { state } = turn
+export function onRefused(tx: Tx, target: ShortId): void {
+  const { state } = tx
   for (const probe of state.probes.values()) {
     if (probe.target !== target) continue
-    state.probes = state.probes.without(probe.nonce)
-    if (probe.errand) report(turn, probe.errand.link, probe.errand.nonce, false)
+    state.probes = state.probes.delete(probe.nonce)
+    if (probe.indirectFor) sendReport(tx, probe.indirectFor.link, probe.indirectFor.nonce, false)
   }
-  suspect(turn, target, 'refused')
+  suspect(tx, target, 'refused')
 }
 
-function deathAt({ state, now }: Turn, { own, by, since }: Doubt): number {
-  if (own === 'waiting') return Number.POSITIVE_INFINITY
-  const { config, members, self, health } = state
+function deathAt({ state, now }: Tx, { ownResult, by, since }: Suspicion): number {
+  if (ownResult === 'pending') return Number.POSITIVE_INFINITY
+  const { config, members, self, localHealth } = state
   const others = by.filter((short) => short !== self.short).length
-  const wanted = wantedConfirmations(members.size, config.confirmations)
-  if (own === 'refused' && others >= Math.min(1, wanted)) return since + config.refusedMs
+  const expected = expectedConfirmations(members.size, config.confirmations)
+  if (ownResult === 'refused' && others >= Math.min(1, expected)) return since + config.refusedMs
   const timing = { members: members.size, others, confirmations: config.confirmations }
   const wait = suspicionMs({ ...timing, shortestMs: config.suspicionMs, spread: config.suspicionSpread })
-  // Who hears nobody is likely the one cut off, so it waits longer before it drops everybody.
-  const heard = state.links.values().some((link) => isLasting(link) && now - link.heardAt < 4 * config.roundMs)
-  return since + wait * (heard ? 1 : 2) * (1 + health / 4)
+  // A node that receives nothing is likely the one cut off, so it waits longer before it drops everybody.
+  const receivesAny = state.links.values().some((link) => isActive(link) && now - link.receivedAt < 4 * config.roundMs)
+  return since + wait * (receivesAny ? 1 : 2) * (1 + localHealth / 4)
 }
 
-function hearDoubt(turn: Turn, from: Link, target: ShortId, seq: number, by: ShortId): void {
-  const { state, now } = turn
+function onSuspicion(tx: Tx, from: Link, target: ShortId, seq: number, by: ShortId): void {
+  const { state, now } = tx
   const { self, config } = state
   if (target === self.short) {
-    if (seq >= self.record.seq) state.denySeq = Math.max(state.denySeq, Math.min(seq, self.record.seq))
+    if (seq >= self.record.seq) state.refuteSeq = Math.max(state.refuteSeq, Math.min(seq, self.record.seq))
     return
   }
-  const member = look(state.members, target)
+  const member = getEntry(state.members, target)
   if (!member || member.record.seq < seq) return
   if (member.record.seq > seq) {
-    give(turn, from, [member])
+    sendRecords(tx, from, [member])
     return
   }
-  const link = linkTo(turn, target)
-  const vouch = state.vouched.get(target)
-  if (vouch?.seq === seq && vouch.until > now) return
-  const known = state.doubts.get(target)
+  const link = linkTo(tx, target)
+  const confirmed = state.recentlyConfirmed.get(target)
+  if (confirmed?.seq === seq && confirmed.until > now) return
+  const known = state.suspects.get(target)
   if (known && (known.by.includes(by) || known.by.length > config.confirmations)) return
-  const patience = link ? 0 : config.suspicionPatienceMs * (1 + draw(turn) / 2)
-  if (!known) say(turn, { type: 'record.doubted', id: member.record.id })
-  const first = { target, seq, since: now, by: [by], own: 'waiting', lookAt: now + patience, endsAt: 0 } as const
-  hold(turn, known ? { ...known, by: [...known.by, by] } : first)
-  passOn(turn, target, seq, by, from.id)
+  const delay = link ? 0 : config.suspicionPatienceMs * (1 + random(tx) / 2)
+  if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
+  const first = { target, seq, since: now, by: [by], ownResult: 'pending', probeAt: now + delay, endsAt: 0 } as const
+  setSuspicion(tx, known ? { ...known, by: [...known.by, by] } : first)
+  forwardSuspicion(tx, target, seq, by, from.id)
 }
 
-function hold(turn: Turn, doubt: Doubt): void {
-  const { state } = turn
-  state.doubts = state.doubts.with(doubt.target, { ...doubt, endsAt: deathAt(turn, doubt) })
+function setSuspicion(tx: Tx, suspicion: Suspicion): void {
+  const { state } = tx
+  state.suspects = state.suspects.set(suspicion.target, { ...suspicion, endsAt: deathAt(tx, suspicion) })
 }
 
 /** To a few links; that several say so makes it reach everybody. And to the suspect, which can end it. */
-function passOn(turn: Turn, target: ShortId, seq: number, by: ShortId, except?: string): void {
-  const { state } = turn
-  const links = lasting(turn).filter(({ id, peer }) => id !== except && peer !== target)
-  const isFirst = (state.doubts.get(target)?.by.length ?? 1) === 1
-  const suspected = linkTo(turn, target)
-  const few = pick(turn, links, state.config.fanout + (isFirst ? 1 : 0))
-  const doubt: Hint = [target, seq, by]
-  for (const link of isFirst && suspected ? [...few, suspected] : few) hint(turn, link.id, doubt)
+function forwardSuspicion(tx: Tx, target: ShortId, seq: number, by: ShortId, except?: string): void {
+  const { state } = tx
+  const links = activeLinks(tx).filter(({ id, peer }) => id !== except && peer !== target)
+  const isFirst = (state.suspects.get(target)?.by.length ?? 1) === 1
+  const suspected = linkTo(tx, target)
+  const chosen = pick(tx, links, state.config.fanout + (isFirst ? 1 : 0))
+  const suspicion: SuspicionMessage = [target, seq, by]
+  for (const link of isFirst && suspected ? [...chosen, suspected] : chosen) queueSuspicion(tx, link.id, suspicion)
 }
 
-/** This node knows better for a while, and tells the suspect what others say, so that it denies. */
-function clear(turn: Turn, { target, seq, by }: Doubt): void {
-  const { state, now } = turn
-  state.doubts = state.doubts.without(target)
-  state.vouched = state.vouched.with(target, { seq, until: now + state.config.recentlyConfirmedMs })
-  const member = look(state.members, target)
-  if (member) say(turn, { type: 'record.cleared', id: member.record.id })
-  const link = linkTo(turn, target)
-  if (link && by[0]) hint(turn, link.id, [target, seq, by[0]])
+/** This node has confirmed the suspect for a while, and tells it what others say, so that it refutes. */
+function clearSuspicion(tx: Tx, { target, seq, by }: Suspicion): void {
+  const { state, now } = tx
+  state.suspects = state.suspects.delete(target)
+  state.recentlyConfirmed = state.recentlyConfirmed.set(target, { seq, until: now + state.config.recentlyConfirmedMs })
+  const member = getEntry(state.members, target)
+  if (member) emit(tx, { type: 'record.cleared', id: member.record.id })
+  const link = linkTo(tx, target)
+  if (link && by[0]) queueSuspicion(tx, link.id, [target, seq, by[0]])
 }
 
-function succeed(turn: Turn, { nonce, errand }: Probe): void {
-  const { state } = turn
-  state.probes = state.probes.without(nonce)
-  if (errand) report(turn, errand.link, errand.nonce, true)
-  else state.health = nextHealth(state.health, -1, state.config.localHealthMost)
+function probeSucceeded(tx: Tx, { nonce, indirectFor }: Probe): void {
+  const { state } = tx
+  state.probes = state.probes.delete(nonce)
+  if (indirectFor) sendReport(tx, indirectFor.link, indirectFor.nonce, true)
+  else state.localHealth = nextLocalHealth(state.localHealth, -1, state.config.localHealthMost)
 }
 
-function expire(turn: Turn, probe: Probe): void {
-  const { state, now } = turn
-  if (probe.errand) {
-    state.probes = state.probes.without(probe.nonce)
-    report(turn, probe.errand.link, probe.errand.nonce, false)
+function probeExpired(tx: Tx, probe: Probe): void {
+  const { state, now } = tx
+  if (probe.indirectFor) {
+    state.probes = state.probes.delete(probe.nonce)
+    sendReport(tx, probe.indirectFor.link, probe.indirectFor.nonce, false)
     return
   }
-  const link = linkTo(turn, probe.target)
-  if (probe.stage !== 'indirect' && link && !(probe.stage === 'again' && state.doubts.has(probe.target))) {
-    send(turn, link.id, { kind: 'probe/ping', body: heartbeat(turn, link, probe.nonce) })
+  const link = linkTo(tx, probe.target)
+  if (probe.stage !== 'indirect' && link && !(probe.stage === 'retry' && state.suspects.has(probe.target))) {
+    send(tx, link.id, { kind: 'probe/ping', body: heartbeat(tx, link, probe.nonce) })
     if (probe.stage === 'direct') {
-      const deadline = now + patience(turn, state.config.pingTimeoutMs)
-      state.probes = state.probes.with(probe.nonce, { ...probe, stage: 'again', deadline })
+      const deadline = now + scaledTimeout(tx, state.config.pingTimeoutMs)
+      state.probes = state.probes.set(probe.nonce, { ...probe, stage: 'retry', deadline })
       return
     }
-    const asked = askMediators(turn, probe.target, probe.nonce)
-    const deadline = now + patience(turn, state.config.indirectTimeoutMs)
-    state.probes = state.probes.with(probe.nonce, { ...probe, stage: 'indirect', asked, deadline })
+    const requested = requestIndirectProbes(tx, probe.target, probe.nonce)
+    const deadline = now + scaledTimeout(tx, state.config.indirectTimeoutMs)
+    state.probes = state.probes.set(probe.nonce, { ...probe, stage: 'indirect', requested, deadline })
     return
   }
-  state.probes = state.probes.without(probe.nonce)
-  // Mediators that did not even report: the trouble is likely here.
-  if (probe.asked > probe.reports) state.health = nextHealth(state.health, 1, state.config.localHealthMost)
-  suspect(turn, probe.target, 'failed')
+  state.probes = state.probes.delete(probe.nonce)
+  // Indirect probers that did not even report: the trouble is likely here.
+  if (probe.requested > probe.reports)
+    state.localHealth = nextLocalHealth(state.localHealth, 1, state.config.localHealthMost)
+  suspect(tx, probe.target, 'failed')
 }
 
-function askMediators(turn: Turn, target: ShortId, nonce: number): number {
-  const able = lasting(turn).filter((link) => link.peer !== target)
-  const chosen = pick(turn, able, turn.state.config.indirectProbers)
-  for (const link of chosen) send(turn, link.id, { kind: 'probe/request', body: { nonce, target } })
+function requestIndirectProbes(tx: Tx, target: ShortId, nonce: number): number {
+  const able = activeLinks(tx).filter((link) => link.peer !== target)
+  const chosen = pick(tx, able, tx.state.config.indirectProbers)
+  for (const link of chosen) send(tx, link.id, { kind: 'probe/request', body: { nonce, target } })
   return chosen.length
 }
 
-function report(turn: Turn, link: string, nonce: number, alive: boolean): void {
-  if (turn.state.links.has(link)) send(turn, link, { kind: 'probe/report', body: { nonce, alive } })
+function sendReport(tx: Tx, link: string, nonce: number, alive: boolean): void {
+  if (tx.state.links.has(link)) send(tx, link, { kind: 'probe/report', body: { nonce, alive } })
 }
 
-function patience({ state }: Turn, ms: number): number {
-  return ms * (1 + state.health / 2)
+function scaledTimeout({ state }: Tx, ms: number): number {
+  return ms * (1 + state.localHealth / 2)
 }

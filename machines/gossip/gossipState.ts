@@ -4,20 +4,20 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { WireMessage } from '../../protocol/wire/gossip.ts'
 import {
   type NodeRecord,
-  type RecordWords,
+  type RecordFields,
   type ShortId,
   type Sign,
   type SignedRecord,
   signRecord,
 } from '../../protocol/wire/record.ts'
-import type { Allowance } from './allowance.ts'
 import type { Digest, Members, Version } from './digest.ts'
-import { noShards, put, type Shards } from './shards.ts'
-import { SmallMap } from './smallMap.ts'
+import { PersistentMap } from './persistentMap.ts'
+import { emptyShardedMap, type ShardedMap, setEntry } from './shardedMap.ts'
+import type { TokenBucket } from './tokenBucket.ts'
 
 /**
- * What a gossiping node knows, and the turn in which it changes. A state is never changed: a step makes the next one and
- * a list of effects. Times are monotonic milliseconds given with each event; chance comes from a seed in the state, so
+ * What a gossiping node knows, and the transaction in which it changes. A state is never changed: a step makes the next one and
+ * a list of effects. Times are monotonic milliseconds given with each event; random numbers come from a seed in the state, so
  * the same events give the same run.
  */
 
@@ -31,65 +31,65 @@ export interface Link {
   readonly nodeId: NodeId
   readonly dialled: boolean
   readonly openedAt: number
-  readonly heardAt: number
-  /** Whether this end, and as far as known the other, counts the link among its lasting ones. */
-  readonly mine: boolean
-  readonly theirs: boolean
-  readonly greeted: boolean
-  /** See `neighbourhood.ts`. */
-  readonly neighbourhood: string
-  /** The address at which its other end appears. */
+  readonly receivedAt: number
+  /** Whether this end, and as far as known the other, counts the link among its active ones. */
+  readonly activeHere: boolean
+  readonly activeThere: boolean
+  readonly helloReceived: boolean
+  /** See `subnet.ts`. */
+  readonly subnet: string
+  /** The address at which the other end appears. */
   readonly seen: string
   /** The peer's latest root hash. */
   readonly root: string
   /** When buckets were last sent and are still unanswered; 0 for none. */
   readonly syncAt: number
-  /** Two roots that a full comparison could not bring together, and until when to leave it at that. */
+  /** Two roots that a full comparison could not make equal, and until when not to compare again. */
   readonly settled: string
   readonly settledUntil: number
-  /** Records known to be newer there, still to be asked for. */
+  /** Records known to be newer there, not requested yet. */
   readonly missing: readonly Version[]
   readonly bye: string
-  readonly strikes: number
-  readonly records: Allowance
-  readonly doubts: Allowance
-  readonly served: Allowance
-  readonly digests: Allowance
+  readonly penalties: number
+  readonly records: TokenBucket
+  readonly suspicionTokens: TokenBucket
+  readonly served: TokenBucket
+  readonly digests: TokenBucket
 }
 
 export interface Dial {
   readonly target: ShortId | undefined
-  readonly keep: boolean
+  readonly active: boolean
 }
 
-/** A look at one member: directly, then through others. `errand` is the node on whose behalf. */
+/** A probe of one member: directly, then through others. `indirectFor` is the node that requested it. */
 export interface Probe {
   readonly nonce: number
   readonly target: ShortId
   readonly startedAt: number
   readonly deadline: number
-  readonly stage: 'direct' | 'again' | 'indirect'
-  readonly asked: number
+  readonly stage: 'direct' | 'retry' | 'indirect'
+  readonly requested: number
   readonly reports: number
-  readonly errand: { readonly link: LinkId; readonly nonce: number } | undefined
+  readonly indirectFor: { readonly link: LinkId; readonly nonce: number } | undefined
 }
 
 /** A suspicion of one member at one seq. It ends in an answer, a newer record, or death. */
-export interface Doubt {
+export interface Suspicion {
   readonly target: ShortId
   readonly seq: number
   readonly since: number
-  /** Who says so, this node included. */
+  /** The nodes that suspect it, this node included. */
   readonly by: readonly ShortId[]
-  /** What this node's own look has given: only `failed` or `refused` may end in death. */
-  readonly own: 'waiting' | 'failed' | 'refused'
-  readonly lookAt: number
-  /** When its time is up, as things stood when it last changed. */
+  /** What this node's own probe has given: only `failed` or `refused` may end in death. */
+  readonly ownResult: 'pending' | 'failed' | 'refused'
+  readonly probeAt: number
+  /** When its timeout passes, as of its last change. */
   readonly endsAt: number
 }
 
-/** A departed member, kept so that only a proof of life brings it back. */
-export interface Grave {
+/** A removed member, kept so that only a proof of life brings it back. */
+export interface Tombstone {
   readonly signed: SignedRecord
   readonly at: number
 }
@@ -99,49 +99,49 @@ export interface GossipState {
   readonly self: SignedRecord
   /** Everybody who counts as alive, this node included: two nodes that agree have equal digests. */
   readonly members: Members
-  /** How many members each neighbourhood has. */
-  readonly crowds: Shards<string, number>
-  readonly graves: Shards<ShortId, Grave>
+  /** How many members each subnet has. */
+  readonly subnetCounts: ShardedMap<string, number>
+  readonly tombstones: ShardedMap<ShortId, Tombstone>
   /** Records for which there was no room, by seq, so that they are not fetched again and again. */
-  readonly declined: Shards<ShortId, number>
-  readonly links: SmallMap<LinkId, Link>
-  readonly linkOf: SmallMap<ShortId, LinkId>
-  readonly dials: SmallMap<LinkId, Dial>
-  readonly dialled: SmallMap<string, number>
-  readonly dialAllowance: Allowance
+  readonly rejected: ShardedMap<ShortId, number>
+  readonly links: PersistentMap<LinkId, Link>
+  readonly linkOf: PersistentMap<ShortId, LinkId>
+  readonly dials: PersistentMap<LinkId, Dial>
+  readonly dialledAt: PersistentMap<string, number>
+  readonly dialTokens: TokenBucket
   readonly dialCount: number
-  /** Addresses from the owner and from the file: a way in, never a fact. */
-  readonly meetings: readonly { readonly addresses: readonly string[]; readonly id?: NodeId }[]
-  readonly probes: SmallMap<number, Probe>
-  readonly doubts: SmallMap<ShortId, Doubt>
-  readonly vouched: SmallMap<ShortId, { readonly seq: number; readonly until: number }>
-  /** Members that took a link and closed it without a greeting, and until when that counts. */
-  readonly hollow: SmallMap<ShortId, number>
-  readonly banned: SmallMap<ShortId, number>
-  /** What was learned lately, latest first, and how many hands it went through. */
+  /** Addresses from the owner and from the file: they are dialled, and never listed as members. */
+  readonly bootstrapAddresses: readonly { readonly addresses: readonly string[]; readonly id?: NodeId }[]
+  readonly probes: PersistentMap<number, Probe>
+  readonly suspects: PersistentMap<ShortId, Suspicion>
+  readonly recentlyConfirmed: PersistentMap<ShortId, { readonly seq: number; readonly until: number }>
+  /** Members that accepted a link and closed it before the handshake, and until when that counts. */
+  readonly failedHandshakes: PersistentMap<ShortId, number>
+  readonly banned: PersistentMap<ShortId, number>
+  /** What was merged lately, latest first, and how often it was forwarded. */
   readonly recent: readonly { readonly short: ShortId; readonly at: number; readonly hops: number }[]
-  readonly wanted: ReadonlyMap<ShortId, number>
-  readonly health: number
+  readonly pendingRequests: ReadonlyMap<ShortId, number>
+  readonly localHealth: number
   readonly nextRoundAt: number
-  readonly nextVisitAt: number
-  /** When links are looked for again, and how long that pause was: it grows while others turn this node down. */
+  readonly nextEphemeralAt: number
+  /** When links are dialled again, and how long that pause was: it grows while others reject this node. */
   readonly nextLinkAt: number
-  readonly linkPauseMs: number
+  readonly linkBackoffMs: number
   readonly nextRetryAt: number
   /** How long a node without links waited last before it tried again. */
-  readonly lonelyMs: number
-  readonly deniedAt: number
-  /** Own records heard that this life did not write, each newer than the last. */
-  readonly twins: number
-  /** The seq at which others doubt this node; 0 for none. */
-  readonly denySeq: number
+  readonly isolatedBackoffMs: number
+  readonly refutedAt: number
+  /** Copies of the own record that this process did not sign, each newer than the last. */
+  readonly identityConflicts: number
+  /** The seq at which others suspect this node; 0 for none. */
+  readonly refuteSeq: number
   /** When the next tick is due. */
   readonly dueAt: number
-  readonly chance: number
+  readonly randomState: number
   readonly left: boolean
 }
 
-/** The pure powers that the world lends. */
+/** The pure functions that the actor provides. */
 export interface Tools {
   /** A record from its pair on the wire, undefined where it is none. */
   read(text: string, signature: string): SignedRecord | undefined
@@ -157,21 +157,21 @@ export type GossipEvent =
   | { type: 'opened'; at: number; link: LinkId; id: NodeId; dialled: boolean; address: string }
   | { type: 'closed'; at: number; link: LinkId }
   | { type: 'failed'; at: number; link: LinkId; refused: boolean }
-  | { type: 'heard'; at: number; link: LinkId; message: WireMessage }
-  | { type: 'garbled'; at: number; link: LinkId }
-  | { type: 'met'; at: number; addresses: readonly string[]; id?: NodeId }
-  | { type: 'reworded'; at: number; words: Partial<RecordWords> }
+  | { type: 'received'; at: number; link: LinkId; message: WireMessage }
+  | { type: 'protocolError'; at: number; link: LinkId }
+  | { type: 'addressDiscovered'; at: number; addresses: readonly string[]; id?: NodeId }
+  | { type: 'recordUpdated'; at: number; fields: Partial<RecordFields> }
   | { type: 'leaving'; at: number }
 
 export type GossipEffect =
   | { type: 'send'; link: LinkId; message: WireMessage }
-  /** Answered by `opened` or `failed` with the same link. Best address first; `hearsay`: others named them. */
-  | { type: 'dial'; link: LinkId; addresses: readonly string[]; hearsay: boolean; id?: NodeId; timeoutMs: number }
+  /** Answered by `opened` or `failed` with the same link. Best address first; `unverified`: other nodes named them. */
+  | { type: 'dial'; link: LinkId; addresses: readonly string[]; unverified: boolean; id?: NodeId; timeoutMs: number }
   /** Close after what was sent; no `closed` need follow. */
-  | { type: 'hangUp'; link: LinkId }
-  | { type: 'say'; fact: GossipEmits }
+  | { type: 'close'; link: LinkId }
+  | { type: 'emit'; fact: GossipEmits }
 
-/** A state in the making. */
+/** A state that is being changed. */
 export type Draft = { -readonly [K in keyof GossipState]: GossipState[K] }
 
 /** Field by field, here and below, so that all have one hidden class: else each step pays ten times for its copies. */
@@ -182,11 +182,11 @@ export function shapedLink(link: Link): Link {
     nodeId: link.nodeId,
     dialled: link.dialled,
     openedAt: link.openedAt,
-    heardAt: link.heardAt,
-    mine: link.mine,
-    theirs: link.theirs,
-    greeted: link.greeted,
-    neighbourhood: link.neighbourhood,
+    receivedAt: link.receivedAt,
+    activeHere: link.activeHere,
+    activeThere: link.activeThere,
+    helloReceived: link.helloReceived,
+    subnet: link.subnet,
     seen: link.seen,
     root: link.root,
     syncAt: link.syncAt,
@@ -194,9 +194,9 @@ export function shapedLink(link: Link): Link {
     settledUntil: link.settledUntil,
     missing: link.missing,
     bye: link.bye,
-    strikes: link.strikes,
+    penalties: link.penalties,
     records: link.records,
-    doubts: link.doubts,
+    suspicionTokens: link.suspicionTokens,
     served: link.served,
     digests: link.digests,
   }
@@ -207,35 +207,35 @@ export function draftOf(state: GossipState): Draft {
     config: state.config,
     self: state.self,
     members: state.members,
-    crowds: state.crowds,
-    graves: state.graves,
-    declined: state.declined,
+    subnetCounts: state.subnetCounts,
+    tombstones: state.tombstones,
+    rejected: state.rejected,
     links: state.links,
     linkOf: state.linkOf,
     dials: state.dials,
-    dialled: state.dialled,
-    dialAllowance: state.dialAllowance,
+    dialledAt: state.dialledAt,
+    dialTokens: state.dialTokens,
     dialCount: state.dialCount,
-    meetings: state.meetings,
+    bootstrapAddresses: state.bootstrapAddresses,
     probes: state.probes,
-    doubts: state.doubts,
-    vouched: state.vouched,
-    hollow: state.hollow,
+    suspects: state.suspects,
+    recentlyConfirmed: state.recentlyConfirmed,
+    failedHandshakes: state.failedHandshakes,
     banned: state.banned,
     recent: state.recent,
-    wanted: state.wanted,
-    health: state.health,
+    pendingRequests: state.pendingRequests,
+    localHealth: state.localHealth,
     nextRoundAt: state.nextRoundAt,
-    nextVisitAt: state.nextVisitAt,
+    nextEphemeralAt: state.nextEphemeralAt,
     nextLinkAt: state.nextLinkAt,
-    linkPauseMs: state.linkPauseMs,
+    linkBackoffMs: state.linkBackoffMs,
     nextRetryAt: state.nextRetryAt,
-    lonelyMs: state.lonelyMs,
-    deniedAt: state.deniedAt,
-    twins: state.twins,
-    denySeq: state.denySeq,
+    isolatedBackoffMs: state.isolatedBackoffMs,
+    refutedAt: state.refutedAt,
+    identityConflicts: state.identityConflicts,
+    refuteSeq: state.refuteSeq,
     dueAt: state.dueAt,
-    chance: state.chance,
+    randomState: state.randomState,
     left: state.left,
   }
 }
@@ -243,55 +243,55 @@ export function draftOf(state: GossipState): Draft {
 export interface GossipStart {
   id: NodeId
   key: string
-  words: RecordWords
-  /** The highest seq under which this key may have spoken; 0 for none. */
+  fields: RecordFields
+  /** The highest seq under which this key may have signed; 0 for none. */
   lastSeq: number
-  meetings: GossipState['meetings']
+  bootstrapAddresses: GossipState['bootstrapAddresses']
   now: number
-  /** 32 bits of chance. */
+  /** 32 random bits. */
   seed: number
   config?: Partial<GossipConfig>
 }
 
 export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): GossipState {
-  const { now, words, meetings } = start
+  const { now, fields, bootstrapAddresses } = start
   const config = { ...GOSSIP, ...start.config }
   const full = { at: now, left: 1 }
-  const self = signOwn({ ...words, id: start.id, key: start.key, seq: start.lastSeq + 1, left: false }, sign)
+  const self = signOwn({ ...fields, id: start.id, key: start.key, seq: start.lastSeq + 1, left: false }, sign)
   return {
     config,
     self,
-    members: put(noShards<ShortId, SignedRecord>(), self.short, self),
-    crowds: noShards(),
-    graves: noShards(),
-    declined: noShards(),
-    links: SmallMap.none(),
-    linkOf: SmallMap.none(),
-    dials: SmallMap.none(),
-    dialled: SmallMap.none(),
-    dialAllowance: full,
+    members: setEntry(emptyShardedMap<ShortId, SignedRecord>(), self.short, self),
+    subnetCounts: emptyShardedMap(),
+    tombstones: emptyShardedMap(),
+    rejected: emptyShardedMap(),
+    links: PersistentMap.empty(),
+    linkOf: PersistentMap.empty(),
+    dials: PersistentMap.empty(),
+    dialledAt: PersistentMap.empty(),
+    dialTokens: full,
     dialCount: 0,
-    meetings,
-    probes: SmallMap.none(),
-    doubts: SmallMap.none(),
-    vouched: SmallMap.none(),
-    hollow: SmallMap.none(),
-    banned: SmallMap.none(),
+    bootstrapAddresses,
+    probes: PersistentMap.empty(),
+    suspects: PersistentMap.empty(),
+    recentlyConfirmed: PersistentMap.empty(),
+    failedHandshakes: PersistentMap.empty(),
+    banned: PersistentMap.empty(),
     recent: [],
-    wanted: new Map(),
-    health: 0,
+    pendingRequests: new Map(),
+    localHealth: 0,
     nextRoundAt: now,
-    // Not all who start together visit together.
-    nextVisitAt: now + config.ephemeralEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
+    // Nodes that start together do not all open ephemeral links together.
+    nextEphemeralAt: now + config.ephemeralEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
     nextRetryAt: now,
     nextLinkAt: now,
-    linkPauseMs: config.roundMs,
-    lonelyMs: config.isolatedFirstMs,
-    deniedAt: Number.NEGATIVE_INFINITY,
-    twins: 0,
-    denySeq: 0,
+    linkBackoffMs: config.roundMs,
+    isolatedBackoffMs: config.isolatedFirstMs,
+    refutedAt: Number.NEGATIVE_INFINITY,
+    identityConflicts: 0,
+    refuteSeq: 0,
     dueAt: now,
-    chance: start.seed | 0,
+    randomState: start.seed | 0,
     left: false,
   }
 }

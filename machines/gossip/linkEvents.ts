@@ -1,28 +1,28 @@
 import type { NodeId } from '../../protocol/ids.ts'
-import { neighbourhoodOf } from '../../protocol/net/neighbourhood.ts'
+import { subnetOf } from '../../protocol/net/subnet.ts'
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
-import { lives, lookAt, refused, suspect } from './failureDetector.ts'
+import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
 import type { GossipEvent, Link } from './gossipState.ts'
-import { forget, hangUp, learn, newestOf, strike } from './membership.ts'
+import { closeLink, mergeRecord, newestOf, penalize, removeLink } from './membership.ts'
 import { accepts } from './overlay.ts'
-import { look, sample } from './shards.ts'
-import { compareDigests, deny, give, push } from './spread.ts'
-import { draw, lasting, linkTo, putLink, say, send, type Turn } from './turn.ts'
+import { getEntry, sample } from './shardedMap.ts'
+import { compareDigests, push, refute, sendRecords } from './spread.ts'
+import { activeLinks, emit, linkTo, random, send, setLink, type Tx } from './tx.ts'
 
-/** A connection's life as the step sees it: opened, greeted, closed, or never come about. */
+/** The lifecycle of a connection as the step sees it: opened, handshake, closed, or failed. */
 
-/** Members named to one who is turned away. */
+/** Members named to a peer that is rejected. */
 const REFERRALS = 16
 
 type Opened = Extract<GossipEvent, { type: 'opened' }>
 
-export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Opened): void {
-  const { state, now } = turn
+export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Opened): void {
+  const { state, now } = tx
   const dialEntry = state.dials.get(id)
-  state.dials = state.dials.without(id)
+  state.dials = state.dials.delete(id)
   const peer = shortOf(nodeId)
-  const keep = dialled && (dialEntry?.keep ?? false)
+  const active = dialled && (dialEntry?.active ?? false)
   const full = { at: now, left: 1 }
   const link: Link = {
     id,
@@ -30,11 +30,11 @@ export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Ope
     nodeId,
     dialled,
     openedAt: now,
-    heardAt: now,
-    mine: keep,
-    theirs: true,
-    greeted: false,
-    neighbourhood: placeOf(address, look(state.members, peer)?.record.addresses[0]),
+    receivedAt: now,
+    activeHere: active,
+    activeThere: true,
+    helloReceived: false,
+    subnet: subnetName(address, getEntry(state.members, peer)?.record.addresses[0]),
     seen: address,
     root: '',
     syncAt: 0,
@@ -42,125 +42,128 @@ export function open(turn: Turn, { link: id, id: nodeId, dialled, address }: Ope
     settledUntil: 0,
     missing: [],
     bye: '',
-    strikes: 0,
+    penalties: 0,
     records: full,
-    doubts: full,
+    suspicionTokens: full,
     served: full,
     digests: full,
   }
   const isBanned = (state.banned.get(peer) ?? 0) > now
-  const old = linkTo(turn, peer)
-  // A way in that leads back to this node is none.
+  const old = linkTo(tx, peer)
+  // A bootstrap address that leads back to this node is not one.
   if (nodeId === state.self.record.id)
-    state.meetings = state.meetings.filter(({ addresses }) => !addresses.includes(address))
+    state.bootstrapAddresses = state.bootstrapAddresses.filter(({ addresses }) => !addresses.includes(address))
   if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.socketsMost)) {
-    if (!isBanned) turnAway(turn, link)
-    turn.effects.push({ type: 'hangUp', link: id })
+    if (!isBanned) reject(tx, link)
+    tx.effects.push({ type: 'close', link: id })
     return
   }
   if (dialled && !dialEntry?.target)
-    state.meetings = state.meetings.map((meeting) =>
-      meeting.addresses.includes(address) ? { addresses: meeting.addresses, id: nodeId } : meeting,
+    state.bootstrapAddresses = state.bootstrapAddresses.map((entry) =>
+      entry.addresses.includes(address) ? { addresses: entry.addresses, id: nodeId } : entry,
     )
-  say(turn, { type: 'link.opened', link: id, id: nodeId, dialled, address })
+  emit(tx, { type: 'link.opened', link: id, id: nodeId, dialled, address })
   if (old && old.dialled !== dialled && winner(state.self.record.id, nodeId) !== dialled) {
     // Both dialled at once: both ends keep the one that the smaller id dialled.
-    hangUp(turn, link, 'twice')
-    if (keep) putLink(turn, { ...old, mine: true })
-    lives(turn, peer)
+    closeLink(tx, link, 'duplicate')
+    if (active) setLink(tx, { ...old, activeHere: true })
+    markAlive(tx, peer)
     return
   }
-  if (old) hangUp(turn, old, 'twice')
-  putLink(turn, old ? { ...link, mine: link.mine || old.mine } : link)
-  state.linkOf = state.linkOf.with(peer, id)
-  // Now that there is a link, whoever is doubted hears of it and can deny.
-  lives(turn, peer)
-  if (dialled) greet(turn, link)
+  if (old) closeLink(tx, old, 'duplicate')
+  setLink(tx, old ? { ...link, activeHere: link.activeHere || old.activeHere } : link)
+  state.linkOf = state.linkOf.set(peer, id)
+  // Now that there is a link, a suspect is told about it and can refute.
+  markAlive(tx, peer)
+  if (dialled) sendHello(tx, link)
 }
 
-export function hearHello(turn: Turn, link: Link, hello: WireBody<'link/hello'>): void {
-  const { state, tools } = turn
+export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void {
+  const { state, tools } = tx
   const signed = tools.read(...hello.record)
   if (!signed || signed.record.id !== link.nodeId) {
-    strike(turn, link, 'its greeting is not its own')
+    penalize(tx, link, 'its hello is not its own record')
     return
   }
-  const verdict = learn(turn, signed, link, 1)
-  if (verdict === 'forged') strike(turn, link, 'its greeting is not signed by it')
+  const verdict = mergeRecord(tx, signed, link, 1)
+  if (verdict === 'forged') penalize(tx, link, 'its hello is not signed by it')
   if (verdict === 'forged') return
-  const present = state.links.get(link.id)
-  if (!present) return
-  const place = placeOf(link.seen, signed.record.addresses[0])
-  const mine = link.dialled ? link.mine : hello.keep && (link.mine || accepts(turn, place, hello.links))
-  const greeted = putLink(turn, {
-    ...present,
-    greeted: true,
-    theirs: hello.keep,
-    mine,
-    neighbourhood: place,
+  const current = state.links.get(link.id)
+  if (!current) return
+  const subnet = subnetName(link.seen, signed.record.addresses[0])
+  const activeHere = link.dialled
+    ? link.activeHere
+    : hello.active && (link.activeHere || accepts(tx, subnet, hello.links))
+  const updated = setLink(tx, {
+    ...current,
+    helloReceived: true,
+    activeThere: hello.active,
+    activeHere,
+    subnet,
     root: hello.root,
   })
-  if (!link.dialled && !link.greeted) greet(turn, greeted)
-  if (link.dialled && hello.keep) state.linkPauseMs = state.config.roundMs
-  if (hello.seen) say(turn, { type: 'gossip.seen', address: hello.seen, by: link.nodeId })
-  const newest = newestOf(turn, link.peer)
-  if (newest && newest.record.seq > signed.record.seq) give(turn, greeted, [newest])
-  if (verdict === 'new') push(turn, [signed], 1, link.id)
-  deny(turn)
+  if (!link.dialled && !link.helloReceived) sendHello(tx, updated)
+  if (link.dialled && hello.active) state.linkBackoffMs = state.config.roundMs
+  if (hello.observedAddress)
+    emit(tx, { type: 'gossip.selfAddressObserved', address: hello.observedAddress, by: link.nodeId })
+  const newest = newestOf(tx, link.peer)
+  if (newest && newest.record.seq > signed.record.seq) sendRecords(tx, updated, [newest])
+  if (verdict === 'new') push(tx, [signed], 1, link.id)
+  refute(tx)
   const now = state.links.get(link.id)
-  if (link.dialled && now && hello.root !== tools.digest.root(state.members)) compareDigests(turn, now)
+  if (link.dialled && now && hello.root !== tools.digest.root(state.members)) compareDigests(tx, now)
 }
 
-/** A closed socket is a hint: its node may have died, or not. So look at once. */
-export function closed(turn: Turn, id: string): void {
-  const { state, now } = turn
+/** A closed socket is a sign: its node may have died, or not. So probe it at once. */
+export function onClosed(tx: Tx, id: string): void {
+  const { state, now } = tx
   const link = state.links.get(id)
   if (!link) return
-  forget(turn, link, link.bye || 'lost')
-  if (link.bye !== '' || !look(state.members, link.peer)) return
-  // What was under way over this link will get no answer.
+  removeLink(tx, link, link.bye || 'lost')
+  if (link.bye !== '' || !getEntry(state.members, link.peer)) return
+  // Probes over this link will get no answer.
   for (const probe of state.probes.values())
-    if (probe.target === link.peer && !probe.errand) state.probes = state.probes.without(probe.nonce)
-  const isHollow = link.dialled && !link.greeted
+    if (probe.target === link.peer && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
+  const isFailedHandshake = link.dialled && !link.helloReceived
   // Once may be bad luck. One that does so again is not helped by another dial, and could have this node dial without end.
-  if (isHollow && (state.hollow.get(link.peer) ?? 0) > now) suspect(turn, link.peer, 'failed')
-  else lookAt(turn, link.peer)
-  if (isHollow) state.hollow = state.hollow.with(link.peer, now + state.config.redialMs)
+  if (isFailedHandshake && (state.failedHandshakes.get(link.peer) ?? 0) > now) suspect(tx, link.peer, 'failed')
+  else probeMember(tx, link.peer)
+  if (isFailedHandshake) state.failedHandshakes = state.failedHandshakes.set(link.peer, now + state.config.redialMs)
 }
 
-export function failed(turn: Turn, id: string, wasRefused: boolean): void {
-  const { state } = turn
+export function onDialFailed(tx: Tx, id: string, wasRefused: boolean): void {
+  const { state } = tx
   const entry = state.dials.get(id)
-  state.dials = state.dials.without(id)
-  if (!entry?.target || !look(state.members, entry.target) || linkTo(turn, entry.target)) return
-  if (wasRefused) refused(turn, entry.target)
-  else lookAt(turn, entry.target)
+  state.dials = state.dials.delete(id)
+  if (!entry?.target || !getEntry(state.members, entry.target) || linkTo(tx, entry.target)) return
+  if (wasRefused) onRefused(tx, entry.target)
+  else probeMember(tx, entry.target)
 }
 
-function greet(turn: Turn, link: Link): void {
-  const { state, tools } = turn
+function sendHello(tx: Tx, link: Link): void {
+  const { state, tools } = tx
   const { text, signature } = state.self
   const root = tools.digest.root(state.members)
-  const links = lasting(turn).length
+  const links = activeLinks(tx).length
   // Where it comes from, as only this end can know; where it was dialled it knows itself.
-  const seen = !link.dialled && link.seen !== '' && link.seen.length <= 64 && { seen: link.seen }
-  send(turn, link.id, {
+  const observed = !link.dialled && link.seen !== '' && link.seen.length <= 64 && { observedAddress: link.seen }
+  send(tx, link.id, {
     kind: 'link/hello',
-    body: { record: [text, signature], root, keep: link.mine, links, ...seen },
+    body: { record: [text, signature], root, active: link.activeHere, links, ...observed },
   })
 }
 
 /** Where a peer is: by the socket's own word where that is public, since a record may claim anything. */
-function placeOf(seen: string, claimed: string | undefined): string {
-  const place = neighbourhoodOf(seen)
-  return place.private ? neighbourhoodOf(claimed).name : place.name
+function subnetName(seen: string, claimed: string | undefined): string {
+  const subnet = subnetOf(seen)
+  return subnet.private ? subnetOf(claimed).name : subnet.name
 }
 
 /** No room here: a few members to try instead, so that a newcomer who knows only this node gets in. */
-function turnAway(turn: Turn, link: Link): void {
-  const members = Array.from({ length: REFERRALS }, () => sample(turn.state.members, () => draw(turn)))
-  give(turn, link, [...new Set(members.filter((signed) => signed !== undefined))])
-  send(turn, link.id, { kind: 'link/bye', body: { why: 'full' } })
+function reject(tx: Tx, link: Link): void {
+  const members = Array.from({ length: REFERRALS }, () => sample(tx.state.members, () => random(tx)))
+  sendRecords(tx, link, [...new Set(members.filter((signed) => signed !== undefined))])
+  send(tx, link.id, { kind: 'link/bye', body: { why: 'full' } })
 }
 
 /** Whether the link that this end dialled is the one to keep. */

@@ -19,7 +19,7 @@ export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
 }
 
 /** The ways into the network that this node's own table holds: addresses that its owner named or a key was proved at. */
-export function waysIn({ ip_address, Dormant = [] }: IpTableFile): { addresses: string[]; id?: NodeId }[] {
+export function seedAddresses({ ip_address, Dormant = [] }: IpTableFile): { addresses: string[]; id?: NodeId }[] {
   return [...ip_address, ...Dormant].flatMap((entry) => {
     const addresses = (rowOf(entry)?.addresses ?? []).filter(({ trusted }) => trusted).map(formatAddress)
     return addresses.length > 0 ? [{ addresses, ...(entry.NodeId && { id: entry.NodeId as NodeId }) }] : []

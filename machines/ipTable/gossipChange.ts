@@ -26,19 +26,19 @@ interface Here {
 /** What one of its facts means for the table. */
 export function hearOf({ table, self, now, links }: Here, fact: NetworkFact): Change {
   switch (fact.type) {
-    case 'record.learned': {
+    case 'record.merged': {
       const { table: learned } = learnRecord(table, fact.record, self)
       const { id } = fact.record
       // The link stood before its record came.
       return linkedTo(links).has(id) ? answers(learned, id, now) : { table: learned, said: [] }
     }
-    case 'record.doubted':
-      return doubt(table, fact.id, now)
+    case 'record.suspected':
+      return suspect(table, fact.id, now)
     case 'record.cleared':
       return clear(table, fact.id, now)
     case 'record.dropped':
       // One that gave way to others may well be alive: only gossip has no room for it.
-      return fact.why === 'crowded' ? unvouched(table, fact.id) : drop(table, fact.id, now)
+      return fact.why === 'overSubnetQuota' ? unvouched(table, fact.id) : drop(table, fact.id, now)
     case 'link.opened':
       return answers(table, fact.id, now)
     case 'link.closed':
@@ -76,7 +76,7 @@ function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
   const known = table.get(record.id)
   const nothing = { table, said: [] }
   if (record.id === self.id || (known && known.seq > record.seq)) return nothing
-  if (known?.seq === record.seq) return { table: known.alive ? table : set(table, risen(known)), said: [] }
+  if (known?.seq === record.seq) return { table: known.alive ? table : set(table, rejoined(known)), said: [] }
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const held = heldBy(next, record.id)
@@ -102,7 +102,7 @@ function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
     seq: record.seq,
     machine: record.machine ?? null,
   }
-  next.set(record.id, risen(row))
+  next.set(record.id, rejoined(row))
   return { table: next, said: [] }
 }
 
@@ -115,20 +115,20 @@ function heldBy(table: Table, id: NodeId): ReadonlySet<string> {
   return held
 }
 
-/** Others doubt it, or this node's own look has failed. */
-function doubt(table: Table, id: NodeId, now: number): Change {
+/** Others suspect it, or this node's own probe has failed. */
+function suspect(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row) return { table, said: [] }
-  const doubted: Row = { ...row, alive: false, standing: row.standing === 'answering' ? 'suspected' : row.standing }
-  const peer = peerOf(doubted, now, TABLE_TICK_MS)
-  return { table: set(table, doubted), said: row.standing === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
+  const suspected: Row = { ...row, alive: false, standing: row.standing === 'answering' ? 'suspected' : row.standing }
+  const peer = peerOf(suspected, now, TABLE_TICK_MS)
+  return { table: set(table, suspected), said: row.standing === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
 }
 
-/** It has denied its death, or has answered. */
+/** It has refuted its death, or has answered. */
 function clear(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row) return { table, said: [] }
-  const cleared = { ...risen(row), standing: row.standing === 'suspected' ? ('answering' as const) : row.standing }
+  const cleared = { ...rejoined(row), standing: row.standing === 'suspected' ? ('answering' as const) : row.standing }
   const peer = peerOf(cleared, now, TABLE_TICK_MS)
   return { table: set(table, cleared), said: row.standing === 'suspected' ? [{ type: 'peer.recovered', peer }] : [] }
 }
@@ -156,7 +156,7 @@ function unvouched(table: Table, id: NodeId): Change {
 }
 
 /** Gossip says that it lives; one that was dropped is listed again, and looked for. */
-function risen(row: Row): Row {
+function rejoined(row: Row): Row {
   const back = row.standing === 'dropped' && { standing: 'unproved' as const, probedAt: null }
   return { ...row, alive: true, failures: 0, ...back }
 }

@@ -1,7 +1,7 @@
 import type { NodeId } from '../../protocol/ids.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
-import { neighbourhoodOf } from '../../protocol/net/neighbourhood.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
+import { subnetOf } from '../../protocol/net/subnet.ts'
 import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
 
@@ -43,5 +43,5 @@ export function placesOf({ outside, port }: Self, seen: Seen): string[] {
 
 /** The ranges of one network or machine, and those that providers share among customers (RFC 6598). */
 function isPrivate(host: string): boolean {
-  return neighbourhoodOf(formatAddress({ host, port: 1 })).private || CARRIER_NAT.test(host)
+  return subnetOf(formatAddress({ host, port: 1 })).private || CARRIER_NAT.test(host)
 }

@@ -13,11 +13,11 @@ export const WIRE_MAX_BYTES = 256 * 1024
 /** Characters of a hash in a digest: 66 bits in base64. */
 export const HASH_CHARS = 11
 
-/** Characters of `shortId + seq`, one entry in a digest. The seq is in base 36, filled with zeros. */
-export const ENTRY_CHARS = SHORT_CHARS + 7
+/** Characters of `shortId + seq`, one version in a digest. The seq is in base 36, filled with zeros. */
+export const VERSION_CHARS = SHORT_CHARS + 7
 
-/** Most records, wishes and hints in one message. */
-export const BATCH = { records: 64, wanted: 128, doubts: 64, recent: 24 } as const
+/** Most records, requested records, suspicions and recent versions in one message. */
+export const BATCH = { records: 64, shortIds: 128, suspects: 64, recent: 24 } as const
 
 const hash = z.string().regex(/^[A-Za-z0-9+/]{11}$/)
 const shortId = z.custom<ShortId>((value) => typeof value === 'string' && /^[A-Za-z0-9+/]{11}$/.test(value))
@@ -25,62 +25,62 @@ const nonce = z.int().min(0).max(0xffff_ffff)
 const seq = z.int().min(1).max(SEQ_MAX)
 const record = z.tuple([z.string().max(RECORD_MAX_CHARS), z.string().max(128)])
 
-function entries(most: number): z.ZodString {
+function versionsText(most: number): z.ZodString {
   return z
     .string()
-    .max(most * ENTRY_CHARS)
+    .max(most * VERSION_CHARS)
     .regex(/^(?:[A-Za-z0-9+/]{11}[0-9a-z]{7})*$/)
 }
 
-/** `keep`: whether the sender counts this link among its lasting ones. `recent`: what it learned lately. */
-const heartbeat = z.object({ nonce, root: hash, recent: entries(BATCH.recent).optional(), keep: z.boolean() })
+/** `active`: whether the sender counts this link among its active ones. `recent`: what it merged lately. */
+const heartbeat = z.object({ nonce, root: hash, recent: versionsText(BATCH.recent).optional(), active: z.boolean() })
 
 /** APPEND ONLY. A released kind never changes its meaning: a new meaning is a new version or a new kind. */
 const kinds = {
-  /** First on a link, from both ends. `seen`: the address at which the other end appears. `links`: lasting ones. */
+  /** First on a link, from both ends. `observedAddress`: the address at which the other end appears. `links`: number of active ones. */
   'link/hello': {
     version: 1,
     body: z.object({
       record,
       root: hash,
-      keep: z.boolean(),
+      active: z.boolean(),
       links: z.int().min(0),
-      seen: z.string().max(64).optional(),
+      observedAddress: z.string().max(64).optional(),
     }),
   },
-  /** Closing on purpose: `full`, `twice`, `visit`, `silent`, `leaving`. The end of this link is no hint of a death. */
+  /** Closing on purpose: `full`, `duplicate`, `ephemeral`, `silent`, `leaving`. The end of this link is no sign of a failure. */
   'link/bye': { version: 1, body: z.object({ why: z.string().max(16) }) },
   'probe/ping': { version: 1, body: heartbeat },
   'probe/ack': { version: 1, body: heartbeat },
-  /** Asks a third node to look whether `target` answers; the third node reports either way. */
+  /** Requests a third node to probe `target`; the third node reports either way. */
   'probe/request': { version: 1, body: z.object({ nonce, target: shortId }) },
   'probe/report': { version: 1, body: z.object({ nonce, alive: z.boolean() }) },
-  /** Hints, signed by nobody: `[who, at which seq, says whom]`. Each receiver looks for itself. */
-  'probe/doubt': {
+  /** Suspicions, which nobody signs: `[suspect, at which seq, suspected by]`. Each receiver probes for itself. */
+  'probe/suspect': {
     version: 1,
-    body: z.object({ doubts: z.array(z.tuple([shortId, seq, shortId])).max(BATCH.doubts) }),
+    body: z.object({ suspects: z.array(z.tuple([shortId, seq, shortId])).max(BATCH.suspects) }),
   },
-  /** `hops`: how many hands these went through, 0 from their author; 255 for what is no longer new. */
+  /** `hops`: how often these were forwarded, 0 from their author; 255 for what is no longer new. */
   'table/records': {
     version: 1,
     body: z.object({ records: z.array(record).max(BATCH.records), hops: z.int().min(0).max(255) }),
   },
   /** Short ids, one after the other. */
-  'table/want': {
+  'table/request': {
     version: 1,
     body: z.object({
-      wanted: z
+      shortIds: z
         .string()
-        .max(BATCH.wanted * SHORT_CHARS)
+        .max(BATCH.shortIds * SHORT_CHARS)
         .regex(/^(?:[A-Za-z0-9+/]{11})*$/),
     }),
   },
   /** The hashes of the 64 buckets, one after the other. */
   'table/buckets': { version: 1, body: z.object({ buckets: z.string().regex(/^[A-Za-z0-9+/]{704}$/) }) },
   /** All entries of the buckets that differ, by the bucket's number. */
-  'table/entries': {
+  'table/versions': {
     version: 1,
-    body: z.object({ buckets: z.array(z.tuple([z.int().min(0).max(63), entries(4_096)])).max(64) }),
+    body: z.object({ buckets: z.array(z.tuple([z.int().min(0).max(63), versionsText(4_096)])).max(64) }),
   },
 } as const
 
@@ -90,8 +90,8 @@ export type WireBody<K extends WireKind> = z.infer<(typeof kinds)[K]['body']>
 
 export type WireMessage = { [K in WireKind]: { readonly kind: K; readonly body: WireBody<K> } }[WireKind]
 
-/** `unknown` is left alone; `garbled` and `oversized` come from a broken or hostile peer. */
-export type Unreadable = 'unknown' | 'garbled' | 'oversized'
+/** `unknown` is left alone; `protocolError` and `oversized` come from a broken or hostile peer. */
+export type Unreadable = 'unknown' | 'protocolError' | 'oversized'
 
 export function encode({ kind, body }: WireMessage): string {
   return JSON.stringify([kind, kinds[kind].version, body])
@@ -104,13 +104,14 @@ export function decode(text: string): WireMessage | Unreadable {
   try {
     envelope = readJson(text)
   } catch {
-    return 'garbled'
+    return 'protocolError'
   }
-  if (!Array.isArray(envelope) || typeof envelope[0] !== 'string' || !Number.isInteger(envelope[1])) return 'garbled'
+  if (!Array.isArray(envelope) || typeof envelope[0] !== 'string' || !Number.isInteger(envelope[1]))
+    return 'protocolError'
   const [kind, version, body] = envelope as [string, number, unknown]
   if (!Object.hasOwn(kinds, kind) || kinds[kind as WireKind].version !== version) return 'unknown'
   const parsed = kinds[kind as WireKind].body.safeParse(body)
-  return parsed.success ? ({ kind, body: parsed.data } as WireMessage) : 'garbled'
+  return parsed.success ? ({ kind, body: parsed.data } as WireMessage) : 'protocolError'
 }
 
 /** Every kind with its version, for the golden bytes' test and the documentation. */

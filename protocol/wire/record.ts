@@ -9,7 +9,7 @@ import type { Specs } from '../specs.ts'
  * so keys that a later version adds survive the journey, and two writers of JSON cannot disagree about the bytes.
  */
 
-/** The first 66 bits of a node id, in base64: what stands for a node in digests, hints and tables. */
+/** The first 66 bits of a node id, in base64: what stands for a node in digests, suspicions and tables. */
 export type ShortId = string & { readonly brand: 'ShortId' }
 
 /** Characters of a `ShortId`. The first one is also the bucket of the digest, of which there are 64. */
@@ -56,7 +56,7 @@ export const recordSchema = z.object({
       gpus: z.array(z.string().max(64)).max(8),
     })
     .optional(),
-  /** The author's farewell: it stops, nobody need look for it. */
+  /** The author's farewell: it stops, and nobody has to probe it. */
   left: z.boolean().default(false),
 })
 
@@ -64,8 +64,8 @@ export type NodeRecord = z.infer<typeof recordSchema>
 
 export type Machine = NonNullable<NodeRecord['machine']>
 
-/** What a node may say about itself at will; the rest follows from its key and its history. */
-export type RecordWords = Omit<NodeRecord, 'id' | 'key' | 'seq' | 'left'>
+/** The fields that a node may set freely; the rest follows from its key and its history. */
+export type RecordFields = Omit<NodeRecord, 'id' | 'key' | 'seq' | 'left'>
 
 export interface SignedRecord {
   readonly record: NodeRecord

@@ -23,7 +23,7 @@ import { temporaryHome } from '../support/processes.ts'
 
 /** Resolves when `node` has learned the record of `who` that fits. */
 const learned = (node: NodeHere, who: NodeId, fits: (record: NodeRecord) => boolean = () => true) =>
-  nextEvent(node.bus, 'record.learned', ({ record }) => record.id === who && fits(record))
+  nextEvent(node.bus, 'record.merged', ({ record }) => record.id === who && fits(record))
 
 const peersOf = async (node: NodeHere): Promise<Peer[]> => (await request(node, { type: 'peer.list' })).peers
 
@@ -82,7 +82,7 @@ async function linkTo(node: NodeHere, { tls: key }: Pick<Identity, 'tls'>): Prom
 
 const hello = (record: [string, string]): WireMessage => ({
   kind: 'link/hello',
-  body: { record, root: 'A'.repeat(11), keep: true, links: 0 },
+  body: { record, root: 'A'.repeat(11), active: true, links: 0 },
 })
 
 test('a node that is added is linked to, and both tables have both, with what the machines are', async (t) => {
@@ -130,7 +130,7 @@ test('a node that stops says goodbye and is gone at once', async (t) => {
 test('each end is told the address at which it appears', async (t) => {
   const one = await nodeHere(t)
   const other = await nodeHere(t)
-  const seen = nextEvent(one.bus, 'gossip.seen', ({ by }) => by === other.identity.id)
+  const seen = nextEvent(one.bus, 'gossip.selfAddressObserved', ({ by }) => by === other.identity.id)
   await add(one, other)
   assert.match((await seen).address, /^127\.0\.0\.1:\d+$/)
 })
@@ -183,7 +183,7 @@ test('frames that are too large, not text, or not a message: the link ends, the 
 })
 
 /** A peer that answers the upgrade, and in the same piece sends what it likes. */
-async function hasty(t: TestContext, frames: Buffer[]): Promise<Identity & { where: string }> {
+async function hastyPeer(t: TestContext, frames: Buffer[]): Promise<Identity & { where: string }> {
   const identity = await outsider(t)
   const server = createServer({ ...identity.tls, requestCert: true, rejectUnauthorized: false }, (socket) => {
     socket.on('error', () => {})
@@ -201,9 +201,9 @@ async function hasty(t: TestContext, frames: Buffer[]): Promise<Identity & { whe
 
 test('a broken frame in one piece with the answer to the upgrade ends the link and nothing else', async (t) => {
   const node = await nodeHere(t)
-  const peer = await hasty(t, [Buffer.from([0xff, 0x00])])
+  const peer = await hastyPeer(t, [Buffer.from([0xff, 0x00])])
   const closed = nextEvent(node.bus, 'link.closed', ({ id }) => id === peer.id)
-  node.bus.publish({ type: 'gossip.met', addresses: [peer.where], id: peer.id })
+  node.bus.publish({ type: 'peer.addressDiscovered', addresses: [peer.where], id: peer.id })
   await closed
 })
 
@@ -213,9 +213,9 @@ test('a message in one piece with the answer to the upgrade is not lost', async 
   const text = encode({ kind: 'table/records', body: { records: [known.record()], hops: 0 } })
   const payload = Buffer.from(text)
   const frame = Buffer.concat([Buffer.from([0x81, 126, payload.length >> 8, payload.length & 0xff]), payload])
-  const peer = await hasty(t, [frame])
-  const arrived = nextEvent(node.bus, 'record.learned', ({ record }) => record.id === known.id)
-  node.bus.publish({ type: 'gossip.met', addresses: [peer.where], id: peer.id })
+  const peer = await hastyPeer(t, [frame])
+  const arrived = nextEvent(node.bus, 'record.merged', ({ record }) => record.id === known.id)
+  node.bus.publish({ type: 'peer.addressDiscovered', addresses: [peer.where], id: peer.id })
   await arrived
 })
 
@@ -227,10 +227,10 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   const [node, honest] = await pair(t)
   const mallory = await outsider(t)
   const facts: string[] = []
-  node.bus.on('record.learned', ({ record }) => facts.push(record.id))
+  node.bus.on('record.merged', ({ record }) => facts.push(record.id))
   const socket = await linkTo(node, mallory)
   socket.send(encode(hello(mallory.record({ seq: 5 }))))
-  await nextEvent(node.bus, 'record.learned', ({ record }) => record.id === mallory.id)
+  await nextEvent(node.bus, 'record.merged', ({ record }) => record.id === mallory.id)
   facts.length = 0
   const id = honest.identity.id
   const key = honest.identity.publicKey.split(' ', 2).join(' ')
@@ -239,7 +239,7 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   const forged: [string, string] = [text.replace('"outsider"', '"somebody"'), signature]
   const crossSigned = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
   const banned = nextEvent(node.bus, 'gossip.banned', (fact) => fact.id === mallory.id)
-  // The first is no offence, only old; each of the others is a strike.
+  // The first is no offence, only old; each of the others is a penalty.
   assert.equal(GOSSIP.penaltiesMost, 3)
   for (const record of [replayed, forged, crossSigned, crossSigned])
     socket.send(encode({ kind: 'table/records', body: { records: [record], hops: 1 } }))

@@ -24,7 +24,7 @@ test('processes that were each told one address know each other; a killed one is
   await Promise.all(running.map(({ says }) => says(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))
   const { code, stderr } = await p2prc(one, '--amd', 'hello "all"', '--json')
   assert.equal(code, 0, stderr)
-  const said = running.slice(1).map(({ says }) => says(/"record.learned".*hello \\"all\\"/))
+  const said = running.slice(1).map(({ says }) => says(/"record.merged".*hello \\"all\\"/))
   await Promise.all(said)
   const { ip_address: listed } = await p2prcJson(two, 'ls')
   assert.equal(listed.length, NODES - 1)

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hashForDigest } from '../../actors/gossip/recordSignature.ts'
 import { createDigest, differing, type Members, packVersion, unpackVersions } from '../../machines/gossip/digest.ts'
-import { all, cut, keyOf, look, noShards, PARTS, partOf, put, sample } from '../../machines/gossip/shards.ts'
+import {
+  deleteEntry,
+  emptyShardedMap,
+  getEntry,
+  SHARD_COUNT,
+  sample,
+  setEntry,
+  shardKey,
+  shardOf,
+  valuesOf,
+} from '../../machines/gossip/shardedMap.ts'
 import { HASH_CHARS } from '../../protocol/wire/gossip.ts'
 import type { ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 
@@ -14,7 +24,7 @@ function member(number: number, seq: number): SignedRecord {
 }
 
 function table(...members: SignedRecord[]): Members {
-  return members.reduce<Members>((shards, each) => put(shards, each.short, each), noShards())
+  return members.reduce<Members>((shards, each) => setEntry(shards, each.short, each), emptyShardedMap())
 }
 
 const hundred = Array.from({ length: 100 }, (_, number) => member(number, number + 1))
@@ -25,19 +35,19 @@ test('equal tables have equal digests, in whatever order they were made', () => 
   assert.equal(digest.root(one), digest.root(other))
   assert.equal(digest.buckets(one), digest.buckets(other))
   assert.equal(digest.root(one).length, HASH_CHARS)
-  assert.equal(digest.buckets(one).length, HASH_CHARS * PARTS)
+  assert.equal(digest.buckets(one).length, HASH_CHARS * SHARD_COUNT)
 })
 
 test('a changed, missing or added member changes the root and only its own bucket', () => {
   const base = table(...hundred)
   const changed = member(7, 1_000)
   for (const other of [
-    put(base, changed.short, changed),
-    cut(base, changed.short),
+    setEntry(base, changed.short, changed),
+    deleteEntry(base, changed.short),
     table(...hundred.slice(0, 7), ...hundred.slice(8)),
   ]) {
     assert.notEqual(digest.root(base), digest.root(other))
-    assert.deepEqual(differing(digest.buckets(base), digest.buckets(other)), [partOf(changed.short)])
+    assert.deepEqual(differing(digest.buckets(base), digest.buckets(other)), [shardOf(changed.short)])
   }
 })
 
@@ -46,22 +56,24 @@ test('a digest that has seen other tables says of each what a new one says', () 
   let one = table(...hundred)
   let other = table(...hundred.slice(0, 50))
   for (let run = 0; run < 50; run += 1) {
-    one = put(one, hundred[run]?.short as ShortId, member(run, 2_000 + run))
-    if (run % 3 === 0) other = cut(other, hundred[run]?.short as ShortId)
+    one = setEntry(one, hundred[run]?.short as ShortId, member(run, 2_000 + run))
+    if (run % 3 === 0) other = deleteEntry(other, hundred[run]?.short as ShortId)
     for (const each of run % 2 === 0 ? [one, other, one] : [one]) {
       const fresh = createDigest(hashForDigest)
       assert.equal(seasoned.root(each), fresh.root(each))
       assert.equal(seasoned.buckets(each), fresh.buckets(each))
-      assert.equal(seasoned.entries(each, run), fresh.entries(each, run))
+      assert.equal(seasoned.versions(each, run), fresh.versions(each, run))
     }
   }
 })
 
 test('entries name every member of a bucket with its seq', () => {
   const base = table(...hundred)
-  const listed = Array.from({ length: PARTS }, (_, bucket) => unpackVersions(digest.entries(base, bucket))).flat()
+  const listed = Array.from({ length: SHARD_COUNT }, (_, bucket) =>
+    unpackVersions(digest.versions(base, bucket)),
+  ).flat()
   assert.equal(listed.length, 100)
-  for (const { short, seq } of listed) assert.equal(look(base, short)?.record.seq, seq)
+  for (const { short, seq } of listed) assert.equal(getEntry(base, short)?.record.seq, seq)
 })
 
 test('a version survives packing up to the highest seq', () => {
@@ -71,25 +83,25 @@ test('a version survives packing up to the highest seq', () => {
   }
 })
 
-test('shards share what did not change, and count right', () => {
+test('sharded maps share what did not change, and count right', () => {
   const base = table(...hundred)
-  const other = put(base, hundred[0]?.short as ShortId, member(0, 9))
+  const other = setEntry(base, hundred[0]?.short as ShortId, member(0, 9))
   assert.equal(base.size, 100)
   assert.equal(other.size, 100)
-  assert.equal(cut(base, hundred[3]?.short as ShortId).size, 99)
-  assert.equal(cut(base, 'AAAAAAAAAAA' as ShortId), base)
-  assert.equal(base.parts.filter((part, at) => part !== other.parts[at]).length, 1)
-  assert.equal([...all(base)].length, 100)
+  assert.equal(deleteEntry(base, hundred[3]?.short as ShortId).size, 99)
+  assert.equal(deleteEntry(base, 'AAAAAAAAAAA' as ShortId), base)
+  assert.equal(base.shards.filter((shard, at) => shard !== other.shards[at]).length, 1)
+  assert.equal([...valuesOf(base)].length, 100)
 })
 
-test('a sample is fair, and a key of any text finds its part', () => {
+test('a sample is fair, and a key of any text finds its shard', () => {
   const base = table(...hundred)
   const drawn = new Set(Array.from({ length: 100 }, (_, at) => sample(base, () => (at + 0.5) / 100)?.short))
   assert.equal(drawn.size, 100)
   assert.equal(
-    sample(noShards(), () => 0),
+    sample(emptyShardedMap(), () => 0),
     undefined,
   )
-  const parts = new Set(Array.from({ length: 1_000 }, (_, at) => partOf(keyOf(`20.0.${at}`))))
-  assert.ok(parts.size > 50)
+  const found = new Set(Array.from({ length: 1_000 }, (_, at) => shardOf(shardKey(`20.0.${at}`))))
+  assert.ok(found.size > 50)
 })

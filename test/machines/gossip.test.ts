@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { take } from '../../machines/gossip/allowance.ts'
 import { packVersion } from '../../machines/gossip/digest.ts'
 import type { GossipEffect } from '../../machines/gossip/gossipState.ts'
-import { look } from '../../machines/gossip/shards.ts'
-import { nextHealth, suspicionMs, wantedConfirmations } from '../../machines/gossip/suspicion.ts'
+import { getEntry } from '../../machines/gossip/shardedMap.ts'
+import { expectedConfirmations, nextLocalHealth, suspicionMs } from '../../machines/gossip/suspicion.ts'
+import { takeTokens } from '../../machines/gossip/tokenBucket.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import {
@@ -19,8 +19,8 @@ import {
 
 const pair = ({ text, signature }: SignedRecord): [string, string] => [text, signature]
 
-/** A node with lasting links to some others. */
-function meeting(count: number, config = {}): { node: GossipDriver; others: GossipDriver[]; links: string[] } {
+/** A node with active links to some others. */
+function connectedNode(count: number, config = {}): { node: GossipDriver; others: GossipDriver[]; links: string[] } {
   const node = makeGossipDriver(config)
   const others = Array.from({ length: count }, () => makeGossipDriver())
   return { node, others, links: others.map((other) => link(node, other)) }
@@ -46,16 +46,16 @@ test('suspicion: the more independent nodes agree, the sooner', () => {
   for (const [members, others, ms] of table)
     assert.equal(at(members, others), ms, `${members} members, ${others} others`)
   assert.deepEqual(
-    [1, 2, 3, 5, 100].map((members) => wantedConfirmations(members, 3)),
+    [1, 2, 3, 5, 100].map((members) => expectedConfirmations(members, 3)),
     [0, 0, 1, 3, 3],
   )
 })
 
 test('local health stays within its bounds', () => {
-  assert.deepEqual([nextHealth(0, -1, 8), nextHealth(3, 1, 8), nextHealth(7, 1, 8)], [0, 4, 7])
+  assert.deepEqual([nextLocalHealth(0, -1, 8), nextLocalHealth(3, 1, 8), nextLocalHealth(7, 1, 8)], [0, 4, 7])
 })
 
-test('an allowance is filled over time and saves up no more than its burst', () => {
+test('a token bucket is filled over time and saves up no more than its burst', () => {
   const table: [left: number, passedMs: number, count: number, had: number][] = [
     [1, 0, 50, 50],
     [1, 0, 500, 200],
@@ -63,16 +63,16 @@ test('an allowance is filled over time and saves up no more than its burst', () 
     [0, 500, 500, 100],
     [1, 60_000, 500, 200],
   ]
-  for (const [left, passed, count, had] of table) assert.equal(take({ left, at: 0 }, passed, count, 200)[0], had)
+  for (const [left, passed, count, had] of table) assert.equal(takeTokens({ left, at: 0 }, passed, count, 200)[0], had)
 })
 
 test('two that meet know each other, and a newer record replaces an older one, never the reverse', () => {
-  const { node, others, links } = meeting(1)
+  const { node, others, links } = connectedNode(1)
   const [other, on] = [others[0] as GossipDriver, links[0] as string]
   assert.equal(seqAt(node, other.id), 1)
   const newer = other.record({ seq: 5, name: 'new name' })
   const facts = emittedFacts(receive(node, on, 'table/records', { records: [pair(newer)], hops: 0 }))
-  assert.deepEqual(facts, [{ type: 'record.learned', record: newer.record }])
+  assert.deepEqual(facts, [{ type: 'record.merged', record: newer.record }])
   for (const seq of [1, 4, 5])
     assert.deepEqual(
       emittedFacts(receive(node, on, 'table/records', { records: [pair(other.record({ seq }))], hops: 0 })),
@@ -81,12 +81,12 @@ test('two that meet know each other, and a newer record replaces an older one, n
   assert.equal(seqAt(node, other.id), 5)
 })
 
-test('nobody speaks for another: a forged record changes nothing, and its sender is sent away', () => {
-  const { node, others, links } = meeting(2)
+test('nobody speaks for another: a forged record changes nothing, and its sender is banned', () => {
+  const { node, others, links } = connectedNode(2)
   const victim = others[0] as GossipDriver
   const forged = { ...victim.record({ seq: 9 }), signature: victim.record().signature }
   let banned: unknown[] = []
-  for (let strikes = 0; strikes < GOSSIP.penaltiesMost; strikes += 1)
+  for (let penalties = 0; penalties < GOSSIP.penaltiesMost; penalties += 1)
     banned = emittedFacts(receive(node, links[1] as string, 'table/records', { records: [pair(forged)], hops: 0 }))
   assert.equal(seqAt(node, victim.id), 1)
   assert.ok(banned.some((fact) => (fact as { type: string }).type === 'gossip.banned'))
@@ -97,7 +97,7 @@ test('nobody speaks for another: a forged record changes nothing, and its sender
     dialled: false,
     address: '',
   })
-  assert.deepEqual(back, [{ type: 'hangUp', link: 'again' }])
+  assert.deepEqual(back, [{ type: 'close', link: 'again' }])
 })
 
 test('a greeting must be the record of whoever proved its key', () => {
@@ -109,7 +109,7 @@ test('a greeting must be the record of whoever proved its key', () => {
 })
 
 test('signatures to check are limited per peer, whatever it sends', () => {
-  const { node, links } = meeting(1)
+  const { node, links } = connectedNode(1)
   let checked = 0
   const { genuine } = node.tools
   Object.assign(node.tools, {
@@ -118,17 +118,17 @@ test('signatures to check are limited per peer, whatever it sends', () => {
       return genuine(signed)
     },
   })
-  const crowd = Array.from({ length: 400 }, () => makeGossipDriver())
-  for (let at = 0; at < crowd.length; at += 50)
+  const peers = Array.from({ length: 400 }, () => makeGossipDriver())
+  for (let at = 0; at < peers.length; at += 50)
     receive(node, links[0] as string, 'table/records', {
-      records: crowd.slice(at, at + 50).map((one) => pair(one.record())),
+      records: peers.slice(at, at + 50).map((one) => pair(one.record())),
       hops: 0,
     })
   assert.ok(checked <= GOSSIP.recordsPerSecond, `${checked} checked`)
 })
 
 test('what is new is pushed at once to a few links, and not back', () => {
-  const { node, links } = meeting(6)
+  const { node, links } = connectedNode(6)
   const author = makeGossipDriver()
   const effects = receive(node, links[0] as string, 'table/records', { records: [pair(author.record())], hops: 0 })
   const pushes = effects.filter((effect) => effect.type === 'send' && effect.message.kind === 'table/records')
@@ -137,10 +137,10 @@ test('what is new is pushed at once to a few links, and not back', () => {
   assert.deepEqual(new Set(sent(effects, 'table/records').map(({ hops }) => hops)), new Set([1]))
 })
 
-test('a heartbeat with an equal root costs an answer; what it names as new and lacks here is asked for, once', () => {
-  const { node, others, links } = meeting(2)
+test('a heartbeat with an equal root costs an answer; what it names as new and lacks here is requested, once', () => {
+  const { node, others, links } = connectedNode(2)
   const root = node.tools.digest.root(node.state.members)
-  const quiet = receive(node, links[0] as string, 'probe/ping', { nonce: 1, root, keep: true })
+  const quiet = receive(node, links[0] as string, 'probe/ping', { nonce: 1, root, active: true })
   assert.deepEqual(
     quiet.map((effect) => effect.type === 'send' && effect.message.kind),
     ['probe/ack'],
@@ -150,57 +150,57 @@ test('a heartbeat with an equal root costs an answer; what it names as new and l
     nonce: 2,
     root: 'AAAAAAAAAAA',
     recent: packVersion({ short: shortOf(author.id), seq: 1 }),
-    keep: true,
+    active: true,
   }
-  assert.deepEqual(sent(receive(node, links[0] as string, 'probe/ping', beat), 'table/want'), [
-    { wanted: shortOf(author.id) },
+  assert.deepEqual(sent(receive(node, links[0] as string, 'probe/ping', beat), 'table/request'), [
+    { shortIds: shortOf(author.id) },
   ])
-  assert.deepEqual(sent(receive(node, links[1] as string, 'probe/ping', beat), 'table/want'), [])
+  assert.deepEqual(sent(receive(node, links[1] as string, 'probe/ping', beat), 'table/request'), [])
   assert.equal(others.length, 2)
 })
 
-test('a suspect denies by a newer record, to all its links', () => {
-  const { node, links } = meeting(5)
-  const doubts: [ReturnType<typeof shortOf>, number, ReturnType<typeof shortOf>][] = [
+test('a suspect refutes by a newer record, to all its links', () => {
+  const { node, links } = connectedNode(5)
+  const suspects: [ReturnType<typeof shortOf>, number, ReturnType<typeof shortOf>][] = [
     [shortOf(node.id), 1, shortOf(makeGossipDriver().id)],
   ]
-  const effects = receive(node, links[0] as string, 'probe/doubt', { doubts })
+  const effects = receive(node, links[0] as string, 'probe/suspect', { suspects })
   assert.equal(node.state.self.record.seq, 2)
   assert.equal(sent(effects, 'table/records').length, 5)
-  receive(node, links[1] as string, 'probe/doubt', { doubts })
-  assert.equal(node.state.self.record.seq, 2, 'an old doubt is no doubt')
+  receive(node, links[1] as string, 'probe/suspect', { suspects })
+  assert.equal(node.state.self.record.seq, 2, 'an old suspicion is no suspicion')
 })
 
-test('a doubt cannot drive the own seq beyond the next, nor faster than it may rise', () => {
-  const { node, links } = meeting(1)
+test('a suspicion cannot drive the own seq beyond the next, nor faster than it may rise', () => {
+  const { node, links } = connectedNode(1)
   for (let run = 0; run < 100; run += 1)
-    receive(node, links[0] as string, 'probe/doubt', {
-      doubts: [[shortOf(node.id), 0xffff_ffff, shortOf(node.id)]],
+    receive(node, links[0] as string, 'probe/suspect', {
+      suspects: [[shortOf(node.id), 0xffff_ffff, shortOf(node.id)]],
     })
   assert.equal(node.state.self.record.seq, 2)
   node.wait(GOSSIP.refuteIntervalMs)
   assert.equal(node.state.self.record.seq, 3)
 })
 
-test("a liar's hints kill nobody who answers, however many names it invents", () => {
-  const { node, others, links } = meeting(4, { linksWanted: 0 })
+test("a liar's suspicions drop nobody who answers, however many names it invents", () => {
+  const { node, others, links } = connectedNode(4, { linksWanted: 0 })
   const [victim, liar] = [others[0] as GossipDriver, links[3] as string]
   for (let second = 0; second < 60; second += 1) {
-    const doubts = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
-    const effects = [...receive(node, liar, 'probe/doubt', { doubts }), ...node.wait(200)]
-    // The victim and the others answer every probe; nobody ever denies here.
+    const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
+    const effects = [...receive(node, liar, 'probe/suspect', { suspects }), ...node.wait(200)]
+    // The victim and the others answer every probe; nobody ever refutes here.
     answer(node, effects, links)
     answer(node, node.wait(800), links)
     assert.ok(isMember(node, victim), `second ${second}`)
   }
 })
 
-test('hearsay alone drops nobody: a member without a link is dialled first, and its answer counts', () => {
-  const { node, links } = meeting(3, { linksWanted: 0, linksChosen: 0, ephemeralEveryMs: 1e9 })
+test('an unverified suspicion alone drops nobody: a member without a link is dialled first, and its answer counts', () => {
+  const { node, links } = connectedNode(3, { linksWanted: 0, linksChosen: 0, ephemeralEveryMs: 1e9 })
   const victim = makeGossipDriver()
   receive(node, links[0] as string, 'table/records', { records: [pair(victim.record())], hops: 255 })
-  const doubts = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
-  receive(node, links[1] as string, 'probe/doubt', { doubts })
+  const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
+  receive(node, links[1] as string, 'probe/suspect', { suspects })
   let dialled = ''
   for (let waited = 0; waited < 1_500 && dialled === ''; waited += 50) {
     const dial = node.wait(50).find((effect) => effect.type === 'dial' && effect.id === victim.id)
@@ -211,13 +211,13 @@ test('hearsay alone drops nobody: a member without a link is dialled first, and 
   const effects = node.do({ type: 'opened', link: dialled, id: victim.id, dialled: true, address: '' })
   assert.ok(isMember(node, victim), 'who has answered')
   assert.deepEqual(
-    sent(effects, 'probe/doubt', dialled).flatMap((hint) => hint.doubts.map(([who, seq]) => [who, seq])),
+    sent(effects, 'probe/suspect', dialled).flatMap((message) => message.suspects.map(([who, seq]) => [who, seq])),
     [[shortOf(victim.id), 1]],
   )
 })
 
 test('a suspect without an answer is dropped in its time, and only a newer record brings it back', () => {
-  const { node, others, links } = meeting(4, { linksWanted: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(4, { linksWanted: 0, ephemeralEveryMs: 1e9 })
   const [victim, on] = [others[0] as GossipDriver, links[0] as string]
   const silent = links.slice(1)
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), silent, false)
@@ -225,7 +225,7 @@ test('a suspect without an answer is dropped in its time, and only a newer recor
   assert.ok(emittedFacts(node.effects).some((fact) => fact.type === 'record.dropped' && fact.why === 'silent'))
   for (const from of silent) {
     receive(node, from, 'table/records', { records: [pair(victim.record())], hops: 0 })
-    assert.ok(!isMember(node, victim), 'the dead do not rise')
+    assert.ok(!isMember(node, victim), 'removed members do not rejoin')
   }
   receive(node, silent[0] as string, 'table/records', { records: [pair(victim.record({ seq: 2 }))], hops: 0 })
   assert.equal(seqAt(node, victim.id), 2)
@@ -233,7 +233,7 @@ test('a suspect without an answer is dropped in its time, and only a newer recor
 })
 
 test('one that answers here itself comes back with the record it had', () => {
-  const { node, others, links } = meeting(3, { linksWanted: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(3, { linksWanted: 0, ephemeralEveryMs: 1e9 })
   const victim = others[0] as GossipDriver
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), links.slice(1), false)
   assert.ok(!isMember(node, victim))
@@ -241,8 +241,8 @@ test('one that answers here itself comes back with the record it had', () => {
   assert.ok(isMember(node, victim))
 })
 
-test('a closed socket is a hint: it is dialled at once, and an answer ends it', () => {
-  const { node, others, links } = meeting(3)
+test('a closed socket is a sign: the node is dialled at once, and an answer ends it', () => {
+  const { node, others, links } = connectedNode(3)
   const victim = others[0] as GossipDriver
   const effects = node.do({ type: 'closed', link: links[0] as string })
   const dial = effects.find((effect) => effect.type === 'dial' && effect.id === victim.id)
@@ -250,61 +250,61 @@ test('a closed socket is a hint: it is dialled at once, and an answer ends it', 
   assert.equal(sent(effects, 'probe/request').length, 2)
   node.do({ type: 'opened', link: dial.link, id: victim.id, dialled: true, address: '' }, 20)
   assert.equal(node.state.probes.size, 0)
-  assert.equal(node.state.doubts.size, 0)
+  assert.equal(node.state.suspects.size, 0)
 })
 
-test('closing on purpose is no hint', () => {
-  const { node, others, links } = meeting(3)
-  receive(node, links[0] as string, 'link/bye', { why: 'visit' })
+test('closing on purpose is no sign of a failure', () => {
+  const { node, others, links } = connectedNode(3)
+  receive(node, links[0] as string, 'link/bye', { why: 'ephemeral' })
   const effects = node.do({ type: 'closed', link: links[0] as string })
   assert.ok(!effects.some((effect) => effect.type === 'dial' && effect.id === others[0]?.id))
   assert.equal(node.state.probes.size, 0)
 })
 
 test('a refused address and one more voice end it fast; a refusal alone does not', () => {
-  const { node, others, links } = meeting(6, { linksWanted: 0 })
+  const { node, others, links } = connectedNode(6, { linksWanted: 0 })
   const victim = others[0] as GossipDriver
   const dial = node.do({ type: 'closed', link: links[0] as string }).find((effect) => effect.type === 'dial')
   assert.ok(dial?.type === 'dial')
   node.do({ type: 'failed', link: dial.link, refused: true }, 5)
   node.wait(GOSSIP.refusedMs + 50)
   assert.ok(isMember(node, victim))
-  receive(node, links[1] as string, 'probe/doubt', {
-    doubts: [[shortOf(victim.id), 1, shortOf(others[1]?.id as never)]],
+  receive(node, links[1] as string, 'probe/suspect', {
+    suspects: [[shortOf(victim.id), 1, shortOf(others[1]?.id as never)]],
   })
   node.wait(GOSSIP.refusedMs + 50)
   assert.ok(!isMember(node, victim))
 })
 
 test('a process that stood still does not blame the others', () => {
-  const { node, others } = meeting(6, { linksWanted: 0 })
+  const { node, others } = connectedNode(6, { linksWanted: 0 })
   node.wait(1_100)
   node.do({ type: 'tick' }, 30_000)
   node.do({ type: 'tick' }, 10)
   for (const other of others) assert.ok(isMember(node, other))
-  assert.ok(node.state.health > 0)
+  assert.ok(node.state.localHealth > 0)
 })
 
 test('a farewell ends membership at once, without any suspicion', () => {
-  const { node, others, links } = meeting(3)
+  const { node, others, links } = connectedNode(3)
   const leaver = others[0] as GossipDriver
   const farewell = leaver.record({ seq: 2, left: true })
   const facts = emittedFacts(receive(node, links[1] as string, 'table/records', { records: [pair(farewell)], hops: 1 }))
   assert.ok(facts.some((fact) => fact.type === 'record.dropped' && fact.why === 'left'))
   assert.ok(!isMember(node, leaver))
-  assert.equal(look(node.state.graves, shortOf(leaver.id))?.signed.record.seq, 2)
+  assert.equal(getEntry(node.state.tombstones, shortOf(leaver.id))?.signed.record.seq, 2)
 })
 
 test('leaving says so to all and closes every link', () => {
-  const { node, links } = meeting(3)
+  const { node, links } = connectedNode(3)
   const effects = node.do({ type: 'leaving' })
   assert.equal(sent(effects, 'table/records').length, links.length)
-  assert.equal(effects.filter(({ type }) => type === 'hangUp').length, links.length)
+  assert.equal(effects.filter(({ type }) => type === 'close').length, links.length)
   assert.deepEqual(node.do({ type: 'tick' }, 5_000), [])
 })
 
-test('an earlier life of the own key is outdone, a forged one is not', () => {
-  const { node, links } = meeting(2)
+test('an earlier process with the own key is outdone, a forged one is not', () => {
+  const { node, links } = connectedNode(2)
   const earlier = node.record({ seq: 40, name: 'before' })
   const forged = { ...node.record({ seq: 9_000 }), signature: earlier.signature }
   receive(node, links[0] as string, 'table/records', { records: [pair(forged)], hops: 255 })
@@ -313,38 +313,38 @@ test('an earlier life of the own key is outdone, a forged one is not', () => {
   assert.equal(node.state.self.record.seq, 41)
 })
 
-test('one neighbourhood holds so many and no more, except whom this node dialled', () => {
-  const { node, links } = meeting(1)
-  const crowd = Array.from({ length: 40 }, (_, at) => makeGossipDriver({}, `21.0.0.${at + 1}:8088`))
-  receive(node, links[0] as string, 'table/records', { records: crowd.map((one) => pair(one.record())), hops: 255 })
-  const members = crowd.filter((one) => isMember(node, one))
+test('one subnet holds so many and no more, except whom this node dialled', () => {
+  const { node, links } = connectedNode(1)
+  const peers = Array.from({ length: 40 }, (_, at) => makeGossipDriver({}, `21.0.0.${at + 1}:8088`))
+  receive(node, links[0] as string, 'table/records', { records: peers.map((one) => pair(one.record())), hops: 255 })
+  const members = peers.filter((one) => isMember(node, one))
   assert.equal(members.length, GOSSIP.subnetQuota)
-  const [late, later] = crowd.filter((one) => !isMember(node, one)) as [GossipDriver, GossipDriver]
+  const [late, later] = peers.filter((one) => !isMember(node, one)) as [GossipDriver, GossipDriver]
   link(node, late)
   assert.ok(!isMember(node, late), 'whoever dials in is given no room')
   link(node, later, later.record(), true)
   assert.ok(isMember(node, later), 'whom it dialled is')
-  assert.equal(crowd.filter((one) => isMember(node, one)).length, GOSSIP.subnetQuota)
+  assert.equal(peers.filter((one) => isMember(node, one)).length, GOSSIP.subnetQuota)
 })
 
-test('a LAN may have many more than a neighbourhood of unknown nodes', () => {
-  const { node, links } = meeting(1)
+test('a LAN may have many more than a subnet of unknown nodes', () => {
+  const { node, links } = connectedNode(1)
   const lan = Array.from({ length: 60 }, (_, at) => makeGossipDriver({}, `192.168.1.${at + 1}:8088`))
   receive(node, links[0] as string, 'table/records', { records: lan.map((one) => pair(one.record())), hops: 255 })
   assert.equal(lan.filter((one) => isMember(node, one)).length, 60)
 })
 
 test('ten thousand members to dial make no more than ten dials a second, each address once in half a minute', () => {
-  const { node, links } = meeting(1, {
+  const { node, links } = connectedNode(1, {
     linksWanted: 60,
     linksMost: 60,
     recordsPerSecond: 10_000,
     linksPerSubnet: 99,
   })
-  const crowd = Array.from({ length: 600 }, () => makeGossipDriver())
-  for (let at = 0; at < crowd.length; at += 60)
+  const peers = Array.from({ length: 600 }, () => makeGossipDriver())
+  for (let at = 0; at < peers.length; at += 60)
     receive(node, links[0] as string, 'table/records', {
-      records: crowd.slice(at, at + 60).map((one) => pair(one.record())),
+      records: peers.slice(at, at + 60).map((one) => pair(one.record())),
       hops: 255,
     })
   const seen = new Map<string, number>()
@@ -362,18 +362,18 @@ test('ten thousand members to dial make no more than ten dials a second, each ad
   }
 })
 
-test('a peer that takes links and says nothing is suspected, not dialled again and again', () => {
-  const { node, links } = meeting(3)
-  const hollow = makeGossipDriver()
-  receive(node, links[0] as string, 'table/records', { records: [pair(hollow.record())], hops: 1 })
+test('a peer that accepts links and sends nothing is suspected, not dialled again and again', () => {
+  const { node, links } = connectedNode(3)
+  const silentPeer = makeGossipDriver()
+  receive(node, links[0] as string, 'table/records', { records: [pair(silentPeer.record())], hops: 1 })
   let dials = 0
   /** Each dial of it opens a link that closes at once, and so do those that this causes. */
   function take(effects: readonly GossipEffect[]): void {
     for (const effect of effects) {
-      if (effect.type !== 'dial' || effect.id !== hollow.id || dials > 100) continue
+      if (effect.type !== 'dial' || effect.id !== silentPeer.id || dials > 100) continue
       dials += 1
       const address = effect.addresses[0] as string
-      take(node.do({ type: 'opened', link: effect.link, id: hollow.id, dialled: true, address }))
+      take(node.do({ type: 'opened', link: effect.link, id: silentPeer.id, dialled: true, address }))
       take(node.do({ type: 'closed', link: effect.link }))
     }
   }
@@ -385,17 +385,17 @@ test('a peer that takes links and says nothing is suspected, not dialled again a
   assert.ok(dials > 0 && dials <= 10, `${dials} dials in ten seconds`)
 })
 
-test('an address that leads back to this node is no way in', () => {
+test('an address that leads back to this node is no bootstrap address', () => {
   const node = makeGossipDriver()
-  const [dial] = node.do({ type: 'met', addresses: ['10.9.9.9:1'] }).filter(({ type }) => type === 'dial')
+  const [dial] = node.do({ type: 'addressDiscovered', addresses: ['10.9.9.9:1'] }).filter(({ type }) => type === 'dial')
   assert.ok(dial?.type === 'dial')
   node.do({ type: 'opened', link: dial.link, id: node.id, dialled: true, address: '10.9.9.9:1' })
-  assert.deepEqual(node.state.meetings, [])
+  assert.deepEqual(node.state.bootstrapAddresses, [])
 })
 
 test('two nodes of one key: said once, and they answer each other less and less often', () => {
-  const { node, links } = meeting(1)
-  let twins = 0
+  const { node, links } = connectedNode(1)
+  let conflicts = 0
   let answers = 0
   for (let round = 0; round < 600; round += 1) {
     const { seq } = node.state.self.record
@@ -405,20 +405,21 @@ test('two nodes of one key: said once, and they answer each other less and less 
         hops: 0,
       }),
     )
-    twins += facts.filter((fact) => (fact as { type: string }).type === 'gossip.twin').length
+    conflicts += facts.filter((fact) => (fact as { type: string }).type === 'gossip.identityConflict').length
     const effects = node.wait(1_000)
     answer(node, effects, links)
     if (node.state.self.record.seq > seq) answers += 1
   }
-  assert.equal(twins, 1)
+  assert.equal(conflicts, 1)
   assert.ok(answers >= 5 && answers <= 20, `${answers} answers in ten minutes`)
 })
 
-/** Lets the far ends of `links` answer what is in `effects`; mediators report what `truth` says of any target. */
+/** Lets the far ends of `links` answer what is in `effects`; indirect probers report what `truth` says of any target. */
 function answer(node: GossipDriver, effects: Parameters<typeof sent>[0], links: readonly string[], truth = true): void {
   const root = node.tools.digest.root(node.state.members)
   for (const on of links) {
-    for (const { nonce } of sent(effects, 'probe/ping', on)) receive(node, on, 'probe/ack', { nonce, root, keep: true })
+    for (const { nonce } of sent(effects, 'probe/ping', on))
+      receive(node, on, 'probe/ack', { nonce, root, active: true })
     for (const { nonce } of sent(effects, 'probe/request', on))
       receive(node, on, 'probe/report', { nonce, alive: truth })
   }

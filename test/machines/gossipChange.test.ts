@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerRows } from '../../cli/peerRows.ts'
-import { waysIn } from '../../machines/ipTable/candidates.ts'
+import { seedAddresses } from '../../machines/ipTable/candidates.ts'
 import { deaf, hearOf, type Links, linkedTo, linksAfter } from '../../machines/ipTable/gossipChange.ts'
 import { meet } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
@@ -47,7 +47,7 @@ function after(facts: NetworkFact[], begin: Table = new Map()) {
 }
 
 const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
-  type: 'record.learned',
+  type: 'record.merged',
   record: record(letter, more),
 })
 const proved = (letter: string) =>
@@ -57,33 +57,37 @@ const proved = (letter: string) =>
     self,
     0,
   ).table
-const dropped = (why: 'left' | 'silent' | 'crowded'): NetworkFact => ({ type: 'record.dropped', id: id('a'), why })
+const dropped = (why: 'left' | 'silent' | 'overSubnetQuota'): NetworkFact => ({
+  type: 'record.dropped',
+  id: id('a'),
+  why,
+})
 const closed = (why: string): NetworkFact => ({ type: 'link.closed', link: 'l', id: id('a'), why })
 const link = (dialled: boolean): NetworkFact => ({ type: 'link.opened', link: 'l', id: id('a'), dialled, address: '' })
 
 test('what gossip says becomes what the table says', () => {
-  const doubted: NetworkFact = { type: 'record.doubted', id: id('a') }
+  const suspected: NetworkFact = { type: 'record.suspected', id: id('a') }
   const cleared: NetworkFact = { type: 'record.cleared', id: id('a') }
   const rows: [name: string, begin: Table, facts: NetworkFact[], said: string[], state: string | undefined][] = [
     ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
     ['its own record is not', new Map(), [learned('s')], [], undefined],
     ['a record without an address is too', new Map(), [learned('a', { addresses: [] })], [], 'unproved'],
-    ['a doubt', proved('a'), [doubted], ['peer.suspected'], 'suspected'],
-    ['a doubt again', proved('a'), [doubted, doubted], [], 'suspected'],
-    ['a doubt of one that never answered', new Map(), [learned('a'), doubted], [], 'unproved'],
-    ['denied', proved('a'), [doubted, cleared], ['peer.recovered'], 'answering'],
+    ['a suspicion', proved('a'), [suspected], ['peer.suspected'], 'suspected'],
+    ['a suspicion again', proved('a'), [suspected, suspected], [], 'suspected'],
+    ['a suspicion of one that never answered', new Map(), [learned('a'), suspected], [], 'unproved'],
+    ['refuted', proved('a'), [suspected, cleared], ['peer.recovered'], 'answering'],
     ['it has left', proved('a'), [dropped('left')], ['peer.gone'], undefined],
     ['it is silent', proved('a'), [dropped('silent')], ['peer.gone'], undefined],
-    ['it gave way to others', proved('a'), [dropped('crowded')], [], 'answering'],
+    ['it gave way to others', proved('a'), [dropped('overSubnetQuota')], [], 'answering'],
     ['gone twice', proved('a'), [dropped('silent'), dropped('silent')], [], undefined],
     ['back by its record', proved('a'), [dropped('silent'), learned('a')], [], 'unproved'],
     ['it has dialled this node', new Map(), [learned('a'), link(false)], ['peer.joined'], 'answering'],
     ['this node has dialled it', new Map(), [learned('a'), link(true)], ['peer.joined'], 'answering'],
     ['the link comes first', new Map(), [link(false), learned('a')], ['peer.joined'], 'answering'],
-    ['the link ends', new Map(), [learned('a'), link(false), closed('visit')], [], 'answering'],
+    ['the link ends', new Map(), [learned('a'), link(false), closed('ephemeral')], [], 'answering'],
     ['it has left, and the link ends', proved('a'), [link(true), dropped('left'), closed('left')], [], undefined],
     ['one without a record has dialled', new Map(), [link(false)], [], undefined],
-    ['nobody known', new Map(), [doubted, cleared, dropped('left')], [], undefined],
+    ['nobody known', new Map(), [suspected, cleared, dropped('left')], [], undefined],
   ]
   for (const [name, begin, facts, said, state] of rows) {
     const result = after(facts, begin)
@@ -142,7 +146,7 @@ test('a record says what the machine has and what its owner says', () => {
 
 test('ways into the network: addresses that the owner named or a key was proved at, no hearsay', () => {
   const { table } = after([learned('b')], proved('a'))
-  assert.deepEqual(waysIn(fileOf(table, emptyIpTable())), [{ addresses: ['10.0.1.97:8088'], id: id('a') }])
+  assert.deepEqual(seedAddresses(fileOf(table, emptyIpTable())), [{ addresses: ['10.0.1.97:8088'], id: id('a') }])
 })
 
 test('members of the gossip are first looked at two a tick, so that a network comes up without a storm', () => {

@@ -60,7 +60,7 @@ const plain: IpTableInput = {
 test('chart: what each event says at once', () => {
   const known = contact('a', '10.0.0.1', 'anna')
   const rows: [string, object[], string[]][] = [
-    ['a contact joins', [known], ['peer.joined', 'gossip.met', 'table.changed']],
+    ['a contact joins', [known], ['peer.joined', 'peer.addressDiscovered', 'table.changed']],
     ['the same contact again says nothing', [known, known], []],
     ['this node itself does not join', [contact('s', '10.0.0.1')], []],
     ['a name is found', [known, { ...owner('peer.resolve', 'r'), where: 'anna' }], ['peer.resolved']],
@@ -86,7 +86,7 @@ test('chart: what each event says at once', () => {
     [
       'adding waits for the disk',
       [{ ...owner('peer.add', 'r'), where: '10.1.1.1', replace: false }],
-      ['table.changed', 'gossip.met'],
+      ['table.changed', 'peer.addressDiscovered'],
     ],
     ['nonsense is not added', [{ ...owner('peer.add', 'r'), where: 'a b', replace: false }], ['peer.addFailed']],
     ['this node is not added', [{ ...owner('peer.add', 'r'), where: '10.0.0.9', replace: false }], ['peer.addFailed']],

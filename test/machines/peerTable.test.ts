@@ -40,7 +40,7 @@ const said = (letter: string): NodeRecord => ({
 })
 const empty: Table = new Map()
 const learnRecord = (table: Table, record: NodeRecord, at: Self) =>
-  hearOf({ table, self: at, now: 0, links: new Map() }, { type: 'record.learned', record })
+  hearOf({ table, self: at, now: 0, links: new Map() }, { type: 'record.merged', record })
 const met = (table: Table, letter: string, where: string, now = 0, name = letter) =>
   meet(table, contact(letter, where, name), self, now)
 const listed = (table: Table) =>

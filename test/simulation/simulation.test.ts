@@ -10,12 +10,12 @@ import { runChaos } from '../../simulation/chaos.ts'
 import { createSimulation, type Simulation, versionOf } from '../../simulation/simulation.ts'
 import { mulberry32 } from '../../simulation/tools.ts'
 
-function acquainted(
+function converged(
   nodes: number,
   seed: number,
   options: Partial<Parameters<typeof createSimulation>[0]> = {},
 ): Simulation {
-  const simulation = createSimulation({ nodes, seed, acquainted: true, ...options })
+  const simulation = createSimulation({ nodes, seed, converged: true, ...options })
   for (let host = 0; host < nodes; host += 1) simulation.start(host)
   return simulation
 }
@@ -35,14 +35,14 @@ test('every message comes twice: all agree, and nobody is declared dead', () => 
     ['once', 0],
     ['twice', 1],
   ] as const) {
-    const simulation = acquainted(40, 4, {
-      weather: { double },
-      arrived: () => {
+    const simulation = converged(40, 4, {
+      networkConditions: { double },
+      onMessage: () => {
         arrived[name] += 1
       },
-      heard: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
+      onFact: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
     })
-    simulation.tell(7, { type: 'reworded', words: { customInformation: 'again and again' } })
+    simulation.dispatch(7, { type: 'recordUpdated', fields: { customInformation: 'again and again' } })
     simulation.runUntil(120_000)
     assert.equal(simulation.disagreement(), '')
   }
@@ -54,8 +54,8 @@ test('the clock on the wall jumping a day either way changes nothing, so it kill
   const day = 86_400_000
   const run = (jumps: boolean) => {
     let dropped = 0
-    const simulation = acquainted(20, 14, {
-      heard: ({ type }) => {
+    const simulation = converged(20, 14, {
+      onFact: ({ type }) => {
         if (type === 'record.dropped') dropped += 1
       },
     })
@@ -78,7 +78,7 @@ test('the clock on the wall jumping a day either way changes nothing, so it kill
   assert.equal(run(true), still)
 })
 
-test('no machine reads a clock or draws chance, and the wires read only the monotonic clock', () => {
+test('no machine reads a clock or a random number generator, and the transport reads only the monotonic clock', () => {
   const root = join(import.meta.dirname, '../..')
   const under = (folder: string) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -92,8 +92,8 @@ test('no machine reads a clock or draws chance, and the wires read only the mono
 
 test('thirty nodes that were each told one address know each other within three seconds of the last start', () => {
   for (const seed of [1, 2, 3]) {
-    const simulation = createSimulation({ nodes: 30, seed, weather: { delay: [0.2, 2] } })
-    for (const host of range(30)) simulation.at(simulation.chance() * 1_000, () => simulation.start(host))
+    const simulation = createSimulation({ nodes: 30, seed, networkConditions: { delay: [0.2, 2] } })
+    for (const host of range(30)) simulation.at(simulation.random() * 1_000, () => simulation.start(host))
     simulation.runUntil(4_000)
     assert.equal(simulation.disagreement(), '', `seed ${seed}`)
   }
@@ -146,9 +146,9 @@ test('a machine that goes dark is known to be gone by all of a hundred within 8 
 
 test('half a virtual hour at 5 % loss: nobody is declared dead, and links stay bounded', () => {
   const dropped: GossipEmits[] = []
-  const simulation = acquainted(100, 42, {
-    weather: { loss: 0.05 },
-    heard: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
+  const simulation = converged(100, 42, {
+    networkConditions: { loss: 0.05 },
+    onFact: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
   })
   for (let minute = 1; minute <= 30; minute += 1) {
     simulation.runUntil(minute * 60_000)
@@ -161,24 +161,24 @@ test('half a virtual hour at 5 % loss: nobody is declared dead, and links stay b
 test('nodes that stall are dropped at most themselves: they take no healthy node with them', () => {
   let wrong = 0
   const stalled = new Set<string>()
-  const simulation = acquainted(60, 8, {
-    heard: (fact) => {
+  const simulation = converged(60, 8, {
+    onFact: (fact) => {
       if (fact.type === 'record.dropped' && !stalled.has(fact.id)) wrong += 1
     },
   })
   for (let second = 20; second < 600; second += 10)
     simulation.at(second * 1_000, () => {
-      const host = Math.floor(simulation.chance() * 3)
+      const host = Math.floor(simulation.random() * 3)
       stalled.add(simulation.nodes[host]?.id ?? '')
-      simulation.pause(host, 5_000 + simulation.chance() * 25_000)
+      simulation.pause(host, 5_000 + simulation.random() * 25_000)
     })
   simulation.runUntil(700_000)
   assert.equal(wrong, 0)
   assert.equal(simulation.disagreement(), '')
 })
 
-test('thirty of a hundred die at once: gone everywhere within 30 s, none rises again, one that returns is let in', () => {
-  const simulation = acquainted(100, 77, { seeds: () => [0, 1] })
+test('thirty of a hundred die at once: gone everywhere within 30 s, none rejoins, one that returns is let in', () => {
+  const simulation = converged(100, 77, { seeds: () => [0, 1] })
   simulation.runUntil(20_000)
   const victims = range(30).map((at) => at * 3)
   for (const host of victims) simulation[host % 2 === 0 ? 'vanish' : 'kill'](host)
@@ -195,7 +195,7 @@ test('thirty of a hundred die at once: gone everywhere within 30 s, none rises a
 })
 
 test('split in half for ten minutes, then healed: all agree within a minute', () => {
-  const simulation = acquainted(50, 13)
+  const simulation = converged(50, 13)
   simulation.runUntil(20_000)
   simulation.network.cut((host) => host % 2)
   simulation.runUntil(620_000)
@@ -205,11 +205,11 @@ test('split in half for ten minutes, then healed: all agree within a minute', ()
   assert.equal(simulation.disagreement(), '')
 })
 
-test('one that comes back without its file outdoes its earlier life', () => {
-  const simulation = acquainted(20, 21)
+test('one that comes back without its file outdoes its earlier process', () => {
+  const simulation = converged(20, 21)
   simulation.runUntil(5_000)
   for (let change = 0; change < 5; change += 1) {
-    simulation.tell(4, { type: 'reworded', words: { customInformation: `${change}` } })
+    simulation.dispatch(4, { type: 'recordUpdated', fields: { customInformation: `${change}` } })
     simulation.runUntil(simulation.now + 1_000)
   }
   simulation.kill(4)
@@ -220,7 +220,7 @@ test('one that comes back without its file outdoes its earlier life', () => {
   assert.ok((simulation.nodes[4]?.state?.self.record.seq ?? 0) > 6)
 })
 
-test('five hundred invented nodes in ten neighbourhoods do not hide fifty honest ones from each other', () => {
+test('five hundred invented nodes in ten subnets do not hide fifty honest ones from each other', () => {
   const honest = 50
   const addressOf = (host: number) =>
     host < honest ? `20.0.${host}.1:8088` : `66.0.${(host - honest) % 10}.${1 + Math.floor((host - honest) / 10)}:8088`
@@ -234,7 +234,9 @@ test('five hundred invented nodes in ten neighbourhoods do not hide fifty honest
     const known = simulation.nodes.slice(0, honest).filter((other) => versionOf(state, other) > 0).length
     seen += known / honest
     const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
-    const links = [...state.links.values()].filter(({ nodeId, mine, theirs }) => ids.has(nodeId) && mine && theirs)
+    const links = [...state.links.values()].filter(
+      ({ nodeId, activeHere, activeThere }) => ids.has(nodeId) && activeHere && activeThere,
+    )
     assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
     assert.ok(state.members.size <= honest + 10 * GOSSIP.subnetQuota)
   }

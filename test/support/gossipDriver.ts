@@ -10,7 +10,7 @@ import {
   type Tools,
 } from '../../machines/gossip/gossipState.ts'
 import { stepGossip } from '../../machines/gossip/gossipStep.ts'
-import { look } from '../../machines/gossip/shards.ts'
+import { getEntry } from '../../machines/gossip/shardedMap.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { WireBody, WireKind, WireMessage } from '../../protocol/wire/gossip.ts'
@@ -28,7 +28,7 @@ export interface GossipDriver {
   do(event: Untimed, afterMs?: number): GossipEffect[]
   /** Lets time pass, with every tick that is due. */
   wait(ms: number): GossipEffect[]
-  /** A record of its own key with other words or another seq, genuinely signed. */
+  /** A record of its own key with other fields or another seq, genuinely signed. */
   record(change?: Partial<NodeRecord>): SignedRecord
 }
 
@@ -43,7 +43,7 @@ export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: s
   const key = ed25519Line(point)
   const id = parsePublicKey(key).fingerprint as NodeId
   const tools = createGossipTools(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString())
-  const words = {
+  const fields = {
     name: `node${made}`,
     addresses: [address ?? `20.${made >> 8}.${made & 255}.1:8088`],
     port: 8088,
@@ -55,7 +55,9 @@ export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: s
     id,
     key,
     tools,
-    state: freeze(startGossip({ id, key, words, lastSeq: 0, meetings: [], now: 1_000, seed: made, config }, tools)),
+    state: freeze(
+      startGossip({ id, key, fields, lastSeq: 0, bootstrapAddresses: [], now: 1_000, seed: made, config }, tools),
+    ),
     now: 1_000,
     effects: [],
     do(event, afterMs = 0) {
@@ -86,7 +88,7 @@ export function link(one: GossipDriver, other: GossipDriver, signed = other.reco
   one.do({ type: 'opened', link: id, id: other.id, dialled, address: '' })
   const record: [string, string] = [signed.text, signed.signature]
   const root = other.tools.digest.root(other.state.members)
-  receive(one, id, 'link/hello', { record, root, keep: true, links: 0 })
+  receive(one, id, 'link/hello', { record, root, active: true, links: 0 })
   return id
 }
 
@@ -96,7 +98,7 @@ export function receive<K extends WireKind>(
   kind: K,
   body: WireBody<K>,
 ): GossipEffect[] {
-  return node.do({ type: 'heard', link: on, message: { kind, body } as WireMessage })
+  return node.do({ type: 'received', link: on, message: { kind, body } as WireMessage })
 }
 
 /** The bodies of all messages of one kind in `effects`. */
@@ -109,11 +111,11 @@ export function sent<K extends WireKind>(effects: readonly GossipEffect[], kind:
 }
 
 export function emittedFacts(effects: readonly GossipEffect[]): GossipEmits[] {
-  return effects.flatMap((effect) => (effect.type === 'say' ? [effect.fact] : []))
+  return effects.flatMap((effect) => (effect.type === 'emit' ? [effect.fact] : []))
 }
 
 export function seqAt(node: GossipDriver, id: NodeId): number | undefined {
-  return look(node.state.members, shortOf(id))?.record.seq
+  return getEntry(node.state.members, shortOf(id))?.record.seq
 }
 
 /** Frozen as deep as it goes; maps too, whose changing methods then throw. */

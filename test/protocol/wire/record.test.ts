@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { verifySignature } from '../../../actors/gossip/recordSignature.ts'
-import { neighbourhoodOf } from '../../../protocol/net/neighbourhood.ts'
+import { subnetOf } from '../../../protocol/net/subnet.ts'
 import {
   isGenuine,
   RECORD_MAX_CHARS,
@@ -96,7 +96,7 @@ test('what is no record is none', () => {
   assert.ok(readRecord(bad({ addresses: ['[2001:db8::1]:8088', '20.0.0.1:8088'] }), ''))
 })
 
-test('neighbourhoods', () => {
+test('subnets', () => {
   const table: [string | undefined, string, boolean][] = [
     ['20.1.2.3:8088', '20.1.2', false],
     ['20.1.2.200:1', '20.1.2', false],
@@ -113,7 +113,7 @@ test('neighbourhoods', () => {
     [undefined, '-', true],
   ]
   for (const [address, name, isPrivate] of table)
-    assert.deepEqual(neighbourhoodOf(address), { name, private: isPrivate }, address)
+    assert.deepEqual(subnetOf(address), { name, private: isPrivate }, address)
 })
 
 function flip(text: string, at: number): string {

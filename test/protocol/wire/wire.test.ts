@@ -10,17 +10,20 @@ const SHORT = 'ABCDEFGHIJ/' as ShortId
 /** The bytes of every kind. A line that changes breaks nodes that are out there: add a kind or a version instead. */
 const golden: [WireMessage, string][] = [
   [
-    { kind: 'link/hello', body: { record: ['{}', 'c2ln'], root: HASH, keep: true, links: 3, seen: '20.0.0.1:5000' } },
-    '["link/hello",1,{"record":["{}","c2ln"],"root":"abcdefghij+","keep":true,"links":3,"seen":"20.0.0.1:5000"}]',
+    {
+      kind: 'link/hello',
+      body: { record: ['{}', 'c2ln'], root: HASH, active: true, links: 3, observedAddress: '20.0.0.1:5000' },
+    },
+    '["link/hello",1,{"record":["{}","c2ln"],"root":"abcdefghij+","active":true,"links":3,"observedAddress":"20.0.0.1:5000"}]',
   ],
-  [{ kind: 'link/bye', body: { why: 'visit' } }, '["link/bye",1,{"why":"visit"}]'],
+  [{ kind: 'link/bye', body: { why: 'ephemeral' } }, '["link/bye",1,{"why":"ephemeral"}]'],
   [
-    { kind: 'probe/ping', body: { nonce: 7, root: HASH, recent: `${SHORT}000000a`, keep: false } },
-    '["probe/ping",1,{"nonce":7,"root":"abcdefghij+","recent":"ABCDEFGHIJ/000000a","keep":false}]',
+    { kind: 'probe/ping', body: { nonce: 7, root: HASH, recent: `${SHORT}000000a`, active: false } },
+    '["probe/ping",1,{"nonce":7,"root":"abcdefghij+","recent":"ABCDEFGHIJ/000000a","active":false}]',
   ],
   [
-    { kind: 'probe/ack', body: { nonce: 7, root: HASH, keep: true } },
-    '["probe/ack",1,{"nonce":7,"root":"abcdefghij+","keep":true}]',
+    { kind: 'probe/ack', body: { nonce: 7, root: HASH, active: true } },
+    '["probe/ack",1,{"nonce":7,"root":"abcdefghij+","active":true}]',
   ],
   [
     { kind: 'probe/request', body: { nonce: 1, target: SHORT } },
@@ -28,21 +31,21 @@ const golden: [WireMessage, string][] = [
   ],
   [{ kind: 'probe/report', body: { nonce: 1, alive: false } }, '["probe/report",1,{"nonce":1,"alive":false}]'],
   [
-    { kind: 'probe/doubt', body: { doubts: [[SHORT, 4, SHORT]] } },
-    '["probe/doubt",1,{"doubts":[["ABCDEFGHIJ/",4,"ABCDEFGHIJ/"]]}]',
+    { kind: 'probe/suspect', body: { suspects: [[SHORT, 4, SHORT]] } },
+    '["probe/suspect",1,{"suspects":[["ABCDEFGHIJ/",4,"ABCDEFGHIJ/"]]}]',
   ],
   [
     { kind: 'table/records', body: { records: [['{}', 'c2ln']], hops: 2 } },
     '["table/records",1,{"records":[["{}","c2ln"]],"hops":2}]',
   ],
-  [{ kind: 'table/want', body: { wanted: SHORT + SHORT } }, `["table/want",1,{"wanted":"${SHORT}${SHORT}"}]`],
+  [{ kind: 'table/request', body: { shortIds: SHORT + SHORT } }, `["table/request",1,{"shortIds":"${SHORT}${SHORT}"}]`],
   [
     { kind: 'table/buckets', body: { buckets: HASH.repeat(64) } },
     `["table/buckets",1,{"buckets":"${HASH.repeat(64)}"}]`,
   ],
   [
-    { kind: 'table/entries', body: { buckets: [[63, `${SHORT}zzzzzzz`]] } },
-    '["table/entries",1,{"buckets":[[63,"ABCDEFGHIJ/zzzzzzz"]]}]',
+    { kind: 'table/versions', body: { buckets: [[63, `${SHORT}zzzzzzz`]] } },
+    '["table/versions",1,{"buckets":[[63,"ABCDEFGHIJ/zzzzzzz"]]}]',
   ],
 ]
 
@@ -65,7 +68,7 @@ test('what this version does not know is left alone', () => {
   })
 })
 
-test('what breaks the rules is garbled, whatever it is', () => {
+test('what breaks the rules is a protocol error, whatever it is', () => {
   const deep = (depth: number) => `["link/bye",1,{"why":"x","deep":${'['.repeat(depth)}${']'.repeat(depth)}}]`
   const broken = [
     '',
@@ -86,19 +89,19 @@ test('what breaks the rules is garbled, whatever it is', () => {
     '["probe/report",1,{"nonce":1.5,"alive":true}]',
     '["probe/report",1,{"nonce":1e400,"alive":true}]',
     '["probe/request",1,{"nonce":1,"target":"too short"}]',
-    '["probe/doubt",1,{"doubts":[["ABCDEFGHIJ/",0,"ABCDEFGHIJ/"]]}]',
-    '["probe/doubt",1,{"doubts":[["ABCDEFGHIJ/",4294967296,"ABCDEFGHIJ/"]]}]',
-    `["probe/doubt",1,{"doubts":[${Array.from({ length: 65 }, () => '["ABCDEFGHIJ/",1,"ABCDEFGHIJ/"]').join()}]}]`,
-    `["table/want",1,{"wanted":"${SHORT.repeat(129)}"}]`,
-    '["table/want",1,{"wanted":"ABC"}]',
+    '["probe/suspect",1,{"suspects":[["ABCDEFGHIJ/",0,"ABCDEFGHIJ/"]]}]',
+    '["probe/suspect",1,{"suspects":[["ABCDEFGHIJ/",4294967296,"ABCDEFGHIJ/"]]}]',
+    `["probe/suspect",1,{"suspects":[${Array.from({ length: 65 }, () => '["ABCDEFGHIJ/",1,"ABCDEFGHIJ/"]').join()}]}]`,
+    `["table/request",1,{"shortIds":"${SHORT.repeat(129)}"}]`,
+    '["table/request",1,{"shortIds":"ABC"}]',
     `["table/buckets",1,{"buckets":"${HASH.repeat(63)}"}]`,
-    '["table/entries",1,{"buckets":[[64,""]]}]',
-    '["table/entries",1,{"buckets":[[0,"ABCDEFGHIJ/ZZZZZZZ"]]}]',
+    '["table/versions",1,{"buckets":[[64,""]]}]',
+    '["table/versions",1,{"buckets":[[0,"ABCDEFGHIJ/ZZZZZZZ"]]}]',
     '["table/records",1,{"records":[["{}"]],"hops":0}]',
     deep(JSON_MAX_DEPTH),
     deep(100_000),
   ]
-  for (const text of broken) assert.equal(decode(text), 'garbled', text.slice(0, 80))
+  for (const text of broken) assert.equal(decode(text), 'protocolError', text.slice(0, 80))
   assert.equal(typeof decode(deep(JSON_MAX_DEPTH - 2)), 'object')
   assert.equal(({} as Record<string, unknown>).polluted, undefined)
 })

@@ -1,18 +1,18 @@
 import { isIPv4, parseAddress } from './address.ts'
 
 /**
- * Whom one hand may hold. Keys cost nothing, addresses do: all ids in one neighbourhood count as possibly one person,
- * so that a crowd of invented nodes can neither fill the table nor surround a node (GossipSub's colocation, S. 48).
+ * Limits what one owner may hold. Keys cost nothing, addresses do: all ids in one subnet count as possibly one owner,
+ * so that many invented nodes can neither fill the table nor surround a node (GossipSub's colocation, S. 48).
  */
-export interface Neighbourhood {
-  /** Same text, same neighbourhood. */
+export interface Subnet {
+  /** Two addresses with the same name are in the same subnet. */
   name: string
   /** In a private range or without an address: machines of one network, of which there may rightly be many. */
   private: boolean
 }
 
-/** The neighbourhood of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, each machine where the range is private. */
-export function neighbourhoodOf(address: string | undefined): Neighbourhood {
+/** The subnet of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, each machine where the range is private. */
+export function subnetOf(address: string | undefined): Subnet {
   if (!address) return { name: '-', private: true }
   let host: string
   try {

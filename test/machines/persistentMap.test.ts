@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SmallMap } from '../../machines/gossip/smallMap.ts'
+import { PersistentMap } from '../../machines/gossip/persistentMap.ts'
 import { mulberry32 } from '../../simulation/tools.ts'
 
 test('a thousand changes leave what a Map has after them, in its order, and earlier maps as they were', () => {
   const chance = mulberry32(1)
   const names = Array.from({ length: 24 }, (_, at) => `k${at}`)
   const map = new Map<string, number>()
-  let small = SmallMap.none<string, number>()
+  let small = PersistentMap.empty<string, number>()
   for (let run = 0; run < 1_000; run += 1) {
     const name = names[Math.floor(chance() * names.length)] as string
     const before = small
     const had = [...small.values()]
     const kind = chance()
     if (kind < 0.55) {
-      small = small.with(name, run)
+      small = small.set(name, run)
       map.set(name, run)
     } else if (kind < 0.95) {
-      small = small.without(name)
+      small = small.delete(name)
       map.delete(name)
     } else if (kind < 0.98) {
       small = small.map((value) => value + 1)
@@ -37,11 +37,11 @@ test('a thousand changes leave what a Map has after them, in its order, and earl
 })
 
 test('what changes nothing gives the same map', () => {
-  const one = SmallMap.none<string, number>().with('a', 1)
-  assert.equal(one.without('b'), one)
+  const one = PersistentMap.empty<string, number>().set('a', 1)
+  assert.equal(one.delete('b'), one)
   assert.equal(
     one.filter(() => true),
     one,
   )
-  assert.equal(one.without('a'), SmallMap.none())
+  assert.equal(one.delete('a'), PersistentMap.empty())
 })
