@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import type { AnyActorLogic } from 'xstate'
-import { seedAddresses } from '../machines/ipTable/candidates.ts'
+import { advertisedAddresses } from '../machines/ipTable/advertisedAddresses.ts'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
-import { placesOf } from '../machines/ipTable/selfPlaces.ts'
+import { seedAddresses } from '../machines/ipTable/unverified.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { createContainerManager } from './containerManager.ts'
@@ -16,7 +16,7 @@ import { openFiles } from './home/homeFiles.ts'
 import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
-import { outsideAddresses, ownAddresses, type Place } from './ipTable/listening.ts'
+import { advertisableAddresses, type ListenAddresses, ownAddresses } from './ipTable/listening.ts'
 import { recoverAddresses } from './ipTable/recoverAddresses.ts'
 import { createIpTable, createResolve } from './ipTable.ts'
 import { announcing, announcingDial } from './net/announce.ts'
@@ -34,7 +34,7 @@ interface ConcernDependencies {
   bus: Bus<BusEvent>
   identity: Identity
   /** Filled in when the listeners are open. */
-  place: Place
+  place: ListenAddresses
   /** Where links of other nodes come in. */
   gossipListener: GossipListener
   /** Whether to look after what nobody has asked for: specifications, peers, images. */
@@ -66,7 +66,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     // A single command listens nowhere, so no address is its own: another home's node may well be at them.
     port: background ? place.port : 0,
     addresses: ownAddresses(place),
-    outside: outsideAddresses(place, { test: config.Test }),
+    advertisable: advertisableAddresses(place, { test: config.Test }),
     information: gossip.data.customInformation,
   })
   const resolve = createResolve(bus)
@@ -117,7 +117,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         identity,
         store: gossip,
         own: ownRecord,
-        advertised: () => ({ addresses: placesOf(self(), new Map()), port: place.port }),
+        advertised: () => ({ addresses: advertisedAddresses(self(), new Map()), port: place.port }),
         bootstrapAddresses: () => seedAddresses(table.data),
         ...(background && { links: { source: gossipListener, dial: announcingDial(dial, bus), guard } }),
       }),

@@ -2,16 +2,22 @@ import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { fromCallback, fromPromise } from 'xstate'
-import { namedIn } from '../machines/ipTable/candidates.ts'
-import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from '../machines/ipTable/ipTablePorts.ts'
+import type {
+  CrawlInput,
+  IpTableInternalEvent,
+  ProbeInput,
+  ResolveDnsInput,
+  SaveInput,
+} from '../machines/ipTable/ipTablePorts.ts'
 import type { Self } from '../machines/ipTable/peerTable.ts'
+import { namedIn } from '../machines/ipTable/unverified.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import { UNVERIFIED_MAX } from '../protocol/defaults/ipTable.ts'
 import { type IpTableFile, parseIpTable } from '../protocol/files/ipTable.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { PeerAt } from '../protocol/ipTable.ts'
-import { walk } from './ipTable/hops.ts'
+import { crawl } from './ipTable/crawl.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
 import type { DialGuard } from './net/dialGuard.ts'
@@ -55,34 +61,38 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
         save: fromPromise<void, SaveInput>(({ input }) =>
           isDeepStrictEqual(store.data, input.file) ? Promise.resolve() : store.write(input.file),
         ),
-        askName: fromCallback<IpTableInside, AskNameInput>(({ input: { requestId, at }, sendBack }) => {
+        resolveDns: fromCallback<IpTableInternalEvent, ResolveDnsInput>(({ input: { requestId, at }, sendBack }) => {
           lookup(at.host).then(
-            () => sendBack({ type: 'lookUp.ended', requestId, found: at }),
-            () => sendBack({ type: 'lookUp.ended', requestId, found: null }),
+            () => sendBack({ type: 'resolveDns.ended', requestId, found: at }),
+            () => sendBack({ type: 'resolveDns.ended', requestId, found: null }),
           )
         }),
-        probe: fromCallback<IpTableInside, ProbeInput>(({ input, sendBack }) => {
+        probe: fromCallback<IpTableInternalEvent, ProbeInput>(({ input, sendBack }) => {
           const { signal, end } = openScope(input.signal)
           void probe({ ...input, signal }, { guard, peers, ...(dial && { dial }) }).then((outcome) =>
             sendBack({ type: 'probe.ended', key: input.key, outcome }),
           )
           return end
         }),
-        walk: fromCallback<IpTableInside, WalkInput>(({ input, sendBack }) => {
+        crawl: fromCallback<IpTableInternalEvent, CrawlInput>(({ input, sendBack }) => {
           const { signal, end } = openScope(input.signal)
           const { requestId } = input
-          walk({ ...input, signal }, { guard, peers, ...(dial && { dial }), test, report: sendBack }).then(
-            (named) => sendBack({ type: 'walk.ended', requestId, named }),
-            () => sendBack({ type: 'walk.ended', requestId, named: [] }),
+          crawl({ ...input, signal }, { guard, peers, ...(dial && { dial }), test, report: sendBack }).then(
+            (named) => sendBack({ type: 'crawl.ended', requestId, named }),
+            () => sendBack({ type: 'crawl.ended', requestId, named: [] }),
           )
           return end
         }),
-        watchAddresses: fromCallback<IpTableInside, { signal: AbortSignal }>(({ input, sendBack }) => {
+        watchAddresses: fromCallback<IpTableInternalEvent, { signal: AbortSignal }>(({ input, sendBack }) => {
           const read = () => {
-            const { addresses, outside } = self()
-            return { addresses: [...addresses], outside: [...outside] }
+            const { addresses, advertisable } = self()
+            return { addresses: [...addresses], advertisable: [...advertisable] }
           }
-          return watchAddresses(read, (moved) => sendBack({ type: 'self.moved', ...moved }), input.signal)
+          return watchAddresses(
+            read,
+            (changed) => sendBack({ type: 'self.addressesChanged', ...changed }),
+            input.signal,
+          )
         }),
       },
     }),
@@ -100,7 +110,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'peer.add',
       'peer.list',
       'table.update',
-      'table.offer',
+      'table.exchange',
       'contact.made',
       'speed.measured',
       'record.merged',
@@ -132,9 +142,9 @@ export function createResolve(bus: Bus<BusEvent>): Resolve {
  * JSON text. Nothing is dialled here: the addresses wait for their turn. Errors: `too_large`, `protocol_error`.
  */
 export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {
-  const candidates = namedIn(parseIpTable(body, from)).slice(0, UNVERIFIED_MAX.all)
-  const command = { type: 'table.offer', requestId: randomUUID(), caller: 'anonymous', candidates, from } as const
+  const unverified = namedIn(parseIpTable(body, from)).slice(0, UNVERIFIED_MAX.all)
+  const command = { type: 'table.exchange', requestId: randomUUID(), caller: 'anonymous', unverified, from } as const
   const fact = await request(bus, command)
-  if (fact.type !== 'table.offered') throw new Error(`table.offer was answered with ${fact.type}`)
+  if (fact.type !== 'table.exchanged') throw new Error(`table.exchange was answered with ${fact.type}`)
   return fact.document
 }

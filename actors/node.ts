@@ -10,8 +10,8 @@ import { createImageList } from './containerManager/imageFolders.ts'
 import { openGossipListener } from './gossip.ts'
 import { type Home, lockHome } from './home.ts'
 import { type Identity, loadIdentity } from './identity.ts'
-import { discover, hostsOf, type Place } from './ipTable/listening.ts'
-import { askPublicAddress } from './ipTable/publicAddress.ts'
+import { discover, hostsOf, type ListenAddresses } from './ipTable/listening.ts'
+import { fetchPublicAddress } from './ipTable/publicAddress.ts'
 import { listenControl } from './listeners/controlSocket.ts'
 import { createEventStream } from './listeners/eventStream.ts'
 import { createHttpServer } from './listeners/httpServer.ts'
@@ -68,7 +68,7 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
 
     const httpServer = await createHttpServer({ bus, rights, events, images: createImageList(home.paths.images) })
     undo.push(() => httpServer.close())
-    const place: Place = { port: listen?.port ?? PORT, hosts: [] }
+    const place: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
     const { concerns, quarantined, settled } = await openConcerns({
       home,
@@ -116,10 +116,10 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
 }
 
 /** The table's watch over addresses finds what was told, as it finds a new interface. */
-function followPublicAddress(service: string, place: Place, bus: Bus<BusEvent>): void {
-  askPublicAddress(service).then(
+function followPublicAddress(service: string, place: ListenAddresses, bus: Bus<BusEvent>): void {
+  fetchPublicAddress(service).then(
     (address) => {
-      place.told = address
+      place.publicAddress = address
     },
     (error) => bus.publish({ type: 'node.addressFailed', ...toFailure(error) }),
   )

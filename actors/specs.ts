@@ -61,7 +61,7 @@ async function requestSpecs(
   signal: AbortSignal,
 ): Promise<Specs> {
   const to = await resolve(where, signal)
-  const specs = await peers.command(to, { type: 'specs.get' }, { signal }).then(
+  const specs = await peers.request(to, { type: 'specs.get' }, { signal }).then(
     ({ fact }) => (fact.type === 'specs.got' ? fact.specs : undefined),
     (error) => requestFromGo(to, signal, error),
   )

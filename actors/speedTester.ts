@@ -1,6 +1,12 @@
 import PQueue from 'p-queue'
 import { fromCallback, fromPromise } from 'xstate'
-import { type FlowEmits, type FlowInput, type Pinged, speedTestMachine, type Target } from '../machines/speedTest.ts'
+import {
+  type FlowEmits,
+  type FlowInput,
+  type PingResult,
+  speedTestMachine,
+  type Target,
+} from '../machines/speedTest.ts'
 import { speedTesterMachine } from '../machines/speedTester.ts'
 import { SPEED } from '../protocol/defaults/speedTester.ts'
 import { toAppError, toFailure } from '../protocol/errors.ts'
@@ -17,30 +23,30 @@ export interface SpeedTesterDependencies {
 
 /** The speed tester: links are measured one after the other, when the owner asks. */
 export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): ConcernParts<typeof speedTesterMachine> {
-  const turns = new PQueue({ concurrency: SPEED.ownAtOnce })
+  const queue = new PQueue({ concurrency: SPEED.ownAtOnce })
   // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
-  let life: AbortSignal = AbortSignal.abort()
-  const during = (signal: AbortSignal) => AbortSignal.any([signal, life])
+  let concernSignal: AbortSignal = AbortSignal.abort()
+  const scoped = (signal: AbortSignal) => AbortSignal.any([signal, concernSignal])
 
   const test = speedTestMachine.provide({
     actors: {
-      resolve: fromPromise<Target, string>(({ input, signal }) => resolve(input, during(signal))),
-      takeTurn: fromCallback<{ type: 'turn.came' }>(({ sendBack }) => {
-        const over = new AbortController()
-        const ended = during(over.signal)
-        const turn = () => {
+      resolve: fromPromise<Target, string>(({ input, signal }) => resolve(input, scoped(signal))),
+      acquireSlot: fromCallback<{ type: 'slot.acquired' }>(({ sendBack }) => {
+        const abort = new AbortController()
+        const ended = scoped(abort.signal)
+        const job = () => {
           if (ended.aborted) return Promise.resolve()
-          sendBack({ type: 'turn.came' })
+          sendBack({ type: 'slot.acquired' })
           return new Promise<void>((resolve) => ended.addEventListener('abort', () => resolve(), { once: true }))
         }
-        void turns.add(turn)
-        return () => over.abort()
+        void queue.add(job)
+        return () => abort.abort()
       }),
-      ping: fromPromise<Pinged, Target>(({ input, signal }) => ping(dial, input, during(signal))),
+      ping: fromPromise<PingResult, Target>(({ input, signal }) => ping(dial, input, scoped(signal))),
       flow: fromCallback<FlowEmits, FlowInput>(({ input: { peer, legacy, direction }, sendBack }) => {
-        const over = new AbortController()
+        const abort = new AbortController()
         const onReport = (mbps: number) => sendBack({ type: 'flow.progress', mbps })
-        const options = { direction, onReport, signal: during(over.signal) }
+        const options = { direction, onReport, signal: scoped(abort.signal) }
         const measuring = legacy ? measureLegacyFlow(peer, options) : measureFlow(dial, peer, options)
         measuring.then(
           (mbps) => sendBack({ type: 'flow.measured', mbps }),
@@ -49,7 +55,7 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
             sendBack({ type: failure.code === 'not_served' ? 'flow.refused' : 'flow.failed', ...failure })
           },
         )
-        return () => over.abort()
+        return () => abort.abort()
       }),
     },
   })
@@ -58,7 +64,7 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
     name: 'speedTester',
     logic: speedTesterMachine.provide({ actors: { test } }),
     input: (signal) => {
-      life = signal
+      concernSignal = signal
       return undefined
     },
     accepts: ['speed.measure', 'request.abandoned'],
@@ -66,7 +72,7 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
 }
 
 /** A node that proves no key over TLS, and is not asked for by one, is taken for a Go node. */
-async function ping(dial: Dial, to: Target, signal: AbortSignal): Promise<Pinged> {
+async function ping(dial: Dial, to: Target, signal: AbortSignal): Promise<PingResult> {
   try {
     const { id, bestNs, medianNs } = await measureKeyedLatency(dial, to, signal)
     return { id, bestNs, medianNs }

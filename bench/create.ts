@@ -5,7 +5,7 @@ import Dockerode, { type ContainerCreateOptions } from 'dockerode'
 import { keysArchive, toCreateOptions } from '../actors/containerManager/containerSpec.ts'
 import { waitForBanner } from '../actors/containerManager/sshBanner.ts'
 import { makeSshKeyPair } from '../actors/identity.ts'
-import { sendCommand } from '../actors/net/commandStream.ts'
+import { sendRequest } from '../actors/net/commandStream.ts'
 import type { ContainerSpec } from '../machines/containerManager/containerTypes.ts'
 import type { ContainerReply, Port } from '../protocol/containerManager.ts'
 import { CONTAINER_LIMITS } from '../protocol/defaults/containerManager.ts'
@@ -37,7 +37,7 @@ export const bench: Bench = async () => {
   async function ours(): Promise<Times & { reply: ContainerReply }> {
     const began = performance.now()
     let running = Number.NaN
-    const fact = await sendCommand(
+    const fact = await sendRequest(
       { type: 'container.create', requestId: randomUUID(), key: publicKey },
       {
         ...own,
@@ -48,7 +48,7 @@ export const bench: Bench = async () => {
     )
     const banner = performance.now() - began
     const reply = fact.container as ContainerReply
-    await sendCommand({ type: 'container.remove', id: reply.ID }, own)
+    await sendRequest({ type: 'container.remove', id: reply.ID }, own)
     return { running, banner, reply }
   }
 
@@ -91,7 +91,7 @@ export const bench: Bench = async () => {
   }
 
   try {
-    await sendCommand({ type: 'image.build' }, own)
+    await sendRequest({ type: 'image.build' }, own)
     const { reply } = await ours()
     await raw(reply)
     const [us, them]: [Times[], Times[]] = [[], []]

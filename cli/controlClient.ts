@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
 import { holderOf } from '../actors/home/lock.ts'
 import { homePaths } from '../actors/homePaths.ts'
-import { followEvents, type ReceivedFact, sendCommand } from '../actors/net/commandStream.ts'
+import { followEvents, type ReceivedFact, sendRequest } from '../actors/net/commandStream.ts'
 import { withoutControlCharacters } from '../actors/net/receivedText.ts'
 import { LOCK_WAIT_MS } from '../protocol/defaults/node.ts'
 import { AppError } from '../protocol/errors.ts'
@@ -80,7 +80,7 @@ async function route(command: { type: string }, { onFact, signal, onNote }: Requ
     try {
       if (holder) {
         const connect = { socketPath: holder.socket }
-        return withoutControlCharacters(await sendCommand(command, { ...options, connect, where: WHERE }))
+        return withoutControlCharacters(await sendRequest(command, { ...options, connect, where: WHERE }))
       }
       const { requestInProcess } = await import('./inProcess.ts')
       return withoutControlCharacters(await requestInProcess(command, options))

@@ -5,11 +5,17 @@ import type { AddressDiscovered } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { IpTableAccepts, IpTableEmits, Peer } from '../protocol/ipTable.ts'
 import { formatAddress } from '../protocol/net/address.ts'
-import { gather } from './ipTable/candidates.ts'
-import { deaf, hearOf, linkedTo, linksAfter } from './ipTable/gossipChange.ts'
+import { advertisedAddresses, type ObservedAddresses, observeAddress } from './ipTable/advertisedAddresses.ts'
+import { linkedTo, onGossipFact, onGossipLost, updateLinks } from './ipTable/gossipChange.ts'
 import { type Context, contextOf, type IpTableInput } from './ipTable/ipTableContext.ts'
-import type { AskNameInput, IpTableInside, ProbeInput, SaveInput, WalkInput } from './ipTable/ipTablePorts.ts'
-import { meet, observed } from './ipTable/peerChange.ts'
+import type {
+  CrawlInput,
+  IpTableInternalEvent,
+  ProbeInput,
+  ResolveDnsInput,
+  SaveInput,
+} from './ipTable/ipTablePorts.ts'
+import { addObservation, keyProved } from './ipTable/peerChange.ts'
 import { type Found, lookUp } from './ipTable/peerLookUp.ts'
 import { parsed, peerOf } from './ipTable/peerRow.ts'
 import {
@@ -17,78 +23,82 @@ import {
   type Change,
   countOf,
   fileOf,
-  holderOf,
+  findByAddress,
   isSelfAt,
   listOf,
-  offerOf,
+  publicTableOf,
   type Self,
   type Table,
 } from './ipTable/peerTable.ts'
-import { learn, plan, probeOf } from './ipTable/peerWatch.ts'
-import { placesOf, type Seen, witness } from './ipTable/selfPlaces.ts'
+import { applyOutcome, planProbes, probeOf } from './ipTable/peerWatch.ts'
+import { addUnverified } from './ipTable/unverified.ts'
 
 /** Keeps the list of peers that answer: learns them, looks after them, writes them down, finds them by name. */
 export const ipTableMachine = setup({
   types: {
     context: {} as Context,
     input: {} as IpTableInput,
-    events: {} as IpTableAccepts | IpTableInside,
+    events: {} as IpTableAccepts | IpTableInternalEvent,
     emitted: {} as IpTableEmits,
   },
   actors: {
     save: fromPromise<void, SaveInput>(() => Promise.reject(new Error('not provided'))),
-    askName: fromCallback<IpTableInside, AskNameInput>(({ input, sendBack }) =>
-      sendBack({ type: 'lookUp.ended', requestId: input.requestId, found: null }),
+    resolveDns: fromCallback<IpTableInternalEvent, ResolveDnsInput>(({ input, sendBack }) =>
+      sendBack({ type: 'resolveDns.ended', requestId: input.requestId, found: null }),
     ),
-    probe: fromCallback<IpTableInside, ProbeInput>(({ input, sendBack }) =>
+    probe: fromCallback<IpTableInternalEvent, ProbeInput>(({ input, sendBack }) =>
       sendBack({ type: 'probe.ended', key: input.key, outcome: { kind: 'skipped' } }),
     ),
-    walk: fromCallback<IpTableInside, WalkInput>(({ input, sendBack }) =>
-      sendBack({ type: 'walk.ended', requestId: input.requestId, named: [] }),
+    crawl: fromCallback<IpTableInternalEvent, CrawlInput>(({ input, sendBack }) =>
+      sendBack({ type: 'crawl.ended', requestId: input.requestId, named: [] }),
     ),
-    watchAddresses: fromCallback<IpTableInside, { signal: AbortSignal }>(() => {}),
+    watchAddresses: fromCallback<IpTableInternalEvent, { signal: AbortSignal }>(() => {}),
   },
-  delays: { tick: TABLE_TICK_MS, gathering: TABLE_SAVE_MS, pause: TABLE_PAUSE_MS },
+  delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_MS, saveInterval: TABLE_PAUSE_MS },
   guards: {
     isUnsaved: ({ context }) => context.revision > context.saved,
-    /** A single command ends before anything could be gathered. */
+    /** A single command ends before anything could be batched. */
     isAwaited: ({ context }) => context.waiting.length > 0 || !context.watch,
-    isUrgent: ({ context }) => context.waiting.length > 0 || (context.hurry && context.revision > context.saved),
+    isUrgent: ({ context }) => context.waiting.length > 0 || (context.flushNow && context.revision > context.saved),
   },
   actions: {
-    commit: enqueueActions(({ context, enqueue }, { table, said }: Change) => {
+    commit: enqueueActions(({ context, enqueue }, { table, emitted }: Change) => {
       if (table === context.table) return
-      const moved = said.some(({ type }) => type === 'peer.joined' || type === 'peer.gone')
-      // A single command ends before anything could be gathered.
-      const hurry = context.hurry || moved || !context.watch
-      enqueue.assign({ table, revision: context.revision + 1, hurry })
-      for (const fact of said) {
+      const membersChanged = emitted.some(({ type }) => type === 'peer.joined' || type === 'peer.gone')
+      // A single command ends before anything could be batched.
+      const flushNow = context.flushNow || membersChanged || !context.watch
+      enqueue.assign({ table, revision: context.revision + 1, flushNow })
+      for (const fact of emitted) {
         enqueue.emit(fact)
         const met = fact.type === 'peer.joined' && seedAddress(table, fact.peer)
         if (met) enqueue.emit(met)
       }
       const count = countOf(table)
-      if (moved || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
+      if (membersChanged || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
     }),
     /** Gossip says where this node can be dialled. */
-    place: enqueueActions(({ context, enqueue }, { self, seen }: { self: Self; seen: Seen }) => {
-      const addresses = placesOf(self, seen)
-      const before = placesOf(context.self, context.seen)
-      enqueue.assign({ self, seen })
-      if (addresses.join() !== before.join())
-        enqueue.emit({ type: 'table.selfAddressesChanged', addresses, port: self.port })
-    }),
-    lookAround: enqueueActions(({ context, enqueue }) => {
-      const { probes, candidates } = context.watch ? plan(context) : { probes: [], candidates: context.candidates }
+    updateSelfAddresses: enqueueActions(
+      ({ context, enqueue }, { self, observedAddresses }: { self: Self; observedAddresses: ObservedAddresses }) => {
+        const addresses = advertisedAddresses(self, observedAddresses)
+        const before = advertisedAddresses(context.self, context.observedAddresses)
+        enqueue.assign({ self, observedAddresses })
+        if (addresses.join() !== before.join())
+          enqueue.emit({ type: 'table.selfAddressesChanged', addresses, port: self.port })
+      },
+    ),
+    spawnProbes: enqueueActions(({ context, enqueue }) => {
+      const { probes, unverified } = context.watch
+        ? planProbes(context)
+        : { probes: [], unverified: context.unverified }
       if (probes.length === 0) return
-      enqueue.assign({ candidates, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
+      enqueue.assign({ unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })
     }),
-    answerWaiting: enqueueActions(({ context, enqueue }, { failure }: { failure?: Failure }) => {
+    replyToWaiting: enqueueActions(({ context, enqueue }, { failure }: { failure?: Failure }) => {
       const ready = context.waiting.filter(({ revision }) => revision <= context.writing)
       enqueue.assign({ waiting: context.waiting.filter((one) => !ready.includes(one)) })
       for (const { requestId, at } of ready) {
-        const row = at && holderOf(context.table, at)
+        const row = at && findByAddress(context.table, at)
         if (failure) enqueue.emit({ type: at ? 'peer.addFailed' : 'table.updateFailed', requestId, ...failure })
         else if (row) enqueue.emit({ type: 'peer.added', requestId, peer: peerOf(row, context.now, TABLE_TICK_MS) })
         else if (at) enqueue.emit({ type: 'peer.addFailed', requestId, ...itself(formatAddress(at)) })
@@ -100,12 +110,12 @@ export const ipTableMachine = setup({
           })
       }
     }),
-    answerLookUp: enqueueActions(
+    replyToLookUp: enqueueActions(
       ({ context, enqueue }, { requestId, found }: { requestId: string; found: Found | null }) => {
-        const { [requestId]: otherwise, ...lookingUp } = context.lookingUp
-        if (!otherwise) return
+        const { [requestId]: fallback, ...lookingUp } = context.lookingUp
+        if (!fallback) return
         enqueue.assign({ lookingUp })
-        const answer = found ? { found } : otherwise
+        const answer = found ? { found } : fallback
         if ('found' in answer) enqueue.emit({ type: 'peer.resolved', requestId, ...answer.found })
         else enqueue.emit({ type: 'peer.resolveFailed', requestId, ...answer.failure })
       },
@@ -120,50 +130,50 @@ export const ipTableMachine = setup({
   }),
   type: 'parallel',
   states: {
-    looking: {
-      initial: 'resting',
+    probing: {
+      initial: 'idle',
       // A state of its own below: leaving and entering a region itself would leave and enter its sibling too.
       states: {
-        resting: {
-          entry: 'lookAround',
+        idle: {
+          entry: 'spawnProbes',
           after: {
-            tick: { target: 'resting', reenter: true, actions: assign({ now: ({ context }) => context.now + 1 }) },
+            tick: { target: 'idle', reenter: true, actions: assign({ now: ({ context }) => context.now + 1 }) },
           },
         },
       },
     },
-    keeping: {
-      initial: 'settled',
+    persisting: {
+      initial: 'idle',
       states: {
-        settled: {
+        idle: {
           always: { guard: 'isUrgent', target: 'saving' },
           after: {
-            gathering: [
+            saveDelay: [
               { guard: 'isUnsaved', target: 'saving' },
-              { target: 'settled', reenter: true },
+              { target: 'idle', reenter: true },
             ],
           },
         },
         /** When a whole network comes up, one save takes in many that joined. */
-        pausing: {
-          always: { guard: 'isAwaited', target: 'settled' },
-          after: { pause: 'settled' },
+        throttled: {
+          always: { guard: 'isAwaited', target: 'idle' },
+          after: { saveInterval: 'idle' },
         },
         saving: {
-          entry: assign({ writing: ({ context }) => context.revision, hurry: false }),
+          entry: assign({ writing: ({ context }) => context.revision, flushNow: false }),
           invoke: {
             src: 'save',
             id: 'save',
             input: ({ context }) => ({ file: fileOf(context.table, context.file) }),
             onDone: {
-              target: 'pausing',
-              actions: [assign({ saved: ({ context }) => context.writing }), { type: 'answerWaiting', params: {} }],
+              target: 'throttled',
+              actions: [assign({ saved: ({ context }) => context.writing }), { type: 'replyToWaiting', params: {} }],
             },
             onError: {
-              target: 'pausing',
+              target: 'throttled',
               actions: [
                 emit(({ event }) => ({ type: 'table.saveFailed', ...toFailure(event.error) })),
-                { type: 'answerWaiting', params: ({ event }) => ({ failure: toFailure(event.error) }) },
+                { type: 'replyToWaiting', params: ({ event }) => ({ failure: toFailure(event.error) }) },
               ],
             },
           },
@@ -178,16 +188,16 @@ export const ipTableMachine = setup({
         if ('found' in answer) enqueue.emit({ type: 'peer.resolved', requestId, ...answer.found })
         else if ('failure' in answer) enqueue.emit({ type: 'peer.resolveFailed', requestId, ...answer.failure })
         else if (!(requestId in context.lookingUp)) {
-          enqueue.assign({ lookingUp: { ...context.lookingUp, [requestId]: answer.otherwise } })
-          const input = { requestId, at: answer.ask, signal: context.signal }
-          enqueue.spawnChild('askName', { id: `askName ${requestId}`, input })
+          enqueue.assign({ lookingUp: { ...context.lookingUp, [requestId]: answer.fallback } })
+          const input = { requestId, at: answer.resolveDns, signal: context.signal }
+          enqueue.spawnChild('resolveDns', { id: `resolveDns ${requestId}`, input })
         }
       }),
     },
-    'lookUp.ended': {
+    'resolveDns.ended': {
       actions: [
-        stopChild(({ event }) => `askName ${event.requestId}`),
-        { type: 'answerLookUp', params: ({ event }) => event },
+        stopChild(({ event }) => `resolveDns ${event.requestId}`),
+        { type: 'replyToLookUp', params: ({ event }) => event },
       ],
     },
     'peer.add': {
@@ -211,42 +221,42 @@ export const ipTableMachine = setup({
         ...listOf(context.table, context.now, linkedTo(context.links)),
       })),
     },
-    'table.offer': {
+    'table.exchange': {
       actions: enqueueActions(({ context, event, enqueue }) => {
-        enqueue.assign({ candidates: gather(context.candidates, event.candidates, context) })
-        const document = JSON.stringify(offerOf(context.table, context.self, context.now))
-        enqueue.emit({ type: 'table.offered', requestId: event.requestId, document })
+        enqueue.assign({ unverified: addUnverified(context.unverified, event.unverified, context) })
+        const document = JSON.stringify(publicTableOf(context.table, context.self, context.now))
+        enqueue.emit({ type: 'table.exchanged', requestId: event.requestId, document })
       }),
     },
     'table.update': {
       actions: enqueueActions(({ context, event: { requestId, hops }, enqueue }) => {
-        if (context.walking.includes(requestId)) return
-        enqueue.assign({ walking: [...context.walking, requestId] })
-        const known = [...context.table.values()].filter(({ standing }) => standing !== 'dropped')
-        enqueue.spawnChild('walk', {
-          id: `walk ${requestId}`,
+        if (context.crawling.includes(requestId)) return
+        enqueue.assign({ crawling: [...context.crawling, requestId] })
+        const known = [...context.table.values()].filter(({ status }) => status !== 'dropped')
+        enqueue.spawnChild('crawl', {
+          id: `crawl ${requestId}`,
           input: {
             requestId,
             hops,
             known: known.map((row) => probeOf(row, context)),
-            document: JSON.stringify(offerOf(context.table, context.self, context.now)),
+            document: JSON.stringify(publicTableOf(context.table, context.self, context.now)),
             signal: context.signal,
           },
         })
       }),
     },
-    'walk.asked': {
+    'crawl.visited': {
       actions: [
-        { type: 'commit', params: ({ context, event }) => learn(context, event.key, event.outcome) },
+        { type: 'commit', params: ({ context, event }) => applyOutcome(context, event.key, event.outcome) },
         emit(({ event }) => event.progress),
       ],
     },
-    'walk.ended': {
+    'crawl.ended': {
       actions: [
-        stopChild(({ event }) => `walk ${event.requestId}`),
+        stopChild(({ event }) => `crawl ${event.requestId}`),
         assign({
-          candidates: ({ context, event }) => gather(context.candidates, event.named, context),
-          walking: ({ context, event }) => context.walking.filter((id) => id !== event.requestId),
+          unverified: ({ context, event }) => addUnverified(context.unverified, event.named, context),
+          crawling: ({ context, event }) => context.crawling.filter((id) => id !== event.requestId),
           waiting: ({ context, event }) => [
             ...context.waiting,
             { requestId: event.requestId, revision: context.revision },
@@ -258,21 +268,21 @@ export const ipTableMachine = setup({
       actions: [
         stopChild(({ event }) => `probe ${event.key}`),
         assign({ probing: ({ context, event }) => new Set([...context.probing].filter((key) => key !== event.key)) }),
-        { type: 'commit', params: ({ context, event }) => learn(context, event.key, event.outcome) },
+        { type: 'commit', params: ({ context, event }) => applyOutcome(context, event.key, event.outcome) },
       ],
     },
     'contact.made': {
       actions: {
         type: 'commit',
-        params: ({ context, event }) => meet(context.table, event, context.self, context.now),
+        params: ({ context, event }) => keyProved(context.table, event, context.self, context.now),
       },
     },
     'speed.measured': {
       actions: {
         type: 'commit',
         params: ({ context: { table, now }, event: { host, port, download, upload, latencyNs } }) =>
-          observed(
-            { table, said: [] },
+          addObservation(
+            { table, emitted: [] },
             { host, port },
             { latencyNs, ...(download !== null && { download }), ...(upload !== null && { upload }) },
             now,
@@ -280,7 +290,7 @@ export const ipTableMachine = setup({
       },
     },
     'record.*': {
-      actions: { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+      actions: { type: 'commit', params: ({ context, event }) => onGossipFact(context, event) },
     },
     'record.ownSigned': {
       actions: assign({
@@ -289,35 +299,38 @@ export const ipTableMachine = setup({
     },
     'link.*': {
       actions: [
-        assign({ links: ({ context, event }) => linksAfter(context.links, event) }),
-        { type: 'commit', params: ({ context, event }) => hearOf(context, event) },
+        assign({ links: ({ context, event }) => updateLinks(context.links, event) }),
+        { type: 'commit', params: ({ context, event }) => onGossipFact(context, event) },
       ],
     },
     'node.concernCrashed': {
       guard: ({ event }) => event.concern === 'gossip',
-      actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => deaf(context.table) }],
+      actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => onGossipLost(context.table) }],
     },
     'gossip.selfAddressObserved': {
       actions: {
-        type: 'place',
-        params: ({ context: { self, seen }, event }) => ({ self, seen: witness(seen, event.by, event.address) }),
+        type: 'updateSelfAddresses',
+        params: ({ context: { self, observedAddresses }, event }) => ({
+          self,
+          observedAddresses: observeAddress(observedAddresses, event.by, event.address),
+        }),
       },
     },
-    'self.moved': {
+    'self.addressesChanged': {
       actions: {
-        type: 'place',
-        params: ({ context: { self, seen }, event: { addresses, outside } }) => ({
-          self: { ...self, addresses, outside },
-          seen,
+        type: 'updateSelfAddresses',
+        params: ({ context: { self, observedAddresses }, event: { addresses, advertisable } }) => ({
+          self: { ...self, addresses, advertisable },
+          observedAddresses,
         }),
       },
     },
     'request.abandoned': {
       actions: [
-        stopChild(({ event }) => `askName ${event.requestId}`),
-        stopChild(({ event }) => `walk ${event.requestId}`),
+        stopChild(({ event }) => `resolveDns ${event.requestId}`),
+        stopChild(({ event }) => `crawl ${event.requestId}`),
         assign({
-          walking: ({ context, event }) => context.walking.filter((id) => id !== event.requestId),
+          crawling: ({ context, event }) => context.crawling.filter((id) => id !== event.requestId),
           lookingUp: ({ context, event: { requestId } }) => {
             const { [requestId]: _, ...rest } = context.lookingUp
             return rest

@@ -6,14 +6,14 @@ import type { Direction, SpeedTesterCommand, SpeedTesterEmits } from '../protoco
 
 /** What a test tells the machine that made it. */
 export type SpeedTestEmits =
-  | { type: 'test.said'; fact: SpeedTesterEmits }
+  | { type: 'test.progressed'; fact: SpeedTesterEmits }
   | { type: 'test.ended'; requestId: string; fact: SpeedTesterEmits }
 
 /** Where the peer is; `id` where the name stood for one node alone. */
 export type Target = PeerAt & { id?: NodeId }
 
 /** Who answered, and how near it is. Without `id` it is a Go node. */
-export interface Pinged {
+export interface PingResult {
   id?: NodeId
   bestNs: number
   medianNs: number
@@ -35,10 +35,10 @@ export type FlowEmits =
 
 interface Context extends TestInput {
   peer: Target
-  pinged: Pinged
+  pingResult: PingResult
   /** Directions still to measure. */
-  left: readonly Direction[]
-  found: Readonly<Record<Direction, number | null>>
+  remaining: readonly Direction[]
+  rates: Readonly<Record<Direction, number | null>>
   failure: Failure | null
 }
 
@@ -49,67 +49,67 @@ export interface TestInput {
 
 const notProvided = () => Promise.reject(new Error('not provided'))
 
-/** One test of one link: find the peer, wait for the turn, round trips, then one direction after the other. */
+/** One test of one link: find the peer, wait for a slot, round trips, then one direction after the other. */
 export const speedTestMachine = setup({
   types: {
     context: {} as Context,
     input: {} as TestInput,
-    events: {} as FlowEmits | { type: 'turn.came' },
+    events: {} as FlowEmits | { type: 'slot.acquired' },
   },
   actors: {
     resolve: fromPromise<Target, string>(notProvided),
-    /** Says `turn.came` when no other test runs, and lets the next one run when it is stopped. */
-    takeTurn: fromCallback<{ type: 'turn.came' }>(() => {}),
-    ping: fromPromise<Pinged, Target>(notProvided),
+    /** Says `slot.acquired` when no other test runs, and lets the next one run when it is stopped. */
+    acquireSlot: fromCallback<{ type: 'slot.acquired' }>(() => {}),
+    ping: fromPromise<PingResult, Target>(notProvided),
     flow: fromCallback<FlowEmits, FlowInput>(({ sendBack }) =>
       sendBack({ type: 'flow.failed', ...toFailure(new Error('not provided')) }),
     ),
   },
   guards: {
-    hasLeft: ({ context }) => context.left.length > 0,
-    hasNothing: ({ context: { found, failure } }) =>
-      failure !== null && found.download === null && found.upload === null,
+    hasLeft: ({ context }) => context.remaining.length > 0,
+    nothingMeasured: ({ context: { rates, failure } }) =>
+      failure !== null && rates.download === null && rates.upload === null,
   },
   actions: {
-    keepRate: assign({
-      found: ({ context: { found, left } }, { mbps }: { mbps: number | null }) => ({
-        ...found,
-        [left[0] ?? 'download']: mbps,
+    recordRate: assign({
+      rates: ({ context: { rates, remaining } }, { mbps }: { mbps: number | null }) => ({
+        ...rates,
+        [remaining[0] ?? 'download']: mbps,
       }),
-      left: ({ context }) => context.left.slice(1),
+      remaining: ({ context }) => context.remaining.slice(1),
     }),
-    keepFailure: assign({ failure: (_, { code, message }: Failure) => ({ code, message }) }),
-    tellStep: sendTo(
+    recordFailure: assign({ failure: (_, { code, message }: Failure) => ({ code, message }) }),
+    emitProgress: sendTo(
       ({ context }) => context.parent,
       ({ context }, { step, mbps }: { step: 'latency' | Direction; mbps: number }): SpeedTestEmits => ({
-        type: 'test.said',
+        type: 'test.progressed',
         fact: {
           type: 'speed.progress',
           requestId: context.command.requestId,
           step,
           mbps,
-          line: step === 'latency' ? `${(context.pinged.bestNs / 1e6).toFixed(2)} ms` : `${mbps.toFixed(1)} Mbit/s`,
+          line: step === 'latency' ? `${(context.pingResult.bestNs / 1e6).toFixed(2)} ms` : `${mbps.toFixed(1)} Mbit/s`,
         },
       }),
     ),
-    tellMeasured: sendTo(
+    emitMeasured: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, peer, pinged, found } }): SpeedTestEmits => ({
+      ({ context: { command, peer, pingResult, rates } }): SpeedTestEmits => ({
         type: 'test.ended',
         requestId: command.requestId,
         fact: {
           type: 'speed.measured',
           requestId: command.requestId,
-          ...(pinged.id && { id: pinged.id }),
+          ...(pingResult.id && { id: pingResult.id }),
           host: peer.host,
           port: peer.port,
-          ...found,
-          latencyNs: pinged.bestNs,
-          latencyMedianNs: pinged.medianNs,
+          ...rates,
+          latencyNs: pingResult.bestNs,
+          latencyMedianNs: pingResult.medianNs,
         },
       }),
     ),
-    tellFailed: sendTo(
+    emitFailed: sendTo(
       ({ context }) => context.parent,
       ({ context: { command, failure } }): SpeedTestEmits => ({
         type: 'test.ended',
@@ -127,9 +127,9 @@ export const speedTestMachine = setup({
   context: ({ input }) => ({
     ...input,
     peer: { host: '', port: 0 },
-    pinged: { bestNs: 0, medianNs: 0 },
-    left: input.command.direction === 'both' ? ['download', 'upload'] : [input.command.direction],
-    found: { download: null, upload: null },
+    pingResult: { bestNs: 0, medianNs: 0 },
+    remaining: input.command.direction === 'both' ? ['download', 'upload'] : [input.command.direction],
+    rates: { download: null, upload: null },
     failure: null,
   }),
   initial: 'resolving',
@@ -140,74 +140,80 @@ export const speedTestMachine = setup({
         id: 'resolve',
         input: ({ context }) => context.command.where,
         onDone: { target: 'testing', actions: assign({ peer: ({ event }) => event.output }) },
-        onError: { target: 'failed', actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) } },
+        onError: {
+          target: 'failed',
+          actions: { type: 'recordFailure', params: ({ event }) => toFailure(event.error) },
+        },
       },
     },
     testing: {
-      invoke: { src: 'takeTurn', id: 'takeTurn' },
+      invoke: { src: 'acquireSlot', id: 'acquireSlot' },
       initial: 'waiting',
       states: {
-        waiting: { on: { 'turn.came': 'pinging' } },
+        waiting: { on: { 'slot.acquired': 'pinging' } },
         pinging: {
           invoke: {
             src: 'ping',
             id: 'ping',
             input: ({ context }) => context.peer,
             onDone: {
-              target: 'choosing',
+              target: 'selectingDirection',
               actions: [
-                assign({ pinged: ({ event }) => event.output }),
-                { type: 'tellStep', params: { step: 'latency', mbps: 0 } },
+                assign({ pingResult: ({ event }) => event.output }),
+                { type: 'emitProgress', params: { step: 'latency', mbps: 0 } },
               ],
             },
             onError: {
               target: '#speedTest.failed',
-              actions: { type: 'keepFailure', params: ({ event }) => toFailure(event.error) },
+              actions: { type: 'recordFailure', params: ({ event }) => toFailure(event.error) },
             },
           },
         },
-        choosing: {
+        selectingDirection: {
           always: [
-            { guard: 'hasLeft', target: 'flowing' },
-            { guard: 'hasNothing', target: '#speedTest.failed' },
+            { guard: 'hasLeft', target: 'transferring' },
+            { guard: 'nothingMeasured', target: '#speedTest.failed' },
             { target: '#speedTest.measured' },
           ],
         },
-        flowing: {
+        transferring: {
           invoke: {
             src: 'flow',
             id: 'flow',
-            input: ({ context: { peer, pinged, left } }) => ({
-              peer: { ...peer, ...(pinged.id && { id: pinged.id }) },
-              legacy: pinged.id === undefined,
-              direction: left[0] ?? 'download',
+            input: ({ context: { peer, pingResult, remaining } }) => ({
+              peer: { ...peer, ...(pingResult.id && { id: pingResult.id }) },
+              legacy: pingResult.id === undefined,
+              direction: remaining[0] ?? 'download',
             }),
           },
           on: {
             'flow.progress': {
               actions: {
-                type: 'tellStep',
-                params: ({ context, event }) => ({ step: context.left[0] ?? 'download', mbps: event.mbps }),
+                type: 'emitProgress',
+                params: ({ context, event }) => ({ step: context.remaining[0] ?? 'download', mbps: event.mbps }),
               },
             },
-            'flow.measured': { target: 'choosing', actions: { type: 'keepRate', params: ({ event }) => event } },
+            'flow.measured': {
+              target: 'selectingDirection',
+              actions: { type: 'recordRate', params: ({ event }) => event },
+            },
             'flow.refused': {
-              target: 'choosing',
+              target: 'selectingDirection',
               actions: [
-                { type: 'keepFailure', params: ({ event }) => event },
-                { type: 'keepRate', params: { mbps: null } },
+                { type: 'recordFailure', params: ({ event }) => event },
+                { type: 'recordRate', params: { mbps: null } },
               ],
             },
             'flow.failed': {
               target: '#speedTest.failed',
-              actions: { type: 'keepFailure', params: ({ event }) => event },
+              actions: { type: 'recordFailure', params: ({ event }) => event },
             },
           },
         },
       },
     },
-    measured: { type: 'final', entry: 'tellMeasured' },
-    failed: { type: 'final', entry: 'tellFailed' },
+    measured: { type: 'final', entry: 'emitMeasured' },
+    failed: { type: 'final', entry: 'emitFailed' },
   },
   options: { maxIterations: 1_000 },
 })

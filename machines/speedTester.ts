@@ -7,7 +7,7 @@ interface Context {
   busy: readonly string[]
 }
 
-/** Measures links when the owner asks. A child per request does the work and waits for its turn. */
+/** Measures links when the owner asks. A child per request does the work and waits for a slot. */
 export const speedTesterMachine = setup({
   types: {
     context: {} as Context,
@@ -41,7 +41,7 @@ export const speedTesterMachine = setup({
         ],
       },
     ],
-    'test.said': { actions: emit(({ event }) => event.fact) },
+    'test.progressed': { actions: emit(({ event }) => event.fact) },
     'test.ended': { actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }] },
     'request.abandoned': {
       guard: { type: 'isBusy', params: ({ event }) => event },

@@ -34,10 +34,10 @@ export const ipTableCommands = {
     terminalEvents: ['table.updated', 'table.updateFailed'],
   },
   /** A table that a Go peer uploaded: addresses that may exist, to be looked at later, and nothing more. */
-  'table.offer': {
-    schema: z.object({ candidates: z.array(z.object({ host, port })).max(4_096), from: host }),
+  'table.exchange': {
+    schema: z.object({ unverified: z.array(z.object({ host, port })).max(4_096), from: host }),
     action: 'see',
-    terminalEvents: ['table.offered'],
+    terminalEvents: ['table.exchanged'],
   },
 } as const satisfies Record<string, CommandSpec>
 
@@ -85,12 +85,12 @@ export type IpTableEmits =
   | { type: 'peer.recovered'; peer: Peer }
   | { type: 'peer.suspected'; peer: Peer }
   | { type: 'peer.gone'; peer: Peer }
-  /** One peer of a walk: answered with a table of `entries`, or why not. */
+  /** One peer of a crawl: answered with a table of `entries`, or why not. */
   | { type: 'table.progress'; requestId: string; hop: number; where: string; entries?: number; failure?: Failure }
   | { type: 'table.updated'; requestId: string; peers: Peer[]; entries: TableEntry[] }
   | ({ type: 'table.updateFailed'; requestId: string } & Failure)
   /** P2PRC's table document without what was measured here, as JSON text. */
-  | { type: 'table.offered'; requestId: string; document: string }
+  | { type: 'table.exchanged'; requestId: string; document: string }
   | { type: 'table.changed'; count: number }
   | ({ type: 'table.saveFailed' } & Failure)
   | { type: 'table.damaged'; quarantined: string }

@@ -67,9 +67,9 @@ export function rangeOf(
   size: number = SPEED.fileBytes,
 ): { from: number; to: number } | null {
   const all = { from: 0, to: size - 1 }
-  const asked = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '')
-  if (!asked) return all
-  const [, first = '', last = ''] = asked
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '')
+  if (!match) return all
+  const [, first = '', last = ''] = match
   if (first === '' && last === '') return all
   if (first === '') return Number(last) === 0 ? null : { from: Math.max(0, size - Number(last)), to: size - 1 }
   const from = Number(first)

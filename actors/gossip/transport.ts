@@ -18,7 +18,7 @@ export interface TransportOptions {
   /** Source of the links that other nodes dialled. */
   source: LinkSource
   /** Asked before an address is dialled that others named. */
-  guard: Pick<DialGuard, 'authorize' | 'answered'>
+  guard: Pick<DialGuard, 'authorize' | 'markProved'>
   /** Monotonic milliseconds. */
   now?: () => number
 }
@@ -110,7 +110,7 @@ export function createTransport({ dial, source, guard, now = () => performance.n
             () => {},
           )
         if (!won) return emit({ type: 'failed', link, refused })
-        guard.answered(won.at)
+        guard.markProved(won.at)
         if (signal.aborted) return won.socket.terminate()
         register(link, won.socket)
         emit({ type: 'opened', link, id: won.id, dialled: true, address: won.where })

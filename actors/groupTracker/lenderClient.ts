@@ -9,7 +9,7 @@ import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
 import type { Resolve } from '../ipTable.ts'
 import { legacyRemove } from '../net/legacyPeer.ts'
-import type { PeerAddress, PeerClient, PeerCommandOptions } from '../net/peerClient.ts'
+import type { PeerAddress, PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
 
 export interface LenderClientDependencies {
   resolve: Resolve
@@ -49,7 +49,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
     let failure: unknown
     for (const to of await lenderAddresses(loan, options.signal)) {
       try {
-        return await peers.command(to, command, options)
+        return await peers.request(to, command, options)
       } catch (error) {
         failure = error
         if (!RETRYABLE.has(toAppError(error).code)) break
@@ -67,7 +67,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
   }
 
   const removeFrom = (to: PeerAddress, id: string, signal: AbortSignal) =>
-    ignoreNotFound(peers.command(to, { type: 'container.remove', id }, { signal }))
+    ignoreNotFound(peers.request(to, { type: 'container.remove', id }, { signal }))
 
   return {
     async take(command, onProgress, signal) {
@@ -79,7 +79,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
       const onFact = (fact: Answer) => {
         if (fact.type === 'container.progress') onProgress(String(fact.step), String(fact.line))
       }
-      const { fact, id } = await peers.command(to, { type: 'container.create', ...payload }, { onFact, signal })
+      const { fact, id } = await peers.request(to, { type: 'container.create', ...payload }, { onFact, signal })
       const container: unknown = 'container' in fact ? fact.container : undefined
       const reply = lenderReply.safeParse(container)
       if (!reply.success) {
@@ -107,14 +107,14 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
 
     async removeAt(where, id, signal) {
       const to = await resolve(where, signal)
-      const { fact } = await peers.command(to, { type: 'container.remove', id }, { signal })
+      const { fact } = await peers.request(to, { type: 'container.remove', id }, { signal })
       const fullId = containerId.safeParse('id' in fact ? fact.id : undefined)
       return fullId.success ? fullId.data : (id as ContainerId)
     },
 
     async cleanUpOrphan({ requestId, where }, signal) {
       const to = await resolve(where, signal)
-      for (const entry of await parseEntries(peers.command(to, { type: 'container.list' }, { signal }))) {
+      for (const entry of await parseEntries(peers.request(to, { type: 'container.list' }, { signal }))) {
         if (entry.requestId === requestId) await removeFrom(to, entry.id, signal)
       }
     },
@@ -133,7 +133,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
   }
 }
 
-type Options = PeerCommandOptions & { signal: AbortSignal }
+type Options = PeerRequestOptions & { signal: AbortSignal }
 
 /** With these the node is not at that address; it may be at another. */
 const RETRYABLE: ReadonlySet<string> = new Set(['unreachable', 'timed_out', 'wrong_node', 'protocol_error'])

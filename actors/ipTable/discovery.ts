@@ -9,11 +9,11 @@ import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protoc
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
   /** Whether the node listens at an address of this machine; only such are named, and only on their interfaces. */
-  isOurs?: (address: string) => boolean
-  /** Addresses that somebody on the LAN named: an anonymous caller's word, for `table.offer` and nothing more. */
-  found: (candidates: PeerAt[]) => void
+  isOwn?: (address: string) => boolean
+  /** Addresses that somebody on the LAN named: an anonymous caller's word, for `table.exchange` and nothing more. */
+  onFound: (unverified: PeerAt[]) => void
   /** Told of an interface on which mDNS does not work; the node lives without. */
-  onTrouble?: (error: unknown) => void
+  onError?: (error: unknown) => void
 }
 
 /**
@@ -21,12 +21,12 @@ export interface DiscoveryOptions {
  * without a default route the system would not know where to send. Returns the undo, which says good-bye.
  */
 export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
-  const { self, isOurs = () => true, found, onTrouble = () => {} } = options
+  const { self, isOwn = () => true, onFound: found, onError = () => {} } = options
   const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[] }>()
 
   function open(address: string, name: string): void {
     // Interfaces get IPv6 addresses later than IPv4 ones.
-    const hosts = () => [address, ...globalAddresses6(name)].filter(isOurs)
+    const hosts = () => [address, ...globalAddresses6(name)].filter(isOwn)
     const mdns = makeMdns({ interface: address, bind: '0.0.0.0' })
     let answeredAt = Number.NEGATIVE_INFINITY
     let answering: NodeJS.Timeout | undefined
@@ -38,7 +38,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     }
     mdns.on('error', (error) => {
       close(address)
-      onTrouble(error)
+      onError(error)
     })
     mdns.on('warning', () => {
       // Packets that are no DNS, and sends while an interface goes down.
@@ -49,8 +49,8 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.answerEveryMs - performance.now()))
     })
     mdns.on('response', (packet) => {
-      const candidates = addressesIn(packet, self.id)
-      if (candidates.length > 0) found(candidates)
+      const unverified = addressesIn(packet, self.id)
+      if (unverified.length > 0) found(unverified)
     })
     mdns.on('ready', () => {
       answer()
@@ -64,15 +64,15 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     sockets.delete(address)
   }
 
-  function follow(): void {
+  function syncInterfaces(): void {
     const present = addresses4()
     for (const address of sockets.keys()) if (!present.has(address)) close(address)
-    for (const [address, name] of present) if (isOurs(address) && !sockets.has(address)) open(address, name)
+    for (const [address, name] of present) if (isOwn(address) && !sockets.has(address)) open(address, name)
   }
 
-  follow()
+  syncInterfaces()
   const timers = [
-    setInterval(follow, DISCOVERY.interfacesMs),
+    setInterval(syncInterfaces, DISCOVERY.interfacesMs),
     setInterval(() => {
       for (const { mdns } of sockets.values()) mdns.query(SERVICE, 'PTR')
     }, DISCOVERY.askEveryMs),

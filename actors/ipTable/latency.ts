@@ -2,7 +2,7 @@ import { Agent } from 'node:http'
 import { LATENCY } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { askPlainly } from '../net/plainHttp.ts'
+import { sendPlainRequest } from '../net/plainHttp.ts'
 import type { Dial } from '../speedTester/speedLink.ts'
 
 export interface Latency {
@@ -14,7 +14,7 @@ export interface Latency {
 
 /**
  * Round trips of `/server_info` on one kept connection: the only ping that Go P2PRC nodes answer. The first one opens
- * the connection and does not count. `agent` must keep one connection. Rejects as `askPlainly` where that one fails;
+ * the connection and does not count. `agent` must keep one connection. Rejects as `sendPlainRequest` where that one fails;
  * later failures end the measuring with what there is. `answer` is the last body.
  */
 export async function measureLatency(
@@ -25,7 +25,7 @@ export async function measureLatency(
   let answer = ''
   const limits = { timeoutMs: LATENCY.pingMs, maxBytes: LATENCY.maxBytes }
   const ping = async () => {
-    answer = await askPlainly(to, { path: '/server_info', agent, signal, ...limits })
+    answer = await sendPlainRequest(to, { path: '/server_info', agent, signal, ...limits })
   }
   const opening = await timed(ping)
   const trips: number[] = []

@@ -9,12 +9,12 @@ import { isLoopback, parseAddress } from '../../protocol/net/address.ts'
 import { startDiscovery } from './discovery.ts'
 
 /** Where a node listens. */
-export interface Place {
+export interface ListenAddresses {
   port: number
   /** Empty until the listeners are open, and for a process that listens nowhere. */
   hosts: readonly string[]
   /** The public address that a service outside has told, where the owner wants one asked. */
-  told?: string
+  publicAddress?: string
 }
 
 /** The hosts in what the listeners say of themselves, such as `[::]:8088`. */
@@ -23,28 +23,31 @@ export function hostsOf(addresses: readonly string[]): string[] {
 }
 
 /** The addresses at which this machine can be asked for the node: those it listens on, or all that it has now. */
-export function ownAddresses({ hosts }: Place): string[] {
-  return isEverywhere(hosts) ? interfaceAddresses() : [...hosts]
+export function ownAddresses({ hosts }: ListenAddresses): string[] {
+  return isWildcard(hosts) ? interfaceAddresses() : [...hosts]
 }
 
 /**
  * Those of them that others may be told: not loopback and not link-local, and not the bridges that container engines make,
  * which every lender has under the same address. `test`: loopback is a network too.
  */
-export function outsideAddresses({ hosts, told }: Place, { test }: { test: boolean }): string[] {
-  const own = isEverywhere(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
-  const beyond = own.filter((host) => !isLoopback(host) && !/^(0\.|169\.254\.|fe80:|::$)/.test(host))
-  return [...(told ? [told] : []), ...beyond, ...(test ? own.filter(isLoopback) : [])]
+export function advertisableAddresses(
+  { hosts, publicAddress }: ListenAddresses,
+  { test }: { test: boolean },
+): string[] {
+  const own = isWildcard(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
+  const routable = own.filter((host) => !isLoopback(host) && !/^(0\.|169\.254\.|fe80:|::$)/.test(host))
+  return [...(publicAddress ? [publicAddress] : []), ...routable, ...(test ? own.filter(isLoopback) : [])]
 }
 
 /** Calls `onMoved` when what `read` gives has changed, until the undo or `signal` ends it. */
-export function watchAddresses<T>(read: () => T, onMoved: (now: T) => void, signal: AbortSignal): () => void {
+export function watchAddresses<T>(read: () => T, onChange: (now: T) => void, signal: AbortSignal): () => void {
   let before = read()
   const timer = setInterval(() => {
     const now = read()
     if (isDeepStrictEqual(now, before)) return
     before = now
-    onMoved(now)
+    onChange(now)
   }, ADDRESSES_INTERVAL_MS)
   const stop = () => clearInterval(timer)
   signal.addEventListener('abort', stop, { once: true })
@@ -55,17 +58,17 @@ export function watchAddresses<T>(read: () => T, onMoved: (now: T) => void, sign
  * Looks for nodes of the LAN, and lets them find this one, where it listens beyond loopback: a node that only its own
  * machine can reach is quiet. Returns the undo.
  */
-export function discover(place: Place, id: NodeId, bus: Bus<BusEvent>): () => Promise<void> {
-  if (ownAddresses(place).every(isLoopback)) return async () => {}
+export function discover(listenAddresses: ListenAddresses, id: NodeId, bus: Bus<BusEvent>): () => Promise<void> {
+  if (ownAddresses(listenAddresses).every(isLoopback)) return async () => {}
   return startDiscovery({
-    self: { id, port: place.port },
-    isOurs: (address) => ownAddresses(place).includes(address),
-    found: (candidates) =>
-      bus.publish({ type: 'table.offer', requestId: randomUUID(), caller: 'anonymous', candidates, from: 'mDNS' }),
+    self: { id, port: listenAddresses.port },
+    isOwn: (address) => ownAddresses(listenAddresses).includes(address),
+    onFound: (unverified) =>
+      bus.publish({ type: 'table.exchange', requestId: randomUUID(), caller: 'anonymous', unverified, from: 'mDNS' }),
   })
 }
 
-function isEverywhere(hosts: readonly string[]): boolean {
+function isWildcard(hosts: readonly string[]): boolean {
   return hosts.length === 0 || hosts.some((host) => host === '::' || host === '0.0.0.0')
 }
 

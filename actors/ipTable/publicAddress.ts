@@ -15,7 +15,7 @@ const MOST_BYTES = 64 * 1024
  * This machine's public address as a service outside sees it. Only where the owner asks for it: peers tell each other what
  * they see. Rejects with `bad_request` for what is no http(s) URL, and with `address_unknown`.
  */
-export async function askPublicAddress(url: string): Promise<string> {
+export async function fetchPublicAddress(url: string): Promise<string> {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new AppError('bad_request', { why: `"${url.slice(0, 128)}" is no http:// or https:// address of a service` })
   const { host: service, protocol } = new URL(url)

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { namedIn } from '../../machines/ipTable/candidates.ts'
+import { namedIn } from '../../machines/ipTable/unverified.ts'
 import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
 import { parseIpTable } from '../../protocol/files/ipTable.ts'

@@ -10,7 +10,7 @@ import { isAuthorized, type Rights } from '../../protocol/rights.ts'
 import { PAGE_NOT_FOUND } from '../../protocol/wire/http.ts'
 import type { ListedImage } from '../containerManager/imageFolders.ts'
 import { addLegacySpeedRoutes } from '../speedTester/legacySpeed.ts'
-import { addSpeedRoutes, createSpeedTurns } from '../speedTester/speedRoutes.ts'
+import { addSpeedRoutes, createSpeedSlots } from '../speedTester/speedRoutes.ts'
 import { authorizeCommand, createCommandRoute } from './commandRoute.ts'
 import type { EventStream } from './eventStream.ts'
 import { type FactStream, openFactStream } from './factStream.ts'
@@ -66,7 +66,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       const undo = events.open(stream)
     })
   }
-  const serving = { rights, principalOf, turns: createSpeedTurns() }
+  const serving = { rights, principalOf, slots: createSpeedSlots() }
   await addSpeedRoutes(app, serving)
   await addLegacySpeedRoutes(app, serving)
   await addLegacyRoutes(app, { bus, rights, principalOf, ...(images && { images }), signal: closing.signal })

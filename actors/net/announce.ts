@@ -6,8 +6,8 @@ import type { PeerClient } from './peerClient.ts'
 /** Tells the table of every peer that has proved its key. */
 export function announcing(peers: PeerClient, bus: Bus<BusEvent>): PeerClient {
   return {
-    async command(to, command, options) {
-      const answered = await peers.command(to, command, options)
+    async request(to, command, options) {
+      const answered = await peers.request(to, command, options)
       const { id, name, key } = answered
       bus.publish({ type: 'contact.made', id, name, key, host: to.host, port: to.port })
       return answered

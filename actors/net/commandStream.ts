@@ -10,7 +10,7 @@ export type { ReceivedFact } from './factReader.ts'
 export { withoutControlCharacters } from './receivedText.ts'
 
 /**
- * The asking side of `/api/v1`, for the command line (over the control socket) and for other nodes (over TLS). Loads
+ * The client side of `/api/v1`, for the command line (over the control socket) and for other nodes (over TLS). Loads
  * nothing but Node's own modules: the command line starts with it.
  */
 
@@ -31,7 +31,7 @@ export interface StreamOptions {
  * Sends one command and resolves with the fact that finishes it. Rejects with the other side's own failure, or with
  * `unreachable`, `timed_out`, `protocol_error`, `connection_lost`, `abandoned`.
  */
-export async function sendCommand(
+export async function sendRequest(
   command: { type: string; requestId?: string; [key: string]: unknown },
   options: StreamOptions,
 ): Promise<ReceivedFact> {
@@ -71,27 +71,32 @@ function exchange(
       settled = true
       clearTimeout(silence)
       signal?.removeEventListener('abort', abandon)
-      asked.destroy()
+      clientRequest.destroy()
       if (error === undefined) resolve()
       else reject(error)
     }
     const abandon = () => settle(new AppError('abandoned'))
     const silence = setTimeout(() => settle(new AppError('timed_out', { where, ms: silenceMs })), silenceMs)
     signal?.addEventListener('abort', abandon)
-    const take = (fact: ReceivedFact) => {
+    const onEach = (fact: ReceivedFact) => {
       if (settled) return
       onLast(fact)
       onFact?.(fact)
     }
-    const asked: ClientRequest = request({ ...connect, method, path, headers: { ...connect.headers, ...headers } })
-    asked.on('error', (error) => settle(connectionError(error, where)))
-    asked.on('upgrade', (_response, socket) => {
+    const clientRequest: ClientRequest = request({
+      ...connect,
+      method,
+      path,
+      headers: { ...connect.headers, ...headers },
+    })
+    clientRequest.on('error', (error) => settle(connectionError(error, where)))
+    clientRequest.on('upgrade', (_response, socket) => {
       socket.destroy()
       settle(protocolError(where, 'it wants to speak something else'))
     })
-    asked.on('response', (response) => {
-      readFacts(response, where, take, () => silence.refresh()).then(() => settle(), settle)
+    clientRequest.on('response', (response) => {
+      readFacts(response, where, onEach, () => silence.refresh()).then(() => settle(), settle)
     })
-    asked.end(body)
+    clientRequest.end(body)
   })
 }

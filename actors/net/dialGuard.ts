@@ -15,12 +15,12 @@ export interface DialGuard {
    */
   authorize(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
   /** A node proved its key at this ip and port: it may be dialled as often as need be, in the ranges that are allowed. */
-  answered(at: PeerAt): void
+  markProved(at: PeerAt): void
   isSelf(at: PeerAt): boolean
 }
 
 /** Addresses of which is remembered that they answered. */
-const ANSWERED_MOST = 4_096
+const PROVED_MAX = 4_096
 
 export interface DialGuardOptions {
   /** P2PRC's `Test`: anonymous callers may name loopback addresses. */
@@ -40,11 +40,11 @@ export function createDialGuard({
   resolve = addressesOf,
   now = () => performance.now(),
 }: DialGuardOptions): DialGuard {
-  const turns = new PQueue({ intervalCap: PROBE.dialsPerSecond, interval: 1_000, strict: true })
+  const queue = new PQueue({ intervalCap: PROBE.dialsPerSecond, interval: 1_000, strict: true })
   const dialled = new Map<string, number>()
   const proved = new Set<string>()
 
-  function claim(where: string): void {
+  function claimAddress(where: string): void {
     const time = now()
     for (const [key, last] of dialled) {
       if (time - last < PROBE.everyMs) break
@@ -67,8 +67,8 @@ export function createDialGuard({
       if (why) throw new AppError('not_dialled', { where, why })
       const key = formatAddress(found)
       if (proved.has(key)) return found
-      claim(key)
-      await turns
+      claimAddress(key)
+      await queue
         .add(() => {}, { priority: urgent ? 1 : 0, ...(signal && { signal }) })
         .catch(() => {
           throw new AppError('abandoned')
@@ -78,12 +78,12 @@ export function createDialGuard({
       dialled.set(key, now())
       return found
     },
-    answered({ host, port }) {
+    markProved({ host, port }) {
       const key = formatAddress({ host: canonicalHost(host), port })
       proved.delete(key)
       proved.add(key)
       const [oldest] = proved
-      if (proved.size > ANSWERED_MOST && oldest) proved.delete(oldest)
+      if (proved.size > PROVED_MAX && oldest) proved.delete(oldest)
     },
   }
 }

@@ -7,7 +7,7 @@ import { type Answer, commands } from '../../protocol/index.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { type ProvenPeer, provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
-import { type ReceivedFact, sendCommand } from './commandStream.ts'
+import { type ReceivedFact, sendRequest } from './commandStream.ts'
 import { connectionError, protocolError } from './connectionError.ts'
 import { withoutControlCharacters } from './receivedText.ts'
 
@@ -18,7 +18,7 @@ export interface PeerAddress {
   id?: NodeId
 }
 
-export interface PeerCommandOptions {
+export interface PeerRequestOptions {
   /** Every fact in order, the finishing one included. Its texts are free of control characters. */
   onFact?: (fact: Answer) => void
   signal?: AbortSignal
@@ -33,20 +33,20 @@ export interface PeerClient {
    * `wrong_node`, `connection_lost`, `abandoned`, or the peer's own failure. Facts have the shape the peer gave them:
    * whoever uses a field checks it. Secrets in them are plain strings.
    */
-  command(
+  request(
     to: PeerAddress,
     command: { type: string; requestId?: string; [key: string]: unknown },
-    options?: PeerCommandOptions,
+    options?: PeerRequestOptions,
   ): Promise<{ fact: Answer } & ProvenPeer>
 }
 
 export function createPeerClient(identity: Pick<Identity, 'tls'>): PeerClient {
   return {
-    async command(to, command, { onFact, signal, silenceMs } = {}) {
+    async request(to, command, { onFact, signal, silenceMs } = {}) {
       const where = formatAddress(to)
       const { socket, peer } = await dialPeer(identity, to, signal)
       try {
-        const fact = await sendCommand(command, {
+        const fact = await sendRequest(command, {
           connect: { createConnection: () => socket, headers: { host: where } },
           where,
           ...(onFact && { onFact: (received: ReceivedFact) => onFact(asAnswer(received)) }),
@@ -63,7 +63,7 @@ export function createPeerClient(identity: Pick<Identity, 'tls'>): PeerClient {
   }
 }
 
-/** A TLS connection whose other end has proved to be `peer`. The caller owns the socket. Errors as of `command`. */
+/** A TLS connection whose other end has proved to be `peer`. The caller owns the socket. Errors as of `request`. */
 export function dialPeer(
   { tls }: Pick<Identity, 'tls'>,
   to: PeerAddress,

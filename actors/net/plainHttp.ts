@@ -21,7 +21,7 @@ export interface PlainRequest {
  * One plain HTTP exchange with a node that has no key to prove. Resolves with a body that came whole and with status
  * 200. Rejects with `unreachable`, `timed_out`, `protocol_error`, `too_large`, `abandoned`.
  */
-export function askPlainly(to: PeerAt, { path, timeoutMs, maxBytes, ...options }: PlainRequest): Promise<string> {
+export function sendPlainRequest(to: PeerAt, { path, timeoutMs, maxBytes, ...options }: PlainRequest): Promise<string> {
   const where = formatAddress(to)
   const deadline = AbortSignal.timeout(timeoutMs)
   const { signal } = options

@@ -54,12 +54,12 @@ export function countFlow(stream: Readable, onReport: (counted: Counted) => void
   })
 }
 
-let prepared: Buffer | undefined
+let cachedBlock: Buffer | undefined
 
 /** Bytes that nothing on the way can compress, made once: sending them costs no more than copying. */
 export function randomBlock(): Buffer {
-  prepared ??= randomBytes(1024 * 1024)
-  return prepared
+  cachedBlock ??= randomBytes(1024 * 1024)
+  return cachedBlock
 }
 
 const PIECE_BYTES = 64 * 1024
@@ -68,18 +68,18 @@ const PIECE_BYTES = 64 * 1024
  * Sends random bytes as fast as the stream takes them, until `until` says so or the stream breaks. Resolves with how
  * many; the stream is left open.
  */
-export function pourBytes(stream: Writable, until: (sent: { bytes: number; ms: number }) => boolean): Promise<number> {
+export function sendRandom(stream: Writable, until: (sent: { bytes: number; ms: number }) => boolean): Promise<number> {
   const block = randomBlock()
   const startedAt = performance.now()
   let bytes = 0
   return new Promise((resolve) => {
     const finish = () => {
       clearInterval(watch)
-      stream.off('drain', pour).off('close', finish).off('error', finish)
+      stream.off('drain', send).off('close', finish).off('error', finish)
       resolve(bytes)
     }
     const isOver = () => stream.destroyed || until({ bytes, ms: performance.now() - startedAt })
-    const pour = () => {
+    const send = () => {
       for (;;) {
         if (isOver()) return finish()
         const from = bytes % block.length
@@ -90,7 +90,7 @@ export function pourBytes(stream: Writable, until: (sent: { bytes: number; ms: n
     }
     // A reader that takes nothing brings no `drain`.
     const watch = setInterval(() => isOver() && finish(), SPEED.sampleMs)
-    stream.on('drain', pour).on('close', finish).on('error', finish)
-    pour()
+    stream.on('drain', send).on('close', finish).on('error', finish)
+    send()
   })
 }

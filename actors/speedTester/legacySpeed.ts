@@ -13,7 +13,7 @@ const PART_HEAD_MAX_BYTES = 8 * 1024
 
 /** P2PRC's speed test routes, for those whom the owner lets measure: 50 MB to read, and a place for bytes. */
 export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
-  const { rights, principalOf, turns } = options
+  const { rights, principalOf, slots } = options
 
   app.get('/50', async (request, reply) => {
     const principal = principalOf(request)
@@ -21,7 +21,7 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
     const range = rangeOf(request.headers.range)
     reply.header('accept-ranges', 'bytes').type('application/octet-stream')
     if (!range) return reply.code(416).header('content-range', `bytes */${SPEED.fileBytes}`).send('')
-    const end = turns.take(principal)
+    const end = slots.acquire(principal)
     const { from, to } = range
     const stream = Readable.from(fileBytes(from, to), { objectMode: false })
     const limit = setTimeout(() => reply.raw.destroy(), SPEED.fileMs)
@@ -48,11 +48,11 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
         if (!/^multipart\/form-data\s*;/i.test(type)) {
           throw new AppError('bad_media_type', { wanted: 'multipart/form-data' })
         }
-        const end = turns.take(principal)
+        const end = slots.acquire(principal)
         // What is left of an upload that is answered early is not waited for.
         reply.header('connection', 'close')
         try {
-          const name = await swallow(request.raw)
+          const name = await discardUpload(request.raw)
           return reply.type('text/plain; charset=utf-8').send(`'${name}' uploaded!`)
         } finally {
           end()
@@ -74,7 +74,7 @@ function* fileBytes(from: number, to: number): Generator<Buffer> {
 }
 
 /** Throws an upload away as it comes and gives the file's name. Throws `bad_request` and `too_large`. */
-async function swallow(request: IncomingMessage): Promise<string> {
+async function discardUpload(request: IncomingMessage): Promise<string> {
   let head = Buffer.alloc(0)
   let bytes = 0
   const startedAt = performance.now()

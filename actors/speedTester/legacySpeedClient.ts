@@ -5,7 +5,7 @@ import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { connectionError } from '../net/connectionError.ts'
-import { countFlow, pourBytes } from './countFlow.ts'
+import { countFlow, sendRandom } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 
 /** How long a Go node may take to confirm an upload after its last byte. */
@@ -24,11 +24,11 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
     const isDown = direction === 'download'
     const path = isDown ? '/50' : '/upload'
     const headers = { 'content-type': `multipart/form-data; boundary=${BOUNDARY}`, 'transfer-encoding': 'chunked' }
-    const asked = request({ ...to, path, agent: false, ...(!isDown && { headers }) })
+    const clientRequest = request({ ...to, path, agent: false, ...(!isDown && { headers }) })
     const settle = (error: unknown, rate?: number) => {
       clearTimeout(limit)
       signal.removeEventListener('abort', abandon)
-      asked.destroy()
+      clientRequest.destroy()
       if (rate === undefined) reject(error)
       else resolve(rate)
     }
@@ -36,11 +36,11 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
     const limitMs = SPEED.mostMs + CONFIRM_MS
     const limit = setTimeout(() => settle(new AppError('timed_out', { where, ms: limitMs })), limitMs)
     signal.addEventListener('abort', abandon)
-    asked.on('error', (error) => settle(connectionError(error, where)))
+    clientRequest.on('error', (error) => settle(connectionError(error, where)))
 
     let startedAt = performance.now()
     let sent = 0
-    asked.on('response', (response: IncomingMessage) => {
+    clientRequest.on('response', (response: IncomingMessage) => {
       response.on('error', () => {})
       if (response.statusCode !== 200) {
         return settle(new AppError('not_served', { where, what: path, status: response.statusCode ?? 0 }))
@@ -50,16 +50,16 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
         bytes === 0 ? settle(new AppError('connection_lost', { where })) : settle(undefined, mbps),
       )
     })
-    if (isDown) return void asked.end()
-    asked.on('socket', (socket) =>
+    if (isDown) return void clientRequest.end()
+    clientRequest.on('socket', (socket) =>
       socket.on('connect', () => {
         startedAt = performance.now()
-        asked.write(HEAD)
+        clientRequest.write(HEAD)
         const isOver = ({ bytes, ms }: { bytes: number; ms: number }) => {
           sent = bytes
           return ms >= SPEED.legacySendMs || bytes >= SPEED.mostBytes
         }
-        void pourBytes(asked, isOver).then(() => asked.end(`\r\n--${BOUNDARY}--\r\n`))
+        void sendRandom(clientRequest, isOver).then(() => clientRequest.end(`\r\n--${BOUNDARY}--\r\n`))
       }),
     )
   })

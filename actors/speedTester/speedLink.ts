@@ -8,7 +8,7 @@ import type { ProvenPeer } from '../identity/certificate.ts'
 import { connectionError, protocolError } from '../net/connectionError.ts'
 import { readFacts } from '../net/factReader.ts'
 import type { PeerAddress } from '../net/peerClient.ts'
-import { type Counted, countFlow, pourBytes } from './countFlow.ts'
+import { type Counted, countFlow, sendRandom } from './countFlow.ts'
 
 /** A TLS connection whose other end has proved its key; the caller owns the socket. */
 export type Dial = (to: PeerAddress, signal?: AbortSignal) => Promise<{ socket: TLSSocket; peer: ProvenPeer }>
@@ -48,24 +48,24 @@ export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOpti
 
 function download(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
   return new Promise((resolve, reject) => {
-    const asked = request({ createConnection: () => socket, path: SPEED_PATH, headers: { host: where } })
-    asked.on('error', reject)
-    asked.on('response', (response) => {
-      if (response.statusCode !== 200) refused(response, where).catch(reject)
+    const clientRequest = request({ createConnection: () => socket, path: SPEED_PATH, headers: { host: where } })
+    clientRequest.on('error', reject)
+    clientRequest.on('response', (response) => {
+      if (response.statusCode !== 200) rejectWithRefusal(response, where).catch(reject)
       else countFlow(response, ({ mbps }) => onReport(mbps)).then(resolve, reject)
     })
-    asked.end()
+    clientRequest.end()
   })
 }
 
 function upload(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
   return new Promise((resolve, reject) => {
     const headers = { host: where, 'content-type': 'application/octet-stream' }
-    const asked = request({ createConnection: () => socket, method: 'POST', path: SPEED_PATH, headers })
+    const clientRequest = request({ createConnection: () => socket, method: 'POST', path: SPEED_PATH, headers })
     let last: SpeedReport | undefined
-    asked.on('error', reject)
-    asked.on('response', (response) => {
-      if (response.statusCode !== 200) return void refused(response, where).catch(reject)
+    clientRequest.on('error', reject)
+    clientRequest.on('response', (response) => {
+      if (response.statusCode !== 200) return void rejectWithRefusal(response, where).catch(reject)
       const take = (fact: unknown) => {
         const report = speedReport.safeParse(fact)
         if (!report.success) return reject(protocolError(where, 'its count cannot be read'))
@@ -76,15 +76,15 @@ function upload(socket: TLSSocket, where: string, { onReport }: FlowOptions): Pr
       readFacts(response, where, take, () => {}).then(() => reject(new AppError('connection_lost', { where })), reject)
     })
     // Nothing is sent to a peer that has not agreed: its 200 comes before the first byte of ours.
-    asked.flushHeaders()
-    asked.on('response', ({ statusCode }) => {
-      if (statusCode === 200) void pourBytes(asked, () => last?.done === true)
+    clientRequest.flushHeaders()
+    clientRequest.on('response', ({ statusCode }) => {
+      if (statusCode === 200) void sendRandom(clientRequest, () => last?.done === true)
     })
   })
 }
 
 /** Rejects with the words of a refusal. */
-async function refused(response: IncomingMessage, where: string): Promise<never> {
+async function rejectWithRefusal(response: IncomingMessage, where: string): Promise<never> {
   await readFacts(
     response,
     where,

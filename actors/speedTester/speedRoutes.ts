@@ -5,24 +5,24 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Rights } from '../../protocol/rights.ts'
 import { SPEED_PATH, type SpeedReport } from '../../protocol/speedTester.ts'
 import { authorize, type Principal } from '../listeners/principal.ts'
-import { type Counted, countFlow, pourBytes } from './countFlow.ts'
+import { type Counted, countFlow, sendRandom } from './countFlow.ts'
 
 export interface SpeedRouteOptions {
   rights: () => Rights
   principalOf: (request: FastifyRequest) => Principal
-  turns: SpeedTurns
+  slots: SpeedSlots
 }
 
 /** Who is being served a test. */
-export interface SpeedTurns {
+export interface SpeedSlots {
   /** Throws `too_many` where this principal is served one already, or enough others are. Returns the undo. */
-  take(principal: Principal): () => void
+  acquire(principal: Principal): () => void
 }
 
-export function createSpeedTurns(): SpeedTurns {
+export function createSpeedSlots(): SpeedSlots {
   const served = new Set<string>()
   return {
-    take({ caller, address }) {
+    acquire({ caller, address }) {
       const who = caller === 'anonymous' ? address : caller
       if (served.has(who) || served.size >= SPEED.servedAtOnce) throw new AppError('too_many', { from: who })
       served.add(who)
@@ -36,14 +36,14 @@ const LINGER_MS = 250
 
 /** The serving side of a test between two nodes of ours. Bytes go only to whoever holds this connection open. */
 export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
-  const { rights, principalOf, turns } = options
+  const { rights, principalOf, slots } = options
 
   /** Asked before anything of the body is read. */
   function begin(request: FastifyRequest): () => void {
     const principal = principalOf(request)
     // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key is refused.
     authorize(principal.caller === 'anonymous' ? { ...rights(), open: false } : rights(), principal, 'measure')
-    return turns.take(principal)
+    return slots.acquire(principal)
   }
 
   await app.register(async (scope) => {
@@ -57,7 +57,7 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
       raw.on('error', () => {})
       raw.writeHead(200, { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' })
       try {
-        await pourBytes(raw, isPaid)
+        await sendRandom(raw, budgetSpent)
       } finally {
         end()
         raw.end()
@@ -73,10 +73,10 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
       raw.on('error', () => {})
       raw.writeHead(200, { 'content-type': NDJSON, 'cache-control': 'no-store' })
       raw.flushHeaders()
-      const say = (counted: Counted, done: boolean) =>
+      const sendReport = (counted: Counted, done: boolean) =>
         raw.write(`${JSON.stringify({ type: 'speed/report', ...counted, done } satisfies SpeedReport)}\n`)
       try {
-        say(await countFlow(request.raw, (counted) => say(counted, false)), true)
+        sendReport(await countFlow(request.raw, (counted) => sendReport(counted, false)), true)
       } finally {
         end()
         raw.end()
@@ -87,7 +87,7 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
 }
 
 /** A reader hangs up when it has enough; one that does not gets no more than the test would have cost. */
-function isPaid({ bytes, ms }: { bytes: number; ms: number }): boolean {
+function budgetSpent({ bytes, ms }: { bytes: number; ms: number }): boolean {
   if (ms >= SPEED.mostMs + SPEED.slackMs) return true
   return bytes >= SPEED.mostBytes + SPEED.slackBytes && ms >= 1_000
 }

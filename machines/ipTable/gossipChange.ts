@@ -4,7 +4,7 @@ import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
-import { ADDRESSES_MAX, answer } from './peerChange.ts'
+import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
 import { newRow, parsed, peerOf, type Row, sameAddress } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
@@ -16,7 +16,7 @@ import { type Change, evict, isSelfAt, type Self, set, type Table } from './peer
 /** The open links: whose each is. */
 export type Links = ReadonlyMap<string, NodeId>
 
-interface Here {
+interface TableState {
   table: Table
   self: Self
   now: number
@@ -24,13 +24,13 @@ interface Here {
 }
 
 /** What one of its facts means for the table. */
-export function hearOf({ table, self, now, links }: Here, fact: NetworkFact): Change {
+export function onGossipFact({ table, self, now, links }: TableState, fact: NetworkFact): Change {
   switch (fact.type) {
     case 'record.merged': {
-      const { table: learned } = learnRecord(table, fact.record, self)
+      const { table: merged } = mergeRecord(table, fact.record, self)
       const { id } = fact.record
       // The link stood before its record came.
-      return linkedTo(links).has(id) ? answers(learned, id, now) : { table: learned, said: [] }
+      return linkedTo(links).has(id) ? provedOverLink(merged, id, now) : { table: merged, emitted: [] }
     }
     case 'record.suspected':
       return suspect(table, fact.id, now)
@@ -38,21 +38,21 @@ export function hearOf({ table, self, now, links }: Here, fact: NetworkFact): Ch
       return clear(table, fact.id, now)
     case 'record.dropped':
       // One that gave way to others may well be alive: only gossip has no room for it.
-      return fact.why === 'overSubnetQuota' ? unvouched(table, fact.id) : drop(table, fact.id, now)
+      return fact.why === 'overSubnetQuota' ? unconfirmed(table, fact.id) : drop(table, fact.id, now)
     case 'link.opened':
-      return answers(table, fact.id, now)
+      return provedOverLink(table, fact.id, now)
     case 'link.closed':
       // Until a moment ago it spoke, unless that is why.
-      return fact.why !== 'silent' && fact.why !== 'lost' && table.get(fact.id)?.standing === 'answering'
-        ? answers(table, fact.id, now)
-        : { table, said: [] }
+      return fact.why !== 'silent' && fact.why !== 'lost' && table.get(fact.id)?.status === 'answering'
+        ? provedOverLink(table, fact.id, now)
+        : { table, emitted: [] }
     default:
-      return { table, said: [] }
+      return { table, emitted: [] }
   }
 }
 
 /** The links as they are after this fact. */
-export function linksAfter(links: Links, fact: NetworkFact): Links {
+export function updateLinks(links: Links, fact: NetworkFact): Links {
   if (fact.type === 'link.opened') return new Map(links).set(fact.link, fact.id)
   if (fact.type === 'link.closed') return new Map([...links].filter(([link]) => link !== fact.link))
   return links
@@ -63,23 +63,23 @@ export function linkedTo(links: Links): ReadonlySet<NodeId> {
 }
 
 /** Gossip has crashed: whom it vouched for is looked at again, and who cannot be dialled is not known any more. */
-export function deaf(table: Table): Change {
+export function onGossipLost(table: Table): Change {
   const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
-  return { table: new Map(rows.map((row) => [row.key, { ...row, alive: false }])), said: [] }
+  return { table: new Map(rows.map((row) => [row.key, { ...row, alive: false }])), emitted: [] }
 }
 
 /**
  * A node's record, whose signature was checked. It beats only older ones of the same author. It says where its author may
- * be, never that it answers here. An address that others were proved at is not taken from them: only a proof does (`meet`).
+ * be, never that it answers here. An address that others were proved at is not taken from them: only a proof does (`keyProved`).
  */
-function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
+function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const known = table.get(record.id)
-  const nothing = { table, said: [] }
+  const nothing = { table, emitted: [] }
   if (record.id === self.id || (known && known.seq > record.seq)) return nothing
-  if (known?.seq === record.seq) return { table: known.alive ? table : set(table, rejoined(known)), said: [] }
+  if (known?.seq === record.seq) return { table: known.alive ? table : set(table, rejoined(known)), emitted: [] }
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
-  const held = heldBy(next, record.id)
+  const held = claimedByOthers(next, record.id)
   const named = record.addresses
     .map(parsed)
     .filter((at) => at !== undefined)
@@ -103,11 +103,11 @@ function learnRecord(table: Table, record: NodeRecord, self: Self): Change {
     machine: record.machine ?? null,
   }
   next.set(record.id, rejoined(row))
-  return { table: next, said: [] }
+  return { table: next, emitted: [] }
 }
 
 /** Addresses at which the key of another node was proved, or that the owner named. */
-function heldBy(table: Table, id: NodeId): ReadonlySet<string> {
+function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   const held = new Set<string>()
   for (const row of table.values())
     if (row.key !== id)
@@ -118,45 +118,45 @@ function heldBy(table: Table, id: NodeId): ReadonlySet<string> {
 /** Others suspect it, or this node's own probe has failed. */
 function suspect(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  if (!row) return { table, said: [] }
-  const suspected: Row = { ...row, alive: false, standing: row.standing === 'answering' ? 'suspected' : row.standing }
+  if (!row) return { table, emitted: [] }
+  const suspected: Row = { ...row, alive: false, status: row.status === 'answering' ? 'suspected' : row.status }
   const peer = peerOf(suspected, now, TABLE_TICK_MS)
-  return { table: set(table, suspected), said: row.standing === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
+  return { table: set(table, suspected), emitted: row.status === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
 }
 
 /** It has refuted its death, or has answered. */
 function clear(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  if (!row) return { table, said: [] }
-  const cleared = { ...rejoined(row), standing: row.standing === 'suspected' ? ('answering' as const) : row.standing }
+  if (!row) return { table, emitted: [] }
+  const cleared = { ...rejoined(row), status: row.status === 'suspected' ? ('answering' as const) : row.status }
   const peer = peerOf(cleared, now, TABLE_TICK_MS)
-  return { table: set(table, cleared), said: row.standing === 'suspected' ? [{ type: 'peer.recovered', peer }] : [] }
+  return { table: set(table, cleared), emitted: row.status === 'suspected' ? [{ type: 'peer.recovered', peer }] : [] }
 }
 
 /** It has said goodbye, or answers nobody. It is looked for now and then, as all that were dropped. */
 function drop(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  if (!row || row.standing === 'dropped') return { table, said: [] }
-  const dropped: Row = { ...row, alive: false, standing: 'dropped', failures: PROBE.dropAfter, probedAt: now }
+  if (!row || row.status === 'dropped') return { table, emitted: [] }
+  const dropped: Row = { ...row, alive: false, status: 'dropped', failures: PROBE.dropAfter, probedAt: now }
   const next = new Map(table)
   if (row.addresses.length > 0) next.set(row.key, dropped)
   else next.delete(row.key)
-  return { table: next, said: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
+  return { table: next, emitted: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
 }
 
 /** It has proved its key over a link, wherever it may be dialled. */
-function answers(table: Table, id: NodeId, now: number): Change {
+function provedOverLink(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
-  return row ? answer(table, row, now, true) : { table, said: [] }
+  return row ? markAnswering(table, row, now, true) : { table, emitted: [] }
 }
 
-function unvouched(table: Table, id: NodeId): Change {
+function unconfirmed(table: Table, id: NodeId): Change {
   const row = table.get(id)
-  return { table: row ? set(table, { ...row, alive: false }) : table, said: [] }
+  return { table: row ? set(table, { ...row, alive: false }) : table, emitted: [] }
 }
 
 /** Gossip says that it lives; one that was dropped is listed again, and looked for. */
 function rejoined(row: Row): Row {
-  const back = row.standing === 'dropped' && { standing: 'unproved' as const, probedAt: null }
+  const back = row.status === 'dropped' && { status: 'unproved' as const, probedAt: null }
   return { ...row, alive: true, failures: 0, ...back }
 }

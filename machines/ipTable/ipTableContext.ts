@@ -1,11 +1,11 @@
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { type Candidates, gather } from './candidates.ts'
+import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
 import type { Found } from './peerLookUp.ts'
 import { loadTable, type Self, type Table } from './peerTable.ts'
-import type { Seen } from './selfPlaces.ts'
+import { addUnverified, type Unverified } from './unverified.ts'
 
 /** What the table's chart remembers, and how it begins. */
 
@@ -13,7 +13,7 @@ import type { Seen } from './selfPlaces.ts'
 interface Waiting {
   requestId: string
   revision: number
-  /** Of the peer that was added; none for a walk. */
+  /** Of the peer that was added; none for a crawl. */
   at?: PeerAt
 }
 
@@ -38,14 +38,14 @@ export interface Context extends IpTableInput {
   saved: number
   writing: number
   /** Somebody joined or left: worth writing at once. */
-  hurry: boolean
+  flushNow: boolean
   waiting: readonly Waiting[]
-  candidates: Candidates
+  unverified: Unverified
   probing: ReadonlySet<string>
   /** Requests that wait for the resolver, each with what to answer where it knows nothing. */
   lookingUp: Readonly<Record<string, { found: Found } | { failure: Failure }>>
-  walking: readonly string[]
-  seen: Seen
+  crawling: readonly string[]
+  observedAddresses: ObservedAddresses
   links: Links
 }
 
@@ -58,13 +58,13 @@ export function contextOf(input: IpTableInput): Context {
     revision: 0,
     saved: 0,
     writing: 0,
-    hurry: false,
+    flushNow: false,
     waiting: [],
-    candidates: gather(new Map(), input.recovered ?? [], { ...input, table }),
+    unverified: addUnverified(new Map(), input.recovered ?? [], { ...input, table }),
     probing: new Set(),
     lookingUp: {},
-    walking: [],
-    seen: new Map(),
+    crawling: [],
+    observedAddresses: new Map(),
     links: new Map(),
   }
 }

@@ -7,7 +7,7 @@ import type { KnownAddress } from './peerRow.ts'
 /** What the table's effects get and report: the ports that `actors/ipTable.ts` fills. */
 
 /** What came by the way of an answer. */
-export interface Observed {
+export interface Observation {
   latencyNs?: number
   /** Mbit/s. */
   download?: number
@@ -17,14 +17,14 @@ export interface Observed {
 
 /** Who answered. */
 export type Outcome =
-  | ({ kind: 'node'; contact: Omit<ContactFact, 'type'> } & Observed)
+  | ({ kind: 'node'; contact: Omit<ContactFact, 'type'> } & Observation)
   | ({
       kind: 'legacy'
       at: PeerAt
       /** What it says of itself, and its other address. */
       fields?: Partial<TableEntry>
       also?: readonly PeerAt[]
-    } & Observed)
+    } & Observation)
   | { kind: 'silent' }
   /** It was not its turn: nothing was learned. */
   | { kind: 'skipped' }
@@ -40,7 +40,7 @@ export interface ProbeInput {
   signal: AbortSignal
 }
 
-export interface WalkInput {
+export interface CrawlInput {
   requestId: string
   hops: number
   known: readonly ProbeInput[]
@@ -53,24 +53,24 @@ export interface SaveInput {
   file: IpTableFile
 }
 
-export interface AskNameInput {
+export interface ResolveDnsInput {
   requestId: string
   at: PeerAt
   signal: AbortSignal
 }
 
-export type IpTableInside =
+export type IpTableInternalEvent =
   /** `found` is null where the resolver knows no such name. */
-  | { type: 'lookUp.ended'; requestId: string; found: Found | null }
+  | { type: 'resolveDns.ended'; requestId: string; found: Found | null }
   | { type: 'probe.ended'; key: string; outcome: Outcome }
-  /** One peer of a walk. `key` is the row's, or the address where there is none yet. */
+  /** One peer of a crawl. `key` is the row's, or the address where there is none yet. */
   | {
-      type: 'walk.asked'
+      type: 'crawl.visited'
       key: string
       outcome: Outcome
       progress: Extract<IpTableEmits, { type: 'table.progress' }>
     }
   /** `named`: addresses that came up and were not visited. */
-  | { type: 'walk.ended'; requestId: string; named: readonly PeerAt[] }
+  | { type: 'crawl.ended'; requestId: string; named: readonly PeerAt[] }
   /** This machine's own addresses have changed. */
-  | { type: 'self.moved'; addresses: string[]; outside: string[] }
+  | { type: 'self.addressesChanged'; addresses: string[]; advertisable: string[] }

@@ -1,32 +1,42 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { TableEntry } from '../../protocol/files/ipTable.ts'
 import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
-import type { Observed } from './ipTablePorts.ts'
+import type { Observation } from './ipTablePorts.ts'
 import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
-import { type Change, evict, holderOf, isSelfAt, join, type PeerFact, type Self, set, type Table } from './peerTable.ts'
+import {
+  type Change,
+  evict,
+  findByAddress,
+  isSelfAt,
+  mergeRows,
+  type PeerFact,
+  type Self,
+  set,
+  type Table,
+} from './peerTable.ts'
 
 /** Addresses kept of one peer. A machine that says more lies; one that moved this often is found at the newest. */
 export const ADDRESSES_MAX = 16
 
 /** Node `id` proved its key at an address. */
-export function meet(table: Table, contact: Omit<ContactFact, 'type'>, self: Self, now: number): Change {
+export function keyProved(table: Table, contact: Omit<ContactFact, 'type'>, self: Self, now: number): Change {
   const at = canonical(contact)
-  const said: PeerFact[] = []
+  const emitted: PeerFact[] = []
   const next = new Map(table)
   let row = contact.id === self.id ? undefined : next.get(contact.id)
   for (const other of table.values()) {
     if (other === row || !other.addresses.some((address) => sameAddress(address, at))) continue
     if (contact.id !== self.id && !other.entry.NodeId) {
       next.delete(other.key)
-      row = row ? join(row, other) : other
-    } else if (!without(next, other, at) && other.standing !== 'dropped') {
+      row = row ? mergeRows(row, other) : other
+    } else if (!removeAddress(next, other, at) && other.status !== 'dropped') {
       // The address belongs to another node now, and the former one has no other.
-      said.push({ type: 'peer.gone', peer: peerOf(other, now, TABLE_TICK_MS) })
+      emitted.push({ type: 'peer.gone', peer: peerOf(other, now, TABLE_TICK_MS) })
     }
   }
-  if (contact.id === self.id) return { table: next, said }
+  if (contact.id === self.id) return { table: next, emitted }
   const before = row ?? rowAt(at)
-  if (!row && next.size >= PEERS_MAX && !evict(next)) return { table: next, said }
+  if (!row && next.size >= PEERS_MAX && !evict(next)) return { table: next, emitted }
   next.delete(before.key)
   const proved: KnownAddress = { ...at, provedAt: now, failedAt: null, trusted: true }
   const known: Row = {
@@ -35,68 +45,70 @@ export function meet(table: Table, contact: Omit<ContactFact, 'type'>, self: Sel
     entry: { ...before.entry, NodeId: contact.id, Name: contact.name, PublicKey: contact.key },
     addresses: [proved, ...before.addresses.filter((address) => !sameAddress(address, at))].slice(0, ADDRESSES_MAX),
   }
-  const change = answer(next, known, now, row?.entry.NodeId === contact.id)
-  return { table: change.table, said: [...said, ...change.said] }
+  const change = markAnswering(next, known, now, row?.entry.NodeId === contact.id)
+  return { table: change.table, emitted: [...emitted, ...change.emitted] }
 }
 
 /** What a peer without a key is known by: where it answered, what it said of itself, its other address. */
-export interface LegacyFound {
+export interface LegacyContact {
   at: PeerAt
   fields?: Partial<TableEntry>
   also?: readonly PeerAt[]
 }
 
 /** A peer without a key answered: a known one, or one that may join. */
-export function meetLegacy(table: Table, found: LegacyFound, self: Self, now: number): Change {
+export function legacyAnswered(table: Table, found: LegacyContact, self: Self, now: number): Change {
   const at = canonical(found.at)
-  const nothing = { table, said: [] }
+  const nothing = { table, emitted: [] }
   if (isSelfAt(self, at)) return nothing
-  const known = holderOf(table, at)
+  const known = findByAddress(table, at)
   // A key was proved here: plain HTTP proves nothing more, until that node is long silent.
-  if (known?.entry.NodeId && known.standing !== 'dropped') return nothing
+  if (known?.entry.NodeId && known.status !== 'dropped') return nothing
   const next = new Map(table)
-  if (known?.entry.NodeId) without(next, known, at)
+  if (known?.entry.NodeId) removeAddress(next, known, at)
   const before = known && !known.entry.NodeId ? known : rowAt(at, found.fields)
   if (before !== known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const proved = before.addresses.map((address) =>
     sameAddress(address, at) ? { ...address, provedAt: now, failedAt: null } : address,
   )
-  const also = (found.also ?? []).map(canonical).filter((other) => !holderOf(next, other) && !isSelfAt(self, other))
+  const also = (found.also ?? [])
+    .map(canonical)
+    .filter((other) => !findByAddress(next, other) && !isSelfAt(self, other))
   const added = also
     .filter((other) => !proved.some((address) => sameAddress(address, other)))
     .map((other) => ({ ...other, provedAt: null, failedAt: null, trusted: false }))
   const row = { ...before, entry: { ...before.entry, ...found.fields }, addresses: [...proved, ...added] }
-  return answer(next, row, now, before === known)
+  return markAnswering(next, row, now, before === known)
 }
 
 /** A probe found nobody at any of the addresses. */
-export function miss(table: Table, key: string, now: number): Change {
+export function probeFailed(table: Table, key: string, now: number): Change {
   const row = table.get(key)
-  if (!row) return { table, said: [] }
+  if (!row) return { table, emitted: [] }
   const addresses = row.addresses.map((address) => ({ ...address, failedAt: now }))
   // Who lives and cannot be dialled, as behind a NAT, is neither suspected nor dropped for it.
-  if (row.alive) return { table: set(table, { ...row, addresses, probedAt: now }), said: [] }
+  if (row.alive) return { table: set(table, { ...row, addresses, probedAt: now }), emitted: [] }
   const failures = row.failures + 1
   const dropped = failures >= PROBE.dropAfter
-  if (row.standing === 'dropped' && failures >= PROBE.forgetAfter && !row.entry.Added) {
+  if (row.status === 'dropped' && failures >= PROBE.forgetAfter && !row.entry.Added) {
     const next = new Map(table)
     next.delete(key)
-    return { table: next, said: [] }
+    return { table: next, emitted: [] }
   }
-  const standing = dropped ? 'dropped' : row.standing === 'answering' ? 'suspected' : row.standing
-  const changed: Row = { ...row, standing, failures, addresses, probedAt: now }
+  const status = dropped ? 'dropped' : row.status === 'answering' ? 'suspected' : row.status
+  const changed: Row = { ...row, status, failures, addresses, probedAt: now }
   const peer = peerOf(changed, now, TABLE_TICK_MS)
-  const said: PeerFact[] = []
-  if (standing === 'suspected' && row.standing !== 'suspected') said.push({ type: 'peer.suspected', peer })
-  if (dropped && row.standing !== 'dropped') said.push({ type: 'peer.gone', peer })
-  return { table: set(table, changed), said }
+  const emitted: PeerFact[] = []
+  if (status === 'suspected' && row.status !== 'suspected') emitted.push({ type: 'peer.suspected', peer })
+  if (dropped && row.status !== 'dropped') emitted.push({ type: 'peer.gone', peer })
+  return { table: set(table, changed), emitted }
 }
 
 /** Adds what was measured and seen to the peer at an address. It is this observer's. */
-export function observed({ table, said }: Change, at: PeerAt, seen: Observed, now: number): Change {
-  const row = holderOf(table, canonical(at))
-  const { latencyNs, download, upload, specs = row?.specs ?? null } = seen
-  if (!row || Object.keys(seen).length === 0) return { table, said }
+export function addObservation({ table, emitted }: Change, at: PeerAt, observation: Observation, now: number): Change {
+  const row = findByAddress(table, canonical(at))
+  const { latencyNs, download, upload, specs = row?.specs ?? null } = observation
+  if (!row || Object.keys(observation).length === 0) return { table, emitted }
   const entry = {
     ...row.entry,
     ...(latencyNs !== undefined && { Latency: latencyNs }),
@@ -104,23 +116,23 @@ export function observed({ table, said }: Change, at: PeerAt, seen: Observed, no
     ...(upload !== undefined && { Upload: upload }),
   }
   const measuredAt = latencyNs === undefined ? row.measuredAt : now
-  return { table: set(table, { ...row, entry, specs, measuredAt }), said }
+  return { table: set(table, { ...row, entry, specs, measuredAt }), emitted }
 }
 
 /** The row answered now. `known`: it was this row before, so nobody joins. */
-export function answer(table: Table, row: Row, now: number, known: boolean): Change {
-  const answered: Row = { ...row, standing: 'answering', answeredAt: now, probedAt: now, failures: 0 }
+export function markAnswering(table: Table, row: Row, now: number, known: boolean): Change {
+  const answered: Row = { ...row, status: 'answering', answeredAt: now, probedAt: now, failures: 0 }
   const peer = peerOf(answered, now, TABLE_TICK_MS)
   const changed = set(table, answered)
-  if (known && row.standing === 'answering') return { table: changed, said: [] }
+  if (known && row.status === 'answering') return { table: changed, emitted: [] }
   return {
     table: changed,
-    said: [{ type: row.standing === 'suspected' ? 'peer.recovered' : 'peer.joined', peer }],
+    emitted: [{ type: row.status === 'suspected' ? 'peer.recovered' : 'peer.joined', peer }],
   }
 }
 
 /** Takes an address from a row. False where the row had no other and went with it. */
-function without(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
+function removeAddress(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
   const addresses = row.addresses.filter((address) => !sameAddress(address, at))
   if (addresses.length > 0) table.set(row.key, { ...row, addresses })
   else table.delete(row.key)

@@ -13,8 +13,8 @@ export interface Found extends PeerAt {
 export type LookedUp =
   | { found: Found }
   | { failure: Failure }
-  /** Ask the resolver for this name; where it knows none, `otherwise`. */
-  | { ask: PeerAt; otherwise: { found: Found } | { failure: Failure } }
+  /** Ask the resolver for this name; where it knows none, `fallback`. */
+  | { resolveDns: PeerAt; fallback: { found: Found } | { failure: Failure } }
 
 const MATCHES_SHOWN = 5
 
@@ -30,7 +30,7 @@ export function lookUp(table: Table, where: string): LookedUp {
   const known = one(where, named) ?? one(where, withId(table, `SHA256:${where}`))
   if (known) return known
   try {
-    return { ask: parseAddress(where), otherwise: unknown(where) }
+    return { resolveDns: parseAddress(where), fallback: unknown(where) }
   } catch {
     return unknown(where)
   }
@@ -48,8 +48,8 @@ function address(table: Table, where: string, named: Row[]): LookedUp {
       )
     if (known) return 'found' in known ? { found: { host: known.found.host, port: at.port } } : known
     const isIp = isIPv4(at.host) || isIPv6(at.host)
-    const otherwise = isIp ? undefined : one(where, named)
-    return otherwise ? { ask: at, otherwise } : { found: at }
+    const fallback = isIp ? undefined : one(where, named)
+    return fallback ? { resolveDns: at, fallback } : { found: at }
   } catch (error) {
     return one(where, named) ?? { failure: toFailure(error) }
   }
@@ -61,7 +61,7 @@ function withId(table: Table, prefix: string): Row[] {
 
 function one(where: string, rows: Row[]): { found: Found } | { failure: Failure } | undefined {
   // Who answers goes before who once did.
-  const live = rows.filter(({ standing }) => standing !== 'dropped')
+  const live = rows.filter(({ status }) => status !== 'dropped')
   const matches = live.length > 0 ? live : rows
   const [row] = matches
   if (!row) return undefined

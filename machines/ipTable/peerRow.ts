@@ -21,7 +21,7 @@ export interface Row {
   /** As read, unknown keys included. What the row itself says stands above it. */
   entry: TableEntry
   addresses: readonly KnownAddress[]
-  standing: Peer['state'] | 'dropped'
+  status: Peer['state'] | 'dropped'
   answeredAt: number | null
   /** Tick of the last probe or contact. */
   probedAt: number | null
@@ -37,7 +37,7 @@ export interface Row {
   specs: Specs | null
 }
 
-export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved'): Row | undefined {
+export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Row | undefined {
   const port = Number(entry.ServerPort)
   const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatAddress))
   const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
@@ -49,7 +49,7 @@ export function rowOf(entry: TableEntry, standing: Row['standing'] = 'unproved')
   const first = addresses[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatAddress(first)
-  return newRow(key, entry, addresses, standing)
+  return newRow(key, entry, addresses, status)
 }
 
 /** A peer of which only an address is known. */
@@ -63,13 +63,13 @@ export function newRow(
   key: string,
   entry: TableEntry,
   addresses: readonly KnownAddress[],
-  standing: Row['standing'] = 'unproved',
+  status: Row['status'] = 'unproved',
 ): Row {
   return {
     key,
     entry,
     addresses,
-    standing,
+    status,
     answeredAt: null,
     probedAt: null,
     failures: 0,
@@ -128,7 +128,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     name: printable(entry.Name),
     key: entry.PublicKey.trim(),
     addresses: bestFirst(row.addresses).map(({ host, port }) => ({ host, port })),
-    state: row.standing === 'dropped' ? 'suspected' : row.standing,
+    state: row.status === 'dropped' ? 'suspected' : row.status,
     answeredAgoMs: linked ? 0 : answeredAgoMs,
     linked,
     dialable: row.addresses.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
@@ -178,8 +178,8 @@ export function parsed(where: string): PeerAt | undefined {
 }
 
 /** Text of others, fit for a terminal: no control characters, no marks that turn the direction of writing. */
-function printable(said: string): string {
-  return said.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?').slice(0, 4_096)
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?').slice(0, 4_096)
 }
 
 function present<T>(value: T | undefined): value is T {

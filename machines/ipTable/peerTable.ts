@@ -20,7 +20,7 @@ export interface Self {
   port: number
   addresses: readonly string[]
   /** Those of them that others may be told, best first. */
-  outside: readonly string[]
+  advertisable: readonly string[]
   /** The owner's free text. */
   information: string
 }
@@ -32,19 +32,19 @@ export type PeerFact = Extract<
 
 export interface Change {
   table: Table
-  said: PeerFact[]
+  emitted: PeerFact[]
 }
 
 export function loadTable(file: IpTableFile, self: Self): Table {
   const table = new Map<string, Row>()
   const holders = new Map<string, string>()
-  const put = (entry: TableEntry, standing: Row['standing']) => {
-    const row = rowOf(entry, standing)
+  const put = (entry: TableEntry, status: Row['status']) => {
+    const row = rowOf(entry, status)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
     const holder = row.addresses.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
     // Two keys are two nodes, also where both were seen at one address.
-    const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? join(twin, row) : row
+    const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? mergeRows(twin, row) : row
     if (twin && merged !== row) table.delete(twin.key)
     table.set(merged.key, merged)
     for (const at of merged.addresses) holders.set(formatAddress(at), merged.key)
@@ -58,31 +58,31 @@ export function loadTable(file: IpTableFile, self: Self): Table {
 export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
   // Go could do nothing with an entry without an address.
   const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
-  const dormant = rows.filter(({ standing }) => standing === 'dropped').map(entryOf)
+  const dormant = rows.filter(({ status }) => status === 'dropped').map(entryOf)
   const { Dormant: _dormant, ...rest } = previous
   return {
     ...rest,
     Version: FILE_VERSION,
-    ip_address: rows.filter(({ standing }) => standing !== 'dropped').map(entryOf),
+    ip_address: rows.filter(({ status }) => status !== 'dropped').map(entryOf),
     ...(dormant.length > 0 && { Dormant: dormant }),
   }
 }
 
 /** What an anonymous caller is told: this node first, then those that answered here. */
-export function offerOf(table: Table, self: Self, now: number): IpTableFile {
-  const { outside } = self
+export function publicTableOf(table: Table, self: Self, now: number): IpTableFile {
+  const { advertisable } = self
   const answered = [...table.values()].filter(
-    (row) => row.standing === 'answering' && row.answeredAt !== null && row.addresses.length > 0,
+    (row) => row.status === 'answering' && row.answeredAt !== null && row.addresses.length > 0,
   )
   const own = newEntry({
     Name: self.name,
-    IPV4: outside.find((host) => !host.includes(':')) ?? '',
-    IPV6: outside.find((host) => host.includes(':')) ?? '',
+    IPV4: advertisable.find((host) => !host.includes(':')) ?? '',
+    IPV6: advertisable.find((host) => host.includes(':')) ?? '',
     ServerPort: String(self.port),
     CustomInformation: self.information,
   })
   const fresh = answered.sort((one, other) => (other.answeredAt ?? now) - (one.answeredAt ?? now))
-  return { ip_address: [...(outside.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }
+  return { ip_address: [...(advertisable.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }
 }
 
 /** Those that are listed, the nearest first, as ours and as P2PRC's table has them. */
@@ -91,34 +91,34 @@ export function listOf(
   now: number,
   linked: ReadonlySet<string> = new Set(),
 ): { peers: Peer[]; entries: TableEntry[] } {
-  const listed = [...table.values()].filter(({ standing }) => standing !== 'dropped')
+  const listed = [...table.values()].filter(({ status }) => status !== 'dropped')
   const pairs = listed.map((row) => ({
     peer: peerOf(row, now, TABLE_TICK_MS, linked.has(row.key)),
     entry: entryOf(row),
   }))
-  pairs.sort((one, other) => byNearness(one.peer, other.peer))
+  pairs.sort((one, other) => byLatency(one.peer, other.peer))
   return { peers: pairs.map(({ peer }) => peer), entries: pairs.map(({ entry }) => entry) }
 }
 
 export function countOf(table: Table): number {
-  return [...table.values()].filter(({ standing }) => standing !== 'dropped').length
+  return [...table.values()].filter(({ status }) => status !== 'dropped').length
 }
 
 /** The owner names an address. It may lie in any range and is never forgotten. */
 export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
   const address = canonical(at)
-  const known = holderOf(table, address)
+  const known = findByAddress(table, address)
   const row = known
     ? {
         ...known,
         entry: { ...known.entry, Added: true },
         addresses: known.addresses.map((other) => (sameAddress(other, address) ? { ...other, trusted: true } : other)),
-        standing: known.standing === 'dropped' ? ('unproved' as const) : known.standing,
+        status: known.status === 'dropped' ? ('unproved' as const) : known.status,
         failures: 0,
-        probedAt: known.standing === 'answering' ? known.probedAt : null,
+        probedAt: known.status === 'answering' ? known.probedAt : null,
       }
     : rowAt(address, { Added: true })
-  return { table: set(roomFor(table, row.key), row), row }
+  return { table: set(ensureCapacity(table, row.key), row), row }
 }
 
 export function isSelfAt(self: Self, { host, port }: PeerAt): boolean {
@@ -127,7 +127,7 @@ export function isSelfAt(self: Self, { host, port }: PeerAt): boolean {
   return self.addresses.includes(host) || (everywhere && /^(127\.|0\.|::1?$|localhost$)/.test(host))
 }
 
-export function holderOf(table: Table, at: PeerAt): Row | undefined {
+export function findByAddress(table: Table, at: PeerAt): Row | undefined {
   for (const row of table.values()) if (row.addresses.some((address) => sameAddress(address, at))) return row
   return undefined
 }
@@ -141,7 +141,7 @@ function isSelf(self: Self, row: Row): boolean {
 }
 
 /** Two rows that are one peer: what the first says stands, the second fills in. */
-export function join(row: Row, other: Row): Row {
+export function mergeRows(row: Row, other: Row): Row {
   const [main, second] = other.entry.NodeId && !row.entry.NodeId ? [other, row] : [row, other]
   const rest = second.addresses.filter((address) => !main.addresses.some((known) => sameAddress(known, address)))
   return {
@@ -151,7 +151,7 @@ export function join(row: Row, other: Row): Row {
   }
 }
 
-function roomFor(table: Table, key: string): Table {
+function ensureCapacity(table: Table, key: string): Table {
   if (table.has(key) || table.size < PEERS_MAX) return table
   const next = new Map(table)
   evict(next)
@@ -160,12 +160,12 @@ function roomFor(table: Table, key: string): Table {
 
 /** Makes room by forgetting the peer that has been silent longest. False where all answer. */
 export function evict(table: Map<string, Row>): boolean {
-  const silent = [...table.values()].filter((row) => row.standing !== 'answering' && !row.entry.Added)
+  const silent = [...table.values()].filter((row) => row.status !== 'answering' && !row.entry.Added)
   const worst = silent.sort((one, other) => other.failures - one.failures)[0]
   return worst !== undefined && table.delete(worst.key)
 }
 
-function byNearness(one: Peer, other: Peer): number {
+function byLatency(one: Peer, other: Peer): number {
   const rank = (peer: Peer) => peer.latencyNs ?? Number.POSITIVE_INFINITY
   return rank(one) - rank(other) || one.name.localeCompare(other.name) || at(one).localeCompare(at(other))
 }

@@ -1,9 +1,9 @@
 import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
-import type { Candidates } from './candidates.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
-import { meet, meetLegacy, miss, observed } from './peerChange.ts'
+import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
 import { dialOrder, type Row } from './peerRow.ts'
 import { type Change, type Self, set, type Table } from './peerTable.ts'
+import type { Unverified } from './unverified.ts'
 
 /** How long IPv6 that failed is left alone while IPv4 works: ten minutes. */
 const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
@@ -12,14 +12,14 @@ const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
 const OFTEN_PEERS = 50
 
 /** First looks a tick at members of the gossip that never answered here. */
-const VOUCHED_A_TICK = 2
+const CONFIRMED_PER_TICK = 2
 
 const EVERY_TICKS = PROBE.everyMs / TABLE_TICK_MS
 
-interface Watching {
+interface WatchState {
   table: Table
   now: number
-  candidates: Candidates
+  unverified: Unverified
   /** Keys of the probes under way. */
   probing: ReadonlySet<string>
   signal: AbortSignal
@@ -29,19 +29,21 @@ interface Watching {
  * What this tick has dials for: peers that are due, the longest overdue first, and addresses that anonymous callers named. Each
  * kind gets at least half of the dials, so that neither many peers nor many rumours keep the other waiting for ever.
  */
-export function plan({ table, now, candidates, probing, signal }: Watching): {
+export function planProbes({ table, now, unverified, probing, signal }: WatchState): {
   probes: ProbeInput[]
-  candidates: Candidates
+  unverified: Unverified
 } {
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.parallel - probing.size))
-  const waiting = [...candidates].filter(([key]) => !probing.has(key))
+  const waiting = [...unverified].filter(([key]) => !probing.has(key))
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
   // That they are there, gossip says; to know how near they are there is time, also where a whole network comes up at once.
-  const vouched = new Set(overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(VOUCHED_A_TICK))
-  const rows = overdue.filter((row) => !vouched.has(row))
+  const gossipConfirmed = new Set(
+    overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(CONFIRMED_PER_TICK),
+  )
+  const rows = overdue.filter((row) => !gossipConfirmed.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
   const fresh = waiting.slice(0, free - due.length)
-  const left = new Map(candidates)
+  const left = new Map(unverified)
   for (const [key] of fresh) left.delete(key)
   return {
     probes: [
@@ -54,45 +56,46 @@ export function plan({ table, now, candidates, probing, signal }: Watching): {
         signal,
       })),
     ],
-    candidates: left,
+    unverified: left,
   }
 }
 
-export function probeOf(row: Row, { now, signal }: Pick<Watching, 'now' | 'signal'>): ProbeInput {
+export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'signal'>): ProbeInput {
   const addresses = dialOrder(row, now, V6_RETRY_TICKS)
   const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_EVERY_MS / TABLE_TICK_MS
   return { key: row.key, addresses, keyed: row.entry.NodeId !== undefined, measure, signal }
 }
 
-/** What a probe of row or candidate `key` means for the table. */
-export function learn(
+/** What a probe of row or unverified address `key` means for the table. */
+export function applyOutcome(
   { table, self, now }: { table: Table; self: Self; now: number },
   key: string,
   outcome: Outcome,
 ): Change {
-  if (outcome.kind === 'silent') return miss(table, key, now)
+  if (outcome.kind === 'silent') return probeFailed(table, key, now)
   const row = table.get(key)
   if (outcome.kind === 'skipped') {
-    return { table: row ? set(table, { ...row, probedAt: now }) : table, said: [] }
+    return { table: row ? set(table, { ...row, probedAt: now }) : table, emitted: [] }
   }
   const change =
-    outcome.kind === 'node' ? meet(table, outcome.contact, self, now) : meetLegacy(table, outcome, self, now)
+    outcome.kind === 'node' ? keyProved(table, outcome.contact, self, now) : legacyAnswered(table, outcome, self, now)
   const at = outcome.kind === 'node' ? outcome.contact : outcome.at
   const { latencyNs, specs } = outcome
-  return observed(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
+  return addObservation(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
 }
 
 /** Those whose turn it is, the longest overdue first. */
 export function dueRows(table: Table, now: number): Row[] {
-  const dueAt = (row: Row) => (row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + pause(row, table.size))
+  const dueAt = (row: Row) =>
+    row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size)
   return [...table.values()]
     .filter((row) => row.addresses.length > 0 && dueAt(row) <= now)
     .sort((one, other) => dueAt(one) - dueAt(other))
 }
 
-function pause(row: Row, peers: number): number {
+function probeInterval(row: Row, peers: number): number {
   // In a large network gossip says who is alive, and looks cost every node as much as they cost this one.
-  if (row.standing !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
+  if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.longestMs / TABLE_TICK_MS)
 }

@@ -73,7 +73,7 @@ const entry = goObject({
 export type TableEntry = z.infer<typeof entry>
 
 /** What differs between versions in more than case: v1 had no port, the seeds say `port no`, v1.1 and v2 sent bytes. */
-function modernised(value: unknown): unknown {
+function migrated(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   const keys = new Map(Object.keys(value).map((key) => [key.toLowerCase(), key]))
   const read = (name: string) => (value as Record<string, unknown>)[keys.get(name) ?? '']
@@ -99,7 +99,7 @@ function fromBytes(value: unknown): string {
 
 /** Entries that are not objects are passed over: one broken entry of a peer must not hide the others. */
 const entries = z.preprocess(
-  (list) => (Array.isArray(list) ? list.filter(isObject).map(modernised) : list),
+  (list) => (Array.isArray(list) ? list.filter(isObject).map(migrated) : list),
   goList(entry),
 )
 

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { outsideAddresses } from '../../actors/ipTable/listening.ts'
-import { askPublicAddress } from '../../actors/ipTable/publicAddress.ts'
+import { advertisableAddresses } from '../../actors/ipTable/listening.ts'
+import { fetchPublicAddress } from '../../actors/ipTable/publicAddress.ts'
 
 const answers: [name: string, status: number, body: string, expected: string | { code: string }][] = [
   ['the form of ip-api.com', 200, '{"status":"success","query":"93.184.1.1"}', '93.184.1.1'],
@@ -21,21 +21,21 @@ for (const [name, status, body, expected] of answers)
     const server = createServer((_request, response) => response.writeHead(status).end(body)).listen(0, '127.0.0.1')
     await once(server, 'listening')
     t.after(() => server.close())
-    const asked = askPublicAddress(`http://127.0.0.1:${(server.address() as AddressInfo).port}/json/`)
+    const asked = fetchPublicAddress(`http://127.0.0.1:${(server.address() as AddressInfo).port}/json/`)
     if (typeof expected === 'string') assert.equal(await asked, expected)
     else await assert.rejects(asked, expected)
   })
 
 test('what is no service', async () => {
-  await assert.rejects(askPublicAddress('http://127.0.0.1:1/'), { code: 'address_unknown' })
+  await assert.rejects(fetchPublicAddress('http://127.0.0.1:1/'), { code: 'address_unknown' })
   for (const url of ['ip-api', 'ftp://x/', 'file:///etc/passwd'])
-    await assert.rejects(askPublicAddress(url), { code: 'bad_request' })
+    await assert.rejects(fetchPublicAddress(url), { code: 'bad_request' })
 })
 
 test('what others may be told: the address that was asked for first, no loopback but where that is the network, no link-local', () => {
-  const place = { port: 8_088, hosts: ['127.0.0.1', '10.0.0.5', 'fe80::1', '169.254.1.1', '2001:db8::5'] }
-  assert.deepEqual(outsideAddresses(place, { test: false }), ['10.0.0.5', '2001:db8::5'])
-  assert.deepEqual(outsideAddresses({ ...place, told: '93.184.1.1' }, { test: true }), [
+  const listenAddresses = { port: 8_088, hosts: ['127.0.0.1', '10.0.0.5', 'fe80::1', '169.254.1.1', '2001:db8::5'] }
+  assert.deepEqual(advertisableAddresses(listenAddresses, { test: false }), ['10.0.0.5', '2001:db8::5'])
+  assert.deepEqual(advertisableAddresses({ ...listenAddresses, publicAddress: '93.184.1.1' }, { test: true }), [
     '93.184.1.1',
     '10.0.0.5',
     '2001:db8::5',

@@ -27,7 +27,7 @@ test('under a token bucket of 50 Mbit/s: as iperf3 within 5 %, 3 s a direction, 
     assert.ok(ratio >= 0.95 && ratio <= 1.05, `${name}: ${mbps} Mbit/s is ${ratio} of iperf3's`)
     assert.ok(ms <= 3_000, `${name} took ${ms} ms`)
   }
-  // The walk writes the table before it answers.
+  // The crawl writes the table before it answers.
   process.env.P2PRC = here.home
   const { peers } = await request('table.update', { hops: 1 }, 'table.updated')
   assert.deepEqual(

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerRows } from '../../cli/peerRows.ts'
-import { seedAddresses } from '../../machines/ipTable/candidates.ts'
-import { deaf, hearOf, type Links, linkedTo, linksAfter } from '../../machines/ipTable/gossipChange.ts'
-import { meet } from '../../machines/ipTable/peerChange.ts'
+import {
+  advertisedAddresses,
+  type ObservedAddresses,
+  observeAddress,
+} from '../../machines/ipTable/advertisedAddresses.ts'
+import { type Links, linkedTo, onGossipFact, onGossipLost, updateLinks } from '../../machines/ipTable/gossipChange.ts'
+import { keyProved } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
 import { fileOf, listOf, type Self, type Table } from '../../machines/ipTable/peerTable.ts'
-import { learn, plan } from '../../machines/ipTable/peerWatch.ts'
-import { placesOf, type Seen, witness } from '../../machines/ipTable/selfPlaces.ts'
+import { applyOutcome, planProbes } from '../../machines/ipTable/peerWatch.ts'
+import { seedAddresses } from '../../machines/ipTable/unverified.ts'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
@@ -17,7 +21,7 @@ import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const own = ['10.0.0.9']
-const self: Self = { id: id('s'), name: 'me', port: 8_088, addresses: own, outside: own, information: '' }
+const self: Self = { id: id('s'), name: 'me', port: 8_088, addresses: own, advertisable: own, information: '' }
 
 function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
   return {
@@ -35,15 +39,15 @@ function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
   }
 }
 
-/** The table after some facts, one a tick, and what was said at the last one. */
+/** The table after some facts, one a tick, and what was emitted at the last one. */
 function after(facts: NetworkFact[], begin: Table = new Map()) {
-  let change = { table: begin, said: [] } as ReturnType<typeof hearOf>
+  let change = { table: begin, emitted: [] } as ReturnType<typeof onGossipFact>
   let links: Links = new Map()
   facts.forEach((fact, now) => {
-    links = linksAfter(links, fact)
-    change = hearOf({ table: change.table, self, now, links }, fact)
+    links = updateLinks(links, fact)
+    change = onGossipFact({ table: change.table, self, now, links }, fact)
   })
-  return { table: change.table, said: change.said.map(({ type }) => type), linked: linkedTo(links) }
+  return { table: change.table, emitted: change.emitted.map(({ type }) => type), linked: linkedTo(links) }
 }
 
 const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
@@ -51,7 +55,7 @@ const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
   record: record(letter, more),
 })
 const proved = (letter: string) =>
-  meet(
+  keyProved(
     new Map(),
     { id: id(letter), name: letter, key: '', host: `10.0.1.${letter.charCodeAt(0)}`, port: 8_088 },
     self,
@@ -68,7 +72,7 @@ const link = (dialled: boolean): NetworkFact => ({ type: 'link.opened', link: 'l
 test('what gossip says becomes what the table says', () => {
   const suspected: NetworkFact = { type: 'record.suspected', id: id('a') }
   const cleared: NetworkFact = { type: 'record.cleared', id: id('a') }
-  const rows: [name: string, begin: Table, facts: NetworkFact[], said: string[], state: string | undefined][] = [
+  const rows: [name: string, begin: Table, facts: NetworkFact[], emitted: string[], state: string | undefined][] = [
     ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
     ['its own record is not', new Map(), [learned('s')], [], undefined],
     ['a record without an address is too', new Map(), [learned('a', { addresses: [] })], [], 'unproved'],
@@ -89,31 +93,31 @@ test('what gossip says becomes what the table says', () => {
     ['one without a record has dialled', new Map(), [link(false)], [], undefined],
     ['nobody known', new Map(), [suspected, cleared, dropped('left')], [], undefined],
   ]
-  for (const [name, begin, facts, said, state] of rows) {
+  for (const [name, begin, facts, emitted, state] of rows) {
     const result = after(facts, begin)
-    assert.deepEqual(result.said, said, name)
+    assert.deepEqual(result.emitted, emitted, name)
     assert.equal(listOf(result.table, 9).peers.find((peer) => peer.id === id('a'))?.state, state, name)
   }
 })
 
 test('who lives and cannot be dialled stays, over its link or not; without gossip it is suspected and dropped', () => {
   const look = (table: Table) => {
-    let change = { table, said: [] } as ReturnType<typeof learn>
-    const said: string[] = []
+    let change = { table, emitted: [] } as ReturnType<typeof applyOutcome>
+    const emitted: string[] = []
     for (let now = 1; now <= PROBE.dropAfter; now += 1) {
-      change = learn({ table: change.table, self, now }, id('a'), { kind: 'silent' })
-      said.push(...change.said.map(({ type }) => type))
+      change = applyOutcome({ table: change.table, self, now }, id('a'), { kind: 'silent' })
+      emitted.push(...change.emitted.map(({ type }) => type))
     }
-    return { table: change.table, said }
+    return { table: change.table, emitted }
   }
   const { table, linked } = after([link(false), learned('a')])
   const looked = look(table)
-  assert.deepEqual(looked.said, [])
+  assert.deepEqual(looked.emitted, [])
   const [peer] = listOf(looked.table, 9, linked).peers
   assert.deepEqual([peer?.state, peer?.linked, peer?.dialable, peer?.answeredAgoMs], ['answering', true, false, 0])
   assert.equal(peerRows([peer as Peer])[0]?.path, 'its link')
-  const alone = look(deaf(looked.table).table)
-  assert.deepEqual(alone.said, ['peer.suspected', 'peer.gone'])
+  const alone = look(onGossipLost(looked.table).table)
+  assert.deepEqual(alone.emitted, ['peer.suspected', 'peer.gone'])
 })
 
 test('two nodes behind two NATs may have the same private address; what was proved there is not taken', () => {
@@ -134,7 +138,7 @@ test('one without an address is listed, not written down, and cannot be taken fr
   assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
   const found = lookUp(table, 'anna')
   assert.equal('failure' in found && found.failure.code, 'unreachable')
-  assert.equal(deaf(table).table.size, 0)
+  assert.equal(onGossipLost(table).table.size, 0)
 })
 
 test('a record says what the machine has and what its owner says', () => {
@@ -152,34 +156,35 @@ test('ways into the network: addresses that the owner named or a key was proved 
 test('members of the gossip are first looked at two a tick, so that a network comes up without a storm', () => {
   const letters = [...'abcdefghijklmnop']
   const { table } = after(letters.map((letter) => learned(letter)))
-  const watching = { now: 0, candidates: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
-  assert.equal(plan({ table, ...watching }).probes.length, 2)
+  const watchState = { now: 0, unverified: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
+  assert.equal(planProbes({ table, ...watchState }).probes.length, 2)
 })
 
 test('where this node can be dialled: its own addresses, and a public one that two peers see', () => {
-  const see = (...words: [by: string, address: string][]) =>
-    words.reduce<Seen>((seen, [by, address]) => witness(seen, id(by), address), new Map())
-  const rows: [string, Seen, string[]][] = [
+  const observe = (...words: [by: string, address: string][]) =>
+    words.reduce<ObservedAddresses>((observed, [by, address]) => observeAddress(observed, id(by), address), new Map())
+  const rows: [string, ObservedAddresses, string[]][] = [
     ['nobody', new Map(), ['10.0.0.9:8088']],
-    ['one peer alone', see(['a', '93.184.1.1:5']), ['10.0.0.9:8088']],
-    ['two peers', see(['a', '93.184.1.1:5'], ['b', '93.184.1.1:99']), ['93.184.1.1:8088', '10.0.0.9:8088']],
-    ['one peer twice', see(['a', '93.184.1.1:5'], ['a', '93.184.1.1:6']), ['10.0.0.9:8088']],
-    ['two that disagree', see(['a', '93.184.1.1:5'], ['b', '93.184.1.2:5']), ['10.0.0.9:8088']],
+    ['one peer alone', observe(['a', '93.184.1.1:5']), ['10.0.0.9:8088']],
+    ['two peers', observe(['a', '93.184.1.1:5'], ['b', '93.184.1.1:99']), ['93.184.1.1:8088', '10.0.0.9:8088']],
+    ['one peer twice', observe(['a', '93.184.1.1:5'], ['a', '93.184.1.1:6']), ['10.0.0.9:8088']],
+    ['two that disagree', observe(['a', '93.184.1.1:5'], ['b', '93.184.1.2:5']), ['10.0.0.9:8088']],
     [
       'one that changed its mind',
-      see(['a', '93.184.1.1:5'], ['b', '93.184.1.1:5'], ['a', '1.2.3.4:5']),
+      observe(['a', '93.184.1.1:5'], ['b', '93.184.1.1:5'], ['a', '1.2.3.4:5']),
       ['10.0.0.9:8088'],
     ],
-    ['a private one', see(['a', '192.168.1.1:5'], ['b', '192.168.1.1:5']), ['10.0.0.9:8088']],
-    ['a metadata address', see(['a', '169.254.169.254:5'], ['b', '169.254.169.254:5']), ['10.0.0.9:8088']],
-    ['IPv6', see(['a', '[2a00::7]:5'], ['b', '[2a00::7]:6']), ['[2a00::7]:8088', '10.0.0.9:8088']],
-    ['nonsense', see(['a', 'x y'], ['b', 'x y']), ['10.0.0.9:8088']],
+    ['a private one', observe(['a', '192.168.1.1:5'], ['b', '192.168.1.1:5']), ['10.0.0.9:8088']],
+    ['a metadata address', observe(['a', '169.254.169.254:5'], ['b', '169.254.169.254:5']), ['10.0.0.9:8088']],
+    ['IPv6', observe(['a', '[2a00::7]:5'], ['b', '[2a00::7]:6']), ['[2a00::7]:8088', '10.0.0.9:8088']],
+    ['nonsense', observe(['a', 'x y'], ['b', 'x y']), ['10.0.0.9:8088']],
   ]
-  for (const [name, seen, places] of rows) assert.deepEqual(placesOf(self, seen), places, name)
+  for (const [name, observed, advertised] of rows)
+    assert.deepEqual(advertisedAddresses(self, observed), advertised, name)
 })
 
-test('witnesses are bounded', () => {
-  let seen: Seen = new Map()
-  for (let n = 0; n < 100; n += 1) seen = witness(seen, `SHA256:${n}` as NodeId, '93.184.1.1:5')
-  assert.equal(seen.size, 16)
+test('observers are bounded', () => {
+  let observed: ObservedAddresses = new Map()
+  for (let n = 0; n < 100; n += 1) observed = observeAddress(observed, `SHA256:${n}` as NodeId, '93.184.1.1:5')
+  assert.equal(observed.size, 16)
 })

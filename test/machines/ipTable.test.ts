@@ -13,7 +13,7 @@ import { request } from '../../actors/request.ts'
 import { openStore, type Store } from '../../actors/store.ts'
 import { supervise } from '../../actors/supervise.ts'
 import type { IpTableInput } from '../../machines/ipTable/ipTableContext.ts'
-import type { IpTableInside, Outcome, ProbeInput, SaveInput } from '../../machines/ipTable/ipTablePorts.ts'
+import type { IpTableInternalEvent, Outcome, ProbeInput, SaveInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { isSelfAt } from '../../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../../machines/ipTable.ts'
 import { createBus } from '../../protocol/bus.ts'
@@ -30,7 +30,7 @@ const self = {
   name: 'me',
   port: 8_088,
   addresses: ['10.0.0.9'],
-  outside: ['10.0.0.9'],
+  advertisable: ['10.0.0.9'],
   information: '',
 }
 const owner = <T extends string>(type: T, requestId: string) => ({ type, requestId, caller: 'owner' as const })
@@ -70,7 +70,7 @@ test('chart: what each event says at once', () => {
       'and is not found there',
       [
         { ...owner('peer.resolve', 'r'), where: 'word' },
-        { type: 'lookUp.ended', requestId: 'r', found: null },
+        { type: 'resolveDns.ended', requestId: 'r', found: null },
       ],
       ['peer.resolveFailed'],
     ],
@@ -79,7 +79,7 @@ test('chart: what each event says at once', () => {
       [
         { ...owner('peer.resolve', 'r'), where: 'word' },
         { type: 'request.abandoned', requestId: 'r' },
-        { type: 'lookUp.ended', requestId: 'r', found: null },
+        { type: 'resolveDns.ended', requestId: 'r', found: null },
       ],
       [],
     ],
@@ -91,14 +91,14 @@ test('chart: what each event says at once', () => {
     ['nonsense is not added', [{ ...owner('peer.add', 'r'), where: 'a b', replace: false }], ['peer.addFailed']],
     ['this node is not added', [{ ...owner('peer.add', 'r'), where: '10.0.0.9', replace: false }], ['peer.addFailed']],
     ['the list', [known, owner('peer.list', 'r')], ['peer.listed']],
-    ['an offer', [{ ...owner('table.offer', 'r'), candidates: [], from: 'x' }], ['table.offered']],
+    ['an exchange', [{ ...owner('table.exchange', 'r'), unverified: [], from: 'x' }], ['table.exchanged']],
   ]
-  for (const [name, events, says] of rows) {
+  for (const [name, events, expected] of rows) {
     let [snapshot, actions] = initialTransition(ipTableMachine, plain)
     for (const event of events) [snapshot, actions] = transition(ipTableMachine, snapshot, event as never)
     assert.deepEqual(
       emitted(actions).map(({ type }) => type),
-      says,
+      expected,
       name,
     )
     assert.equal(snapshot.status, 'active', name)
@@ -127,10 +127,10 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
       logic: ipTableMachine.provide({
         actors: {
           save: fromPromise<void, SaveInput>(({ input: { file } }) => save(file)),
-          probe: fromCallback<IpTableInside, ProbeInput>(({ input: asked, sendBack }) => {
-            probes.push(asked.key)
-            const outcome = probe?.(asked)
-            if (outcome) sendBack({ type: 'probe.ended', key: asked.key, outcome })
+          probe: fromCallback<IpTableInternalEvent, ProbeInput>(({ input: probeInput, sendBack }) => {
+            probes.push(probeInput.key)
+            const outcome = probe?.(probeInput)
+            if (outcome) sendBack({ type: 'probe.ended', key: probeInput.key, outcome })
           }),
         },
       }),
@@ -140,7 +140,7 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
         'peer.list',
         'peer.resolve',
         'contact.made',
-        'table.offer',
+        'table.exchange',
         'table.update',
         'request.abandoned',
       ],
@@ -200,11 +200,11 @@ test('the wall clock jumping a day either way kills nobody', async (t) => {
 test('a thousand rumours cost ten dials a second and thirty at one time, and peers get their turn', async () => {
   const { bus, probes, seconds, stop } = run({ probe: () => undefined })
   bus.publish(contact('a', '10.0.0.1'))
-  const candidates = Array.from({ length: 1_000 }, (_, index) => ({
+  const unverified = Array.from({ length: 1_000 }, (_, index) => ({
     host: `10.8.${index >> 8}.${index & 255}`,
     port: 8_088,
   }))
-  bus.publish({ type: 'table.offer', requestId: 'o', caller: 'anonymous', from: 'x', candidates })
+  bus.publish({ type: 'table.exchange', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(1)
   assert.equal(probes.length, 10)
   await seconds(20)
@@ -214,7 +214,7 @@ test('a thousand rumours cost ten dials a second and thirty at one time, and pee
     probe: (input) => (input.keyed ? { kind: 'node', contact: contact('a', '10.0.0.1') } : { kind: 'silent' }),
   })
   other.bus.publish(contact('a', '10.0.0.1'))
-  other.bus.publish({ type: 'table.offer', requestId: 'o', caller: 'anonymous', from: 'x', candidates })
+  other.bus.publish({ type: 'table.exchange', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(0)
   for (let second = 1; second <= 40; second += 1) {
     await other.seconds(1)
@@ -268,7 +268,7 @@ test('a full disk is said, fails what waits for it, and the table is written whe
 })
 
 /** A node that answers as told, and nothing else of a network. */
-const nobody: PeerClient = { command: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'y' })) }
+const nobody: PeerClient = { request: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'y' })) }
 
 async function real(dependencies: Partial<IpTableDependencies> = {}) {
   const guard = createDialGuard({ test: dependencies.test ?? false, isSelf: (at) => isSelfAt(self, at) })
@@ -322,7 +322,7 @@ test('for real: a node that proves its key at an added address is found by name,
   const port = await listen(server)
   const proven = { id: id('a'), name: 'anna', key: 'ssh-ed25519 AAAA' }
   const shown = { type: 'node.shown', requestId: 'x', ...proven, version: '0', protocols: [1] } as Answer
-  const node = await real({ peers: { command: async () => ({ fact: shown, ...proven }) } })
+  const node = await real({ peers: { request: async () => ({ fact: shown, ...proven }) } })
   try {
     const joined = nextEvent(node.bus, 'peer.joined', ({ peer }) => peer.id === id('a'))
     await request(node.bus, { ...owner('peer.add', 'a'), where: `127.0.0.1:${port}`, replace: false })

@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { gather, namedIn } from '../../machines/ipTable/candidates.ts'
-import { hearOf } from '../../machines/ipTable/gossipChange.ts'
-import { meet, meetLegacy, miss } from '../../machines/ipTable/peerChange.ts'
+import { onGossipFact } from '../../machines/ipTable/gossipChange.ts'
+import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
 import { dialOrder } from '../../machines/ipTable/peerRow.ts'
-import { addPeer, fileOf, listOf, loadTable, offerOf, type Self, type Table } from '../../machines/ipTable/peerTable.ts'
-import { dueRows, learn, plan } from '../../machines/ipTable/peerWatch.ts'
+import {
+  addPeer,
+  fileOf,
+  listOf,
+  loadTable,
+  publicTableOf,
+  type Self,
+  type Table,
+} from '../../machines/ipTable/peerTable.ts'
+import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
+import { addUnverified, namedIn } from '../../machines/ipTable/unverified.ts'
 import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -15,7 +23,7 @@ import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const own = ['10.0.0.9', 'fd00::9']
-const self = { id: id('s'), name: 'me', port: 8_088, addresses: own, outside: own, information: 'mine' }
+const self = { id: id('s'), name: 'me', port: 8_088, addresses: own, advertisable: own, information: 'mine' }
 const at = (where: string): PeerAt => {
   const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(where) ?? []
   return { host, port: Number(port) }
@@ -26,7 +34,7 @@ const contact = (letter: string, where: string, name = letter) => ({
   key: `ssh-ed25519 ${letter}`,
   ...at(where),
 })
-const said = (letter: string): NodeRecord => ({
+const recordOf = (letter: string): NodeRecord => ({
   id: id(letter),
   key: `ssh-ed25519 ${letter}`,
   seq: 9,
@@ -39,10 +47,10 @@ const said = (letter: string): NodeRecord => ({
   left: false,
 })
 const empty: Table = new Map()
-const learnRecord = (table: Table, record: NodeRecord, at: Self) =>
-  hearOf({ table, self: at, now: 0, links: new Map() }, { type: 'record.merged', record })
+const mergeRecord = (table: Table, record: NodeRecord, at: Self) =>
+  onGossipFact({ table, self: at, now: 0, links: new Map() }, { type: 'record.merged', record })
 const met = (table: Table, letter: string, where: string, now = 0, name = letter) =>
-  meet(table, contact(letter, where, name), self, now)
+  keyProved(table, contact(letter, where, name), self, now)
 const listed = (table: Table) =>
   listOf(table, 0).peers.map((peer) => [
     peer.id?.slice(7, 8) ?? '-',
@@ -63,9 +71,9 @@ test('a peer without a key becomes the node that proves one there, with what was
   const file = ipTableFile.parse({
     ip_address: [{ IPV4: '10.0.0.1', ServerPort: '8088', Latency: 5, Colour: 'red', Name: 'old' }],
   })
-  const { table, said } = met(loadTable(file, self), 'a', '10.0.0.1:8088', 0, 'new')
+  const { table, emitted } = met(loadTable(file, self), 'a', '10.0.0.1:8088', 0, 'new')
   assert.deepEqual(
-    said.map(({ type }) => type),
+    emitted.map(({ type }) => type),
     ['peer.joined'],
   )
   const [entry, ...rest] = fileOf(table, file).ip_address
@@ -83,7 +91,7 @@ test('a proved key takes the address from whoever had it', () => {
   ])
   const gone = met(moved.table, 'c', '10.0.0.2:8088')
   assert.deepEqual(
-    gone.said.map(({ type, peer }) => [type, peer.name]),
+    gone.emitted.map(({ type, peer }) => [type, peer.name]),
     [
       ['peer.gone', 'a'],
       ['peer.joined', 'c'],
@@ -92,19 +100,19 @@ test('a proved key takes the address from whoever had it', () => {
 })
 
 test('peers without a key are told apart by address and port, and never speak for one with a key', () => {
-  let { table } = meetLegacy(empty, { at: at('10.0.0.1:8088') }, self, 0)
-  ;({ table } = meetLegacy(table, { at: at('10.0.0.1:8089') }, self, 0))
-  ;({ table } = meetLegacy(table, { at: at('10.0.0.1:8088'), fields: { Name: 'go' } }, self, 1))
+  let { table } = legacyAnswered(empty, { at: at('10.0.0.1:8088') }, self, 0)
+  ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8089') }, self, 0))
+  ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8088'), fields: { Name: 'go' } }, self, 1))
   assert.deepEqual(listed(table).length, 2)
   ;({ table } = met(table, 'a', '10.0.0.1:8088', 2))
   const before = table
-  ;({ table } = meetLegacy(table, { at: at('10.0.0.1:8088'), fields: { Name: 'liar' } }, self, 3))
+  ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8088'), fields: { Name: 'liar' } }, self, 3))
   assert.equal(table, before)
 })
 
 test('a peer without a key has its other address, unless somebody else has it', () => {
   const { table: first } = met(empty, 'a', '[fd00::7]:8088')
-  const { table } = meetLegacy(
+  const { table } = legacyAnswered(
     first,
     { at: at('10.0.0.1:8088'), also: [at('[fd00::1]:8088'), at('[fd00::7]:8088'), at('10.0.0.9:8088')] },
     self,
@@ -126,10 +134,10 @@ test('this node is never in its table, by key and by every address it has', () =
   assert.equal(loadTable(ipTableFile.parse({ ip_address: own }), self).size, 0)
   assert.equal(loadTable(ipTableFile.parse({ ip_address: [{ IPV4: '10.0.0.9', ServerPort: '8089' }] }), self).size, 1)
   const added = addPeer(empty, at('10.5.5.5:8088')).table
-  const found = meet(added, contact('s', '10.5.5.5:8088'), self, 0)
+  const found = keyProved(added, contact('s', '10.5.5.5:8088'), self, 0)
   assert.equal(found.table.size, 0)
-  assert.equal(meetLegacy(empty, { at: at('10.0.0.9:8088') }, self, 0).table, empty)
-  assert.equal(learnRecord(empty, { ...said('s'), addresses: ['1.2.3.4:1'] }, self).table, empty)
+  assert.equal(legacyAnswered(empty, { at: at('10.0.0.9:8088') }, self, 0).table, empty)
+  assert.equal(mergeRecord(empty, { ...recordOf('s'), addresses: ['1.2.3.4:1'] }, self).table, empty)
   const everywhere = { ...self, addresses: ['0.0.0.0'] }
   assert.equal(
     loadTable(
@@ -168,10 +176,10 @@ test('the file has no duplicates after reading, whatever it had before', () => {
 
 test('silence: suspected, dropped, looked for ever more rarely, back by itself', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
-  const said: string[] = []
-  const step = (change: { table: Table; said: { type: string }[] }) => {
+  const emitted: string[] = []
+  const step = (change: { table: Table; emitted: { type: string }[] }) => {
     table = change.table
-    said.push(...change.said.map(({ type }) => type))
+    emitted.push(...change.emitted.map(({ type }) => type))
   }
   let now = 0
   const pauses: number[] = []
@@ -179,10 +187,10 @@ test('silence: suspected, dropped, looked for ever more rarely, back by itself',
     const from = now
     while (dueRows(table, now).length === 0) now += 1
     pauses.push(now - from)
-    step(miss(table, id('a'), now))
+    step(probeFailed(table, id('a'), now))
     if (failure === 2) assert.equal(listOf(table, now).peers[0]?.state, 'suspected')
   }
-  assert.deepEqual(said, ['peer.suspected', 'peer.gone'])
+  assert.deepEqual(emitted, ['peer.suspected', 'peer.gone'])
   assert.deepEqual(pauses, [30, 30, 30, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600])
   assert.deepEqual(listOf(table, now).peers, [])
   // It is in the file, apart from those that are listed, and survives a restart.
@@ -191,40 +199,40 @@ test('silence: suspected, dropped, looked for ever more rarely, back by itself',
   table = loadTable(ipTableFile.parse(JSON.parse(JSON.stringify(file))), self)
   assert.deepEqual(listOf(table, 0).peers, [])
   step(met(table, 'a', '10.0.0.1:8088', now))
-  assert.equal(said.at(-1), 'peer.joined')
+  assert.equal(emitted.at(-1), 'peer.joined')
   assert.equal(listOf(table, now).peers[0]?.state, 'answering')
 })
 
 test('a suspected peer that answers again was never gone; a forgotten one is gone for good, unless the owner added it', () => {
-  const suspected = miss(met(empty, 'a', '10.0.0.1:8088').table, id('a'), 30).table
+  const suspected = probeFailed(met(empty, 'a', '10.0.0.1:8088').table, id('a'), 30).table
   assert.deepEqual(
-    met(suspected, 'a', '10.0.0.1:8088', 40).said.map(({ type }) => type),
+    met(suspected, 'a', '10.0.0.1:8088', 40).emitted.map(({ type }) => type),
     ['peer.recovered'],
   )
   let { table } = met(addPeer(empty, at('10.0.0.2:8088')).table, 'b', '10.0.0.1:8088')
   for (let failure = 0; failure < PROBE.forgetAfter; failure += 1) {
-    ;({ table } = miss(table, id('b'), failure))
-    ;({ table } = miss(table, '10.0.0.2:8088', failure))
+    ;({ table } = probeFailed(table, id('b'), failure))
+    ;({ table } = probeFailed(table, '10.0.0.2:8088', failure))
   }
   assert.deepEqual([...table.keys()], ['10.0.0.2:8088'])
 })
 
 test('records: only newer ones of the author count, and take no address from a peer that holds it', () => {
   const record = (seq: number, name: string, ...where: string[]) => ({
-    ...said('a'),
+    ...recordOf('a'),
     seq,
     name,
     addresses: where,
     customInformation: `text ${seq}`,
   })
   let { table } = met(empty, 'b', '10.0.0.2:8088')
-  ;({ table } = learnRecord(table, record(3, 'three', '10.0.0.1:8088', '10.0.0.2:8088', '10.0.0.9:8088'), self))
+  ;({ table } = mergeRecord(table, record(3, 'three', '10.0.0.1:8088', '10.0.0.2:8088', '10.0.0.9:8088'), self))
   assert.deepEqual(
     listed(table).find(([who]) => who === 'a'),
     ['a', '10.0.0.1:8088'],
   )
-  for (const seq of [3, 2, 0]) assert.equal(learnRecord(table, record(seq, 'replayed', '6.6.6.6:1'), self).table, table)
-  ;({ table } = learnRecord(table, record(4, 'four', '10.0.0.4:8088'), self))
+  for (const seq of [3, 2, 0]) assert.equal(mergeRecord(table, record(seq, 'replayed', '6.6.6.6:1'), self).table, table)
+  ;({ table } = mergeRecord(table, record(4, 'four', '10.0.0.4:8088'), self))
   const peer = listOf(table, 0).peers.find(({ name }) => name === 'four')
   assert.deepEqual([peer?.information, peer?.state, peer?.addresses], ['text 4', 'unproved', [at('10.0.0.4:8088')]])
 })
@@ -234,7 +242,7 @@ test('IPv6 goes first where it works, and gets its chance again where it did not
   ;({ table } = met(table, 'a', '[fd00::1]:8088', 0))
   const order = (now: number) => dialOrder([...table.values()][0] as never, now, 600).map(({ host }) => host)
   assert.deepEqual(order(1), ['fd00::1', '10.0.0.1'])
-  ;({ table } = miss(table, id('a'), 30))
+  ;({ table } = probeFailed(table, id('a'), 30))
   ;({ table } = met(table, 'a', '10.0.0.1:8088', 31))
   assert.deepEqual(order(32), ['10.0.0.1', 'fd00::1'])
   assert.deepEqual(order(630), ['fd00::1', '10.0.0.1'])
@@ -242,22 +250,22 @@ test('IPv6 goes first where it works, and gets its chance again where it did not
 
 test('others learn who answers, and nothing that was measured or set here', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
-  ;({ table } = learn({ table, self, now: 1 }, id('a'), {
+  ;({ table } = applyOutcome({ table, self, now: 1 }, id('a'), {
     kind: 'node',
     contact: contact('a', '10.0.0.1:8088'),
     latencyNs: 7_000,
   }))
   ;({ table } = addPeer(table, at('10.0.0.2:8088')))
   assert.equal(listOf(table, 1).peers[0]?.latencyNs, 7_000)
-  const offer = JSON.parse(JSON.stringify(offerOf(table, self, 1)))
+  const exchanged = JSON.parse(JSON.stringify(publicTableOf(table, self, 1)))
   assert.deepEqual(
-    offer.ip_address.map((entry: { IPV4: string; Name: string }) => [entry.Name, entry.IPV4]),
+    exchanged.ip_address.map((entry: { IPV4: string; Name: string }) => [entry.Name, entry.IPV4]),
     [
       ['me', '10.0.0.9'],
       ['a', '10.0.0.1'],
     ],
   )
-  for (const entry of offer.ip_address) {
+  for (const entry of exchanged.ip_address) {
     assert.deepEqual([entry.Latency, entry.Download, entry.Upload, entry.PublicKey], [0, 0, 0, ''])
     for (const key of ['NodeId', 'Added', 'Trusted', 'Addresses']) assert.ok(!(key in entry), key)
   }
@@ -270,23 +278,23 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
   }))
   const from = performance.now()
   const named = namedIn(ipTableFile.parse({ ip_address: entries }))
-  let candidates = gather(new Map(), named, { table: empty, self, test: false })
-  assert.equal(candidates.size, 16)
+  let unverified = addUnverified(new Map(), named, { table: empty, self, test: false })
+  assert.equal(unverified.size, 16)
   const honest = Array.from({ length: 40 }, (_, index) => at(`10.2.0.${index}:8088`))
-  candidates = gather(candidates, honest, { table: empty, self, test: false })
-  assert.equal(candidates.size, 56)
+  unverified = addUnverified(unverified, honest, { table: empty, self, test: false })
+  assert.equal(unverified.size, 56)
   assert.ok(performance.now() - from < 2_000)
-  const { probes, candidates: left } = plan({
+  const { probes, unverified: left } = planProbes({
     table: empty,
     now: 0,
-    candidates,
+    unverified,
     probing: new Set(),
     signal: new AbortController().signal,
   })
   assert.deepEqual([probes.length, left.size], [10, 46])
   const busy = new Set(Array.from({ length: PROBE.parallel }, (_, index) => `x${index}`))
   assert.equal(
-    plan({ table: empty, now: 0, candidates, probing: busy, signal: new AbortController().signal }).probes.length,
+    planProbes({ table: empty, now: 0, unverified, probing: busy, signal: new AbortController().signal }).probes.length,
     0,
   )
 })
@@ -301,9 +309,9 @@ test('what anonymous callers name is judged before it waits', () => {
     '10.0.0.1:8088',
   ].map(at)
   const { table } = met(empty, 'a', '10.0.0.1:8088')
-  assert.deepEqual([...gather(new Map(), named, { table, self, test: false }).keys()], ['10.3.0.1:8088'])
+  assert.deepEqual([...addUnverified(new Map(), named, { table, self, test: false }).keys()], ['10.3.0.1:8088'])
   assert.deepEqual(
-    [...gather(new Map(), named, { table, self, test: true }).keys()],
+    [...addUnverified(new Map(), named, { table, self, test: true }).keys()],
     ['127.0.0.1:8088', '10.3.0.1:8088'],
   )
 })
@@ -317,7 +325,7 @@ test('a full table makes room by forgetting the silent, never those that answer'
   assert.equal(full.size, PEERS_MAX)
   const { table } = met(full, 'a', '192.168.0.1:8088')
   assert.deepEqual([table.size, table.has(id('a'))], [PEERS_MAX, true])
-  const answering: Table = new Map([...full].map(([key, row]) => [key, { ...row, standing: 'answering' }]))
+  const answering: Table = new Map([...full].map(([key, row]) => [key, { ...row, status: 'answering' }]))
   assert.equal(met(answering, 'a', '192.168.0.1:8088').table.has(id('a')), false)
 })
 
@@ -359,7 +367,7 @@ for (const [name, where, expected] of names) {
     ;({ table } = met(table, 'd', '10.0.0.4:8088', 0, 'twin'))
     ;({ table } = met(table, 'e', '10.0.0.5:8088', 0, '10.6.6.6'))
     const answer = lookUp(table, where)
-    const outcome = 'ask' in answer ? answer.otherwise : answer
+    const outcome = 'resolveDns' in answer ? answer.fallback : answer
     if (typeof expected === 'string') assert.equal('failure' in outcome && outcome.failure.code, expected)
     else assert.deepEqual('found' in outcome && outcome.found, expected)
   })
@@ -368,9 +376,9 @@ for (const [name, where, expected] of names) {
 test('a name with a dot is asked of the resolver before it is a peer, a bare word of the table before the resolver', () => {
   const { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
   assert.deepEqual(lookUp(table, 'pc.example'), {
-    ask: { host: 'pc.example', port: 8088 },
-    otherwise: { found: { host: '10.0.0.1', port: 8088, id: id('a') } },
+    resolveDns: { host: 'pc.example', port: 8088 },
+    fallback: { found: { host: '10.0.0.1', port: 8088, id: id('a') } },
   })
   const answer = lookUp(table, 'printer')
-  assert.deepEqual('ask' in answer && answer.ask, { host: 'printer', port: 8088 })
+  assert.deepEqual('resolveDns' in answer && answer.resolveDns, { host: 'printer', port: 8088 })
 })

@@ -84,7 +84,7 @@ function stand(options: { answer?: () => Promise<unknown>; to?: PeerAddress; rea
   const clock = new SimulatedClock()
   const asked: { to: PeerAddress; command: unknown; signal: AbortSignal | undefined }[] = []
   const peers: PeerClient = {
-    command: async (to, command, { signal } = {}) => {
+    request: async (to, command, { signal } = {}) => {
       asked.push({ to, command, signal })
       const fact = (await options.answer?.()) as Answer
       return { fact, id: 'SHA256:there' as never, name: 'there', key: '' }

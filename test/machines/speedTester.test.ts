@@ -15,10 +15,10 @@ import { rangeOf, SPEED_PATH } from '../../protocol/speedTester.ts'
 import { record } from '../support/harness.ts'
 import { codeOf, http, httpHarness, newIdentity, tls } from '../support/httpHarness.ts'
 
-const place = await httpHarness()
-const { rights, listener, dir, bus: houseBus } = place
-houseBus.publish({ type: 'specs.changed', specs: { Hostname: 'lender' } as Specs })
-after(() => place.close())
+const harness = await httpHarness()
+const { rights, listener, dir, bus: harnessBus } = harness
+harnessBus.publish({ type: 'specs.changed', specs: { Hostname: 'lender' } as Specs })
+after(() => harness.close())
 const { port } = listener
 const alice = await newIdentity(dir, 'alice')
 const mallory = await newIdentity(dir, 'mallory')
@@ -90,7 +90,7 @@ for (const [header, wanted] of ranges) {
 }
 
 /** The concern of one who asks, and the table it would have: every name is `at`. */
-function tester(identity: typeof alice, at: PeerAddress = place.where) {
+function tester(identity: typeof alice, at: PeerAddress = harness.where) {
   const bus = createBus<BusEvent>()
   const said = record(bus)
   const concern = supervise(
@@ -114,7 +114,7 @@ test('both directions between two nodes, with progress, and the id that was prov
   const fact = await measure()
   assert.equal(fact.type, 'speed.measured')
   if (fact.type !== 'speed.measured') return
-  assert.deepEqual([fact.id, fact.port], [place.identity.id, port])
+  assert.deepEqual([fact.id, fact.port], [harness.identity.id, port])
   assert.ok(Number(fact.download) > 50 && Number(fact.upload) > 50, JSON.stringify(fact))
   assert.ok(Number.isSafeInteger(fact.latencyNs) && fact.latencyNs > 0 && fact.latencyNs <= fact.latencyMedianNs)
   const steps = new Set(said.map((event) => event.type === 'speed.progress' && event.step))
@@ -188,7 +188,7 @@ test('one test of a peer at a time, two of all; the others hear too_many', async
   const second = await hold(bob)
   const third = await http(await tls(port, carol.tls), { path: SPEED_PATH })
   assert.deepEqual([third.status, codeOf(third)], [429, 'too_many'])
-  // A reader that hangs up gives its place back; one that stays is cut off soon after the test's time.
+  // A reader that hangs up gives its slot back; one that stays is cut off soon after the test's time.
   second.destroy()
   const from = performance.now()
   await new Promise((resolve) => {
@@ -202,7 +202,7 @@ test('one test of a peer at a time, two of all; the others hear too_many', async
   stop()
 })
 
-test('who gives up ends the test at once, and the next one has its turn', async () => {
+test('who gives up ends the test at once, and the next one has its slot', async () => {
   trustAlice()
   const { measure, bus, stop } = tester(alice)
   const over = new AbortController()
@@ -286,7 +286,7 @@ test('a peer that hangs, is not there, or is another one than named costs its ti
   try {
     const cases: [PeerAddress, RegExp][] = [
       [nobody.at, /^unreachable$/],
-      [{ ...place.where, id: mallory.id }, /^wrong_node$/],
+      [{ ...harness.where, id: mallory.id }, /^wrong_node$/],
       [at, /^timed_out$/],
       [hangs.at, /^timed_out$/],
     ]

@@ -8,18 +8,18 @@ import type { BusEvent } from '../../../protocol/index.ts'
 import { codeOf, http, httpHarness } from '../../support/httpHarness.ts'
 
 const listed: { images: () => ReturnType<ReturnType<typeof createImageList>> } = { images: async () => [] }
-const place = await httpHarness({ images: () => listed.images() })
-const { bus, seen, listener, dir } = place
-after(() => place.close())
+const harness = await httpHarness({ images: () => listed.images() })
+const { bus, seen, listener, dir } = harness
+after(() => harness.close())
 const { port } = listener
 
 const own = '{"ip_address":[{"Name":"lender"}]}'
-bus.on('table.offer', ({ requestId }) => bus.publish({ type: 'table.offered', requestId, document: own }))
+bus.on('table.exchange', ({ requestId }) => bus.publish({ type: 'table.exchanged', requestId, document: own }))
 
 /** What reached the bus since the last call. */
-function offers() {
+function exchanges() {
   const found = seen.filter(
-    (event): event is Extract<BusEvent, { type: 'table.offer' }> => event.type === 'table.offer',
+    (event): event is Extract<BusEvent, { type: 'table.exchange' }> => event.type === 'table.exchange',
   )
   seen.length = 0
   return found
@@ -41,17 +41,17 @@ for (const [how, part] of [
   ["Go's file", file('json', table)],
   ['a field', field('json', table)],
 ] as const) {
-  test(`${how} with a table is answered with ours, and its addresses are candidates`, async () => {
-    offers()
+  test(`${how} with a table is answered with ours, and its addresses are taken as unverified`, async () => {
+    exchanges()
     const reply = await upload([part])
     assert.deepEqual([reply.status, reply.text], [200, own])
     assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
-    const [offer] = offers()
-    assert.deepEqual(offer?.candidates, [
+    const [exchange] = exchanges()
+    assert.deepEqual(exchange?.unverified, [
       { host: '10.0.0.7', port: 8_090 },
       { host: '10.0.0.8', port: 8_088 },
     ])
-    assert.deepEqual([offer?.from, offer?.caller], ['127.0.0.1', 'anonymous'])
+    assert.deepEqual([exchange?.from, exchange?.caller], ['127.0.0.1', 'anonymous'])
   })
 }
 
@@ -77,11 +77,11 @@ function sendAs(type: string) {
 
 for (const [what, send, status, code] of wrong) {
   test(`${what} is ${code}, in one reply`, async () => {
-    offers()
+    exchanges()
     const reply = await send()
     assert.deepEqual([reply.status, codeOf(reply)], [status, code], reply.text)
     assert.deepEqual(Object.keys(JSON.parse(reply.text)), ['error'])
-    assert.deepEqual(offers(), [])
+    assert.deepEqual(exchanges(), [])
   })
 }
 

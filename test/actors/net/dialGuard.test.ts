@@ -34,14 +34,14 @@ test('what an anonymous caller names is refused by the address that would be dia
 })
 
 test('a name is looked up once: what was judged is what is dialled', async () => {
-  let turn = 0
+  let lookups = 0
   const flipping = async () => {
-    turn += 1
-    return [turn === 1 ? '10.0.0.5' : '127.0.0.1']
+    lookups += 1
+    return [lookups === 1 ? '10.0.0.5' : '127.0.0.1']
   }
   const guard = createDialGuard({ test: false, isSelf, resolve: flipping })
   assert.deepEqual(await guard.authorize(at('flips.example')), at('10.0.0.5'))
-  assert.equal(turn, 1)
+  assert.equal(lookups, 1)
   await assert.rejects(guard.authorize(at('flips.example', 8_089)), { code: 'not_dialled' })
 })
 
@@ -63,13 +63,13 @@ test('at most ten dials in any second, and whoever gave up leaves the line', asy
   const leave = new AbortController()
   const gone = guard.authorize(at('10.1.0.200'), { signal: leave.signal })
   await gone
-  const line = Array.from({ length: 24 }, (_, index) =>
+  const queued = Array.from({ length: 24 }, (_, index) =>
     guard.authorize(at(`10.1.0.${index}`)).then(() => times.push(performance.now())),
   )
   const left = assert.rejects(guard.authorize(at('10.1.1.1'), { signal: leave.signal }), { code: 'abandoned' })
   leave.abort()
   await left
-  await Promise.all(line)
+  await Promise.all(queued)
   assert.equal(times.length, 24)
   for (const [index, time] of times.entries()) {
     const tenth = times[index + PROBE.dialsPerSecond]

@@ -13,19 +13,19 @@ import { Secret } from '../../../protocol/secret.ts'
 import { nextEvent } from '../../support/harness.ts'
 import { httpHarness, madeContainer, newIdentity } from '../../support/httpHarness.ts'
 
-const place = await httpHarness()
-const { bus, rights, where } = place
-const alice = await newIdentity(place.dir, 'alice')
+const harness = await httpHarness()
+const { bus, rights, where } = harness
+const alice = await newIdentity(harness.dir, 'alice')
 const peers = createPeerClient(alice)
 const servers: Server[] = []
 const sockets = new Set<Socket>()
 after(async () => {
   for (const server of servers) server.close()
   for (const socket of sockets) socket.destroy()
-  await place.close()
+  await harness.close()
 })
 bus.on('node.show', ({ requestId }) => {
-  const { id, publicKey } = place.identity
+  const { id, publicKey } = harness.identity
   bus.publish({
     type: 'node.shown',
     requestId,
@@ -64,7 +64,7 @@ async function listening(server: Server): Promise<{ host: string; port: number }
 }
 
 /** A node with a real key that answers a command with these bytes after the head of its answer was asked for. */
-function forger(answer: (socket: TLSSocket) => void, credentials = place.identity.tls) {
+function forger(answer: (socket: TLSSocket) => void, credentials = harness.identity.tls) {
   const server = createTlsServer({ ...credentials, requestCert: true, rejectUnauthorized: false }, (socket) => {
     socket.on('error', () => {})
     socket.once('data', () => answer(socket))
@@ -87,18 +87,18 @@ const refusal = (body: string, status = '403 No') =>
 const show = { type: 'node.show' }
 
 test('a command goes out and its finishing fact comes back, with who answered', async () => {
-  const { fact, id, key, name } = await peers.command(
-    { ...where, id: place.identity.id },
+  const { fact, id, key, name } = await peers.request(
+    { ...where, id: harness.identity.id },
     { ...show, requestId: 'mine' },
   )
-  assert.deepEqual([fact.type, fact.requestId, id], ['node.shown', 'mine', place.identity.id])
-  assert.equal(`${key} ${name}`, place.identity.publicKey)
+  assert.deepEqual([fact.type, fact.requestId, id], ['node.shown', 'mine', harness.identity.id])
+  assert.equal(`${key} ${name}`, harness.identity.publicKey)
   assert.equal((fact as Extract<BusEvent, { type: 'node.shown' }>).name, 'red', 'nothing in it can steer a terminal')
 })
 
 test('facts arrive in order, secrets as plain text; failures as the fault that the lender meant', async () => {
   await assert.rejects(
-    peers.command(where, { type: 'container.create' }),
+    peers.request(where, { type: 'container.create' }),
     (error: { code: string; message: string }) => {
       assert.equal(error.code, 'not_trusted')
       assert.ok(error.message.includes(`p2prc trust add "${alice.publicKey}"`))
@@ -107,21 +107,21 @@ test('facts arrive in order, secrets as plain text; failures as the fault that t
   )
   rights.current = { trusted: new Set([alice.id]), open: false }
   const seen: string[] = []
-  const { fact } = await peers.command(where, { type: 'container.create' }, { onFact: ({ type }) => seen.push(type) })
+  const { fact } = await peers.request(where, { type: 'container.create' }, { onFact: ({ type }) => seen.push(type) })
   assert.deepEqual(seen, ['container.progress', 'container.progress', 'container.created'])
   assert.equal(JSON.parse(JSON.stringify(fact)).container.SSHPassword, 'x y')
-  const failing = peers.command(where, { type: 'container.create', image: 'none' })
+  const failing = peers.request(where, { type: 'container.create', image: 'none' })
   await assert.rejects(failing, { code: 'gpu_missing', message: 'none here' })
 })
 
 test('another node on a pinned address is refused before anything is sent', async () => {
   let asked = false
-  const mallory = await newIdentity(place.dir, 'mallory')
+  const mallory = await newIdentity(harness.dir, 'mallory')
   const forged = await forger(() => {
     asked = true
   }, mallory.tls)
-  const expected = place.identity.id
-  await assert.rejects(peers.command({ ...forged, id: expected }, show), (error: { code: string; message: string }) => {
+  const expected = harness.identity.id
+  await assert.rejects(peers.request({ ...forged, id: expected }, show), (error: { code: string; message: string }) => {
     assert.equal(error.code, 'wrong_node')
     assert.ok(error.message.includes(expected) && error.message.includes(mallory.id))
     return true
@@ -133,32 +133,32 @@ test('a server whose key is of another kind is no node', async () => {
   const { privateKey } = generateKeyPairSync('ed448')
   const key = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
   const forged = await forger(() => {}, { key, cert: makeCertificate(privateKey, 'x') })
-  await assert.rejects(peers.command(forged, show), { code: 'protocol_error' })
+  await assert.rejects(peers.request(forged, show), { code: 'protocol_error' })
 })
 
 test('a port where nothing listens, a name that does not exist', async () => {
   const closed = await listening(createServer())
   servers.pop()?.close()
-  await assert.rejects(peers.command(closed, show), { code: 'unreachable' })
-  await assert.rejects(peers.command({ host: 'no-such-name.invalid', port: 1 }, show), { code: 'unreachable' })
+  await assert.rejects(peers.request(closed, show), { code: 'unreachable' })
+  await assert.rejects(peers.request({ host: 'no-such-name.invalid', port: 1 }, show), { code: 'unreachable' })
 })
 
 test('a plain HTTP server, an SSH server, noise and one that hangs up are no nodes', async () => {
   const web = await listening(createHttpServer((_request, response) => response.end('hello')))
-  await assert.rejects(peers.command(web, show), { code: 'protocol_error' })
+  await assert.rejects(peers.request(web, show), { code: 'protocol_error' })
   for (const greeting of ['SSH-2.0-OpenSSH_9.2\r\n', randomBytes(4_096), '']) {
     const noise = await listening(createServer((socket) => void socket.end(greeting)))
-    await assert.rejects(peers.command(noise, show), { code: 'protocol_error' })
+    await assert.rejects(peers.request(noise, show), { code: 'protocol_error' })
   }
 })
 
 test('a server that takes the connection and says nothing is given up', async () => {
   const mute = await forger(() => {})
-  const late = peers.command(mute, show, { silenceMs: 100 })
+  const late = peers.request(mute, show, { silenceMs: 100 })
   await assert.rejects(late, { code: 'timed_out' })
   const silent = await listening(createServer(() => {}))
   const begun = performance.now()
-  await assert.rejects(peers.command(silent, show), { code: 'timed_out' })
+  await assert.rejects(peers.request(silent, show), { code: 'timed_out' })
   assert.ok(performance.now() - begun < 8_000)
 })
 
@@ -174,7 +174,7 @@ test('heartbeats keep a slow command alive, and their end is noticed', async () 
       socket.end(`${line.length.toString(16)}\r\n${line}\r\n0\r\n\r\n`)
     }, 50)
   })
-  assert.equal((await peers.command(slow, show, { silenceMs: 300 })).fact.type, 'node.shown')
+  assert.equal((await peers.request(slow, show, { silenceMs: 300 })).fact.type, 'node.shown')
 })
 
 const forgeries: [string, (socket: TLSSocket) => void, string][] = [
@@ -214,7 +214,7 @@ const forgeries: [string, (socket: TLSSocket) => void, string][] = [
 for (const [what, answer, code] of forgeries) {
   test(`${what} is ${code}`, async () => {
     await assert.rejects(
-      peers.command(await forger(answer), show, { silenceMs: 3_000 }),
+      peers.request(await forger(answer), show, { silenceMs: 3_000 }),
       (error: { code: string; message: string }) => {
         assert.equal(error.code, code, error.message)
         assert.match(error.message, /^[\x20-\x7e…–]+$/)
@@ -229,23 +229,23 @@ test('a line that never ends is given up while it still comes', async () => {
   const endless = await forger((socket) => {
     socket.write(`${head}transfer-encoding: chunked\r\n\r\n`)
     const chunk = `10000\r\n${'x'.repeat(65_536)}\r\n`
-    const pour = () => {
+    const sendMore = () => {
       while (!socket.destroyed && sent < 1_000) {
         sent += 1
-        if (!socket.write(chunk)) return socket.once('drain', pour)
+        if (!socket.write(chunk)) return socket.once('drain', sendMore)
       }
       return socket
     }
-    pour()
+    sendMore()
   })
-  await assert.rejects(peers.command(endless, show, { silenceMs: 3_000 }), { code: 'protocol_error' })
+  await assert.rejects(peers.request(endless, show, { silenceMs: 3_000 }), { code: 'protocol_error' })
   assert.ok(sent < 500, `${sent} chunks of 64 KiB were taken`)
 })
 
 test('what a peer says about a failure is short and cannot steer a terminal', async () => {
   const message = `\u001b]0;title\u0007\u001b[31mno\u001b[0m\r\n\u202e${'x'.repeat(100_000)}`
   const forged = await forger(refusal(JSON.stringify({ error: { code: 'bad_image', message } })))
-  await assert.rejects(peers.command(forged, show), (error: { message: string }) => {
+  await assert.rejects(peers.request(forged, show), (error: { message: string }) => {
     assert.match(error.message, /^[\x20-\x7e]+$/)
     assert.ok(error.message.length <= 1_000)
     return true
@@ -253,16 +253,16 @@ test('what a peer says about a failure is short and cannot steer a terminal', as
 })
 
 test('abort hangs up: before, while connecting, and while the peer works, who is then told', async () => {
-  await assert.rejects(peers.command(where, show, { signal: AbortSignal.abort() }), { code: 'abandoned' })
+  await assert.rejects(peers.request(where, show, { signal: AbortSignal.abort() }), { code: 'abandoned' })
   const silent = await listening(createServer(() => {}))
   const connecting = new AbortController()
-  const waiting = peers.command(silent, show, { signal: connecting.signal })
+  const waiting = peers.request(silent, show, { signal: connecting.signal })
   setImmediate(() => connecting.abort())
   await assert.rejects(waiting, { code: 'abandoned' })
   const working = new AbortController()
   const asked = nextEvent(bus, 'container.create')
   const abandoned = nextEvent(bus, 'request.abandoned')
-  const command = peers.command(where, { type: 'container.create', image: 'silent' }, { signal: working.signal })
+  const command = peers.request(where, { type: 'container.create', image: 'silent' }, { signal: working.signal })
   await asked
   working.abort()
   await assert.rejects(command, { code: 'abandoned' })
@@ -273,5 +273,5 @@ test('an error of whoever hears the facts is that error', async () => {
   const onFact = () => {
     throw new RangeError('mine')
   }
-  await assert.rejects(peers.command(where, show, { onFact }), RangeError)
+  await assert.rejects(peers.request(where, show, { onFact }), RangeError)
 })

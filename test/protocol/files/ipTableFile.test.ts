@@ -14,7 +14,7 @@ const self = {
   name: 'me',
   port: 8_088,
   addresses: [],
-  outside: [],
+  advertisable: [],
   information: '',
 }
 

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { test } from 'node:test'
-import { walk } from '../../actors/ipTable/hops.ts'
+import { crawl } from '../../actors/ipTable/crawl.ts'
 import { createDialGuard } from '../../actors/net/dialGuard.ts'
 import type { PeerClient } from '../../actors/net/peerClient.ts'
-import type { IpTableInside } from '../../machines/ipTable/ipTablePorts.ts'
+import type { IpTableInternalEvent } from '../../machines/ipTable/ipTablePorts.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 
 const keyless: PeerClient = {
-  command: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'no TLS' })),
+  request: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'no TLS' })),
 }
 
 interface AnonymousPeer {
@@ -45,8 +45,8 @@ async function goPeer(table: () => unknown, answer?: RequestListener): Promise<A
 
 const entry = (port: number, more: object = {}) => ({ IPV4: '127.0.0.1', ServerPort: String(port), ...more })
 
-async function walkFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 600 } = {}) {
-  const events: Extract<IpTableInside, { type: 'walk.asked' }>[] = []
+async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 600 } = {}) {
+  const events: Extract<IpTableInternalEvent, { type: 'crawl.visited' }>[] = []
   const known = ports.map((port) => ({
     key: `127.0.0.1:${port}`,
     addresses: [{ host: '127.0.0.1', port, provedAt: null, failedAt: null, trusted: true }],
@@ -55,17 +55,17 @@ async function walkFrom(ports: number[], { hops = 3, document = '{"ip_address":[
     signal: new AbortController().signal,
   }))
   const guard = createDialGuard({ test: true, isSelf: () => false })
-  const report = (event: IpTableInside) => {
-    if (event.type === 'walk.asked') events.push(event)
+  const report = (event: IpTableInternalEvent) => {
+    if (event.type === 'crawl.visited') events.push(event)
   }
   const input = { requestId: 'r', hops, known, document, signal: new AbortController().signal }
   const from = performance.now()
-  const named: PeerAt[] = await walk(input, { guard, peers: keyless, test: true, report, peerMs })
-  const asked = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
-  return { events, asked, named, ms: performance.now() - from }
+  const named: PeerAt[] = await crawl(input, { guard, peers: keyless, test: true, report, peerMs })
+  const visited = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
+  return { events, visited, named, ms: performance.now() - from }
 }
 
-test('walks as many hops as asked: measures, uploads its table, takes theirs', async () => {
+test('crawls as many hops as requested: measures, uploads its table, takes theirs', async () => {
   const third: AnonymousPeer = await goPeer(() => ({ ip_address: null }))
   const second: AnonymousPeer = await goPeer(() => ({ ip_address: [entry(third.port)] }))
   const first: AnonymousPeer = await goPeer(() => ({
@@ -73,12 +73,12 @@ test('walks as many hops as asked: measures, uploads its table, takes theirs', a
   }))
   try {
     const document = '{"ip_address":[{"Name":"me"}]}'
-    const one = await walkFrom([first.port], { hops: 1, document })
-    assert.deepEqual([...one.asked.keys()], [first.port])
+    const one = await crawlFrom([first.port], { hops: 1, document })
+    assert.deepEqual([...one.visited.keys()], [first.port])
     assert.deepEqual(one.named, [{ host: '127.0.0.1', port: second.port }])
-    const { asked, named } = await walkFrom([first.port], { document })
+    const { visited, named } = await crawlFrom([first.port], { document })
     assert.deepEqual(
-      [...asked.values()].map(({ progress }) => [progress.hop, progress.entries]),
+      [...visited.values()].map(({ progress }) => [progress.hop, progress.entries]),
       [
         [1, 2],
         [2, 1],
@@ -86,7 +86,7 @@ test('walks as many hops as asked: measures, uploads its table, takes theirs', a
       ],
     )
     assert.deepEqual(named, [])
-    const outcome = asked.get(first.port)?.outcome
+    const outcome = visited.get(first.port)?.outcome
     assert.ok(outcome?.kind === 'legacy' && outcome.latencyNs !== undefined && outcome.latencyNs > 0)
     assert.deepEqual([outcome.fields?.Name, outcome.fields?.CustomInformation], ['go-1', 'hi'])
     assert.equal(first.pings, 22)
@@ -163,15 +163,18 @@ test('peers that hang, lie, answer garbage or not at all cost their time-out and
     const closed = await goPeer(() => null)
     await new Promise((resolve) => closed.server.close(resolve))
     const ports = [silentPort, closed.port, ...Object.values(bad).map(({ port }) => port), honest.port, guide.port]
-    const { asked, ms } = await walkFrom(ports, { hops: 2 })
+    const { visited, ms } = await crawlFrom(ports, { hops: 2 })
     assert.ok(ms < 4_000, `${ms} ms`)
-    assert.equal(asked.get(honest.port)?.progress.entries, 0)
-    assert.equal(asked.get(behind.port)?.progress.hop, 2)
-    assert.deepEqual([asked.get(silentPort)?.outcome.kind, asked.get(closed.port)?.outcome.kind], ['silent', 'silent'])
+    assert.equal(visited.get(honest.port)?.progress.entries, 0)
+    assert.equal(visited.get(behind.port)?.progress.hop, 2)
+    assert.deepEqual(
+      [visited.get(silentPort)?.outcome.kind, visited.get(closed.port)?.outcome.kind],
+      ['silent', 'silent'],
+    )
     for (const [name, { port }] of Object.entries(bad)) {
-      assert.equal(asked.get(port)?.outcome.kind, 'legacy', `${name} answers pings`)
+      assert.equal(visited.get(port)?.outcome.kind, 'legacy', `${name} answers pings`)
       assert.match(
-        asked.get(port)?.progress.failure?.code ?? '',
+        visited.get(port)?.progress.failure?.code ?? '',
         /^(timed_out|unreachable|protocol_error|too_large)$/,
         name,
       )
@@ -198,11 +201,11 @@ test('10,000 addresses of a liar: 64 are taken, those of honest peers are not be
     })),
   }))
   try {
-    const { events, asked, ms } = await walkFrom([liar.port, honest.port], { hops: 2 })
+    const { events, visited, ms } = await crawlFrom([liar.port, honest.port], { hops: 2 })
     const second = events.filter(({ progress }) => progress.hop === 2)
     assert.equal(second.length, 65)
     assert.ok(second.findIndex(({ progress }) => progress.where.endsWith(`:${sink.port}`)) < 20)
-    assert.equal(asked.get(sink.port)?.outcome.kind, 'legacy')
+    assert.equal(visited.get(sink.port)?.outcome.kind, 'legacy')
     assert.ok(ms > 5_000, `65 dials took ${ms} ms`)
   } finally {
     for (const { server } of [sink, honest, liar]) server.close()

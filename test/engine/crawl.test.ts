@@ -63,17 +63,17 @@ test('one learns the third through the second, near and by its key, with as many
   // A home without a node: nobody hears of it, so nobody can tell it of the third before it asks.
   const first = home()
   const update = async (hops: number) => {
-    const walked: number[] = []
+    const crawled: number[] = []
     const { peers } = await owner(first)('table.update', { hops }, 'table.updated', {
-      onFact: (fact) => fact.type === 'table.progress' && walked.push(Number(fact.hop)),
+      onFact: (fact) => fact.type === 'table.progress' && crawled.push(Number(fact.hop)),
     })
-    return { walked, peers }
+    return { crawled, peers }
   }
   await add(first, second)
   const one = await update(1)
-  assert.deepEqual([portsOf(one.peers), one.walked], [[second.node.port], [1]])
+  assert.deepEqual([portsOf(one.peers), one.crawled], [[second.node.port], [1]])
   const two = await update(2)
-  assert.deepEqual([portsOf(two.peers), two.walked], [[second.node.port, third.node.port].sort(), [1, 2]])
+  assert.deepEqual([portsOf(two.peers), two.crawled], [[second.node.port, third.node.port].sort(), [1, 2]])
   for (const { id, state, latencyNs } of two.peers) {
     assert.match(id ?? '', /^SHA256:/)
     assert.equal(state, 'answering')
@@ -101,7 +101,7 @@ test('a node that is told nothing measures its peers in the background', async (
   }
 })
 
-test('a half-written table is set aside, reported, and rebuilt from the peers in what is left of it', async (t) => {
+test('a half-written table is quarantined, reported, and rebuilt from the peers in what is left of it', async (t) => {
   const [first, second, third] = [await neighbour(t), await neighbour(t), await neighbour(t)]
   for (const other of [second, third]) await add(first, other)
   await owner(first)('table.update', { hops: 1 }, 'table.updated')
@@ -120,7 +120,7 @@ test('a half-written table is set aside, reported, and rebuilt from the peers in
   await until(again, (ports) => ports.includes(second.node.port) && ports.includes(third.node.port))
 })
 
-test('a table of which nothing is left comes back when a peer walks by', async (t) => {
+test('a table of which nothing is left comes back when a peer crawls to it', async (t) => {
   const [first, second] = [await neighbour(t), await neighbour(t)]
   await add(second, first)
   await owner(second)('table.update', { hops: 1 }, 'table.updated')

@@ -8,7 +8,7 @@ import { canonical, rowOf } from './peerRow.ts'
 import { isSelfAt, type Self, type Table } from './peerTable.ts'
 
 /** Addresses that anonymous callers named and nobody has looked at, the oldest first. They may exist: no more is believed. */
-export type Candidates = ReadonlyMap<string, PeerAt>
+export type Unverified = ReadonlyMap<string, PeerAt>
 
 /** The addresses that a table of somebody else names. An entry behind NAT that nothing leads to is none. */
 export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
@@ -27,14 +27,14 @@ export function seedAddresses({ ip_address, Dormant = [] }: IpTableFile): { addr
 }
 
 /** Takes in what an anonymous caller named, as far as it is new, may be dialled and leaves room for others. */
-export function gather(
-  candidates: Candidates,
+export function addUnverified(
+  unverified: Unverified,
   named: readonly PeerAt[],
   { table, self, test }: { table: Table; self: Self; test: boolean },
-): Candidates {
+): Unverified {
   const known = new Set([...table.values()].flatMap((row) => row.addresses.map(formatAddress)))
   const perHost = new Map<string, number>()
-  const next = new Map(candidates)
+  const next = new Map(unverified)
   for (const { host } of next.values()) perHost.set(host, (perHost.get(host) ?? 0) + 1)
   for (const at of named.map(canonical)) {
     if (next.size >= UNVERIFIED_MAX.all) break

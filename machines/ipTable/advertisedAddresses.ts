@@ -11,34 +11,34 @@ import type { Self } from './peerTable.ts'
  */
 
 /** What peers have last said of where this node appears: host by peer. */
-export type Seen = ReadonlyMap<NodeId, string>
+export type ObservedAddresses = ReadonlyMap<NodeId, string>
 
 /** Peers whose word is kept, the latest. */
-const WITNESSES_MOST = 16
+const OBSERVERS_MAX = 16
 
 /** One peer may be wrong, or see this node in an odd way. Who lies gains nothing: any record may name any address. */
-const WITNESSES_LEAST = 2
+const OBSERVERS_MIN = 2
 
 /** Addresses that a record has room for. */
-const PLACES_MOST = 8
+const ADVERTISED_MAX = 8
 
 /** 100.64.0.0/10. */
 const CARRIER_NAT = /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./
 
-export function witness(seen: Seen, by: NodeId, address: string): Seen {
+export function observeAddress(observed: ObservedAddresses, by: NodeId, address: string): ObservedAddresses {
   const host = parsed(address)?.host
   // A peer of the same network sees an address that is known already, or one that only that network has.
-  if (!host || isPrivate(host) || refusal(host, 443)) return seen
-  return new Map([...[...seen].filter(([id]) => id !== by), [by, host] as const].slice(-WITNESSES_MOST))
+  if (!host || isPrivate(host) || refusal(host, 443)) return observed
+  return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 
 /** `ip:port`, best first. */
-export function placesOf({ outside, port }: Self, seen: Seen): string[] {
+export function advertisedAddresses({ advertisable, port }: Self, observed: ObservedAddresses): string[] {
   const counts = new Map<string, number>()
-  for (const host of seen.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
-  const agreed = [...counts].filter(([, count]) => count >= WITNESSES_LEAST).map(([host]) => host)
-  const hosts = [...new Set([...outside.filter((host) => !isPrivate(host)), ...agreed, ...outside])]
-  return hosts.slice(0, PLACES_MOST).map((host) => formatAddress({ host, port }))
+  for (const host of observed.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
+  const agreed = [...counts].filter(([, count]) => count >= OBSERVERS_MIN).map(([host]) => host)
+  const hosts = [...new Set([...advertisable.filter((host) => !isPrivate(host)), ...agreed, ...advertisable])]
+  return hosts.slice(0, ADVERTISED_MAX).map((host) => formatAddress({ host, port }))
 }
 
 /** The ranges of one network or machine, and those that providers share among customers (RFC 6598). */

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { Agent } from 'node:http'
 import PQueue from 'p-queue'
-import { namedIn } from '../../machines/ipTable/candidates.ts'
-import type { IpTableInside, Outcome, ProbeInput, WalkInput } from '../../machines/ipTable/ipTablePorts.ts'
+import type { CrawlInput, IpTableInternalEvent, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { canonical, type KnownAddress, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
+import { namedIn } from '../../machines/ipTable/unverified.ts'
 import { CRAWL } from '../../protocol/defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
 import { AppError, toAppError, toFailure } from '../../protocol/errors.ts'
@@ -13,20 +13,20 @@ import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { askPlainly } from '../net/plainHttp.ts'
+import { sendPlainRequest } from '../net/plainHttp.ts'
 import { measureKeyedLatency, measureLatency } from './latency.ts'
-import { greet, type ProbeDependencies, readSpecs } from './probe.ts'
+import { type ProbeDependencies, readSpecs, requestIdentity } from './probe.ts'
 
-export interface WalkDependencies extends ProbeDependencies {
+export interface CrawlDependencies extends ProbeDependencies {
   /** Anonymous callers may name loopback addresses. */
   test: boolean
-  report: (event: IpTableInside) => void
+  report: (event: IpTableInternalEvent) => void
   /** What one peer may cost; tests are in a hurry. */
   peerMs?: number
 }
 
-/** What one peer of a walk gave. */
-interface Asked {
+/** What one peer of a crawl gave. */
+interface VisitResult {
   outcome: Outcome
   /** Its table, where it gave one. */
   table?: IpTableFile
@@ -34,11 +34,11 @@ interface Asked {
 }
 
 /**
- * Walks the network as the seeds describe: measure the known, upload the own table, take theirs, and again with those
+ * Crawls the network as the seeds describe: measure the known, upload the own table, take theirs, and again with those
  * that they named, `hops` times. Resolves with the addresses named but not visited. Never rejects: a peer that hangs,
  * lies or answers garbage costs its own time-out.
  */
-export async function walk(input: WalkInput, dependencies: WalkDependencies): Promise<PeerAt[]> {
+export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<PeerAt[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
   const signal = AbortSignal.any([input.signal, AbortSignal.timeout(CRAWL.totalMs)])
   setMaxListeners(0, signal)
@@ -55,7 +55,7 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
       const where = formatAddress(peer.addresses[0] ?? { host: '?', port: 0 })
       const entries = table?.ip_address.length
       dependencies.report({
-        type: 'walk.asked',
+        type: 'crawl.visited',
         key: peer.key,
         outcome,
         progress: {
@@ -71,7 +71,7 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
     await queue.addAll(visits)
     round = interleaved(named).map((at) => ({
       key: formatAddress(at),
-      addresses: [anonymousAddress(at)],
+      addresses: [untrustedAddress(at)],
       keyed: false,
       measure: true,
     }))
@@ -86,9 +86,9 @@ export async function walk(input: WalkInput, dependencies: WalkDependencies): Pr
 }
 
 /** Tries a peer's addresses in turn; the first that answers is the one that is asked. */
-async function visit(peer: ProbeInput, document: string, dependencies: WalkDependencies): Promise<Asked> {
+async function visit(peer: ProbeInput, document: string, dependencies: CrawlDependencies): Promise<VisitResult> {
   let last: unknown = new AppError('unreachable', { where: peer.key, why: 'it has no address' })
-  let waits = false
+  let isDeferred = false
   for (const at of peer.addresses) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     try {
@@ -98,19 +98,19 @@ async function visit(peer: ProbeInput, document: string, dependencies: WalkDepen
         signal: peer.signal,
       })
       const signal = AbortSignal.any([peer.signal, AbortSignal.timeout(dependencies.peerMs ?? CRAWL.peerMs)])
-      return await exchange({ ...peer, signal }, { at, to, document, agent, ...dependencies })
+      return await queryPeer({ ...peer, signal }, { at, to, document, agent, ...dependencies })
     } catch (error) {
       last = error
-      waits ||= peer.signal.aborted || toAppError(error).code === 'dialled_lately'
+      isDeferred ||= peer.signal.aborted || toAppError(error).code === 'dialled_lately'
     } finally {
       agent.destroy()
     }
   }
-  return { outcome: { kind: waits ? 'skipped' : 'silent' }, failure: toFailure(last) }
+  return { outcome: { kind: isDeferred ? 'skipped' : 'silent' }, failure: toFailure(last) }
 }
 
 /** Rejects where nobody answers at the address. What goes wrong after that is the peer's failure, not its absence. */
-async function exchange(
+async function queryPeer(
   { keyed, signal }: ProbeInput,
   {
     at,
@@ -119,20 +119,20 @@ async function exchange(
     dial,
     document,
     agent,
-  }: WalkDependencies & { at: PeerAt; to: PeerAt; document: string; agent: Agent },
-): Promise<Asked> {
-  const first = keyed ? await greet(to, at, peers, signal) : undefined
+  }: CrawlDependencies & { at: PeerAt; to: PeerAt; document: string; agent: Agent },
+): Promise<VisitResult> {
+  const first = keyed ? await requestIdentity(to, at, peers, signal) : undefined
   const { bestNs, answer } =
     first && dial
       ? await measureKeyedLatency(dial, { ...to, id: first.contact.id }, signal)
       : await measureLatency(to, agent, signal)
-  const greeted = first ?? (await greet(to, at, peers, signal).catch(() => undefined))
+  const greeted = first ?? (await requestIdentity(to, at, peers, signal).catch(() => undefined))
   const seen = { latencyNs: bestNs, ...readSpecs(answer) }
   const asNode: Outcome | undefined = greeted && { kind: 'node', ...seen, ...greeted }
   try {
-    const table = await swap(to, document, agent, signal)
+    const table = await exchangeTables(to, document, agent, signal)
     const own = ownEntry(table, at)
-    const outcome: Outcome = asNode ?? { kind: 'legacy', at, ...seen, ...(own && described(own, at)) }
+    const outcome: Outcome = asNode ?? { kind: 'legacy', at, ...seen, ...(own && selfDescription(own, at)) }
     return { outcome, table }
   } catch (error) {
     return { outcome: asNode ?? { kind: 'legacy', at, ...seen }, failure: toFailure(error) }
@@ -140,13 +140,21 @@ async function exchange(
 }
 
 /** Uploads the own table as Go does, a multipart file named `json`, and reads the peer's from the answer. */
-async function swap(to: PeerAt, document: string, agent: Agent, signal: AbortSignal): Promise<IpTableFile> {
+async function exchangeTables(to: PeerAt, document: string, agent: Agent, signal: AbortSignal): Promise<IpTableFile> {
   const boundary = `p2prc-${randomUUID()}`
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="json"; filename="ip_table.json"\r\nContent-Type: application/json\r\n\r\n`
   const body = Buffer.from(`${head}${document}\r\n--${boundary}--\r\n`)
   const headers = { 'content-type': `multipart/form-data; boundary=${boundary}` }
   const limits = { timeoutMs: CRAWL.peerMs, maxBytes: BODY_MAX_BYTES }
-  const answer = await askPlainly(to, { method: 'POST', path: '/IpTable', headers, body, agent, signal, ...limits })
+  const answer = await sendPlainRequest(to, {
+    method: 'POST',
+    path: '/IpTable',
+    headers,
+    body,
+    agent,
+    signal,
+    ...limits,
+  })
   return parseIpTable(answer, formatAddress(to))
 }
 
@@ -158,13 +166,13 @@ function ownEntry(table: IpTableFile, at: PeerAt): TableEntry | undefined {
 }
 
 /** What it says of itself, less what is measured here and what is ours. Its other address must be of the same port. */
-function described(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
+function selfDescription(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
   const { Latency: _l, Download: _d, Upload: _u, NodeId: _n, Addresses: _a, Added: _o, Trusted: _t, ...fields } = own
   const also = rowOf({ ...own, Addresses: undefined })?.addresses.filter(({ host }) => host !== canonical(at).host)
   return { fields, also: (also ?? []).map(({ host, port }) => ({ host, port })) }
 }
 
-function anonymousAddress(at: PeerAt): KnownAddress {
+function untrustedAddress(at: PeerAt): KnownAddress {
   return { ...at, provedAt: null, failedAt: null, trusted: false }
 }
 
