@@ -1,11 +1,18 @@
-import { type AnyActorRef, assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
+import { assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
 import type { ContainerReply, ContainerSummary, Port } from '../protocol/containerManager.ts'
 import { ENGINE_RETRY_MS, PORT_TRIES } from '../protocol/defaults/containerManager.ts'
-import { AppError, toAppError, toFailure } from '../protocol/errors.ts'
-import type { Caller, ContainerId, Failure } from '../protocol/ids.ts'
+import { toAppError, toFailure } from '../protocol/errors.ts'
+import type { ContainerId, Failure } from '../protocol/ids.ts'
+import {
+  abandoned,
+  type ContainerContext,
+  type ContainerEventBody,
+  endedEarly,
+  initialContext,
+  rollBack,
+} from './containerManager/containerContext.ts'
 import {
   type ContainerAccepts,
-  type ContainerEmits,
   type ContainerInput,
   type ContainerRequest,
   type ContainerSpec,
@@ -15,63 +22,14 @@ import {
 } from './containerManager/containerTypes.ts'
 import type { ContainerImage } from './image.ts'
 
-interface Context {
-  key: string
-  parent: AnyActorRef
-  caller: Caller
-  requestId: string
-  origin: 'requested' | 'partial' | 'running' | 'stopped'
-  containerName: string
-  request: ContainerRequest | null
-  credentials: Credentials | null
-  image: ContainerImage | null
-  ports: Port[]
-  created: CreatedContainer | null
-  portAttempts: number
-  imageAttempts: number
-  /** The engine or another hand ended it. */
-  external: boolean
-  /** Why the container is being rolled back; null for one found partly created, and once it has been reported. */
-  failure: Failure | null
-}
-
-type ContainerEventBody = ContainerEmits extends infer Variant
-  ? Variant extends ContainerEmits
-    ? Omit<Variant, 'key'>
-    : never
-  : never
-
-function requestKey({ caller, requestId }: { caller: Caller; requestId: string }) {
-  return { caller, requestId }
-}
-
 const notProvided = () => Promise.reject(new Error('not provided'))
-
-/** Rolls back what there is so far, and says why. */
-const rollBack = {
-  target: '#container.rollingBack',
-  actions: {
-    type: 'fail',
-    params: ({ event }: { event: { error: unknown } }) => ({ failure: toFailure(event.error) }),
-  },
-} as const
-
-const abandoned = {
-  target: '#container.rollingBack',
-  actions: { type: 'fail', params: { failure: new AppError('abandoned').toJSON() } },
-} as const
-
-const endedEarly = {
-  target: '#container.rollingBack',
-  actions: { type: 'fail', params: { failure: new AppError('ssh_failed', { why: 'it ended at once' }).toJSON() } },
-} as const
 
 /**
  * One container, from the request to its end. Whatever fails before it is complete rolls all of it back. Who provides the
  * effects keeps those of one container in turn, so that `remove` comes after a step that is still under way.
  */
 export const containerMachine = setup({
-  types: { context: {} as Context, input: {} as ContainerInput, events: {} as ContainerAccepts },
+  types: { context: {} as ContainerContext, input: {} as ContainerInput, events: {} as ContainerAccepts },
   actors: {
     /** Checks the key and creates what only this container has. */
     createCredentials: fromPromise<Credentials, ContainerRequest>(notProvided),
@@ -92,7 +50,7 @@ export const containerMachine = setup({
   },
   delays: { engineRetry: ENGINE_RETRY_MS },
   guards: {
-    startsAs: ({ context }, { origin }: { origin: Context['origin'] }) => context.origin === origin,
+    startsAs: ({ context }, { origin }: { origin: ContainerContext['origin'] }) => context.origin === origin,
     canRetryPorts: ({ context }, { error }: { error: unknown }) =>
       toAppError(error).code === 'ports_exhausted' && context.portAttempts < PORT_TRIES,
     imageMissing: ({ context }, { error }: { error: unknown }) =>
@@ -121,36 +79,7 @@ export const containerMachine = setup({
   },
 }).createMachine({
   id: 'container',
-  context: ({ input }) => {
-    const attempts = { portAttempts: 0, imageAttempts: 0 }
-    const fresh = { credentials: null, image: null, ports: [], ...attempts, external: false, failure: null }
-    const { key, parent } = input
-    if ('request' in input) {
-      const { request } = input
-      return {
-        key,
-        parent,
-        ...fresh,
-        origin: 'requested',
-        ...requestKey(request),
-        containerName: '',
-        request,
-        created: null,
-      }
-    }
-    const { containerName, complete, running } = input.adopted
-    const origin = complete ? (running ? 'running' : 'stopped') : 'partial'
-    return {
-      key,
-      parent,
-      ...fresh,
-      origin,
-      ...requestKey(input.adopted),
-      containerName,
-      request: null,
-      created: input.adopted,
-    }
-  },
+  context: ({ input }) => initialContext(input),
   initial: 'initializing',
   states: {
     initializing: {

@@ -1,0 +1,95 @@
+import type { AnyActorRef } from 'xstate'
+import type { Port } from '../../protocol/containerManager.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
+import type { Caller, Failure } from '../../protocol/ids.ts'
+import type { ContainerImage } from '../image.ts'
+import type {
+  ContainerEmits,
+  ContainerInput,
+  ContainerRequest,
+  CreatedContainer,
+  Credentials,
+} from './containerTypes.ts'
+
+/** What the chart of one container remembers, and the transitions that many of its states share. */
+
+export interface ContainerContext {
+  key: string
+  parent: AnyActorRef
+  caller: Caller
+  requestId: string
+  origin: 'requested' | 'partial' | 'running' | 'stopped'
+  containerName: string
+  request: ContainerRequest | null
+  credentials: Credentials | null
+  image: ContainerImage | null
+  ports: Port[]
+  created: CreatedContainer | null
+  portAttempts: number
+  imageAttempts: number
+  /** The engine or another hand ended it. */
+  external: boolean
+  /** Why the container is being rolled back; null for one found partly created, and once it has been reported. */
+  failure: Failure | null
+}
+
+export type ContainerEventBody = ContainerEmits extends infer Variant
+  ? Variant extends ContainerEmits
+    ? Omit<Variant, 'key'>
+    : never
+  : never
+
+function requestKey({ caller, requestId }: { caller: Caller; requestId: string }) {
+  return { caller, requestId }
+}
+
+/** Rolls back what there is so far, and says why. */
+export const rollBack = {
+  target: '#container.rollingBack',
+  actions: {
+    type: 'fail',
+    params: ({ event }: { event: { error: unknown } }) => ({ failure: toFailure(event.error) }),
+  },
+} as const
+
+export const abandoned = {
+  target: '#container.rollingBack',
+  actions: { type: 'fail', params: { failure: new AppError('abandoned').toJSON() } },
+} as const
+
+export const endedEarly = {
+  target: '#container.rollingBack',
+  actions: { type: 'fail', params: { failure: new AppError('ssh_failed', { why: 'it ended at once' }).toJSON() } },
+} as const
+
+/** A container that was requested starts afresh; one found on the engine starts from what the engine has of it. */
+export function initialContext(input: ContainerInput): ContainerContext {
+  const attempts = { portAttempts: 0, imageAttempts: 0 }
+  const fresh = { credentials: null, image: null, ports: [], ...attempts, external: false, failure: null }
+  const { key, parent } = input
+  if ('request' in input) {
+    const { request } = input
+    return {
+      key,
+      parent,
+      ...fresh,
+      origin: 'requested',
+      ...requestKey(request),
+      containerName: '',
+      request,
+      created: null,
+    }
+  }
+  const { containerName, complete, running } = input.adopted
+  const origin = complete ? (running ? 'running' : 'stopped') : 'partial'
+  return {
+    key,
+    parent,
+    ...fresh,
+    origin,
+    ...requestKey(input.adopted),
+    containerName,
+    request: null,
+    created: input.adopted,
+  }
+}
