@@ -1,9 +1,8 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, stopChild } from 'xstate'
 import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../protocol/defaults/ipTable.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
-import type { AddressDiscovered } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { IpTableAccepts, IpTableEmits, Peer } from '../protocol/ipTable.ts'
+import type { IpTableAccepts, IpTableEmits } from '../protocol/ipTable.ts'
 import { formatAddress } from '../protocol/net/address.ts'
 import { advertisedAddresses, type ObservedAddresses, observeAddress } from './ipTable/advertisedAddresses.ts'
 import { linkedTo, onGossipFact, onGossipLost, updateLinks } from './ipTable/gossipChange.ts'
@@ -28,7 +27,7 @@ import {
   listOf,
   publicTableOf,
   type Self,
-  type Table,
+  seedAddress,
 } from './ipTable/peerTable.ts'
 import { applyOutcome, planProbes, probeOf } from './ipTable/peerWatch.ts'
 import { addUnverified } from './ipTable/unverified.ts'
@@ -341,14 +340,6 @@ export const ipTableMachine = setup({
   },
   options: { maxIterations: 1_000 },
 })
-
-/** How gossip reaches a peer of which it has no record: at an address where its key was proved. */
-function seedAddress(table: Table, { id }: Peer): AddressDiscovered | undefined {
-  const row = id && table.get(id)
-  if (!row || row.seq > 0) return undefined
-  const trusted = row.addresses.filter((at) => at.trusted)
-  return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
-}
 
 function itself(where: string): Failure {
   return new AppError('bad_request', { why: `${where} is this node itself` }).toJSON()

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import type { Failure, NodeId } from './ids.ts'
+import type { AddressDiscovered, SelfAddressesChanged } from './ipTable.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
 import { type NodeRecord, SEQ_MAX, type SignedRecord } from './wire/record.ts'
@@ -61,12 +62,6 @@ export type NetworkFact = Exclude<
   GossipEmits,
   { type: 'gossip.banned' | 'gossip.identityConflict' | 'record.described' | 'record.describeFailed' }
 >
-
-/** Emitted by the IP table: addresses of a node, from the owner, a proof or the local network. */
-export type AddressDiscovered = { type: 'peer.addressDiscovered'; addresses: string[]; id?: NodeId }
-
-/** Emitted by the IP table: where this node can be dialled, `ip:port`, best first. */
-export type SelfAddressesChanged = { type: 'table.selfAddressesChanged'; addresses: string[]; port: number }
 
 export type GossipAccepts = GossipCommand | AddressDiscovered | SelfAddressesChanged | SpecsChanged | NodeStopping
 

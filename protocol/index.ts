@@ -4,13 +4,7 @@ import {
   containerManagerCommands,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
-import {
-  type AddressDiscovered,
-  type GossipCommand,
-  type GossipEmits,
-  gossipCommands,
-  type SelfAddressesChanged,
-} from './gossip.ts'
+import { type GossipCommand, type GossipEmits, gossipCommands } from './gossip.ts'
 import { type GroupTrackerCommand, type GroupTrackerEmits, groupTrackerCommands } from './groupTracker.ts'
 import { type ContactFact, type IpTableCommand, type IpTableEmits, ipTableCommands } from './ipTable.ts'
 import { type NodeCommand, type NodeEmits, nodeCommands } from './node.ts'
@@ -43,9 +37,7 @@ export type Fact =
   | GossipEmits
   | GroupTrackerEmits
   | IpTableEmits
-  | AddressDiscovered
   | NodeEmits
-  | SelfAddressesChanged
   | PluginRunnerEmits
   | RequestFact
   | SpecsEmits

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS } from './defaults/ipTable.ts'
 import type { TableEntry } from './files/ipTable.ts'
-import type { AddressDiscovered, NetworkFact, SelfAddressesChanged } from './gossip.ts'
+import type { NetworkFact } from './gossip.ts'
 import type { Failure, NodeId } from './ids.ts'
 import type { ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
@@ -99,6 +99,12 @@ export type IpTableEmits =
 
 /** Said by the composition root after a peer proved its key: node `id`, called `name`, answers at this address. */
 export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key: string } & PeerAt
+
+/** Emitted by the IP table: addresses of a node, from the owner, a proof or the local network. */
+export type AddressDiscovered = { type: 'peer.addressDiscovered'; addresses: string[]; id?: NodeId }
+
+/** Emitted by the IP table: where this node can be dialled, `ip:port`, best first. */
+export type SelfAddressesChanged = { type: 'table.selfAddressesChanged'; addresses: string[]; port: number }
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 

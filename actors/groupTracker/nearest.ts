@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { peerRows } from '../../cli/peerRows.ts'
 import type { Bus } from '../../protocol/bus.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { BusEvent, Command } from '../../protocol/index.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
 import { request } from '../request.ts'
 
 /**
  * The `count` nearest machines that answer, as `Resolve` takes them: by node id, where there is one, so that no other
- * node can stand in. Throws `peers_short`.
+ * node can stand in. Thpeers `peers_short`.
  */
 export type Nearest = (count: number, signal?: AbortSignal) => Promise<string[]>
 
@@ -22,13 +22,14 @@ export function createNearest(bus: Bus<BusEvent>): Nearest {
         throw new Error(`${command.type} was answered with ${fact.type}`)
       return fact.peers
     }
-    let rows = answering(await peersOf({ ...own, type: 'peer.list' }))
-    if (rows.length < count) rows = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
-    if (rows.length < count) throw new AppError('peers_short', { found: rows.length, count })
-    return rows.slice(0, count).map(({ id, address }) => id || address)
+    let peers = answering(await peersOf({ ...own, type: 'peer.list' }))
+    if (peers.length < count) peers = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
+    if (peers.length < count) throw new AppError('peers_short', { found: peers.length, count })
+    return peers.slice(0, count).map(({ id, addresses: [best] }) => id ?? (best ? formatAddress(best) : ''))
   }
 }
 
-function answering(peers: readonly Peer[]) {
-  return peerRows(peers.filter(({ state }) => state === 'answering'))
+/** The table lists the nearest first. */
+function answering(peers: readonly Peer[]): Peer[] {
+  return peers.filter(({ state, id, addresses }) => state === 'answering' && (id !== undefined || addresses.length > 0))
 }

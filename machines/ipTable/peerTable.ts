@@ -2,7 +2,7 @@ import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { FILE_VERSION } from '../../protocol/files/files.ts'
 import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { IpTableEmits, Peer, PeerAt } from '../../protocol/ipTable.ts'
+import type { AddressDiscovered, IpTableEmits, Peer, PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { canonical, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
 
@@ -119,6 +119,14 @@ export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
       }
     : rowAt(address, { Added: true })
   return { table: set(ensureCapacity(table, row.key), row), row }
+}
+
+/** How gossip reaches a peer of which it has no record: at an address where its key was proved. */
+export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | undefined {
+  const row = id && table.get(id)
+  if (!row || row.seq > 0) return undefined
+  const trusted = row.addresses.filter((at) => at.trusted)
+  return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
 }
 
 export function isSelfAt(self: Self, { host, port }: PeerAt): boolean {
