@@ -33,7 +33,7 @@ const failed = {
   actorId: '0.specs.reading',
 } as never
 const interval = { type: 'xstate.after.interval.specs.idle' } as never
-const tooLong = { type: 'xstate.after.tooLong.specs.reading' } as never
+const readTimeout = { type: 'xstate.after.readTimeout.specs.reading' } as never
 
 test('chart: reads ahead of need, answers from the last reading, keeps it when a later one fails', () => {
   const rows: [string, SpecsInput, never[], string, string[]][] = [
@@ -51,7 +51,7 @@ test('chart: reads ahead of need, answers from the last reading, keeps it when a
       ['specs.changed', 'specs.got', 'specs.got'],
     ],
     ['early askers learn of a failure', background, [get('a') as never, failed], 'idle', ['specs.getFailed']],
-    ['a hung reading ends', background, [get('a') as never, tooLong], 'idle', ['specs.getFailed']],
+    ['a hung reading ends', background, [get('a') as never, readTimeout], 'idle', ['specs.getFailed']],
     ['the former reading stays', background, [done, interval, failed, get('a') as never], 'idle', ['specs.got']],
     [
       'a gone asker is forgotten',
