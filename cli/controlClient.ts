@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
 import { holderOf } from '../actors/home/lock.ts'
 import { homePaths } from '../actors/homePaths.ts'
-import { followEvents, type ReceivedFact, sendRequest } from '../actors/net/commandStream.ts'
-import { withoutControlCharacters } from '../actors/net/receivedText.ts'
+import { followEvents, type ReceivedFact, sendRequest } from '../client/commandStream.ts'
+import { withoutControlCharacters } from '../client/receivedText.ts'
 import { LOCK_WAIT_MS } from '../protocol/defaults/node.ts'
 import { AppError } from '../protocol/errors.ts'
 import type { Answer, Command, Concern, commandsByConcern } from '../protocol/index.ts'
 
-export type { ReceivedFact } from '../actors/net/commandStream.ts'
+export type { ReceivedFact } from '../client/commandStream.ts'
 
 export interface RequestOptions {
   /** Every fact that echoes the request, the finishing one included. */

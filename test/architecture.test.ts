@@ -12,8 +12,10 @@ const columns: Record<string, { ours: string[]; packages: RegExp }> = {
   // Of node:net only `BlockList` and `isIP`, which look at text.
   protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net)$/ },
   machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
-  actors: { ours: ['protocol', 'machines', 'actors', 'package.json'], packages: /./ },
-  cli: { ours: ['protocol', 'machines', 'actors', 'cli', 'package.json'], packages: /./ },
+  // Its core is for browsers too.
+  client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|string_decoder|util))$/ },
+  actors: { ours: ['protocol', 'machines', 'client', 'actors', 'package.json'], packages: /./ },
+  cli: { ours: ['protocol', 'machines', 'client', 'actors', 'cli', 'package.json'], packages: /./ },
 }
 
 /** The columns in which a concern has a file of its name. */

@@ -1,5 +1,8 @@
 import { isIP } from 'node:net'
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import { type ReceivedFact, sendRequest } from '../../client/commandStream.ts'
+import { connectionError, protocolError } from '../../client/connectionError.ts'
+import { withoutControlCharacters } from '../../client/receivedText.ts'
 import { CONNECT_TIMEOUT_MS } from '../../protocol/defaults/net.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -7,9 +10,6 @@ import { type Answer, commands } from '../../protocol/index.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { type ProvenPeer, provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
-import { type ReceivedFact, sendRequest } from './commandStream.ts'
-import { connectionError, protocolError } from './connectionError.ts'
-import { withoutControlCharacters } from './receivedText.ts'
 
 export interface PeerAddress {
   host: string

@@ -1,10 +1,10 @@
 import { type IncomingMessage, request } from 'node:http'
+import { connectionError } from '../../client/connectionError.ts'
 import { mbps } from '../../machines/speedMeter.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
-import { connectionError } from '../net/connectionError.ts'
 import { countFlow, sendRandom } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 

@@ -1,4 +1,4 @@
-import { AppError } from '../../protocol/errors.ts'
+import { AppError } from '../protocol/errors.ts'
 import { withoutControlCharacters } from './receivedText.ts'
 
 /** An error of the connection in the catalogue's words. `code` is Node's, such as ECONNREFUSED. */

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
-import { FAILURE_MAX_CHARACTERS } from '../../protocol/defaults/net.ts'
-import { type AppError, errorKinds, fromFailure } from '../../protocol/errors.ts'
+import { FAILURE_MAX_CHARACTERS } from '../protocol/defaults/net.ts'
+import { type AppError, errorKinds, fromFailure } from '../protocol/errors.ts'
 
 /** What another node says about a failure, bounded and without control characters. An unknown code is `internal`. */
 export function receivedError({ code, message }: { code: string; message: string }): AppError {

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { StringDecoder } from 'node:string_decoder'
-import { NDJSON } from '../../protocol/control.ts'
-import { LINE_MAX_BYTES } from '../../protocol/defaults/net.ts'
-import { isFailure } from '../../protocol/errors.ts'
-import { readJson } from '../../protocol/json.ts'
+import { NDJSON } from '../protocol/control.ts'
+import { LINE_MAX_BYTES } from '../protocol/defaults/net.ts'
+import { isFailure } from '../protocol/errors.ts'
+import { readJson } from '../protocol/json.ts'
 import { connectionError, protocolError } from './connectionError.ts'
 import { receivedError } from './receivedText.ts'
 
