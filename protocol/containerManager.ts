@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { EXTRA_PORTS_MAX } from './defaults/containerManager.ts'
-import type { Caller, ContainerId, Failure } from './ids.ts'
+import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { caller, containerId, failure } from './ids.ts'
 import type { RequestFact } from './request.ts'
-import type { Secret } from './secret.ts'
+import { secret } from './secret.ts'
 
 /** An engine id or the beginning of one, as people type it. */
 export const containerRef = z
@@ -49,74 +50,83 @@ export const containerManagerCommands = {
 } as const satisfies Record<string, CommandSpec>
 
 /** One published port of a container, with P2PRC's keys. */
-export interface Port {
-  PortName: string
-  InternalPort: number
-  Type: 'tcp' | 'udp'
-  ExternalPort: number
-  IsUsed: boolean
-  Description: string
-}
+export const port = z.object({
+  PortName: z.string(),
+  InternalPort: z.number(),
+  Type: z.enum(['tcp', 'udp']),
+  ExternalPort: z.number(),
+  IsUsed: z.boolean(),
+  Description: z.string(),
+})
+
+export type Port = z.infer<typeof port>
 
 /** What a borrower gets: P2PRC's container reply (compatibility 2.4) and what pins the container's SSH server. */
-export interface ContainerReply {
-  SSHUsername: string
+export const containerReply = z.object({
+  SSHUsername: z.string(),
   /** Set where the borrower sent no key; shown once, stored nowhere. */
-  SSHPassword: Secret | ''
-  SSHPublicKey: string
+  SSHPassword: secret.or(z.literal('')),
+  SSHPublicKey: z.string(),
   /** The container's host key, `ssh-ed25519 AAAA…`, for the borrower's known_hosts. */
-  SSHHostKey: string
-  VNCUsername: string
-  VNCPassword: Secret | ''
-  ID: ContainerId
-  TagName: string
-  ImagePath: string
-  Ports: { Port: Port[] }
-  GPU: 'true' | 'false'
-  TempPath: string
-  BaseImage: string
-  LogsPath: string
-  SSHCommand: string
-}
+  SSHHostKey: z.string(),
+  VNCUsername: z.string(),
+  VNCPassword: secret.or(z.literal('')),
+  ID: containerId,
+  TagName: z.string(),
+  ImagePath: z.string(),
+  Ports: z.object({ Port: z.array(port) }),
+  GPU: z.enum(['true', 'false']),
+  TempPath: z.string(),
+  BaseImage: z.string(),
+  LogsPath: z.string(),
+  SSHCommand: z.string(),
+})
+
+export type ContainerReply = z.infer<typeof containerReply>
+
+const containerState = z.enum(['creating', 'running', 'stopped', 'removing'])
 
 /** A lent container as the lender sees it now. */
-export interface ContainerSummary {
-  id: ContainerId
-  borrower: Caller
+export const containerSummary = z.object({
+  id: containerId,
+  borrower: caller,
   /** The id that the borrower gave the request that made it. */
-  requestId: string
-  state: 'creating' | 'running' | 'stopped' | 'removing'
-  image: string
+  requestId: z.string(),
+  state: containerState,
+  image: z.string(),
   /** Milliseconds since 1970, by the engine's clock. */
-  createdAt: number
-  ports: Port[]
-  gpu: boolean
-}
+  createdAt: z.number(),
+  ports: z.array(port),
+  gpu: z.boolean(),
+})
 
-/** A step of making a container or an image. `line` is the engine's or the build's own word. */
-interface Progress {
-  step: 'image' | 'create' | 'start' | 'ssh'
-  line: string
-}
+export type ContainerSummary = z.infer<typeof containerSummary>
 
-export type ContainerManagerEmits =
-  | ({ type: 'container.progress'; requestId: string } & Progress)
-  | { type: 'container.created'; requestId: string; container: ContainerReply }
-  | ({ type: 'container.createFailed'; requestId: string } & Failure)
-  | { type: 'container.removed'; requestId: string; id: ContainerId }
-  | ({ type: 'container.removeFailed'; requestId: string } & Failure)
-  | { type: 'container.listed'; requestId: string; containers: ContainerSummary[] }
-  | ({ type: 'container.listFailed'; requestId: string } & Failure)
-  | { type: 'container.logged'; requestId: string; stream: 'stdout' | 'stderr'; line: string }
-  | { type: 'container.logsEnded'; requestId: string }
-  | ({ type: 'container.logsFailed'; requestId: string } & Failure)
+/** A line of a container's output. */
+export const outputLine = z.object({ stream: z.enum(['stdout', 'stderr']), line: z.string() })
+
+export const containerManagerFacts = {
+  /** A step of making a container or an image. `line` is what the engine or the build wrote. */
+  'container.progress': answer({ step: z.enum(['image', 'create', 'start', 'ssh']), line: z.string() }),
+  'container.created': answer({ container: containerReply }),
+  'container.createFailed': failed,
+  'container.removed': answer({ id: containerId }),
+  'container.removeFailed': failed,
+  'container.listed': answer({ containers: z.array(containerSummary) }),
+  'container.listFailed': failed,
+  'container.logged': answer(outputLine.shape),
+  'container.logsEnded': done,
+  'container.logsFailed': failed,
   /** A container's state changed by itself or by another hand. */
-  | { type: 'container.changed'; id: ContainerId; state: ContainerSummary['state'] | 'gone' }
-  | { type: 'image.progress'; requestId: string; line: string }
-  | { type: 'image.built'; requestId: string; image: string }
-  | ({ type: 'image.buildFailed'; requestId: string } & Failure)
-  | { type: 'engine.connected'; version: string }
-  | ({ type: 'engine.lost' } & Failure)
+  'container.changed': z.object({ id: containerId, state: containerState.or(z.literal('gone')) }),
+  'image.progress': answer({ line: z.string() }),
+  'image.built': answer({ image: z.string() }),
+  'image.buildFailed': failed,
+  'engine.connected': z.object({ version: z.string() }),
+  'engine.lost': failure,
+} as const satisfies FactSpecs
+
+export type ContainerManagerEmits = FactsOf<typeof containerManagerFacts>
 
 export type ContainerManagerCommand = CommandsOf<typeof containerManagerCommands>
 

@@ -22,7 +22,7 @@ export type CommandsOf<T extends Record<string, CommandSpec>> = {
 }[keyof T & string]
 
 /** zod infers an empty object as a record of nothing, which no object with a `type` would fit. */
-type Payload<P> = P extends Record<string, never> ? unknown : P
+export type Payload<P> = P extends Record<string, never> ? unknown : P
 
 /**
  * `POST /api/v1/commands`: the body is `{ type, requestId?, ...payload }` as JSON. The answer is NDJSON, one fact a

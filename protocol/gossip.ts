@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import type { Failure, NodeId } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { nodeId } from './ids.ts'
 import type { AddressDiscovered, SelfAddressesChanged } from './ipTable.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
-import { type NodeRecord, SEQ_MAX, type SignedRecord } from './wire/record.ts'
+import { recordSchema, SEQ_MAX } from './wire/record.ts'
 
 /** The WebSocket of a link: over mutual TLS only, text frames, deflate off. */
 export const GOSSIP_PATH = '/api/v1/gossip'
@@ -35,27 +36,30 @@ export type GossipCommand = CommandsOf<typeof gossipCommands>
 
 /** What the gossip concern accepts and emits on the bus. What it sends to other nodes is in `wire.ts`. */
 
-export type GossipEmits =
+export const gossipFacts = {
   /** An active or ephemeral link is open. `id` is proved, `address` is where the other end appears. */
-  | { type: 'link.opened'; link: string; id: NodeId; dialled: boolean; address: string }
-  | { type: 'link.closed'; link: string; id: NodeId; why: string }
+  'link.opened': z.object({ link: z.string(), id: nodeId, dialled: z.boolean(), address: z.string() }),
+  'link.closed': z.object({ link: z.string(), id: nodeId, why: z.string() }),
   /** The author of this record is a member, or has changed its record. Its signature was checked. */
-  | { type: 'record.merged'; record: NodeRecord }
+  'record.merged': z.object({ record: recordSchema }),
   /** Its author may be dead; it stays a member until `record.dropped`, or is `record.cleared` by an answer. */
-  | { type: 'record.suspected'; id: NodeId }
-  | { type: 'record.cleared'; id: NodeId }
+  'record.suspected': z.object({ id: nodeId }),
+  'record.cleared': z.object({ id: nodeId }),
   /** `left`: its own farewell. `silent`: it answered nobody, this node included. `overSubnetQuota`: it gave way to another member. */
-  | { type: 'record.dropped'; id: NodeId; why: 'left' | 'silent' | 'overSubnetQuota' }
+  'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota']) }),
   /** This node's own record, newly signed. To be stored before the next start: its seq must never fall. */
-  | { type: 'record.ownSigned'; record: NodeRecord; signed: Pick<SignedRecord, 'text' | 'signature'> }
-  | { type: 'record.described'; requestId: string; text: string }
-  | ({ type: 'record.describeFailed'; requestId: string } & Failure)
+  'record.ownSigned': z.object({ record: recordSchema, signed: z.object({ text: z.string(), signature: z.string() }) }),
+  'record.described': answer({ text: z.string() }),
+  'record.describeFailed': failed,
   /** A peer sees this node at `address`. */
-  | { type: 'gossip.selfAddressObserved'; address: string; by: NodeId }
+  'gossip.selfAddressObserved': z.object({ address: z.string(), by: nodeId }),
   /** Another running node signs with this node's key, likely a copy of its home folder; there is only one in every table. */
-  | { type: 'gossip.identityConflict'; addresses: string[] }
+  'gossip.identityConflict': z.object({ addresses: z.array(z.string()) }),
   /** A peer broke the protocol and is banned for a while. */
-  | { type: 'gossip.banned'; id: NodeId; why: string }
+  'gossip.banned': z.object({ id: nodeId, why: z.string() }),
+} as const satisfies FactSpecs
+
+export type GossipEmits = FactsOf<typeof gossipFacts>
 
 /** What the table follows of it. */
 export type NetworkFact = Exclude<

@@ -1,11 +1,13 @@
 import { z } from 'zod'
-import type { ContainerReply, ContainerSummary } from './containerManager.ts'
-import { containerManagerCommands } from './containerManager.ts'
+import { containerManagerCommands, outputLine } from './containerManager.ts'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { type GroupEmits, groupCommands } from './groups.ts'
-import type { ContainerId, Failure, NodeId } from './ids.ts'
-import { loanRef, takeOptions } from './loanRecord.ts'
+import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { groupCommands, groupFacts } from './groups.ts'
+import { containerId } from './ids.ts'
+import { loan, loanRef, loanState, takeOptions } from './loanRecord.ts'
 import type { RequestFact } from './request.ts'
+
+export type { Loan, LoanState } from './loanRecord.ts'
 
 const where = z.string().min(1).max(512)
 const { follow, tail } = containerManagerCommands['container.logs'].schema.shape
@@ -38,44 +40,31 @@ const loanCommands = {
 
 export const groupTrackerCommands = { ...loanCommands, ...groupCommands }
 
-/** A tracked container: P2PRC's record (`ID`, `Container`, `IpAddress`), and what P2PRC did not know. */
-export interface Loan {
-  ID: ContainerId
-  Container: ContainerReply
-  /** The lender's `ip:port`, `[v6]:port` or `name:port`, where it answered when the container was taken. */
-  IpAddress: string
-  /** The lender's key; absent in records that Go P2PRC wrote. */
-  NodeId?: NodeId
-  /** What opens its shell: this node's key, a key of the user's, or the password of the one reply. */
-  Auth?: 'nodeKey' | 'userKey' | 'password'
-  /** The user's private key file, where it is known. */
-  KeyFile?: string
-}
-
-/** The lender's present word, or why there is none. `unknown`: a Go node, which has none to give. */
-export type LoanState = ContainerSummary['state'] | 'gone' | 'unreachable' | 'refused' | 'unknown'
-
 /** How to reach a loan's shell: an argument list for `ssh`, without the program's name. */
-export interface LoanAccess {
-  loan: Loan
-  sshArgs: string[]
-}
+const loanAccess = z.object({ loan, sshArgs: z.array(z.string()) })
 
-export type LoanEmits =
-  | { type: 'loan.progress'; requestId: string; step: string; line: string }
-  | { type: 'loan.taken'; requestId: string; loan: Loan }
-  | ({ type: 'loan.takeFailed'; requestId: string } & Failure)
-  | { type: 'loan.returned'; requestId: string; id: ContainerId }
-  | ({ type: 'loan.returnFailed'; requestId: string } & Failure)
-  | { type: 'loan.listed'; requestId: string; loans: (Loan & { state: LoanState })[] }
-  | ({ type: 'loan.listFailed'; requestId: string } & Failure)
-  | ({ type: 'loan.found'; requestId: string } & LoanAccess)
-  | ({ type: 'loan.findFailed'; requestId: string } & Failure)
-  | { type: 'loan.logged'; requestId: string; stream: 'stdout' | 'stderr'; line: string }
-  | { type: 'loan.logsEnded'; requestId: string }
-  | ({ type: 'loan.logsFailed'; requestId: string } & Failure)
+export type LoanAccess = z.infer<typeof loanAccess>
 
-export type GroupTrackerEmits = LoanEmits | GroupEmits
+const loanFacts = {
+  'loan.progress': answer({ step: z.string(), line: z.string() }),
+  'loan.taken': answer({ loan }),
+  'loan.takeFailed': failed,
+  'loan.returned': answer({ id: containerId }),
+  'loan.returnFailed': failed,
+  'loan.listed': answer({ loans: z.array(loan.extend({ state: loanState })) }),
+  'loan.listFailed': failed,
+  'loan.found': answer(loanAccess.shape),
+  'loan.findFailed': failed,
+  'loan.logged': answer(outputLine.shape),
+  'loan.logsEnded': done,
+  'loan.logsFailed': failed,
+} as const satisfies FactSpecs
+
+export const groupTrackerFacts = { ...loanFacts, ...groupFacts }
+
+export type LoanEmits = FactsOf<typeof loanFacts>
+
+export type GroupTrackerEmits = FactsOf<typeof groupTrackerFacts>
 
 export type GroupTrackerCommand = CommandsOf<typeof groupTrackerCommands>
 

@@ -1,9 +1,10 @@
 import { z } from 'zod'
+import { outputLine } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
 import { GROUP_MEMBERS_MAX } from './defaults/groupTracker.ts'
-import type { Loan, LoanState } from './groupTracker.ts'
-import type { ContainerId, Failure } from './ids.ts'
-import { loanRef, takeOptions } from './loanRecord.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { containerId, failure } from './ids.ts'
+import { loan, loanRef, loanState, takeOptions } from './loanRecord.ts'
 
 /** `grp<uuid>` or the beginning of one, or a group's name. */
 export const groupRef = z.string().min(1).max(64)
@@ -74,36 +75,49 @@ export const groupCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-export interface Group {
+const group = z.object({
   /** `grp<uuid v4>`. */
-  ID: string
-  Name: string
-  TrackContainer: (Loan & { state?: LoanState })[]
-}
+  ID: z.string(),
+  Name: z.string(),
+  TrackContainer: z.array(loan.extend({ state: loanState.optional() })),
+})
+
+export type Group = z.infer<typeof group>
 
 /** What could not be done for one member; `member` is its id, or where it should have been taken. */
-export type MemberFailure = { member: string } & Failure
+const memberFailure = failure.extend({ member: z.string() })
+
+export type MemberFailure = z.infer<typeof memberFailure>
 
 /** How the command ended on one member: by itself with `exit`, or `failure` says why ssh did not get that far. */
-export type ExecResult = { id: ContainerId; exit: number | null; failure?: Failure }
+const execResult = z.object({ id: containerId, exit: z.number().nullable(), failure: failure.optional() })
 
-export type GroupEmits =
-  | { type: 'group.progress'; requestId: string; member: string; step: string; line: string }
-  | { type: 'group.created'; requestId: string; group: Group; failures: MemberFailure[] }
-  | { type: 'group.listed'; requestId: string; groups: Group[] }
-  | { type: 'group.shown'; requestId: string; group: Group }
-  | { type: 'group.added'; requestId: string; group: Group }
-  | { type: 'group.removed'; requestId: string; group: Group }
-  | { type: 'group.deleted'; requestId: string; id: string; returned: ContainerId[] }
-  | { type: 'group.output'; requestId: string; id: ContainerId; stream: 'stdout' | 'stderr'; line: string }
-  | ({ type: 'group.memberEnded'; requestId: string } & ExecResult)
-  /** `failed` are those whose result is not exit 0. */
-  | { type: 'group.executed'; requestId: string; results: ExecResult[]; failed: ContainerId[] }
-  | Failed<(typeof groupCommands)[keyof typeof groupCommands]['terminalEvents'][1]>
-  /** A group is new, has other members, or is gone (null). */
-  | { type: 'group.changed'; id: string; group: Group | null }
+export type ExecResult = z.infer<typeof execResult>
 
 /** `failures` says for which members, where it was not the whole that failed. */
-type Failed<T extends string> = T extends T
-  ? { type: T; requestId: string; failures?: MemberFailure[] } & Failure
-  : never
+const groupFailed = failed.extend({ failures: z.array(memberFailure).optional() })
+
+export const groupFacts = {
+  'group.progress': answer({ member: z.string(), step: z.string(), line: z.string() }),
+  'group.created': answer({ group, failures: z.array(memberFailure) }),
+  'group.createFailed': groupFailed,
+  'group.listed': answer({ groups: z.array(group) }),
+  'group.listFailed': groupFailed,
+  'group.shown': answer({ group }),
+  'group.showFailed': groupFailed,
+  'group.added': answer({ group }),
+  'group.addFailed': groupFailed,
+  'group.removed': answer({ group }),
+  'group.removeFailed': groupFailed,
+  'group.deleted': answer({ id: z.string(), returned: z.array(containerId) }),
+  'group.deleteFailed': groupFailed,
+  'group.output': answer({ id: containerId, ...outputLine.shape }),
+  'group.memberEnded': answer(execResult.shape),
+  /** `failed` are those whose result is not exit 0. */
+  'group.executed': answer({ results: z.array(execResult), failed: z.array(containerId) }),
+  'group.execFailed': groupFailed,
+  /** A group is new, has other members, or is gone (null). */
+  'group.changed': z.object({ id: z.string(), group: group.nullable() }),
+} as const satisfies FactSpecs
+
+export type GroupEmits = FactsOf<typeof groupFacts>

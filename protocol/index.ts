@@ -2,17 +2,36 @@ import {
   type ContainerManagerCommand,
   type ContainerManagerEmits,
   containerManagerCommands,
+  containerManagerFacts,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
-import { type GossipCommand, type GossipEmits, gossipCommands } from './gossip.ts'
-import { type GroupTrackerCommand, type GroupTrackerEmits, groupTrackerCommands } from './groupTracker.ts'
-import { type ContactFact, type IpTableCommand, type IpTableEmits, ipTableCommands } from './ipTable.ts'
-import { type NodeCommand, type NodeEmits, nodeCommands } from './node.ts'
-import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from './pluginRunner.ts'
-import type { RequestFact } from './request.ts'
-import { type SpecsCommand, type SpecsEmits, specsCommands } from './specs.ts'
-import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands } from './speedTester.ts'
-import { type TrustCommand, type TrustEmits, trustCommands } from './trust.ts'
+import type { FactSpecs } from './facts.ts'
+import { type GossipCommand, type GossipEmits, gossipCommands, gossipFacts } from './gossip.ts'
+import {
+  type GroupTrackerCommand,
+  type GroupTrackerEmits,
+  groupTrackerCommands,
+  groupTrackerFacts,
+} from './groupTracker.ts'
+import {
+  type ContactFact,
+  contactFacts,
+  type IpTableCommand,
+  type IpTableEmits,
+  ipTableCommands,
+  ipTableFacts,
+} from './ipTable.ts'
+import { type NodeCommand, type NodeEmits, nodeCommands, nodeFacts } from './node.ts'
+import {
+  type PluginRunnerCommand,
+  type PluginRunnerEmits,
+  pluginRunnerCommands,
+  pluginRunnerFacts,
+} from './pluginRunner.ts'
+import { type RequestFact, requestFacts } from './request.ts'
+import { type SpecsCommand, type SpecsEmits, specsCommands, specsFacts } from './specs.ts'
+import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands, speedTesterFacts } from './speedTester.ts'
+import { type TrustCommand, type TrustEmits, trustCommands, trustFacts } from './trust.ts'
 
 /**
  * Start reading here. Everything that may travel on a node's bus: commands tell (imperative, with a `requestId`),
@@ -59,6 +78,19 @@ export const commandsByConcern = {
   speedTester: speedTesterCommands,
   trust: trustCommands,
 } as const satisfies Record<string, Record<string, CommandSpec>>
+
+/** Which concern emits which facts. The composition root publishes those on requests and contacts too. */
+export const factsByConcern = {
+  containerManager: containerManagerFacts,
+  gossip: gossipFacts,
+  groupTracker: groupTrackerFacts,
+  ipTable: ipTableFacts,
+  node: { ...nodeFacts, ...requestFacts, ...contactFacts },
+  pluginRunner: pluginRunnerFacts,
+  specs: specsFacts,
+  speedTester: speedTesterFacts,
+  trust: trustFacts,
+} as const satisfies Record<Concern, FactSpecs>
 
 export type Concern = keyof typeof commandsByConcern
 

@@ -1,14 +1,15 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS } from './defaults/ipTable.ts'
-import type { TableEntry } from './files/ipTable.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
-import type { Failure, NodeId } from './ids.ts'
+import { failure, nodeId } from './ids.ts'
 import type { ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
-import type { Specs } from './specs.ts'
+import { specsSchema as specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
-import type { Machine } from './wire/record.ts'
+import { machine } from './wire/record.ts'
 
 const where = z.string().min(1).max(512)
 const host = z.string().min(1).max(255)
@@ -41,70 +42,87 @@ export const ipTableCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-export interface PeerAt {
-  host: string
-  port: number
-}
+/** Where a peer may be reached. */
+export const peerAt = z.object({ host: z.string(), port: z.number() })
+
+export type PeerAt = z.infer<typeof peerAt>
 
 /** A peer as seen from here. What was measured is this observer's and is never passed on. */
-export interface Peer {
+export const peer = z.object({
   /** Absent for Go peers, which have no key; their address tells them apart. */
-  id?: NodeId
-  name: string
+  id: nodeId.optional(),
+  name: z.string(),
   /** OpenSSH public key, '' where unknown. */
-  key: string
+  key: z.string(),
   /** Best first: those that answered before the rest, IPv6 before IPv4. */
-  addresses: PeerAt[]
-  state: 'unproved' | 'answering' | 'suspected'
+  addresses: z.array(peerAt),
+  state: z.enum(['unproved', 'answering', 'suspected']),
   /** Milliseconds since its last answer, null where it never answered this process. */
-  answeredAgoMs: number | null
+  answeredAgoMs: z.number().nullable(),
   /** An open gossip link joins it and this node. */
-  linked: boolean
+  linked: z.boolean(),
   /** It answered at one of its addresses, or none of them has failed yet. */
-  dialable: boolean
+  dialable: z.boolean(),
   /** Round trip in nanoseconds, down and up in Mbit/s; null until measured. */
-  latencyNs: number | null
-  download: number | null
-  upload: number | null
+  latencyNs: z.number().nullable(),
+  download: z.number().nullable(),
+  upload: z.number().nullable(),
   /** The author's free text (`--amd`). */
-  information: string
+  information: z.string(),
   /** What its record says of its machine; null where none came. */
-  machine: Machine | null
+  machine: machine.nullable(),
   /** What it said of its machine when it answered last. */
-  specs: Specs | null
-}
+  specs: specs.nullable(),
+})
 
-export type IpTableEmits =
-  | ({ type: 'peer.resolved'; requestId: string; id?: NodeId } & PeerAt)
-  | ({ type: 'peer.resolveFailed'; requestId: string } & Failure)
-  | { type: 'peer.added'; requestId: string; peer: Peer }
-  | ({ type: 'peer.addFailed'; requestId: string } & Failure)
-  /** `entries` are the same peers in the same order as P2PRC's table has them. */
-  | { type: 'peer.listed'; requestId: string; peers: Peer[]; entries: TableEntry[] }
-  | { type: 'peer.joined'; peer: Peer }
-  | { type: 'peer.recovered'; peer: Peer }
-  | { type: 'peer.suspected'; peer: Peer }
-  | { type: 'peer.gone'; peer: Peer }
+export type Peer = z.infer<typeof peer>
+
+/** `entries` are the same peers in the same order as P2PRC's table has them. */
+const peerList = { peers: z.array(peer), entries: z.array(tableEntry) }
+
+export const ipTableFacts = {
+  'peer.resolved': answer({ id: nodeId.optional(), ...peerAt.shape }),
+  'peer.resolveFailed': failed,
+  'peer.added': answer({ peer }),
+  'peer.addFailed': failed,
+  'peer.listed': answer(peerList),
+  'peer.joined': z.object({ peer }),
+  'peer.recovered': z.object({ peer }),
+  'peer.suspected': z.object({ peer }),
+  'peer.gone': z.object({ peer }),
   /** One peer of a crawl: answered with a table of `entries`, or why not. */
-  | { type: 'table.progress'; requestId: string; hop: number; where: string; entries?: number; failure?: Failure }
-  | { type: 'table.updated'; requestId: string; peers: Peer[]; entries: TableEntry[] }
-  | ({ type: 'table.updateFailed'; requestId: string } & Failure)
+  'table.progress': answer({
+    hop: z.number(),
+    where: z.string(),
+    entries: z.number().optional(),
+    failure: failure.optional(),
+  }),
+  'table.updated': answer(peerList),
+  'table.updateFailed': failed,
   /** P2PRC's table document without what was measured here, as JSON text. */
-  | { type: 'table.exchanged'; requestId: string; document: string }
-  | { type: 'table.changed'; count: number }
-  | ({ type: 'table.saveFailed' } & Failure)
-  | { type: 'table.damaged'; quarantined: string }
-  | AddressDiscovered
-  | SelfAddressesChanged
+  'table.exchanged': answer({ document: z.string() }),
+  'table.changed': z.object({ count: z.number() }),
+  'table.saveFailed': failure,
+  'table.damaged': z.object({ quarantined: z.string() }),
+  /** Addresses of a node, from the owner, a proof or the local network. */
+  'peer.addressDiscovered': z.object({ addresses: z.array(z.string()), id: nodeId.optional() }),
+  /** Where this node can be dialled, `ip:port`, best first. */
+  'table.selfAddressesChanged': z.object({ addresses: z.array(z.string()), port: z.number() }),
+} as const satisfies FactSpecs
 
-/** Said by the composition root after a peer proved its key: node `id`, called `name`, answers at this address. */
-export type ContactFact = { type: 'contact.made'; id: NodeId; name: string; key: string } & PeerAt
+export type IpTableEmits = FactsOf<typeof ipTableFacts>
 
-/** Emitted by the IP table: addresses of a node, from the owner, a proof or the local network. */
-export type AddressDiscovered = { type: 'peer.addressDiscovered'; addresses: string[]; id?: NodeId }
+export type AddressDiscovered = Extract<IpTableEmits, { type: 'peer.addressDiscovered' }>
 
-/** Emitted by the IP table: where this node can be dialled, `ip:port`, best first. */
-export type SelfAddressesChanged = { type: 'table.selfAddressesChanged'; addresses: string[]; port: number }
+export type SelfAddressesChanged = Extract<IpTableEmits, { type: 'table.selfAddressesChanged' }>
+
+/** Published by the composition root. */
+export const contactFacts = {
+  /** A peer proved its key: node `id`, called `name`, answers at this address. */
+  'contact.made': z.object({ id: nodeId, name: z.string(), key: z.string(), ...peerAt.shape }),
+} as const satisfies FactSpecs
+
+export type ContactFact = FactsOf<typeof contactFacts>
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 

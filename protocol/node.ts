@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import type { Failure, NodeId } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf } from './facts.ts'
+import { failure, nodeId } from './ids.ts'
 
 /** What the composition root itself says and answers. */
 export const nodeCommands = {
@@ -8,28 +9,29 @@ export const nodeCommands = {
   'node.show': { schema: z.object({}), action: 'see', terminalEvents: ['node.shown'] },
 } as const satisfies Record<string, CommandSpec>
 
-/** A concern's machine died and will be started again in `retryMs`. */
-export type ConcernCrashed = { type: 'node.concernCrashed'; concern: string; message: string; retryMs: number }
-
-export type NodeStopping = { type: 'node.stopping' }
-
-export type NodeEmits =
-  | { type: 'node.started'; id: NodeId; addresses: string[] }
-  | NodeStopping
+export const nodeFacts = {
+  'node.started': z.object({ id: nodeId, addresses: z.array(z.string()) }),
+  'node.stopping': z.object({}),
   /** The service that the owner named did not say this machine's public address. */
-  | ({ type: 'node.addressFailed' } & Failure)
+  'node.addressFailed': failure,
   /** A file that could not be read was renamed to `quarantinePath`; the node goes on with an empty one. */
-  | { type: 'node.fileQuarantined'; path: string; quarantinePath: string }
-  | {
-      type: 'node.shown'
-      requestId: string
-      id: NodeId
-      name: string
-      key: string
-      version: string
-      protocols: number[]
-    }
-  | ConcernCrashed
-  | { type: 'node.concernRestarted'; concern: string }
+  'node.fileQuarantined': z.object({ path: z.string(), quarantinePath: z.string() }),
+  'node.shown': answer({
+    id: nodeId,
+    name: z.string(),
+    key: z.string(),
+    version: z.string(),
+    protocols: z.array(z.number()),
+  }),
+  /** A concern's machine crashed and will be started again in `retryMs`. */
+  'node.concernCrashed': z.object({ concern: z.string(), message: z.string(), retryMs: z.number() }),
+  'node.concernRestarted': z.object({ concern: z.string() }),
+} as const satisfies FactSpecs
+
+export type NodeEmits = FactsOf<typeof nodeFacts>
+
+export type ConcernCrashed = Extract<NodeEmits, { type: 'node.concernCrashed' }>
+
+export type NodeStopping = Extract<NodeEmits, { type: 'node.stopping' }>
 
 export type NodeCommand = CommandsOf<typeof nodeCommands>

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from './defaults/pluginRunner.ts'
-import type { ContainerId, Failure } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { containerId } from './ids.ts'
 import type { RequestFact } from './request.ts'
 
 const empty = z.object({})
@@ -41,58 +42,66 @@ export const pluginRunnerCommands = {
 } as const satisfies Record<string, CommandSpec>
 
 /** One plugin folder. `bad` says why it cannot be used; the other values are then what could be read of it. */
-export interface Plugin {
-  name: string
-  description: string
-  ports: number
-  origin: 'own' | 'shipped'
-  bad: string
+const plugin = z.object({
+  name: z.string(),
+  description: z.string(),
+  ports: z.number(),
+  origin: z.enum(['own', 'shipped']),
+  bad: z.string(),
   /** Where it was pulled from, and which commit; "" where it was not pulled. */
-  url: string
-  commit: string
-}
+  url: z.string(),
+  commit: z.string(),
+})
+
+export type Plugin = z.infer<typeof plugin>
 
 /** How a run went on one member: `untouched` where no play of the plugin named it, `stopped` where the run ended first. */
-export interface MemberResult {
-  member: string
-  id: ContainerId
-  host: string
+const memberResult = z.object({
+  member: z.string(),
+  id: containerId,
+  host: z.string(),
   /** The ports that the plugin was given: inside the container, and where the lender's machine answers. */
-  ports: { internal: number; external: number }[]
-  status: 'ok' | 'failed' | 'unreachable' | 'untouched' | 'stopped'
+  ports: z.array(z.object({ internal: z.number(), external: z.number() })),
+  status: z.enum(['ok', 'failed', 'unreachable', 'untouched', 'stopped']),
   /** Tasks that went well, and those of them that changed something. */
-  done: number
-  changed: number
+  done: z.number(),
+  changed: z.number(),
   /** Why it did not go well; "" where it did. */
-  message: string
-}
+  message: z.string(),
+})
+
+export type MemberResult = z.infer<typeof memberResult>
 
 /** One task on one member; `item` is the element of a loop, "" outside of one. */
-export interface TaskStep {
-  member: string
-  task: string
-  item: string
-  status: 'running' | 'ok' | 'changed' | 'skipped' | 'failed' | 'ignored' | 'unreachable'
-  message: string
-}
+const taskStep = z.object({
+  member: z.string(),
+  task: z.string(),
+  item: z.string(),
+  status: z.enum(['running', 'ok', 'changed', 'skipped', 'failed', 'ignored', 'unreachable']),
+  message: z.string(),
+})
 
-type Members = { members: MemberResult[] }
-type ShownPlugin = { plugin: Plugin; folder: string; files: string[] }
+export type TaskStep = z.infer<typeof taskStep>
 
-export type PluginRunnerEmits =
-  | { type: 'plugin.listed'; requestId: string; plugins: Plugin[] }
-  | ({ type: 'plugin.listFailed'; requestId: string } & Failure)
-  | ({ type: 'plugin.shown'; requestId: string } & ShownPlugin)
-  | ({ type: 'plugin.showFailed'; requestId: string } & Failure)
-  | { type: 'plugin.started'; requestId: string; name: string; members: string[] }
-  | ({ type: 'plugin.progress'; requestId: string } & TaskStep)
-  | ({ type: 'plugin.finished'; requestId: string; name: string } & Members)
+const members = z.array(memberResult)
+
+export const pluginRunnerFacts = {
+  'plugin.listed': answer({ plugins: z.array(plugin) }),
+  'plugin.listFailed': failed,
+  'plugin.shown': answer({ plugin, folder: z.string(), files: z.array(z.string()) }),
+  'plugin.showFailed': failed,
+  'plugin.started': answer({ name: z.string(), members: z.array(z.string()) }),
+  'plugin.progress': answer(taskStep.shape),
+  'plugin.finished': answer({ name: z.string(), members }),
   /** `members` is empty where nothing was begun; else it says what was done. */
-  | ({ type: 'plugin.runFailed'; requestId: string } & Members & Failure)
-  | { type: 'plugin.pulled'; requestId: string; plugin: Plugin }
-  | ({ type: 'plugin.pullFailed'; requestId: string } & Failure)
-  | { type: 'plugin.removed'; requestId: string; name: string }
-  | ({ type: 'plugin.removeFailed'; requestId: string } & Failure)
+  'plugin.runFailed': failed.extend({ members }),
+  'plugin.pulled': answer({ plugin }),
+  'plugin.pullFailed': failed,
+  'plugin.removed': answer({ name: z.string() }),
+  'plugin.removeFailed': failed,
+} as const satisfies FactSpecs
+
+export type PluginRunnerEmits = FactsOf<typeof pluginRunnerFacts>
 
 export type PluginRunnerCommand = CommandsOf<typeof pluginRunnerCommands>
 

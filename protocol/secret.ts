@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** What every log, journal and stream shows in place of a secret. */
 export const MASK = '•••'
 
@@ -28,6 +30,9 @@ export class Secret {
     return MASK
   }
 }
+
+/** A secret in a fact: an instance of `Secret` in the node, a string once the one reply has revealed it. */
+export const secret = z.instanceof(Secret)
 
 /** A JSON replacer's twin: a copy of `value` with every secret in it given out. For the one reply it is meant for. */
 export function revealed(value: unknown): unknown {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import type { Failure } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import type { RequestFact } from './request.ts'
 
 export const specsCommands = {
@@ -62,12 +62,15 @@ export const specsSchema = z.object({
 export type Specs = z.infer<typeof specsSchema>
 export type Gpu = Specs['GPUs'][number]
 
-export type SpecsChanged = { type: 'specs.changed'; specs: Specs }
+export const specsFacts = {
+  'specs.changed': z.object({ specs: specsSchema }),
+  'specs.got': answer({ specs: specsSchema }),
+  'specs.getFailed': failed,
+} as const satisfies FactSpecs
 
-export type SpecsEmits =
-  | SpecsChanged
-  | { type: 'specs.got'; requestId: string; specs: Specs }
-  | ({ type: 'specs.getFailed'; requestId: string } & Failure)
+export type SpecsEmits = FactsOf<typeof specsFacts>
+
+export type SpecsChanged = Extract<SpecsEmits, { type: 'specs.changed' }>
 
 export type SpecsCommand = CommandsOf<typeof specsCommands>
 

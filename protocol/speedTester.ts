@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { SPEED } from './defaults/speedTester.ts'
-import type { Failure, NodeId } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { nodeId } from './ids.ts'
 import type { RequestFact } from './request.ts'
 
 export const speedTesterCommands = {
@@ -19,27 +20,32 @@ export const speedTesterCommands = {
 /** As seen from the node that measures: it downloads from the peer and uploads to it. */
 export type Direction = 'download' | 'upload'
 
-export type SpeedTesterEmits =
+export const speedTesterFacts = {
   /** `mbps` is the rate up to now in Mbit/s (10^6 bits), counted at the receiver; 0 for the latency. */
-  | { type: 'speed.progress'; requestId: string; step: 'latency' | Direction; line: string; mbps: number }
-  | SpeedMeasured
-  | ({ type: 'speed.measureFailed'; requestId: string } & Failure)
+  'speed.progress': answer({
+    step: z.enum(['latency', 'download', 'upload']),
+    line: z.string(),
+    mbps: z.number(),
+  }),
+  /**
+   * `id` is absent for a Go peer. Rates in Mbit/s, null where not asked for or not to be had; the smallest and the middle
+   * of ten round trips on an open connection in nanoseconds.
+   */
+  'speed.measured': answer({
+    id: nodeId.optional(),
+    host: z.string(),
+    port: z.number(),
+    download: z.number().nullable(),
+    upload: z.number().nullable(),
+    latencyNs: z.number(),
+    latencyMedianNs: z.number(),
+  }),
+  'speed.measureFailed': failed,
+} as const satisfies FactSpecs
 
-/**
- * `id` is absent for a Go peer. Rates in Mbit/s, null where not asked for or not to be had; the smallest and the middle
- * of ten round trips on an open connection in nanoseconds.
- */
-export type SpeedMeasured = {
-  type: 'speed.measured'
-  requestId: string
-  id?: NodeId
-  host: string
-  port: number
-  download: number | null
-  upload: number | null
-  latencyNs: number
-  latencyMedianNs: number
-}
+export type SpeedTesterEmits = FactsOf<typeof speedTesterFacts>
+
+export type SpeedMeasured = Extract<SpeedTesterEmits, { type: 'speed.measured' }>
 
 export type SpeedTesterCommand = CommandsOf<typeof speedTesterCommands>
 

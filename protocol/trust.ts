@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import type { Failure, NodeId } from './ids.ts'
+import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { type NodeId, nodeId } from './ids.ts'
 
 /** What the owner calls a peer. */
 const peerName = z.string().regex(/^\P{Cc}{0,128}$/u, 'at most 128 characters, no control characters')
@@ -38,21 +39,26 @@ export const trustFile = z.looseObject({
 export type TrustFile = z.infer<typeof trustFile>
 
 /** A peer whom the owner lets borrow. */
-export interface TrustedPeer {
-  id: NodeId
-  name: string
+const trustedPeer = z.object({
+  id: nodeId,
+  name: z.string(),
   /** `ssh-ed25519 AAAA…`, without comment. */
-  key: string
-}
+  key: z.string(),
+})
 
-export type TrustEmits =
-  | { type: 'trust.added'; requestId: string; peer: TrustedPeer }
-  | ({ type: 'trust.addFailed'; requestId: string } & Failure)
-  | { type: 'trust.removed'; requestId: string; peer: TrustedPeer }
-  | ({ type: 'trust.removeFailed'; requestId: string } & Failure)
-  | { type: 'trust.listed'; requestId: string; peers: TrustedPeer[] }
+export type TrustedPeer = z.infer<typeof trustedPeer>
+
+export const trustFacts = {
+  'trust.added': answer({ peer: trustedPeer }),
+  'trust.addFailed': failed,
+  'trust.removed': answer({ peer: trustedPeer }),
+  'trust.removeFailed': failed,
+  'trust.listed': answer({ peers: z.array(trustedPeer) }),
   /** What the listeners ask `isAuthorized` with, on start and at every change. */
-  | { type: 'trust.changed'; trusted: NodeId[] }
+  'trust.changed': z.object({ trusted: z.array(nodeId) }),
+} as const satisfies FactSpecs
+
+export type TrustEmits = FactsOf<typeof trustFacts>
 
 export type TrustCommand = CommandsOf<typeof trustCommands>
 

@@ -3,9 +3,9 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
-import { containerId, lenderEntry, lenderList, lenderReply } from '../../protocol/loanRecord.ts'
 import { formatAddress, parseAddress } from '../../protocol/net/address.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
+import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
 import type { Resolve } from '../ipTable.ts'
 import { legacyRemove } from '../net/legacyPeer.ts'
@@ -83,7 +83,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
       const container: unknown = 'container' in fact ? fact.container : undefined
       const reply = lenderReply.safeParse(container)
       if (!reply.success) {
-        const created = containerId.safeParse((container as { ID?: unknown } | undefined)?.ID)
+        const created = lenderContainerId.safeParse((container as { ID?: unknown } | undefined)?.ID)
         if (created.success) await removeFrom({ ...to, id }, created.data, signal).catch(() => {})
         const issue = reply.error.issues[0]
         const why = `its reply is not in the known form (${issue?.path.join('.')}: ${issue?.message})`
@@ -108,7 +108,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
     async removeAt(where, id, signal) {
       const to = await resolve(where, signal)
       const { fact } = await peers.request(to, { type: 'container.remove', id }, { signal })
-      const fullId = containerId.safeParse('id' in fact ? fact.id : undefined)
+      const fullId = lenderContainerId.safeParse('id' in fact ? fact.id : undefined)
       return fullId.success ? fullId.data : (id as ContainerId)
     },
 

@@ -37,7 +37,7 @@ const rate = z.unknown().transform(megabits).default(0)
 const port = z.unknown().transform(portText).default('')
 const addressList = z.array(z.string()).max(64).optional().catch(undefined)
 
-const entry = goObject({
+export const tableEntry = goObject({
   Name: text,
   MachineUsername: text,
   IPV4: text,
@@ -70,7 +70,7 @@ const entry = goObject({
   Trusted: addressList,
 })
 
-export type TableEntry = z.infer<typeof entry>
+export type TableEntry = z.infer<typeof tableEntry>
 
 /** What differs between versions in more than case: v1 had no port, the seeds say `port no`, v1.1 and v2 sent bytes. */
 function migrated(value: unknown): unknown {
@@ -100,7 +100,7 @@ function fromBytes(value: unknown): string {
 /** Entries that are not objects are passed over: one broken entry of a peer must not hide the others. */
 const entries = z.preprocess(
   (list) => (Array.isArray(list) ? list.filter(isObject).map(migrated) : list),
-  goList(entry),
+  goList(tableEntry),
 )
 
 /** The file and the wire document. Reading what was written gives the same again. */
@@ -119,7 +119,7 @@ export function emptyIpTable(): IpTableFile {
 
 /** An entry of this name with every other field at Go's zero value. */
 export function newEntry(fields: Partial<TableEntry>): TableEntry {
-  return entry.parse({ ServerPort: String(PORT), ...fields })
+  return tableEntry.parse({ ServerPort: String(PORT), ...fields })
 }
 
 /**

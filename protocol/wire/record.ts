@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { NodeId } from '../ids.ts'
+import { type NodeId, nodeId } from '../ids.ts'
 import { readJson } from '../json.ts'
 import { isIPv4, isIPv6, parseAddress } from '../net/address.ts'
 import type { Specs } from '../specs.ts'
@@ -27,12 +27,15 @@ const DOMAIN = 'p2prc record 1\n'
 /** A pebibyte and more. */
 const SIZE_MAX_MIB = 2 ** 40
 
-export const nodeIdSchema = z.custom<NodeId>((value) => typeof value === 'string' && NODE_ID.test(value))
-
-const NODE_ID = /^SHA256:[A-Za-z0-9+/]{43}$/
+export const machine = z.object({
+  cores: z.int().min(0).max(65_535),
+  ramMiB: z.int().min(0).max(SIZE_MAX_MIB),
+  diskMiB: z.int().min(0).max(SIZE_MAX_MIB),
+  gpus: z.array(z.string().max(64)).max(8),
+})
 
 export const recordSchema = z.object({
-  id: nodeIdSchema,
+  id: nodeId,
   /** `ssh-ed25519 AAAA…`; its fingerprint is `id`. */
   key: z.string().regex(/^ssh-ed25519 [A-Za-z0-9+/]{68}$/),
   /** Rises with every change, and with every proof of life after a suspicion. */
@@ -48,21 +51,14 @@ export const recordSchema = z.object({
   customInformation: z.string().max(2_048).default(''),
   capabilities: z.array(z.string().max(32)).max(16).default([]),
   /** What the machine has. How busy it is changes too often to travel: whoever is near enough asks. */
-  machine: z
-    .object({
-      cores: z.int().min(0).max(65_535),
-      ramMiB: z.int().min(0).max(SIZE_MAX_MIB),
-      diskMiB: z.int().min(0).max(SIZE_MAX_MIB),
-      gpus: z.array(z.string().max(64)).max(8),
-    })
-    .optional(),
+  machine: machine.optional(),
   /** The author's farewell: it stops, and nobody has to probe it. */
   left: z.boolean().default(false),
 })
 
 export type NodeRecord = z.infer<typeof recordSchema>
 
-export type Machine = NonNullable<NodeRecord['machine']>
+export type Machine = z.infer<typeof machine>
 
 /** The fields that a node may set freely; the rest follows from its key and its history. */
 export type RecordFields = Omit<NodeRecord, 'id' | 'key' | 'seq' | 'left'>

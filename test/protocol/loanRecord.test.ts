@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { lenderReply, loanRef } from '../../protocol/loanRecord.ts'
+import { loanRef } from '../../protocol/loanRecord.ts'
 import { Secret } from '../../protocol/secret.ts'
+import { lenderReply } from '../../protocol/wire/lender.ts'
 import { HOST_KEY, idOf, replyOf } from '../support/fakeLender.ts'
 
 const port = (changes: object) => ({
