@@ -125,7 +125,7 @@ const handlers: Record<CommandName, Handler> = {
     terminal.value(peers, () => show.trustTable(peers, terminal.style))
   },
 
-  async guests({ request, terminal }) {
+  async lent({ request, terminal }) {
     const { containers } = await request('container.list', {}, 'container.listed')
     const { peers } = await request('trust.list', {}, 'trust.listed')
     terminal.value(containers, () => show.containersTable(containers, peers, terminal.style))

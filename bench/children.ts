@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 export interface Output {
   readonly said: string
   /** Resolves when what it has printed, or prints from now on, matches. Rejects with all of it where it ends before. */
-  says(what: string | RegExp): Promise<void>
+  printed(what: string | RegExp): Promise<void>
   /** Its exit code, when all that it printed has come; null where a signal ended it. */
   readonly ended: Promise<number | null>
 }
@@ -28,7 +28,7 @@ export function follow(child: ChildProcess): Output {
     get said() {
       return said
     },
-    says: (what) =>
+    printed: (what) =>
       new Promise((resolve, reject) => {
         const look = () => {
           if (typeof what === 'string' ? !said.includes(what) : !what.test(said)) return

@@ -21,17 +21,17 @@ export function scratch(name: string): string {
 }
 
 /** A program that runs, and what it prints. */
-export type Started = ChildProcess & Pick<Output, 'said' | 'says'>
+export type Started = ChildProcess & Pick<Output, 'said' | 'printed'>
 
 /** Starts a program and waits until what it prints contains `ready`. It is killed when the bench's process ends. */
 export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
   const output = follow(child)
-  await output.says(ready)
+  await output.printed(ready)
   return Object.defineProperties(child as ChildProcess as Started, {
     said: { get: () => output.said },
-    says: { value: output.says },
+    printed: { value: output.printed },
   })
 }
 

@@ -65,7 +65,7 @@ export const commandLines = [
   },
   { name: 'trust rm', args: '<who>', help: 'Take that back', flags: [], prints: 'value' },
   { name: 'trust ls', args: '', help: 'Who may borrow here', flags: [], prints: 'value' },
-  { name: 'guests', args: '', help: 'Containers that this node lends, and to whom', flags: [], prints: 'value' },
+  { name: 'lent', args: '', help: 'Containers that this node lends, and to whom', flags: [], prints: 'value' },
   {
     name: 'evict',
     args: '<id>',

@@ -47,11 +47,11 @@ export async function runCommandLine(
     if (interrupts.signal.aborted) terminal.clearLine()
     return code ?? (interrupts.signal.aborted ? new AppError('interrupted').exit : 0)
   } catch (error) {
-    const fault = interrupts?.signal.aborted ? new AppError('interrupted') : translateError(error)
+    const appError = interrupts?.signal.aborted ? new AppError('interrupted') : translateError(error)
     terminal ??= createTerminal({ json: false, quiet: false, plain: true })
     if (interrupts?.signal.aborted) terminal.clearLine()
-    terminal.note(fault.message)
-    return fault.exit
+    terminal.note(appError.message)
+    return appError.exit
   } finally {
     interrupts?.ignore()
   }

@@ -50,7 +50,7 @@ export const catalogue = {
   bad_image: { status: 400, exit: 2, what: '"{image}" is not an image that this node lends', todo: 'Ask the lender which images there are, or leave the image out.' },
   too_large: { status: 413, exit: 2, what: 'The message is larger than {max} bytes', todo: 'Send less.' },
   too_many: { status: 429, exit: 4, what: 'Too many requests from {from}', todo: 'Wait a little and ask again.' },
-  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for what is borrowed, `p2prc guests` for what is lent.', todoFor: whereListed },
+  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for what is borrowed, `p2prc lent` for what is lent.', todoFor: whereListed },
   ambiguous: { status: 409, exit: 2, what: '"{id}" matches more than one {kind}: {matches}', todo: 'Give more of it.' },
   not_trusted: { status: 403, exit: 4, what: 'The lender does not trust this node to {action}', todo: 'Ask the lender to run: {line}' },
   foreign_origin: { status: 403, exit: 4, what: 'A web page of {origin} may not ask this node for anything', todo: 'Use the p2prc command instead.' },

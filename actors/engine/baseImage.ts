@@ -78,9 +78,9 @@ async function pull(
   } catch (error) {
     if (options.signal.aborted) throw error
     if (silence.signal.aborted) return new AppError('timed_out', { where: 'the registry', ms: silenceMs })
-    const fault = toAppError(error)
-    if (fault.code === 'engine_missing') throw fault
-    return fault
+    const failure = toAppError(error)
+    if (failure.code === 'engine_missing') throw failure
+    return failure
   } finally {
     clearTimeout(timer)
   }

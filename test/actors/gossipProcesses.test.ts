@@ -18,7 +18,7 @@ test('processes that were each told one address know each other; a killed one is
   const start = (env: NodeJS.ProcessEnv, ...told: string[]) =>
     launched(t, env, 'start', ...told, '--host', '127.0.0.1', '--port', '0', '--json')
   const first = start(one)
-  await first.says(STARTED)
+  await first.printed(STARTED)
   const [address] = started(first.said).addresses
   const running = [first, ...homes.slice(1).map((env) => start(env, address as string))]
   await Promise.all(running.map(({ says }) => says(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))

@@ -62,7 +62,7 @@ test('an abort tells the concerns and rejects; one that came before asks nothing
 
 test('a command that no slice declares is refused', async () => {
   const bus = createBus<BusEvent>()
-  await assert.rejects(request(bus, { ...command, type: 'moon.walk' } as unknown as Command), {
+  await assert.rejects(request(bus, { ...command, type: 'moon.orbit' } as unknown as Command), {
     code: 'unknown_command',
   })
 })

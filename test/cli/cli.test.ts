@@ -495,8 +495,8 @@ describe('cli: with a running node', () => {
     assert.equal(second.code, 7)
     assert.match(second.stderr, new RegExp(`process ${child.pid}\\)`))
 
-    const guests = await p2prc(home, 'guests')
-    assert.ok(guests.code === 0 || guests.code === 6, guests.stderr)
+    const lent = await p2prc(home, 'lent')
+    assert.ok(lent.code === 0 || lent.code === 6, lent.stderr)
     const build = await p2prc(home, 'image', 'build')
     assert.equal(build.code, 6)
     assert.match(build.stderr, /No container engine answers/)

@@ -91,9 +91,9 @@ test('ls --watch: an object for each change, until Ctrl-C; only with a node', as
   assert.match((await p2prc(here, 'ls', '--watch')).stderr, /No node runs on this home/)
   const [, { where }] = [await startNode(t, here), await startNode(t, friend)]
   const watching = launched(t, here, 'ls', '--watch', '--json')
-  await watching.says(/^\{"ip_address":\[\]\}\n/)
+  await watching.printed(/^\{"ip_address":\[\]\}\n/)
   await p2prcJson(here, 'add', where)
-  await watching.says(new RegExp(`"ServerPort":"${where.split(':')[1]}"`))
+  await watching.printed(new RegExp(`"ServerPort":"${where.split(':')[1]}"`))
   watching.child.kill('SIGINT')
   assert.equal(await watching.ended, 130)
   for (const line of watching.said

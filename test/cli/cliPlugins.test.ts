@@ -125,7 +125,7 @@ test('Ctrl-C stops the play and says what was done', async (t) => {
   const site = ['echo', 'sleep 600'].map((line, index) => `  - name: step ${index + 1}\n    shell: ${line}\n`)
   writePlugin(join(env.P2PRC, 'plugin/deploy'), 'slow', `${here}  tasks:\n${site.join('')}`, '{"NumOfPorts": 0}')
   const running = launched(t, env, 'plugin', 'run', 'slow', '--id', '0a1', '--stock')
-  await running.says(/changed: step 1/)
+  await running.printed(/changed: step 1/)
   running.child.kill('SIGINT')
   assert.equal(await running.ended, 130)
   assert.match(running.said, /✗ 0a1000000000: 1 task done/)

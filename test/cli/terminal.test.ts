@@ -254,8 +254,8 @@ describe('tables', () => {
     )
   })
 
-  test('guests and friends', () => {
-    const guest = {
+  test('lent containers and trusted peers', () => {
+    const container = {
       ...{
         id: 'b'.repeat(64) as ContainerId,
         requestId: 'r',
@@ -270,7 +270,7 @@ describe('tables', () => {
       [[ann], 'ann'],
     ] as const)
       assert.match(
-        containersTable([guest], trusted, plain, 7_201_000),
+        containersTable([container], trusted, plain, 7_201_000),
         new RegExp(`^bbbbbbbbbbbb\\s+running\\s+${to}\\s+2 h\\s+ssh\\s+yes$`, 'm'),
       )
     assert.match(

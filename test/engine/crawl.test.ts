@@ -109,7 +109,7 @@ test('a half-written table is quarantined, reported, and rebuilt from the peers 
   const whole = readFileSync(first.table, 'utf8')
   truncateSync(first.table, whole.length - 100)
   const again = { ...first, node: await startNode(t, first.env) }
-  await again.node.says(/set aside/)
+  await again.node.printed(/set aside/)
   assert.ok(readdirSync(dirname(first.table)).some((name) => name.includes('.damaged-')))
   await until(again, (ports) => ports.length >= 1)
   // The torn entry's node comes back with the next table that reaches this one.
@@ -128,7 +128,7 @@ test('a table of which nothing is left comes back when a peer crawls to it', asy
   mkdirSync(dirname(first.table), { recursive: true })
   writeFileSync(first.table, '{"ip_address":[{"Na')
   const again = { ...first, node: await startNode(t, first.env) }
-  await again.node.says(/set aside/)
+  await again.node.printed(/set aside/)
   await owner(second)('peer.add', { where: again.node.where, replace: false }, 'peer.added')
   await owner(second)('table.update', { hops: 1 }, 'table.updated')
   await until(again, (ports) => ports.includes(second.node.port))

@@ -14,8 +14,7 @@ async function lender(t: TestContext, key: string) {
   const env = temporaryHome()
   const { where } = await startNode(t, env)
   await p2prcJson(env, 'trust', 'add', key)
-  const containerIds = async (): Promise<string[]> =>
-    (await p2prcJson(env, 'guests')).map(({ id }: { id: string }) => id)
+  const containerIds = async (): Promise<string[]> => (await p2prcJson(env, 'lent')).map(({ id }: { id: string }) => id)
   // Whatever the test left.
   t.after(async () => {
     for (const id of await containerIds()) await p2prc(env, 'evict', id, '--yes')

@@ -25,7 +25,7 @@ async function lenderAndBorrower(t: TestContext) {
 
 /** Whatever a test left: no container of this home's node survives it. */
 async function removeContainers(lender: NodeJS.ProcessEnv): Promise<void> {
-  for (const { id } of await p2prcJson(lender, 'guests')) {
+  for (const { id } of await p2prcJson(lender, 'lent')) {
     await p2prc(lender, 'evict', id, '--yes')
     assert.equal(await exists(id), false)
   }
@@ -75,7 +75,7 @@ test('take, look, use, give back', async (t) => {
 
   const [tracked] = (await p2prcJson(borrower, 'ps')).TrackContainer
   assert.deepEqual([tracked.ID, tracked.State, tracked.IpAddress], [taken.ID, 'running', where])
-  const [container] = await p2prcJson(lender, 'guests')
+  const [container] = await p2prcJson(lender, 'lent')
   assert.deepEqual([container.id, container.state], [taken.ID, 'running'])
 
   // No prompt and no question about the host key: the key that came with the reply is pinned.
@@ -124,7 +124,7 @@ test('without a key a password comes back once, works, and stands nowhere', asyn
   // The password that is stored nowhere is not needed to adopt the container again.
   await startNode(t, lender)
   assert.deepEqual(
-    (await p2prcJson(lender, 'guests')).map(({ id }: { id: string }) => id),
+    (await p2prcJson(lender, 'lent')).map(({ id }: { id: string }) => id),
     [taken.ID],
   )
 })
@@ -139,7 +139,7 @@ test('a killed node adopts its containers again', async (t) => {
   assert.equal(failed.code, 5)
   assert.equal((await p2prcJson(borrower, 'ps')).TrackContainer.length, 1, 'a failed remove is not forgotten')
   const again = await startNode(t, lender)
-  const [container] = await p2prcJson(lender, 'guests')
+  const [container] = await p2prcJson(lender, 'lent')
   assert.deepEqual([container.id, container.state], [ID, 'running'])
   // The lender's port is another one now; the borrower says where.
   await p2prcJson(borrower, 'specs', again.where)
@@ -153,7 +153,7 @@ test('Ctrl-C ends a node with 0, and its containers live on', async (t) => {
   assert.equal(await node.stop(), 0)
   assert.equal((await engine.getContainer(ID).inspect()).State.Running, true)
   // With no node on the home, the command line does the lender's work by itself.
-  const [container] = await p2prcJson(lender, 'guests')
+  const [container] = await p2prcJson(lender, 'lent')
   assert.equal(container.id, ID)
   await p2prcJson(lender, 'evict', ID, '--yes')
   assert.equal(await exists(ID), false)
@@ -226,14 +226,14 @@ test('a GPU that is not there is refused, and nothing is left', async (t) => {
   const refused = await p2prc(borrower, 'touch', where, '--gpu')
   assert.equal(refused.code, 6)
   assert.match(refused.stderr, /GPU/)
-  assert.deepEqual(await p2prcJson(lender, 'guests'), [])
+  assert.deepEqual(await p2prcJson(lender, 'lent'), [])
 })
 
 test('a node without an engine borrows and answers, and says what is missing', async (t) => {
   const { borrower, where } = await lenderAndBorrower(t)
   const bare = { ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
   const node = await startNode(t, bare)
-  await node.says(/engine/)
+  await node.printed(/engine/)
   assert.ok((await p2prcJson(borrower, 'specs', node.where)).RAM > 0)
   const { key } = await p2prcJson(borrower, 'id')
   await p2prcJson(bare, 'trust', 'add', key)

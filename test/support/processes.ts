@@ -61,7 +61,7 @@ export interface RunningNode {
   where: string
   port: number
   /** Resolves when what it printed so far, or prints from now on, matches. */
-  says(pattern: RegExp): Promise<void>
+  printed(pattern: RegExp): Promise<void>
   /** Ends it as Ctrl-C does, and gives its exit code. */
   stop(): Promise<number | null>
 }
@@ -82,9 +82,9 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
     return child.exitCode
   }
   t.after(stop)
-  await output.says(LISTENS)
+  await output.printed(LISTENS)
   const port = Number(LISTENS.exec(output.said)?.[1])
-  return { process: child, where: `127.0.0.1:${port}`, port, says: output.says, stop }
+  return { process: child, where: `127.0.0.1:${port}`, port, printed: output.printed, stop }
 }
 
 /** The real command line as a process that goes on. */

@@ -254,13 +254,13 @@ test('the largest JSON that is allowed in depth and size is read, a byte more is
 
 test('who hangs up abandons the request; who asked the same again keeps it alive', async () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
-  const wish = { type: 'container.create', image: 'silent', requestId: 'same' }
+  const identical = { type: 'container.create', image: 'silent', requestId: 'same' }
   const first = await knock()
-  const asked = [nextEvent(bus, 'container.create'), command(first, wish).catch(() => undefined)]
+  const asked = [nextEvent(bus, 'container.create'), command(first, identical).catch(() => undefined)]
   await asked[0]
   const second = await knock()
   const again = nextEvent(bus, 'container.create')
-  const reply = command(second, wish)
+  const reply = command(second, identical)
   await again
   seen.length = 0
   first.destroy()
@@ -276,7 +276,7 @@ test('who hangs up abandons the request; who asked the same again keeps it alive
   const third = await knock()
   const abandoned = nextEvent(bus, 'request.abandoned')
   const once = nextEvent(bus, 'container.create')
-  const lost = command(third, { ...wish, requestId: 'alone' }).catch(() => undefined)
+  const lost = command(third, { ...identical, requestId: 'alone' }).catch(() => undefined)
   await once
   third.destroy()
   assert.equal((await abandoned).requestId, `${alice.id} alone`)
