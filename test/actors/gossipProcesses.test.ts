@@ -21,10 +21,10 @@ test('processes that were each told one address know each other; a killed one is
   await first.printed(STARTED)
   const [address] = started(first.said).addresses
   const running = [first, ...homes.slice(1).map((env) => start(env, address as string))]
-  await Promise.all(running.map(({ says }) => says(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))
+  await Promise.all(running.map(({ printed }) => printed(new RegExp(`"type":"table.changed","count":${NODES - 1}\\b`))))
   const { code, stderr } = await p2prc(one, '--amd', 'hello "all"', '--json')
   assert.equal(code, 0, stderr)
-  const said = running.slice(1).map(({ says }) => says(/"record.merged".*hello \\"all\\"/))
+  const said = running.slice(1).map(({ printed }) => printed(/"record.merged".*hello \\"all\\"/))
   await Promise.all(said)
   const { ip_address: listed } = await p2prcJson(two, 'ls')
   assert.equal(listed.length, NODES - 1)
@@ -35,7 +35,7 @@ test('processes that were each told one address know each other; a killed one is
   const { id } = started(victim?.said ?? '')
   assert.match(id, /^SHA256:/)
   const gone = new RegExp(`"type":"peer.gone","peer":\\{"id":"${id.replaceAll(/[+/]/g, '\\$&')}"`)
-  await Promise.all(running.slice(0, -1).map(({ says }) => says(gone)))
+  await Promise.all(running.slice(0, -1).map(({ printed }) => printed(gone)))
 })
 
 test('a node that is told what is no address does not start', async () => {
