@@ -1,30 +1,46 @@
 import type { Bus } from '../protocol/bus.ts'
+import { deadlineOf } from '../protocol/defaults/requests.ts'
 import { AppError, fromFailure, isFailure } from '../protocol/errors.ts'
 import { type Answer, type BusEvent, type Command, commands } from '../protocol/index.ts'
+import { type Clock, realClock } from './clock.ts'
 
 export interface RequestOptions {
   /** Every fact that echoes the request, the finishing one included, in order. */
   onFact?: (fact: Answer) => void
-  /** Abort when whoever asked has gone: the concerns are told, and the promise rejects with `abandoned`. */
+  /** Abort when whoever sent the request has gone: the concerns are told, and the promise rejects with `abandoned`. */
   signal?: AbortSignal
+  clock?: Clock
 }
 
 /**
- * Publishes a command and waits for the fact that finishes it, as the listeners and the in-process CLI do. A failed one
- * rejects with its `AppError`; a concern that crashes in the middle rejects with `internal` instead of never answering.
+ * Publishes a command and waits for the fact that finishes it; listeners, the command line and the concerns all use it.
+ * A failed command rejects with its `AppError`. A concern that crashes meanwhile rejects with `internal`. An answer that
+ * does not come rejects with `timed_out` when the command's deadline in `protocol/defaults/requests.ts` has passed since
+ * its latest fact, and the concern hears `request.abandoned`.
  */
 export function request(
   bus: Bus<BusEvent>,
   command: Command,
-  { onFact, signal }: RequestOptions = {},
+  { onFact, signal, clock = realClock }: RequestOptions = {},
 ): Promise<Answer> {
   const spec = commands.get(command.type)
   if (!spec) return Promise.reject(new AppError('unknown_command', { name: command.type }))
+  // Nobody has heard of the request yet, so there is nothing to abandon.
+  if (signal?.aborted) return Promise.reject(new AppError('abandoned'))
+  const deadlineMs = deadlineOf(command)
   return new Promise((resolve, reject) => {
-    const abandon = () => {
+    let timer: unknown
+    const abandon = (error: AppError) => {
       finish()
       bus.publish({ type: 'request.abandoned', requestId: command.requestId })
-      reject(new AppError('abandoned'))
+      reject(error)
+    }
+    const onAbort = () => abandon(new AppError('abandoned'))
+    const restartDeadline = () => {
+      if (deadlineMs === null) return
+      clock.clearTimeout(timer)
+      const where = `The concern ${spec.concern} (${command.type})`
+      timer = clock.setTimeout(() => abandon(new AppError('timed_out', { where, ms: deadlineMs })), deadlineMs)
     }
     const untap = bus.tap((event) => {
       if (event.type === 'node.concernCrashed' && event.concern === spec.concern) {
@@ -32,6 +48,7 @@ export function request(
         reject(new AppError('internal', { why: `${event.concern} failed: ${event.message}` }))
       }
       if (!isAnswer(event, command)) return
+      restartDeadline()
       onFact?.(event)
       if (!spec.terminalEvents.includes(event.type)) return
       finish()
@@ -40,10 +57,11 @@ export function request(
     })
     const finish = () => {
       untap()
-      signal?.removeEventListener('abort', abandon)
+      clock.clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
     }
-    if (signal?.aborted) return abandon()
-    signal?.addEventListener('abort', abandon)
+    signal?.addEventListener('abort', onAbort)
+    restartDeadline()
     bus.publish(command)
   })
 }

@@ -11,19 +11,7 @@ import type { Bus, Undo } from '../protocol/bus.ts'
 import { RESTART } from '../protocol/defaults/node.ts'
 import type { BusEvent, Concern } from '../protocol/index.ts'
 import { type AcceptedType, bridge } from './bridge.ts'
-
-/** The timers that restarts need; xstate's `SimulatedClock` is one too. */
-export interface Clock {
-  now(): number
-  setTimeout(run: () => void, ms: number): unknown
-  clearTimeout(timer: unknown): void
-}
-
-export const realClock: Clock = {
-  now: () => performance.now(),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
-}
+import { type Clock, realClock } from './clock.ts'
 
 /** A concern as its actor file hands it over: un-started logic, its input, and what it accepts from the bus. */
 export interface ConcernParts<L extends AnyActorLogic> {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SimulatedClock } from 'xstate'
 import { request } from '../../actors/request.ts'
 import { createBus } from '../../protocol/bus.ts'
-import type { BusEvent, Command } from '../../protocol/index.ts'
-import { record } from '../support/harness.ts'
+import { DEADLINES_MS, deadlineOf } from '../../protocol/defaults/requests.ts'
+import { type BusEvent, type Command, commands } from '../../protocol/index.ts'
+import { nextTick, record } from '../support/harness.ts'
 
 const command: Command = { type: 'specs.get', requestId: 'r1', caller: 'owner' }
 
@@ -58,6 +60,85 @@ test('an abort tells the concerns and rejects; one that came before asks nothing
   )
   await assert.rejects(request(bus, command, { signal: abort.signal }), { code: 'abandoned' })
   assert.equal(events.filter((event) => event.type === 'specs.get').length, 1)
+  assert.equal(events.length, 2, 'what was never asked for is not abandoned either')
+})
+
+test('a forgotten answer is timed_out after the deadline of its command, and the concern hears of it', async () => {
+  const bus = createBus<BusEvent>()
+  const events = record(bus)
+  const clock = new SimulatedClock()
+  const answer = request(bus, command, { clock })
+  const deadlineMs = deadlineOf(command) as number
+  clock.increment(deadlineMs - 1)
+  assert.equal(events.at(-1)?.type, 'specs.get')
+  clock.increment(1)
+  await assert.rejects(answer, { code: 'timed_out', message: /specs \(specs\.get\) did not answer within 30000 ms/ })
+  assert.deepEqual(events.at(-1), { type: 'request.abandoned', requestId: 'r1' })
+  bus.publish({ type: 'specs.getFailed', requestId: 'r1', code: 'internal', message: 'too late' })
+  clock.increment(deadlineMs)
+  assert.equal(events.filter(({ type }) => type === 'request.abandoned').length, 1)
+})
+
+test('the deadline counts from the latest fact of the same request', async () => {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const build: Command = { type: 'image.build', requestId: 'r1', caller: 'owner' }
+  const deadlineMs = deadlineOf(build) as number
+  const answer = request(bus, build, { clock })
+  let settled = false
+  answer
+    .catch(() => {})
+    .finally(() => {
+      settled = true
+    })
+  for (let lines = 0; lines < 3; lines += 1) {
+    clock.increment(deadlineMs - 1)
+    bus.publish({ type: 'image.progress', requestId: 'r1', line: 'still at work' })
+  }
+  await nextTick()
+  assert.equal(settled, false)
+  clock.increment(deadlineMs - 1)
+  bus.publish({ type: 'image.progress', requestId: 'somebody else', line: 'x' })
+  clock.increment(1)
+  await assert.rejects(answer, { code: 'timed_out' })
+})
+
+test('an answer, an abort and a crash stop the deadline', async () => {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const events = record(bus)
+  const abort = new AbortController()
+  const failure = { code: 'internal', message: 'x' }
+  const ends: [() => void, RegExp][] = [
+    [() => bus.publish({ type: 'specs.getFailed', requestId: 'r1', ...failure }), /internal/],
+    [() => bus.publish({ type: 'node.concernCrashed', concern: 'specs', message: 'x', retryMs: 1 }), /internal/],
+    [() => abort.abort(), /abandoned/],
+  ]
+  for (const [end, code] of ends) {
+    const answer = request(bus, command, { clock, signal: abort.signal })
+    end()
+    await assert.rejects(answer, (error: { code: string }) => code.test(error.code))
+  }
+  clock.increment(3_600_000)
+  assert.equal(events.filter(({ type }) => type === 'request.abandoned').length, 1, 'that of the abort')
+})
+
+test('every command has a deadline, or the reason why it has none', () => {
+  const shortest = 10_000
+  const longest = 86_400_000 + 60_000
+  const payloads = [{ follow: true }, { follow: false }, { containers: true }, { timeoutMs: 86_400_000 }]
+  const endless = new Set<string>()
+  for (const type of commands.keys()) {
+    assert.ok(type in DEADLINES_MS, `${type} has no row in protocol/defaults/requests.ts`)
+    for (const payload of payloads) {
+      const deadlineMs = deadlineOf({ timeoutMs: 3_600_000, ...payload, type } as unknown as Command)
+      if (deadlineMs === null) endless.add(type)
+      else assert.ok(deadlineMs >= shortest && deadlineMs <= longest, `${type}: ${deadlineMs} ms`)
+    }
+  }
+  assert.deepEqual(Object.keys(DEADLINES_MS).sort(), [...commands.keys()].sort(), 'no row without a command')
+  // What a person reads or runs for as long as they like.
+  assert.deepEqual([...endless].sort(), ['container.logs', 'group.exec', 'loan.logs'])
 })
 
 test('a command that no slice declares is refused', async () => {

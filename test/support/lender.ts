@@ -6,11 +6,12 @@ import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import ssh2 from 'ssh2'
+import { type Clock, realClock } from '../../actors/clock.ts'
 import { type ContainerManagerOptions, createContainerManager } from '../../actors/containerManager.ts'
 import { createDockerEngine } from '../../actors/engine/dockerEngine.ts'
 import { makeSshKeyPair } from '../../actors/identity.ts'
 import { request } from '../../actors/request.ts'
-import { type Clock, realClock, supervise } from '../../actors/supervise.ts'
+import { supervise } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import {
   type ContainerManagerCommand,
