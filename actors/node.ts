@@ -15,8 +15,8 @@ import { fetchPublicAddress } from './ipTable/publicAddress.ts'
 import { listenControl } from './listeners/controlSocket.ts'
 import { createEventStream } from './listeners/eventStream.ts'
 import { createHttpServer } from './listeners/httpServer.ts'
-import { once } from './listeners/shutDown.ts'
 import { openListener } from './listeners/tcp.ts'
+import { once } from './once.ts'
 import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {

@@ -3,6 +3,7 @@ import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../protocol/errors.ts'
+import { once } from '../once.ts'
 import { reason } from './fileErrors.ts'
 
 /** Who holds a lock file, as it is written in it. */
@@ -96,14 +97,6 @@ async function replaceStale(
     return 'acquired'
   } finally {
     await release(guard, self)
-  }
-}
-
-function once(undo: () => Promise<void>): () => Promise<void> {
-  let undone: Promise<void> | undefined
-  return () => {
-    undone ??= undo()
-    return undone
   }
 }
 

@@ -4,8 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../protocol/defaults/listeners.ts'
 import { AppError } from '../../protocol/errors.ts'
+import { once } from '../once.ts'
 import type { Handle, Principal } from './principal.ts'
-import { once, shutDown } from './shutDown.ts'
+import { shutDown } from './shutDown.ts'
 
 /** What a Unix socket's name may be long (sun_path); libuv would cut a longer one without a word. */
 const PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103

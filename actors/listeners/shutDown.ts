@@ -10,12 +10,3 @@ export async function shutDown(server: Server, sockets: Set<Socket>): Promise<vo
   await closed
   clearTimeout(timer)
 }
-
-/** `run` at the first call; the calls after it wait for the same. */
-export function once<T>(run: () => Promise<T>): () => Promise<T> {
-  let result: Promise<T> | undefined
-  return () => {
-    result ??= run()
-    return result
-  }
-}

@@ -6,8 +6,9 @@ import { AppError } from '../../protocol/errors.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
+import { once } from '../once.ts'
 import type { Handle, Principal, Upgrade } from './principal.ts'
-import { once, shutDown } from './shutDown.ts'
+import { shutDown } from './shutDown.ts'
 
 export interface ListenerOptions {
   identity: Pick<Identity, 'tls'>
