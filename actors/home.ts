@@ -5,10 +5,11 @@ import { dirname, join, resolve } from 'node:path'
 import { PORT } from '../protocol/defaults/node.ts'
 import { AppError } from '../protocol/errors.ts'
 import { type Config, configFile, FILE_VERSION } from '../protocol/files/files.ts'
+import { createOnce } from './home/atomicFile.ts'
 import { reason } from './home/fileErrors.ts'
 import { acquireLock } from './home/lock.ts'
 import { type HomePaths, homePaths } from './homePaths.ts'
-import { createOnce, openStore } from './store.ts'
+import { openStore } from './store.ts'
 
 /** The folder of one node: who it is, what it knows, how it is set. */
 export interface Home {

@@ -4,7 +4,8 @@ import type { TrackContainersFile } from '../../protocol/files/files.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
-import { replace, type Store } from '../store.ts'
+import { replace } from '../home/atomicFile.ts'
+import type { Store } from '../store.ts'
 
 /** The tracked loans: `trackcontainers.json` and the `known_hosts` file that follows it. */
 export interface Loans {

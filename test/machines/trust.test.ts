@@ -154,7 +154,8 @@ test('where the file cannot be written the rights stay, and the next change work
     if (full) throw new AppError('disk_failed', { path: 'trust.json', why: 'no space left' })
     file.data = next
   }
-  const store = { ...file, write, update: async () => {}, settled: async () => {} } as Store<TrustFile>
+  const unused = { update: async () => {}, onChange: () => () => {}, settled: async () => {} }
+  const store: Store<TrustFile> = { ...file, write, ...unused }
   Object.defineProperty(store, 'data', { get: () => file.data })
   const { tell, trusted, trust } = await trustFixture(store)
   await assert.rejects(tell({ type: 'trust.add', key: alice, name: '' }), { code: 'disk_failed' })

@@ -1,0 +1,83 @@
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { AppError } from '../../protocol/errors.ts'
+import { reason } from './fileErrors.ts'
+import { isRunning } from './lock.ts'
+
+/** Puts `text` in place of `path`'s content, or leaves it as it was and throws `disk_failed`. Keeps the file's mode. */
+export async function replace(path: string, text: string): Promise<void> {
+  await prepare(path, text, (temporary) => rename(temporary, path))
+}
+
+/** Makes `path` with `text`, readable by its owner alone. False where it exists already: then nothing is changed. */
+export async function createOnce(path: string, text: string): Promise<boolean> {
+  let made = true
+  await prepare(path, text, async (temporary) => {
+    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+      made = false
+    })
+    await rm(temporary, { force: true })
+  })
+  return made
+}
+
+/** Renames a file that cannot be read, so that nothing overwrites it, and returns its new path. Throws `home_unusable`. */
+export async function quarantine(path: string): Promise<string> {
+  for (let number = 1; ; number += 1) {
+    const quarantinePath = `${path}.damaged-${number}`
+    try {
+      // A link fails where the name is taken; a rename would replace a file that was set aside before.
+      await link(path, quarantinePath)
+      await rm(path)
+      return quarantinePath
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue
+      throw new AppError('home_unusable', { path, why: reason(error) }, error)
+    }
+  }
+}
+
+/** Removes the temporary files of `path` that a killed process left behind. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const siblings = await readdir(dirname(path)).catch(() => [])
+  for (const name of siblings) {
+    if (!name.startsWith(`${basename(path)}.`)) continue
+    const pid = /\.(\d+)-\d+\.tmp$/.exec(name)?.[1]
+    if (pid && !isRunning(Number(pid))) await rm(join(dirname(path), name), { force: true }).catch(() => {})
+  }
+}
+
+let serial = 0
+
+async function prepare(path: string, text: string, publish: (temporary: string) => Promise<void>): Promise<void> {
+  serial += 1
+  const temporary = `${path}.${process.pid}-${serial}.tmp`
+  try {
+    const mode = await stat(path).then(
+      (found) => found.mode & 0o777,
+      () => 0o600,
+    )
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await using(open(temporary, 'wx', mode), async (handle) => {
+      await handle.chmod(mode)
+      await handle.writeFile(text)
+      await handle.sync()
+    })
+    await publish(temporary)
+    // Without this a power cut may undo the rename.
+    await using(open(dirname(path), 'r'), (folder) => folder.sync())
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {})
+    throw new AppError('disk_failed', { path, why: reason(error) }, error)
+  }
+}
+
+async function using(opening: Promise<FileHandle>, work: (handle: FileHandle) => Promise<void>): Promise<void> {
+  const handle = await opening
+  try {
+    await work(handle)
+  } finally {
+    await handle.close()
+  }
+}
