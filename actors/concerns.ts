@@ -22,6 +22,7 @@ import { createIpTable, createResolve } from './ipTable.ts'
 import { announcing, announcingDial } from './net/announce.ts'
 import { createDialGuard } from './net/dialGuard.ts'
 import { createPeerClient, dialPeer } from './net/peerClient.ts'
+import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
 import { createSpecs } from './specs.ts'
 import type { Dial } from './speedTester/speedLink.ts'
@@ -87,14 +88,12 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     folders: { own: paths.plugins, shipped: shipped.plugins },
     files,
     output: join(home.dir, 'output'),
-    members: async (ref) => borrowed.members(ref),
-    usePorts: (container, ports) => borrowed.loans.usePorts(container, ports),
+    ...createLoanRequests(bus),
     env: process.env,
   })
   const sshConfig = syncSshConfig(bus, {
     path: sshConfigPath(home.dir),
     files,
-    read: () => ({ loans: borrowed.loans.all(), groups: borrowed.groups.all() }),
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
   const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })

@@ -2,14 +2,14 @@ import { fromCallback, fromPromise } from 'xstate'
 import { groupCreateMachine, type NewGroup } from '../machines/groupCreate.ts'
 import { groupTrackerMachine, type SimpleRequest } from '../machines/groupTracker.ts'
 import { type ChildEmits, type LenderEmits, loanMachine, type TakeCommand } from '../machines/loan.ts'
-import { AppError, toFailure } from '../protocol/errors.ts'
+import { toFailure } from '../protocol/errors.ts'
 import type { GroupTrackContainersFile, TrackContainersFile } from '../protocol/files/files.ts'
 import type { Group } from '../protocol/groups.ts'
 import type { Loan } from '../protocol/groupTracker.ts'
 import type { ContainerId } from '../protocol/ids.ts'
-import { createGroups, type Groups } from './groupTracker/groups.ts'
+import { createGroups } from './groupTracker/groups.ts'
 import { createLenderClient } from './groupTracker/lenderClient.ts'
-import { createLoans, type Loans } from './groupTracker/loans.ts'
+import { createLoans } from './groupTracker/loans.ts'
 import type { Nearest } from './groupTracker/nearest.ts'
 import { executeRequest, type RequestServices, returnAll } from './groupTracker/requests.ts'
 import type { Identity } from './identity.ts'
@@ -30,16 +30,11 @@ export interface GroupTrackerDependencies {
   paths: { knownHosts: string; key: string }
 }
 
-/** The concern, and the records for those who read them beside it: plugins, `ssh-config`, the inventory. */
-export type GroupTracker = ConcernParts<typeof groupTrackerMachine> & {
-  loans: Loans
-  groups: Groups
-  /** The loans that a container id, the beginning of one, a group's id or its name means. Throws `not_found`, `ambiguous`. */
-  members(ref: string): Loan[]
-}
-
-/** The borrower's side: loans taken from other nodes, and groups of them. */
-export function createGroupTracker(dependencies: GroupTrackerDependencies): GroupTracker {
+/**
+ * The borrower's side: loans taken from other nodes, and groups of them. Says on the bus what is borrowed, at the start of
+ * each life and at every change.
+ */
+export function createGroupTracker(dependencies: GroupTrackerDependencies): ConcernParts<typeof groupTrackerMachine> {
   const { store, groupStore, resolve, nearest, peers, identity, paths } = dependencies
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
@@ -110,9 +105,20 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
     fact: await executeRequest(services, command, (fact) => emit({ type: 'child.emitted', fact }), signal),
   }))
 
+  const watchRecords = fromCallback<{ type: 'none' }, void, ChildEmits>(({ sendBack }) => {
+    const emitLoans = () => sendBack({ type: 'child.emitted', fact: { type: 'loan.changed', loans: [...loans.all()] } })
+    emitLoans()
+    for (const group of groups.all())
+      sendBack({ type: 'child.emitted', fact: { type: 'group.changed', id: group.ID, group } })
+    const undo = store.onChange(emitLoans)
+    // A crash of the machine stops none of its children.
+    scope.addEventListener('abort', undo, { once: true })
+    return undo
+  })
+
   return {
     name: 'groupTracker',
-    logic: groupTrackerMachine.provide({ actors: { take, createGroup, request } }),
+    logic: groupTrackerMachine.provide({ actors: { take, createGroup, request, watchRecords } }),
     input: (signal) => {
       scope = signal
       return undefined
@@ -123,6 +129,8 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
       'loan.list',
       'loan.find',
       'loan.logs',
+      'loan.resolve',
+      'loan.usePorts',
       'group.create',
       'group.list',
       'group.show',
@@ -132,23 +140,5 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Grou
       'group.exec',
       'request.abandoned',
     ],
-    loans,
-    groups,
-    members(ref) {
-      try {
-        return groups.find(ref).TrackContainer
-      } catch (error) {
-        if (ref.startsWith('grp') || !isMissing(error)) throw error
-      }
-      try {
-        return [loans.find(ref)]
-      } catch (error) {
-        throw isMissing(error) ? new AppError('not_found', { kind: 'group or borrowed container', id: ref }) : error
-      }
-    },
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof AppError && error.code === 'not_found'
 }

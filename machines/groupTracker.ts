@@ -32,6 +32,8 @@ export const groupTrackerMachine = setup({
   actors: {
     take: loanMachine,
     createGroup: groupCreateMachine,
+    /** Says what is borrowed, at its start and at every change. */
+    watchRecords: fromCallback<{ type: 'none' }, void, ChildEmits>(() => {}),
     request: fromCallback<ChildEmits, SimpleRequest>(({ input: { requestId }, sendBack }) => {
       const fact = { type: 'loan.listFailed', requestId, ...notProvided } as const
       sendBack({ type: 'child.ended', requestId, fact })
@@ -71,6 +73,7 @@ export const groupTrackerMachine = setup({
 }).createMachine({
   id: 'groupTracker',
   context: { busy: {} },
+  invoke: { id: 'watchRecords', src: 'watchRecords' },
   on: {
     'loan.take': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'take'] }],
     'group.create': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'createGroup'] }],
@@ -78,6 +81,8 @@ export const groupTrackerMachine = setup({
     'loan.list': runsRequest,
     'loan.find': runsRequest,
     'loan.logs': runsRequest,
+    'loan.resolve': runsRequest,
+    'loan.usePorts': runsRequest,
     'group.list': runsRequest,
     'group.show': runsRequest,
     'group.add': runsRequest,

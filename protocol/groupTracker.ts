@@ -36,6 +36,18 @@ const loanCommands = {
     action: 'administer',
     terminalEvents: ['loan.logsEnded', 'loan.logsFailed'],
   },
+  /** The members of a group (`grp…` or its name), or one loan, from the records alone: no lender is asked. */
+  'loan.resolve': {
+    schema: z.object({ id: z.string().min(1).max(128) }),
+    action: 'administer',
+    terminalEvents: ['loan.resolved', 'loan.resolveFailed'],
+  },
+  /** Records that ports, by their numbers inside the container, are in use. */
+  'loan.usePorts': {
+    schema: z.object({ id: loanRef, ports: z.array(z.number().int().min(0).max(65_535)).max(256) }),
+    action: 'administer',
+    terminalEvents: ['loan.portsUsed', 'loan.usePortsFailed'],
+  },
 } as const satisfies Record<string, CommandSpec>
 
 export const groupTrackerCommands = { ...loanCommands, ...groupCommands }
@@ -58,6 +70,12 @@ const loanFacts = {
   'loan.logged': answer(outputLine.shape),
   'loan.logsEnded': done,
   'loan.logsFailed': failed,
+  'loan.resolved': answer({ loans: z.array(loan) }),
+  'loan.resolveFailed': failed,
+  'loan.portsUsed': answer({ id: containerId, ports: z.array(z.number()) }),
+  'loan.usePortsFailed': failed,
+  /** Everything that is borrowed, without secrets: at the start and at every change. */
+  'loan.changed': z.object({ loans: z.array(loan) }),
 } as const satisfies FactSpecs
 
 export const groupTrackerFacts = { ...loanFacts, ...groupFacts }

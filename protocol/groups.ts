@@ -116,7 +116,7 @@ export const groupFacts = {
   /** `failed` are those whose result is not exit 0. */
   'group.executed': answer({ results: z.array(execResult), failed: z.array(containerId) }),
   'group.execFailed': groupFailed,
-  /** A group is new, has other members, or is gone (null). */
+  /** A group is there at the start, is new, has other members, or is gone (null). */
   'group.changed': z.object({ id: z.string(), group: group.nullable() }),
 } as const satisfies FactSpecs
 

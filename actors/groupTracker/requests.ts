@@ -10,6 +10,7 @@ import { execOnAll } from './groupExec.ts'
 import type { Groups } from './groups.ts'
 import type { LenderClient } from './lenderClient.ts'
 import type { Loans } from './loans.ts'
+import { findMembers } from './members.ts'
 import { refreshStates } from './refreshStates.ts'
 
 export interface RequestServices {
@@ -69,6 +70,13 @@ async function execute(
         signal,
       )
       return { type: 'loan.logsEnded', requestId }
+    }
+    case 'loan.resolve':
+      return { type: 'loan.resolved', requestId, loans: findMembers(loans, groups, command.id) }
+    case 'loan.usePorts': {
+      const { ID } = loans.find(command.id)
+      await loans.usePorts(ID, command.ports)
+      return { type: 'loan.portsUsed', requestId, id: ID, ports: command.ports }
     }
     case 'group.list':
       return { type: 'group.listed', requestId, groups: groups.all() }

@@ -68,27 +68,34 @@ export async function writeSshConfig(path: string, text: string): Promise<void> 
 export interface SshConfigSource {
   path: string
   files: SshFiles
-  /** What is borrowed now. */
-  read: () => { loans: readonly Loan[]; groups: readonly Group[] }
   /** Told of a file that could not be written; the next change tries again. */
   onError: (error: unknown) => void
 }
 
-/** Writes the file now and after every change of what is borrowed, until `undo`. `idle` waits for the last writing. */
+/**
+ * Writes the file whenever the bus says that what is borrowed has changed, which it says at the start too, until `undo`.
+ * `idle` waits for the last writing.
+ */
 export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { undo: Undo; idle: () => Promise<void> } {
-  const { path, files, read, onError } = source
+  const { path, files, onError } = source
+  let loans: readonly Loan[] = []
+  const groups = new Map<string, Group>()
   let writing = Promise.resolve()
   const write = () => {
-    // What is borrowed is read when its turn comes, so the last writing has the last word.
-    writing = writing
-      .then(() => {
-        const { loans, groups } = read()
-        return writeSshConfig(path, sshConfigOf(loans, groups, files))
-      })
-      .catch(onError)
+    // The text is made when its turn comes, so that the last writing has the last word.
+    writing = writing.then(() => writeSshConfig(path, sshConfigOf(loans, [...groups.values()], files))).catch(onError)
   }
-  const undos = (['loan.taken', 'loan.returned', 'group.changed'] as const).map((type) => bus.on(type, write))
-  write()
+  const undos = [
+    bus.on('loan.changed', (fact) => {
+      loans = fact.loans
+      write()
+    }),
+    bus.on('group.changed', ({ id, group }) => {
+      if (group) groups.set(id, group)
+      else groups.delete(id)
+      write()
+    }),
+  ]
   return {
     undo: () => {
       for (const undo of undos) undo()

@@ -4,25 +4,20 @@ import { fromCallback, fromPromise } from 'xstate'
 import { type PluginRunInput, pluginRunMachine, type RunPlan } from '../../machines/pluginRun.ts'
 import { PLUGIN_FORKS_MAX } from '../../protocol/defaults/pluginRunner.ts'
 import { AppError } from '../../protocol/errors.ts'
-import type { Loan } from '../../protocol/groupTracker.ts'
-import type { ContainerId } from '../../protocol/ids.ts'
 import type { MemberResult } from '../../protocol/pluginRunner.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
 import { shortIds, sshEndpoint } from '../groupTracker/inventory.ts'
 import { type PlayHandle, play } from './ansible.ts'
+import type { LoanRequests } from './loanRequests.ts'
 import { findPlugin, type PluginFolders } from './pluginFolder.ts'
 import { createPortAllocator } from './portAllocator.ts'
 import { makeRunFolder } from './runFolder.ts'
 
-export interface PluginRunDeps {
+export interface PluginRunDeps extends LoanRequests {
   folders: PluginFolders
   files: SshFiles
   /** Where plugins put what they bring home, in a folder of the plugin's name, unless a run names another. */
   output: string
-  /** The loans that a container id, the beginning of one, or a group means. Rejects with `not_found`, `ambiguous`. */
-  members: (id: string) => Promise<Loan[]>
-  /** Notes that these ports, as numbers inside the container, are in use now. */
-  usePorts: (id: ContainerId, ports: number[]) => Promise<void>
   /** The environment that Ansible is looked for in and started with. */
   env: NodeJS.ProcessEnv
 }
@@ -43,7 +38,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
 
   async function prepare({ command, signal }: PluginRunInput): Promise<RunPlan> {
     const { plugin, folder: source } = findPlugin(deps.folders, command.name)
-    const loans = await deps.members(command.id)
+    const loans = await deps.members(command.id, signal)
     if (loans.length === 0) throw new AppError('group_empty', { id: command.id })
     for (const { ID, Auth } of loans) if (Auth === 'password') throw needsKey(ID)
     const aliases = shortIds(loans)
@@ -85,15 +80,14 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
-  async function finalize({ plan, members }: { plan: RunPlan; members: MemberResult[] }): Promise<void> {
+  async function finalize(
+    { plan, members }: { plan: RunPlan; members: MemberResult[] },
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
-      for (const { id, status, ports: given } of members) {
-        if (status !== 'ok' || given.length === 0) continue
-        await deps.usePorts(
-          id,
-          given.map(({ internal }) => internal),
-        )
-      }
+      const succeeded = members.filter(({ status, ports: given }) => status === 'ok' && given.length > 0)
+      const numbers = (given: MemberResult['ports']) => given.map(({ internal }) => internal)
+      await Promise.all(succeeded.map(({ id, ports: given }) => deps.usePorts(id, numbers(given), signal)))
     } finally {
       await clear(plan)
     }
@@ -124,7 +118,8 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
           handle.stop()
         }
       }),
-      finalize: fromPromise(({ input }) => track(finalize(input))),
+      // Where the concern has ended, so may the one that would answer.
+      finalize: fromPromise(({ input, signal }) => track(finalize(input, signal))),
     },
   })
 

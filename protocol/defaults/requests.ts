@@ -42,6 +42,8 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'loan.list': ENGINE_MS,
   'loan.find': FROM_MEMORY_MS,
   'loan.logs': ({ follow }) => (follow ? null : ENGINE_MS + REMOTE_MS),
+  'loan.resolve': FROM_MEMORY_MS,
+  'loan.usePorts': ON_DISK_MS,
   // Every take reports; looking for the nearest machines comes first and may crawl.
   'group.create': BUILD_SILENCE_MS + REMOTE_MS + CRAWL.totalMs,
   'group.list': FROM_MEMORY_MS,

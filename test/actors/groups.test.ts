@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { createLoanRequests } from '../../actors/pluginRunner/loanRequests.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
+import type { BusEvent } from '../../protocol/index.ts'
 import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.ts'
 import { idOf } from '../support/fakeLender.ts'
 
@@ -91,7 +93,8 @@ test('groups show the present record, not an old copy', async (context) => {
 })
 
 test('ports that a plugin took are used in the record and in its groups', async (context) => {
-  const { send, lender, tracker } = await openFakeBorrower(context)
+  const { signal } = context
+  const { send, lender, tracker, bus } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   await send('loan.take', { where: lender.address })
   await tracker.loans.change(idOf(1), (loan) => {
@@ -105,15 +108,58 @@ test('ports that a plugin took are used in the record and in its groups', async 
     return { ...loan, Container: { ...loan.Container, Ports: { Port: extra as never } } }
   })
   await send('group.create', { name: 'a', members: ['0001', '0002'] })
-  await tracker.loans.usePorts(idOf(1), [40_001])
-  const usedIn = (ref: string) => tracker.members(ref)[0]?.Container.Ports.Port.map(({ IsUsed }) => IsUsed)
+  const { usePorts, members } = createLoanRequests(bus)
+  await usePorts(idOf(1), [40_001], signal)
+  await assert.rejects(usePorts('ff' as ContainerId, [1], signal), { code: 'not_found' })
+  const usedIn = async (ref: string) =>
+    (await members(ref, signal))[0]?.Container.Ports.Port.map(({ IsUsed }) => IsUsed)
   assert.deepEqual(
-    [usedIn('0001'), usedIn('a')],
+    [await usedIn('0001'), await usedIn('a')],
     [
       [false, true],
       [false, true],
     ],
   )
+})
+
+test('the bus says what is borrowed: at the start, and at every change, without secrets', async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'p2prc-said-'))
+  context.after(() => rm(folder, { recursive: true }))
+  const said = (events: readonly BusEvent[]) =>
+    events.flatMap((event): unknown[] => {
+      if (event.type === 'loan.changed') return [event.loans.map(({ ID }) => ID.slice(0, 4))]
+      if (event.type === 'group.changed') return [event.group && `${event.group.Name} ${shortIds(event.group)}`]
+      return []
+    })
+  const first = await openFakeBorrower(context, { folder })
+  const { send, lender, events } = first
+  await send('loan.take', { where: lender.address, password: true })
+  await send('loan.take', { where: lender.address })
+  await send('group.create', { name: 'a', members: ['0001', '0002'] })
+  await send('loan.return', { id: '0001' })
+  assert.deepEqual(said(events), [[], ['0001'], ['0001', '0002'], 'a 0001,0002', ['0002'], 'a 0002'])
+  assert.doesNotMatch(JSON.stringify(events.filter(({ type }) => type === 'loan.changed')), /hunter2|•/)
+  await first.stop()
+  const again = await openFakeBorrower(context, { folder })
+  assert.deepEqual(said(again.events), [['0002'], 'a 0002'])
+})
+
+test('a group or a loan is found for a plugin over the bus; an abort ends the asking', async (context) => {
+  const { send, lender, bus } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  await send('group.create', { name: 'a', members: ['0001'] })
+  const { members } = createLoanRequests(bus)
+  for (const ref of ['a', '0001', idOf(1)])
+    assert.deepEqual(
+      (await members(ref, context.signal)).map(({ ID }) => ID),
+      [idOf(1)],
+    )
+  await assert.rejects(members('grp0', context.signal), { code: 'not_found' })
+  await assert.rejects(members('nix', context.signal), {
+    code: 'not_found',
+    message: /group or borrowed container/,
+  })
+  await assert.rejects(members('a', AbortSignal.abort()), { code: 'abandoned' })
 })
 
 test('a group with its containers in one go; some lenders refuse, and each is reported', async (context) => {

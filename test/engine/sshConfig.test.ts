@@ -71,27 +71,27 @@ test('it follows the bus: what is taken appears, what is given back goes', async
   const path = join(folder, 'followed')
   const bus = createBus<BusEvent>()
   const errors: unknown[] = []
-  let loans: Loan[] = []
-  const read = () => ({ loans, groups })
-  const kept = syncSshConfig(bus, { path, files, read, onError: (error) => errors.push(error) })
+  const kept = syncSshConfig(bus, { path, files, onError: (error) => errors.push(error) })
+  const changed = (...loans: Loan[]) => bus.publish({ type: 'loan.changed', loans })
   const hosts = async () => {
     await kept.idle()
     return (await readFile(path, 'utf8')).match(/^Host .*$/gm) ?? []
   }
+  changed()
   assert.deepEqual(await hosts(), [])
-  loans = [first, second]
-  bus.publish({ type: 'loan.taken', requestId: 'x', loan: first })
+  for (const group of groups) bus.publish({ type: 'group.changed', id: group.ID, group })
+  changed(first, second)
   assert.equal((await hosts()).length, 2)
   const { ino } = await stat(path)
-  bus.publish({ type: 'loan.taken', requestId: 'x', loan: first })
+  changed(first, second)
   await kept.idle()
   assert.equal((await stat(path)).ino, ino, 'nothing is written where nothing has changed')
-  loans = [second]
-  bus.publish({ type: 'loan.returned', requestId: 'x', id: first.ID })
+  changed(second)
   assert.deepEqual(await hosts(), ['Host bbbb00000000 farm____x-2'])
+  bus.publish({ type: 'group.changed', id: 'grp1', group: null })
+  assert.deepEqual(await hosts(), ['Host bbbb00000000'])
   kept.undo()
-  loans = []
-  bus.publish({ type: 'loan.returned', requestId: 'x', id: second.ID })
+  changed()
   assert.equal((await hosts()).length, 1)
   assert.deepEqual(errors, [])
 })

@@ -49,9 +49,11 @@ test('take: our key by default, the lender’s progress, the record in P2PRC’s
   assert.deepEqual(
     events.filter(({ type }) => type.startsWith('loan.')).map((event) => [event.type, 'step' in event && event.step]),
     [
+      ['loan.changed', false],
       ['loan.take', false],
       ['loan.progress', 'create'],
       ['loan.progress', 'start'],
+      ['loan.changed', false],
       ['loan.taken', false],
     ],
   )

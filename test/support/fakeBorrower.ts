@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { openGroupStore } from '../../actors/groupTracker/groupFile.ts'
+import { createGroups } from '../../actors/groupTracker/groups.ts'
+import { createLoans } from '../../actors/groupTracker/loans.ts'
+import { findMembers } from '../../actors/groupTracker/members.ts'
 import { createGroupTracker } from '../../actors/groupTracker.ts'
 import { loadIdentity } from '../../actors/identity.ts'
 import { createPeerClient, type PeerAddress } from '../../actors/net/peerClient.ts'
@@ -51,17 +54,15 @@ export async function openFakeBorrower(
   const paths = { knownHosts: path('known hosts'), key: path('key') }
   const bus = createBus<BusEvent>()
   const events = record(bus)
-  const tracker = createGroupTracker({
-    store,
-    groupStore,
-    resolve,
-    nearest,
-    peers: createPeerClient(identity),
-    identity,
-    paths,
+  const peers = createPeerClient(identity)
+  const concern = supervise(createGroupTracker({ store, groupStore, resolve, nearest, peers, identity, paths }), {
+    bus,
   })
-  const concern = supervise(tracker, { bus })
   concern.start()
+  // What is recorded, read and changed by the test beside the concern.
+  const loans = createLoans(store, paths.knownHosts)
+  const groups = createGroups(groupStore, loans)
+  const tracker = { loans, groups, members: (ref: string) => findMembers(loans, groups, ref) }
   let requests = 0
   const send = (type: Command['type'], payload: object = {}, options: Parameters<typeof request>[2] = {}) => {
     requests += 1
