@@ -45,7 +45,7 @@ interface ConcernDependencies {
 type SuperviseParameters = Parameters<typeof supervise>[1]
 
 /** What node.ts needs of a concern, whatever its machine is. */
-type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised<AnyActorLogic>, 'start' | 'stop'>
+type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised<AnyActorLogic>, 'actor' | 'start' | 'stop'>
 
 /** Opens the files and constructs every concern, un-started, in the order in which they start. */
 export async function openConcerns(dependencies: ConcernDependencies): Promise<{

@@ -1,4 +1,3 @@
-import type { InspectionEvent } from 'xstate'
 import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
 import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
@@ -17,6 +16,7 @@ import { createEventStream } from './listeners/eventStream.ts'
 import { createHttpServer } from './listeners/httpServer.ts'
 import { openListener } from './listeners/tcp.ts'
 import { once } from './once.ts'
+import { createRegistry, replyWithActors } from './registry.ts'
 import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {
@@ -61,7 +61,9 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
     })
     undo.push(() => bus.close())
     if (tap) bus.tap(tap)
-    const events = createEventStream({ bus })
+    const registry = createRegistry()
+    replyWithActors(bus, registry)
+    const events = createEventStream({ bus, registry })
     const rights = followRights(bus, open)
     replyForNode(bus, identity)
     const addresses: string[] = []
@@ -95,7 +97,8 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
       addresses.push(...listener.addresses)
     }
     for (const join of concerns) {
-      const concern = join({ bus, inspect: (event: InspectionEvent) => events.inspect(event) })
+      const concern = join({ bus, inspect: registry.inspect })
+      registry.add(concern)
       undo.push(() => concern.stop())
       concern.start()
     }

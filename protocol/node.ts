@@ -7,7 +7,48 @@ import { failure, nodeId } from './ids.ts'
 export const nodeCommands = {
   /** The greeting: who this is and which protocol versions it speaks. */
   'node.show': { schema: z.object({}), action: 'see', terminalEvents: ['node.shown'] },
+  /** Every living actor of the node, as the registry sees it. */
+  'actor.list': {
+    schema: z.object({
+      /** One actor's path, or text that its path, machine or state contains. Empty: all. */
+      filter: z.string().max(256).default(''),
+      /** Whether to show contexts and all kept transitions, not the latest alone. */
+      details: z.boolean().default(true),
+    }),
+    action: 'administer',
+    terminalEvents: ['actor.listed'],
+  },
 } as const satisfies Record<string, CommandSpec>
+
+/** One change of a machine's state. */
+const actorTransition = z.object({
+  /** Milliseconds since 1970. */
+  at: z.number(),
+  /** Absent for the first state. */
+  from: z.string().optional(),
+  to: z.string(),
+  /** The type of the event that caused it. */
+  event: z.string(),
+})
+
+export type ActorTransition = z.infer<typeof actorTransition>
+
+/** A living actor: a concern's machine, a machine below it, or a promise or callback at the end of a path. */
+const actorView = z.object({
+  /** `concern`, `concern/child`, `concern/child/grandchild`. */
+  path: z.string(),
+  concern: z.string(),
+  /** The machine's id; for a promise or a callback the name that its parent has for it. */
+  machine: z.string(),
+  /** `a.b` for a state inside another, `a|b` for parallel ones, `active` where there are no states. */
+  state: z.string(),
+  /** Oldest first: the last few, or the latest alone where no details were requested. */
+  transitions: z.array(actorTransition),
+  /** JSON-safe, redacted and bounded, see `contextView`; absent where no details were requested. */
+  context: z.unknown().optional(),
+})
+
+export type ActorView = z.infer<typeof actorView>
 
 export const nodeFacts = {
   'node.started': z.object({ id: nodeId, addresses: z.array(z.string()) }),
@@ -23,6 +64,8 @@ export const nodeFacts = {
     version: z.string(),
     protocols: z.array(z.number()),
   }),
+  /** `omitted`: actors for which the list had no room. */
+  'actor.listed': answer({ actors: z.array(actorView), omitted: z.number() }),
   /** A concern's machine crashed and will be started again in `retryMs`. */
   'node.concernCrashed': z.object({ concern: z.string(), message: z.string(), retryMs: z.number() }),
   'node.concernRestarted': z.object({ concern: z.string() }),

@@ -63,6 +63,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'table.exchange': FROM_MEMORY_MS,
 
   'node.show': FROM_MEMORY_MS,
+  'actor.list': FROM_MEMORY_MS,
 
   'plugin.list': ON_DISK_MS,
   'plugin.show': ON_DISK_MS,

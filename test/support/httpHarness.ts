@@ -9,6 +9,7 @@ import { listenControl } from '../../actors/listeners/controlSocket.ts'
 import { createEventStream } from '../../actors/listeners/eventStream.ts'
 import { createHttpServer, type HttpServerOptions } from '../../actors/listeners/httpServer.ts'
 import { type Listener, type ListenerOptions, openListener } from '../../actors/listeners/tcp.ts'
+import { createRegistry } from '../../actors/registry.ts'
 import { createBus } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { Rights } from '../../protocol/rights.ts'
@@ -22,7 +23,7 @@ export async function httpHarness(options: Partial<HttpServerOptions & ListenerO
   const bus = createBus<BusEvent>()
   const rights: { current: Rights } = { current: { trusted: new Set(), open: false } }
   const seen = record(bus)
-  const events = createEventStream({ bus })
+  const events = createEventStream({ bus, registry: createRegistry() })
   const httpServer = await createHttpServer({ bus, rights: () => rights.current, events, ...options })
   const listener: Listener = await openListener({
     identity,

@@ -4,6 +4,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { after, test } from 'node:test'
 import { createActor, createMachine } from 'xstate'
 import { createEventStream } from '../../../actors/listeners/eventStream.ts'
+import { createRegistry } from '../../../actors/registry.ts'
 import { followEvents, type ReceivedFact } from '../../../client/commandStream.ts'
 import { createBus } from '../../../protocol/bus.ts'
 import { EVENTS_PATH } from '../../../protocol/control.ts'
@@ -41,7 +42,7 @@ const parent = createMachine({
 
 test('events of the bus come as they are with their time, secrets masked, in order', () => {
   const bus = createBus<BusEvent>()
-  const stream = createEventStream({ bus })
+  const stream = createEventStream({ bus, registry: createRegistry() })
   const { seen, reader: first } = reader()
   const undo = stream.open(first)
   const before = Date.now()
@@ -59,10 +60,11 @@ test('events of the bus come as they are with their time, secrets masked, in ord
 })
 
 test('state changes name the concern, the child, from, to and the event; what stays the same is not said', () => {
-  const stream = createEventStream({ bus: createBus<BusEvent>() })
+  const registry = createRegistry()
+  const stream = createEventStream({ bus: createBus<BusEvent>(), registry })
   const { seen, reader: one } = reader()
   stream.open(one)
-  const actor = createActor(parent, { inspect: stream.inspect }).start()
+  const actor = createActor(parent, { inspect: registry.inspect }).start()
   for (const type of ['work', 'nothing', 'next', 'stop']) actor.send({ type } as never)
   const said = seen.map(({ type, concern, actor, from, to, event }) => {
     assert.equal(type, 'state.changed')
@@ -80,7 +82,7 @@ test('state changes name the concern, the child, from, to and the event; what st
 
 test('a reader that cannot keep up is dropped with a line that says so; the others go on', () => {
   const bus = createBus<BusEvent>()
-  const stream = createEventStream({ bus })
+  const stream = createEventStream({ bus, registry: createRegistry() })
   const quick = reader()
   const slow = reader()
   let room = 2
