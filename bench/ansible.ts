@@ -18,7 +18,7 @@ const playbook = `- hosts: all
   tasks:
 ${Array.from({ length: TASKS }, (_, number) => `    - name: task ${number}\n      command: "true"\n`).join('')}`
 
-/** One run of our concern against `ansible-playbook` as people run it, over the same containers with the same keys. */
+/** Compares a plugin run with `ansible-playbook` under usual configurations, over the same containers with the same keys. */
 export const bench: Bench = async () => {
   const home = scratch('ansible')
   const containers = await startContainers(CONTAINERS)
@@ -51,7 +51,7 @@ export const bench: Bench = async () => {
     }
     const times = Object.fromEntries(Object.keys(sides).map((side) => [side, [] as number[]]))
     const names = Object.keys(sides) as (keyof typeof sides)[]
-    // Warm caches, for one container: a whole run of each would make the bench half as long again.
+    // Warms the caches with one container, because a whole run of each side would make the bench half as long again.
     await stock(containers.loans[0]?.ID ?? '')
     await ours(at, false)
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -65,7 +65,7 @@ export const bench: Bench = async () => {
       figure(
         {
           what: `${TASKS} tasks over ${CONTAINERS} containers${side === 'mitogen' ? ', with Mitogen' : ', without Mitogen'}`,
-          anchor: anchors[against],
+          baseline: baselines[against],
           unit: 's',
           goal: { sign: '≤', ratio: goal },
           rounds: ROUNDS,
@@ -87,7 +87,7 @@ export const bench: Bench = async () => {
   }
 }
 
-const anchors = {
+const baselines = {
   usual: '`ansible-playbook`, default configuration',
   tuned: `\`ansible-playbook --forks ${CONTAINERS}\`, pipelining, ControlPersist`,
   serial: 'one `ansible-playbook` for each container in turn',
@@ -113,7 +113,7 @@ function inventory(loans: readonly Loan[], key: string, knownHosts: string): obj
   return { all: { hosts: Object.fromEntries(hosts) } }
 }
 
-/** Each run begins without connections of an earlier one, so ControlPersist's sockets are its own. */
+/** Runs `ansible-playbook` with a new folder for ControlPersist's sockets, so that it reuses no connection of an earlier run. */
 async function ansible(home: string, args: string[], env: NodeJS.ProcessEnv): Promise<void> {
   const sockets = join(home, Math.random().toString(36).slice(2, 8))
   mkdirSync(sockets)
@@ -123,5 +123,5 @@ async function ansible(home: string, args: string[], env: NodeJS.ProcessEnv): Pr
     stdio: 'ignore',
   })
   const [code] = await once(child, 'exit')
-  if (code !== 0) throw new Error(`ansible-playbook ended with ${code}`)
+  if (code !== 0) throw new Error(`ansible-playbook exited with ${code}`)
 }

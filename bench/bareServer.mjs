@@ -1,4 +1,4 @@
-// The anchor for an idle node's memory: the two server libraries, one route, one WebSocket, nothing of ours.
+// The baseline for an idle node's memory: a server that uses the same two libraries with one route and one WebSocket.
 import fastify from 'fastify'
 import { WebSocketServer } from 'ws'
 

@@ -2,18 +2,17 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** What benches and tests need of the programs that they start. */
-
-/** What a program prints, on both streams, as it comes. */
+/** What a program prints on its standard output and standard error. */
 export interface Output {
+  /** Everything that has arrived so far. */
   readonly said: string
-  /** Resolves when what it has printed, or prints from now on, matches. Rejects with all of it where it ends before. */
+  /** Resolves when the output, past or future, matches. Rejects with the whole output if the program exits first. */
   printed(what: string | RegExp): Promise<void>
-  /** Its exit code, when all that it printed has come; null where a signal ended it. */
+  /** Resolves with the exit code when both streams are closed; null if a signal ended the program. */
   readonly ended: Promise<number | null>
 }
 
-/** Call it before the program has had time to print: what came earlier is lost. */
+/** Collects the output of a program. Call it in the same tick as `spawn`, because earlier output is lost. */
 export function follow(child: ChildProcess): Output {
   let said = ''
   const looks = new Set<() => void>()
@@ -36,13 +35,16 @@ export function follow(child: ChildProcess): Output {
           resolve()
         }
         looks.add(look)
-        void ended.then((code) => reject(new Error(`it ended with ${code} before it said ${what}:\n${said}`)))
+        void ended.then((code) =>
+          reject(new Error(`the program exited with ${code} before its output matched ${what}:\n${said}`)),
+        )
         look()
       }),
     ended,
   }
 }
 
+/** Returns a TCP port that is free on loopback. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -16,15 +16,15 @@ import { ended, freePort, scratch, startedNode } from './processes.ts'
 
 const ROUNDS = 15
 
-/** Milliseconds from the request to the started container, and to its SSH server's banner. */
+/** Milliseconds from the request until the container runs, and until its SSH server sends its banner. */
 interface Times {
   running: number
   banner: number
 }
 
 /**
- * Making a container through a running node's listener against the raw Engine API: create, put the keys in, start, wait
- * for the banner, with the same HostConfig on the same network. Both from this process, in turns.
+ * Compares creating a container through a running node with the raw Engine API: create, inject the keys, start, and wait
+ * for the banner, with the same HostConfig on the same network. This process alternates between the two.
  */
 export const bench: Bench = async () => {
   const home = scratch('create')
@@ -109,6 +109,6 @@ export const bench: Bench = async () => {
 }
 
 function compare(which: keyof Times, ratio: number, what: string, us: Times[], them: Times[]): Figure {
-  const pair = { what, anchor: 'raw Engine API', unit: 'ms', goal: { sign: '≤', ratio }, rounds: ROUNDS } as const
+  const pair = { what, baseline: 'raw Engine API', unit: 'ms', goal: { sign: '≤', ratio }, rounds: ROUNDS } as const
   return figure(pair, median(us.map((one) => one[which])), median(them.map((one) => one[which])))
 }

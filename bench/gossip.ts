@@ -10,15 +10,12 @@ import { createSimulation, type SimulatedNode } from '../simulation/simulation.t
 import { createTools, mulberry32 } from '../simulation/tools.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 
-/**
- * Gossip's figures, on the simulation. The anchor of spreading is ideal push-pull: synchronous rounds, partners drawn
- * from all nodes, an exchange that costs nothing and is over within its round. So that a round is the same thing on both
- * sides, ours takes place on links that need a quarter of a round each way: heartbeat, answer, request and record fill it.
- */
-
 const MEMBERS = 1_000
 
-/** The ideal: who has it gives it, who lacks it takes it, `fanout` partners a round each. */
+/**
+ * Simulates ideal push-pull gossip: in each synchronous round, every node exchanges records with `fanout` random nodes, at
+ * no cost and within the round. Returns the rounds until all nodes have a record, and the copies of it sent per node.
+ */
 export function idealPushPull(nodes: number, fanout: number, random: () => number): { rounds: number; copies: number } {
   let knows = new Uint8Array(nodes)
   knows[0] = 1
@@ -30,8 +27,8 @@ export function idealPushPull(nodes: number, fanout: number, random: () => numbe
     const next = Uint8Array.from(knows)
     for (let node = 0; node < nodes; node += 1) {
       for (let calls = 0; calls < fanout; calls += 1) {
-        const drawn = Math.floor(random() * (nodes - 1))
-        const partner = drawn >= node ? drawn + 1 : drawn
+        const index = Math.floor(random() * (nodes - 1))
+        const partner = index >= node ? index + 1 : index
         if (knows[node] === knows[partner]) continue
         copies += 1
         next[node] = 1
@@ -49,7 +46,11 @@ interface Spread {
   copies: number[]
 }
 
-/** Rounds until the last node knows a new record, and copies of it that arrived per node. */
+/**
+ * Measures, for each of `updates` record updates, the rounds until the last node has the new record and the copies of it
+ * received per node. Links have a one-way delay of a quarter of a round, so that a round has the same meaning as in
+ * `idealPushPull`: ping, ack, request and record fill it.
+ */
 export function measureSpread(fanout: number, contacts: number, updates: number, seed = 7, nodes = MEMBERS): Spread {
   const roundMs = 200
   let mark = ''
@@ -85,14 +86,17 @@ export function measureSpread(fanout: number, contacts: number, updates: number,
     while (knowing.size < nodes - 1 && simulation.now < begun + 20_000)
       simulation.runUntil(simulation.now + roundMs / 8)
     spread.rounds.push((lastAt - begun) / roundMs)
-    // Copies under way still count.
+    // Copies that are still in flight count too.
     simulation.runUntil(simulation.now + 6 * roundMs)
     spread.copies.push(arrived / nodes)
   }
   return spread
 }
 
-/** Bytes that two nodes with `members` records exchange until a record that differs is equal, greetings included. */
+/**
+ * Measures the bytes, greetings included, that two nodes with `members` records exchange until the one record in which
+ * their tables differ is repaired. `table` is the size of the whole table. Throws if the tables still differ afterwards.
+ */
 export function measureRepair(members = MEMBERS): { repair: number; table: number } {
   const tools = createTools()()
   const begin = (host: number) =>
@@ -116,12 +120,12 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
       tools,
     )
   const all = Array.from({ length: members }, (_, host) => begin(host))
-  const knowing = (host: number): GossipState => {
+  const withAllRecords = (host: number): GossipState => {
     const tx = beginTx(all[host] as ReturnType<typeof begin>, 0, tools)
     for (const { self } of all) mergeRecord(tx, self)
     return { ...tx.state, recent: [] }
   }
-  const states = [knowing(0), knowing(1)]
+  const states = [withAllRecords(0), withAllRecords(1)]
   const changed = stepGossip(
     begin(2),
     { type: 'recordUpdated', at: 0, fields: { customInformation: 'changed' } },
@@ -152,7 +156,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
   return { repair, table }
 }
 
-/** Bytes that each of `nodes` sends a second when all agree and nothing happens: frames and handshakes. */
+/** Measures the bytes a second, frames and handshakes included, that a node sends in a network where nothing changes. */
 export function measureIdle(nodes = MEMBERS, seconds = 60): number {
   const simulation = createSimulation({ nodes, seed: 3, converged: true })
   for (let host = 0; host < nodes; host += 1) simulation.start(host)
@@ -162,8 +166,8 @@ export function measureIdle(nodes = MEMBERS, seconds = 60): number {
   return (simulation.network.bytes.reduce((sum, bytes) => sum + bytes, 0) - before) / nodes / seconds
 }
 
-/** Milliseconds until the last of `nodes` has dropped one that went dark, or was killed; infinite where one never does. */
-export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100): number {
+/** Measures the milliseconds until every node has dropped a dead one; infinite if one does not within a minute. */
+export function measureDetection(how: 'powerOff' | 'kill', seed: number, nodes = 100): number {
   let victim: SimulatedNode | undefined
   const dropped = new Set<number>()
   let lastAt = 0
@@ -173,7 +177,7 @@ export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100):
     converged: true,
     onFact(fact, node, now) {
       if (fact.type !== 'record.dropped') return
-      if (fact.id !== victim?.id) throw new Error(`node ${node.host} drops one that lives`)
+      if (fact.id !== victim?.id) throw new Error(`node ${node.host} drops a live node`)
       dropped.add(node.host)
       lastAt = now
     },
@@ -187,39 +191,47 @@ export function measureDeath(how: 'vanish' | 'kill', seed: number, nodes = 100):
   return dropped.size < nodes - 1 ? Number.POSITIVE_INFINITY : lastAt - begun
 }
 
-const DEATHS = 30
+const CRASHES = 30
 const UPDATES = 7
 
 export const bench: Bench = async () => {
   const figures: Figure[] = []
   const add = (
     what: string,
-    anchor: string,
+    baseline: string,
     unit: string,
     ratio: number,
     rounds: number,
     ours: number,
     theirs: number,
-  ) => figures.push(figure({ what, anchor, unit, goal: { sign: '≤', ratio }, rounds }, ours, theirs))
+  ) => figures.push(figure({ what, baseline, unit, goal: { sign: '≤', ratio }, rounds }, ours, theirs))
 
   for (const [fanout, contacts, copiesGoal] of [
     [1, 1, 1.5],
     [3, 3, 2.4],
     [3, 1, 2.4],
   ] as const) {
-    const name = contacts === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${contacts} compared a round (default)`
+    const name = contacts === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${contacts} contact a round (default)`
     const ideal = Array.from({ length: 50 }, (_, seed) => idealPushPull(MEMBERS, fanout, mulberry32(seed + 1)))
     const ours = measureSpread(fanout, contacts, UPDATES)
     const rounds = ideal.reduce((sum, one) => sum + one.rounds, 0) / ideal.length
-    add(`all of 1,000 know, ${name}`, 'ideal push-pull', 'rounds', 1.15, UPDATES, median(ours.rounds), rounds)
+    add(
+      `all 1,000 nodes have a record, ${name}`,
+      'ideal push-pull',
+      'rounds',
+      1.15,
+      UPDATES,
+      median(ours.rounds),
+      rounds,
+    )
     add(`copies per node, ${name}`, 'one', 'copies', copiesGoal, UPDATES, median(ours.copies), 1)
   }
   const { repair, table } = measureRepair()
-  add('repairing 1 record of 1,000', 'sending the table', 'B', 0.02, 1, repair, table)
-  add('idle, 1,000 nodes, sent per node', '1 kB/s', 'B/s', 1, 1, measureIdle(), 1_000)
-  const worst = (how: 'vanish' | 'kill') =>
-    Math.max(...Array.from({ length: DEATHS }, (_, seed) => measureDeath(how, seed + 1))) / 1_000
-  add('silent crash known to all of 100, worst', '8 s', 's', 1, DEATHS, worst('vanish'), 8)
-  add('killed process known to all of 100, worst', '1.5 s', 's', 1, DEATHS, worst('kill'), 1.5)
+  add('repair of 1 record in 1,000', 'sending the whole table', 'B', 0.02, 1, repair, table)
+  add('idle traffic of 1,000 nodes, sent per node', '1 kB/s', 'B/s', 1, 1, measureIdle(), 1_000)
+  const worst = (how: 'powerOff' | 'kill') =>
+    Math.max(...Array.from({ length: CRASHES }, (_, seed) => measureDetection(how, seed + 1))) / 1_000
+  add('silent crash detected by all 100 nodes, worst', '8 s', 's', 1, CRASHES, worst('powerOff'), 8)
+  add('killed process detected by all 100 nodes, worst', '1.5 s', 's', 1, CRASHES, worst('kill'), 1.5)
   return figures
 }

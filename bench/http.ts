@@ -7,7 +7,7 @@ import { ended, freePort, scratch, started, startedNode } from './processes.ts'
 
 const run = promisify(execFile)
 
-/** `GET /server_info` against a bare node:http that answers the same bytes; wrk is the load, 32 kept-alive connections. */
+/** Compares `GET /server_info` with a bare node:http server that sends the same bytes, under wrk with 32 keep-alive connections. */
 export const bench: Bench = async () => {
   const home = scratch('http')
   const [port, barePort] = [await freePort(), await freePort()]
@@ -29,7 +29,7 @@ createServer((_, response) => { response.writeHead(200, headers); response.end(b
     return [
       await interleave({
         what: '`GET /server_info`',
-        anchor: 'bare `node:http`, same bytes',
+        baseline: 'bare `node:http`, same bytes',
         unit: 'req/s',
         goal: { sign: '≥', ratio: 0.85 },
         rounds: 7,

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { type Bench, type Figure, machine, table } from './measure.ts'
 
 /**
- * `npm run bench [name…] [--write]`: runs the benches (all without a name) and prints their figures; `--write` puts
- * them into docs/benchmarks.md between the marks of each bench, with the machine and the day.
+ * `npm run bench [name…] [--write]` runs the named benches, or all of them, and prints their figures. `--write` also
+ * writes them into docs/benchmarks.md, between the markers of each bench, with the machine and the date.
  */
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   startUp: () => import('./startUp.ts'),
@@ -24,18 +24,18 @@ const named = process.argv.slice(2).filter((argument) => !argument.startsWith('-
 
 for (const name of named.length > 0 ? named : Object.keys(benches)) {
   const load = benches[name]
-  if (!load) throw new Error(`there is no bench "${name}"; there are ${Object.keys(benches).join(', ')}`)
+  if (!load) throw new Error(`unknown bench "${name}"; known benches: ${Object.keys(benches).join(', ')}`)
   console.log(`\n${name}`)
   const figures = await (await load()).bench()
   console.log(table(figures))
-  if (write) keep(name, figures)
+  if (write) writeFigures(name, figures)
 }
 
-function keep(name: string, figures: Figure[]): void {
+function writeFigures(name: string, figures: Figure[]): void {
   const text = readFileSync(document, 'utf8')
   const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md has no marks for ${name}`)
+  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md has no markers for ${name}`)
   const day = new Date().toISOString().slice(0, 10)
   const body = `${begin}\n\n${day}, ${machine()}.\n\n${table(figures)}\n\n`
   writeFileSync(document, text.slice(0, from) + body + text.slice(to))

@@ -26,16 +26,17 @@ import { signRecord } from '../protocol/wire/record.ts'
 import { scratch } from './processes.ts'
 
 /**
- * One process that listens for links and says what each costs it in memory. The dialling ends are a child of it, so that
- * only the listening end is counted. `gossip`: whole gossip concerns; `bareTls`, `bare`: the ws library and nothing else.
+ * A process that accepts links and prints the resident memory that each costs it. Its child process dials them, so that
+ * only the accepting end is counted. The mode `gossip` runs the gossip concern; `bareTls` and `bare` run the ws library
+ * alone, with and without TLS.
  */
 const [mode = 'gossip', count = '200', port] = process.argv.slice(2)
 const links = Number(count)
 
-/** Every link lasts, whoever dials it. */
+/** Limits under which every link stays active, whichever end dialled it. */
 const config = { linksMost: 5_000, socketsMost: 5_000, linksPerSubnet: 5_000, linksChosen: 0, linksWanted: 1 }
 
-/** How long all idle before memory is read. */
+/** All links idle for this long before memory is read. */
 const IDLE_MS = 5_000
 
 const folder = scratch('link')
@@ -51,7 +52,7 @@ async function host(): Promise<void> {
   const listening = mode === 'gossip' ? await gossipHost(opened) : await bareHost(opened)
   const child = fork(import.meta.filename, [mode, count, String(listening)], { execArgv: [] })
   process.once('exit', () => child.kill('SIGKILL'))
-  // The first third warms up what a process needs once: code, pools, pages of the heap.
+  // The first third of the links warms up what a process allocates once: compiled code, buffer pools, heap pages.
   const first = Math.floor(links / 3)
   while (open < first) await wait(50)
   const before = await settledBytes()
@@ -61,7 +62,7 @@ async function host(): Promise<void> {
   console.log(`${((after - before) / (links - first) / 1_000).toFixed(1)} kB a link`)
 }
 
-/** Resident memory after an idle while, without garbage. */
+/** Waits until the process is idle, collects garbage and returns its resident memory in bytes. */
 async function settledBytes(): Promise<number> {
   await wait(IDLE_MS)
   for (let times = 0; times < 5; times += 1) {
@@ -143,7 +144,7 @@ async function dialAll(port: number): Promise<void> {
   }
 }
 
-/** As much of a node as keeps a link: it greets, and answers every ping as one whose table is the same. */
+/** Behaves like a node as far as a link needs it: sends a hello, and acks every ping with the same root. */
 function keepAlive(link: WebSocket, pem: string, privateKey: KeyObject): void {
   const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' })
   const key = ed25519Line(Buffer.from(x, 'base64url'))

@@ -9,17 +9,17 @@ import { COMMANDS_PATH } from '../protocol/control.ts'
 import { type Bench, type Figure, figure, interleave } from './measure.ts'
 import { cli, ended, freePort, type Started, scratch, started, timed } from './processes.ts'
 
-/** Links whose memory is measured: enough that the process without them does not show. */
+/** Number of links whose memory is measured. It is high enough for the fixed cost of the process not to show. */
 const LINKS = 900
 
 const NODES = 30
 
-/** What gossip costs and does on real sockets: memory of an idle link, and a network of processes that come up together. */
+/** Measures gossip on real sockets: how fast a network of processes converges, and the memory of an idle link. */
 export const bench: Bench = async () => {
-  const link = (what: string, anchor: string, mode: string) =>
+  const link = (what: string, baseline: string, mode: string) =>
     interleave({
       what,
-      anchor,
+      baseline,
       unit: 'kB',
       goal: { sign: '≤', ratio: 2.5 },
       rounds: 3,
@@ -34,7 +34,7 @@ export const bench: Bench = async () => {
   ]
 }
 
-/** Kilobytes of resident memory that one link costs its listening end, when all have been idle for a while. */
+/** Measures the resident memory in kilobytes that one idle link costs its accepting end. */
 async function perLink(mode: string): Promise<number> {
   const host = await started(['--expose-gc', await hostScript(), mode, String(LINKS)], {}, 'kB a link')
   const [, kilobytes] = /([\d.]+) kB a link/.exec(host.said) ?? []
@@ -42,7 +42,7 @@ async function perLink(mode: string): Promise<number> {
   return Number(kilobytes)
 }
 
-/** The host as one script: what loads and compiles TypeScript would be most of the memory, and all of the noise. */
+/** Bundles the host into one script, because a TypeScript loader would dominate the memory and its variance. */
 async function hostScript(): Promise<string> {
   const outfile = join(dirname(cli), 'bench', 'linkHost.mjs')
   const options = { bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' } as const
@@ -51,8 +51,9 @@ async function hostScript(): Promise<string> {
 }
 
 /**
- * Each node is told the address of one that started before it. `atOnce`: all start together, so that the machine is still
- * busy with their starts when the last one listens; else each when the one before it listens.
+ * Measures the time from when the last node listens until all tables are complete. Each node knows the address of one
+ * that started before it. With `atOnce` all start together, so that start-up still uses the CPU when the last one listens;
+ * otherwise each starts when the previous one listens.
  */
 async function processes(atOnce: boolean): Promise<Figure> {
   const ports = await Promise.all(Array.from({ length: NODES }, freePort))
@@ -75,14 +76,14 @@ async function processes(atOnce: boolean): Promise<Figure> {
   const took = performance.now() - listening
   await Promise.all(running.map(ended))
   const pair = {
-    what: `${NODES} processes${atOnce ? ' started at once' : ''}, each told one address: all tables complete`,
-    anchor: '3 s',
+    what: `${NODES} processes${atOnce ? ' started at once' : ''}, each with one address: all tables complete`,
+    baseline: '3 s',
     unit: 's',
   }
   return figure({ ...pair, goal: { sign: '≤', ratio: 1 }, rounds: 1 }, took / 1_000, 3)
 }
 
-/** Resolves when the node of a home lists all the others. It is asked on its own socket, as the command line does. */
+/** Resolves when the node of a home lists all other nodes. It polls the node's control socket. */
 async function complete(home: string): Promise<void> {
   const { socket } = homePaths({ P2PRC: home })
   while ((await listed(socket)) < NODES - 1) await wait(POLL_MS)
@@ -108,7 +109,7 @@ const POLL_MS = 200
 
 const NO_ENGINE = 'unix:///nonexistent/docker.sock'
 
-/** A home whose network is this machine (`Test` in P2PRC's `config.json`). */
+/** Creates a home whose network is this machine (`Test` in P2PRC's `config.json`). */
 async function networkHome(): Promise<{ P2PRC: string }> {
   const home = { P2PRC: scratch('links') }
   await timed([cli, 'init'], home)

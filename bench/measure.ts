@@ -2,15 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 
-/** One line of the results: ours against the anchor, both taken in turns in one run. */
+/** One row of the results: our median against that of a baseline, both measured alternately in one run. */
 export interface Figure {
   what: string
-  anchor: string
+  baseline: string
   unit: string
   /** Medians. */
   ours: number
   theirs: number
-  /** `ours / theirs`, or for rates where more is better the same with the goal turned round. */
+  /** `ours / theirs`; the goal's sign says which direction is better. */
   ratio: number
   goal: { sign: '≤' | '≥'; ratio: number }
   rounds: number
@@ -21,18 +21,18 @@ export type Bench = () => Promise<Figure[]>
 
 interface Pair {
   what: string
-  anchor: string
+  baseline: string
   unit: string
   goal: Figure['goal']
   rounds: number
-  /** One measurement each. They run in turns, ours first in even rounds, the anchor first in odd ones. */
+  /** Each call takes one measurement. Ours runs first in even rounds, the baseline in odd ones. */
   ours: () => Promise<number>
   theirs: () => Promise<number>
-  /** Rounds not counted, first. */
+  /** Number of rounds to run first without counting them; 1 by default. */
   warmUp?: number
 }
 
-/** Measures a pair in turns and compares the medians. */
+/** Measures both sides of a pair alternately and compares the medians. */
 export async function interleave(pair: Pair): Promise<Figure> {
   const ours: number[] = []
   const theirs: number[] = []
@@ -48,10 +48,10 @@ export async function interleave(pair: Pair): Promise<Figure> {
   return figure(pair, median(ours), median(theirs))
 }
 
-/** A figure from two medians that were taken elsewhere. */
+/** Makes a figure from two medians. */
 export function figure(pair: Omit<Pair, 'ours' | 'theirs' | 'warmUp'>, ours: number, theirs: number): Figure {
-  const { what, anchor, unit, goal, rounds } = pair
-  return { what, anchor, unit, goal, rounds, ours, theirs, ratio: ours / theirs }
+  const { what, baseline, unit, goal, rounds } = pair
+  return { what, baseline, unit, goal, rounds, ours, theirs, ratio: ours / theirs }
 }
 
 export function median(values: readonly number[]): number {
@@ -65,12 +65,12 @@ export function reached({ ratio, goal }: Figure): boolean {
   return goal.sign === '≤' ? ratio <= goal.ratio : ratio >= goal.ratio
 }
 
-/** The results as a Markdown table; a goal that was missed says so. */
+/** Formats figures as a Markdown table, in which missed goals are marked. */
 export function table(figures: readonly Figure[]): string {
   const rows = figures.map((one) =>
     [
       one.what,
-      one.anchor,
+      one.baseline,
       `${readable(one.ours)} ${one.unit}`,
       `${readable(one.theirs)} ${one.unit}`,
       one.ratio.toFixed(one.ratio < 0.1 ? 4 : 2),
@@ -79,7 +79,7 @@ export function table(figures: readonly Figure[]): string {
       one.rounds,
     ].join(' | '),
   )
-  const head = 'what | against | ours (median) | anchor (median) | ratio | goal | | rounds'
+  const head = 'what | against | ours (median) | baseline (median) | ratio | goal | | rounds'
   return [head, '--- | --- | ---: | ---: | ---: | ---: | --- | ---:', ...rows].map((row) => `| ${row} |`).join('\n')
 }
 
@@ -88,7 +88,7 @@ function readable(value: number): string {
   return value.toFixed(Math.abs(value) < 10 ? 2 : 1)
 }
 
-/** The machine in one sentence, for the head of the results. */
+/** Describes this machine in one line. */
 export function machine(): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown CPU'
   const distribution = /PRETTY_NAME="([^"]+)"/.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux'

@@ -4,16 +4,16 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { type Bench, interleave } from './measure.ts'
 import { ended, freePort, scratch, started, startedNode } from './processes.ts'
 
-/** How long a process idles before its memory is read: first collections and the background readings are over. */
+/** A process idles for this long before its memory is read: garbage collections and background work of its start are over. */
 const IDLE_MS = 5_000
 
-/** Resident memory of an idle node (the bundle) against a bare fastify + ws server. */
+/** Compares the resident memory of an idle node (the bundle) with that of a bare fastify and ws server. */
 export const bench: Bench = async () => {
   const bareFile = join(import.meta.dirname, 'bareServer.mjs')
   return [
     await interleave({
       what: 'memory of an idle node',
-      anchor: 'bare fastify + ws server',
+      baseline: 'bare fastify + ws server',
       unit: 'MB',
       goal: { sign: '≤', ratio: 1.5 },
       rounds: 5,

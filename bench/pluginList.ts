@@ -5,7 +5,7 @@ import { cli, scratch, timed } from './processes.ts'
 
 const PLUGINS = 200
 
-/** The list of many plugins, as a whole process of the bundle, against Node's own start. */
+/** Compares a whole process that lists many plugins with the start of Node itself. */
 export const bench: Bench = async () => {
   const home = scratch('plugins')
   const empty = join(home, 'empty.js')
@@ -20,7 +20,7 @@ export const bench: Bench = async () => {
   return [
     await interleave({
       what: `\`p2prc plugin ls\` of ${PLUGINS} plugins`,
-      anchor: '`node empty.js`',
+      baseline: '`node empty.js`',
       unit: 'ms',
       goal: { sign: '≤', ratio: 1.6 },
       rounds: 31,

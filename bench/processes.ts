@@ -7,23 +7,23 @@ import { follow, type Output } from './children.ts'
 
 export { freePort } from './children.ts'
 
-/** The bundle, as users run it. `npm run bench` builds it first. */
+/** The path of the bundle that users run. `npm run bench` builds it first. */
 export const cli = join(import.meta.dirname, '..', 'dist', 'cli.js')
 
-// One listener for each folder and process of a run, all of which end with it.
+// Each temporary folder and child process adds an exit listener.
 process.setMaxListeners(0)
 
-/** A temporary folder that goes when the bench's process ends. */
+/** Creates a temporary folder and removes it when this process exits. */
 export function scratch(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `p2prc-bench-${name}-`))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** A program that runs, and what it prints. */
+/** A running program with its output. */
 export type Started = ChildProcess & Pick<Output, 'said' | 'printed'>
 
-/** Starts a program and waits until what it prints contains `ready`. It is killed when the bench's process ends. */
+/** Starts a program and waits until its output contains `ready`. The program is killed when this process exits. */
 export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
@@ -35,23 +35,23 @@ export async function started(args: string[], env: NodeJS.ProcessEnv, ready: str
   })
 }
 
-/** Starts a node of the bundle on loopback, in the given home. */
+/** Starts a node of the bundle on loopback with the given home and waits until it listens. */
 export function startedNode(home: string, port: number): Promise<Started> {
   return started([cli, 'start', '--host', '127.0.0.1', '--port', String(port)], { P2PRC: home }, `127.0.0.1:${port}`)
 }
 
-/** Ends a child and waits for it. */
+/** Interrupts a child and waits until it exits. */
 export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGINT')
   await once(child, 'exit')
 }
 
-/** Wall-clock milliseconds of one whole process. */
+/** Runs a process to its end and returns its wall-clock milliseconds. Throws if its exit code is not 0. */
 export async function timed(args: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
   const began = performance.now()
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: 'ignore' })
   const [code] = await once(child, 'exit')
-  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}`)
+  if (code !== 0) throw new Error(`${args.join(' ')} exited with ${code}`)
   return performance.now() - began
 }

@@ -4,14 +4,14 @@ import { type Bench, type Figure, figure, median } from './measure.ts'
 
 const ROUNDS = 3
 
-/** One speed test as the owner of `from` asks for it, with the wall-clock time of each direction. */
+/** Runs one speed test as the owner of `from`, and measures the wall-clock time of each direction. */
 export async function speedTest(from: Machine, to: Machine): Promise<Record<'download' | 'upload', Measured>> {
   process.env.P2PRC = from.home
   const measured = { download: { mbps: 0, ms: 0 }, upload: { mbps: 0, ms: 0 } }
   for (const direction of ['download', 'upload'] as const) {
     let startedAt = performance.now()
     const onFact = ({ type, step }: ReceivedFact) => {
-      // The round trips are over: what follows is the direction's own time.
+      // Latency has been measured; what follows is the time of this direction.
       if (type === 'speed.progress' && step === 'latency') startedAt = performance.now()
     }
     const payload = { where: `${to.address}:8088`, direction }
@@ -26,7 +26,10 @@ interface Measured {
   ms: number
 }
 
-/** The speed test under a token bucket in network namespaces, against iperf3 on the same link. Needs root and iperf3. */
+/**
+ * Compares the speed test with iperf3 over the same link between two network namespaces, whose rate a token bucket limits.
+ * Needs root and iperf3.
+ */
 export const bench: Bench = async () => {
   const link = makeLink()
   const figures: Figure[] = []
@@ -51,16 +54,16 @@ export const bench: Bench = async () => {
         const what = `${direction}, limit ${mbit} Mbit/s`
         const pair = {
           what,
-          anchor: 'iperf3',
+          baseline: 'iperf3',
           unit: 'Mbit/s',
           goal: { sign: '≤', ratio: 1.05 },
           rounds: ROUNDS,
         } as const
         const rates = figure(pair, mbps, median(theirs[direction]))
-        // Too much is as wrong as too little.
+        // A rate above the baseline is as wrong as one below it.
         figures.push({ ...rates, ratio: Math.max(rates.ratio, 1 / rates.ratio) })
         const longest = Math.max(...ours[direction].map(({ ms }) => ms))
-        const time = { what: `${what}: longest test`, anchor: '3 s', unit: 'ms', rounds: ROUNDS } as const
+        const time = { what: `${what}: longest test`, baseline: '3 s', unit: 'ms', rounds: ROUNDS } as const
         figures.push(figure({ ...time, goal: { sign: '≤', ratio: 1 } }, longest, 3_000))
       }
     }

@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { type Bench, interleave } from './measure.ts'
 import { cli, ended, freePort, scratch, startedNode, timed } from './processes.ts'
 
-/** The command line against Node's own start: whole processes. */
+/** Compares whole processes of the command line with the start of Node itself. */
 export const bench: Bench = async () => {
   const home = scratch('start-up')
   const empty = join(home, 'empty.js')
   writeFileSync(empty, '')
   const node = await startedNode(home, await freePort())
   try {
-    const common = { anchor: '`node empty.js`', unit: 'ms', rounds: 31, warmUp: 3, theirs: () => timed([empty]) }
+    const common = { baseline: '`node empty.js`', unit: 'ms', rounds: 31, warmUp: 3, theirs: () => timed([empty]) }
     return [
       await interleave({
         ...common,

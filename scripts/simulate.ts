@@ -3,9 +3,10 @@ import { runChaos } from '../simulation/chaos.ts'
 import { createSimulation } from '../simulation/simulation.ts'
 
 /**
- * `npm run simulate -- --nodes 1000 --loss 0.05 --seed 7 [--minutes 2] [--delay 40] [--faults] [--json]`: the gossip of
- * real nodes on a network in memory, and what happened. With `--faults` nodes crash, stall, leave and are cut off until
- * the last minute and a half. Same arguments, same run: the trace at the end says so. Exit code 1 where nodes disagree.
+ * `npm run simulate -- --nodes 1000 --loss 0.05 --seed 7 [--minutes 2] [--delay 40] [--faults] [--json]` runs the gossip
+ * of real nodes on an in-memory network and prints what happened. With `--faults`, nodes crash, pause, leave and are
+ * partitioned until 90 s before the end. The run is deterministic: the same arguments give the same trace. The exit code is
+ * 1 if the nodes disagree at the end.
  */
 
 const { values } = parseArgs({
@@ -26,25 +27,26 @@ const delay = number('delay', 0, 5_000)
 const seed = number('seed', 0, 0xffff_ffff)
 const minutes = number('minutes', values.faults ? 3 : 0.1, 1_440, values.faults ? 10 : 2)
 
-const begun = performance.now()
-const agrees = values.faults ? underFaults() : calmly()
+const startedAt = performance.now()
+const agrees = values.faults ? simulateFaults() : simulate()
 process.exitCode = agrees ? 0 : 1
 
-function underFaults(): boolean {
+function simulateFaults(): boolean {
   const result = runChaos({ seed, nodes, minutes, log: (line) => values.json || console.log(line) })
-  const { agreedAfterMs, falseDeaths, violations, faults, trace } = result
+  const { agreedAfterMs, falsePositives, violations, faults, trace } = result
   if (values.json) console.log(JSON.stringify(result))
   else {
-    for (const violation of violations) console.log(`BROKEN at ${violation}`)
-    const done = Object.entries(faults).map(([name, count]) => `${name} ${count}`)
-    console.log(`\n${nodes} nodes, ${minutes} virtual minutes, seed ${seed}; faults: ${done.sort().join(', ')}`)
-    const after = agreedAfterMs === undefined ? 'never agreed' : `agreed ${agreedAfterMs / 1_000} s after healing`
-    console.log(`They ${after}; ${falseDeaths} declared dead wrongly; trace ${trace}; ${took()}`)
+    for (const violation of violations) console.log(`VIOLATION at ${violation}`)
+    const injected = Object.entries(faults).map(([name, count]) => `${name} ${count}`)
+    console.log(`\n${nodes} nodes, ${minutes} virtual minutes, seed ${seed}; faults: ${injected.sort().join(', ')}`)
+    const agreement =
+      agreedAfterMs === undefined ? 'never agreed' : `agreed ${agreedAfterMs / 1_000} s after the faults ended`
+    console.log(`The nodes ${agreement}; false positives: ${falsePositives}; trace ${trace}; ${elapsed()}`)
   }
   return violations.length === 0
 }
 
-function calmly(): boolean {
+function simulate(): boolean {
   const counts = new Map<string, number>()
   const simulation = createSimulation({
     nodes,
@@ -54,10 +56,12 @@ function calmly(): boolean {
   })
   for (let host = 0; host < nodes; host += 1) simulation.at(Math.min(host * 10, 10_000), () => simulation.start(host))
   if (!values.json) {
-    const lost = loss > 0 ? `${percent(loss)} of messages lost` : 'nothing lost'
-    console.log(`${count(nodes)} nodes, ${lost}, ${delay / 8} to ${delay} ms one way, seed ${seed}`)
-    console.log('They start within the first 10 s; each was told one address.\n')
-    row('time', 'running', 'each knows', 'links each', 'each sends', '')
+    console.log(
+      `${count(nodes)} nodes, ${percent(loss)} message loss, one-way delay ${delay / 8} to ${delay} ms, seed ${seed}`,
+    )
+    console.log('The nodes start within the first 10 s. Each of them knows one address.\n')
+    row('time', 'running', 'members', 'links', 'sent', '')
+    row('', 'nodes', 'per node', 'per node', 'per node', '')
   }
   const everyMs = 5_000
   let agreedAt: number | undefined
@@ -70,22 +74,24 @@ function calmly(): boolean {
     if (!simulation.agrees()) agreedAt = undefined
     else agreedAt ??= time
     const rate = Math.round((total() - sent) / running.length / (everyMs / 1_000))
-    const news = agreedAt === time ? 'all agree' : ''
+    const note = agreedAt === time ? 'all agree' : ''
     const line = { seconds: time / 1_000, running: running.length, known: round(known), links: round(links) }
     if (values.json) console.log(JSON.stringify({ ...line, bytesPerSecond: rate, agree: agreedAt !== undefined }))
     else
-      row(`${line.seconds} s`, count(running.length), count(line.known), count(line.links), `${count(rate)} B/s`, news)
+      row(`${line.seconds} s`, count(running.length), count(line.known), count(line.links), `${count(rate)} B/s`, note)
   }
   if (values.json) return agreedAt !== undefined
   const { trace, network } = simulation
-  console.log('\nWhat the nodes say happened to them:')
+  console.log('\nFacts that the nodes emitted:')
   for (const [type, times] of [...counts].sort()) console.log(`${count(times).padStart(12)}  ${type}`)
-  console.log('\nWhat they sent:')
+  console.log('\nMessages that they sent:')
   for (const [kind, sent] of [...network.byKind].sort())
     console.log(`${count(sent.count).padStart(12)}  ${kind}, ${count(Math.round(sent.bytes / sent.count))} B each`)
-  const end =
-    agreedAt === undefined ? `They disagree: ${simulation.disagreement()}` : `All agree since ${agreedAt / 1_000} s`
-  console.log(`\n${end}; largest message ${count(network.largest)} B; trace ${trace}; ${took()}`)
+  const agreement =
+    agreedAt === undefined
+      ? `The nodes disagree: ${simulation.disagreement()}`
+      : `All nodes agree since ${agreedAt / 1_000} s`
+  console.log(`\n${agreement}; largest message ${count(network.largest)} B; trace ${trace}; ${elapsed()}`)
   return agreedAt !== undefined
 
   function total(): number {
@@ -94,7 +100,7 @@ function calmly(): boolean {
 }
 
 function row(
-  ...cells: [time: string, running: string, known: string, links: string, rate: string, news: string]
+  ...cells: [time: string, running: string, members: string, links: string, sent: string, note: string]
 ): void {
   const widths = [8, 9, 12, 12, 14]
   console.log(
@@ -117,11 +123,11 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
-function number(name: 'nodes' | 'loss' | 'delay' | 'seed' | 'minutes', least: number, most: number, usual = 0): number {
+function number(name: 'nodes' | 'loss' | 'delay' | 'seed' | 'minutes', min: number, max: number, fallback = 0): number {
   const text = values[name]
-  const value = text === undefined ? usual : Number(text)
-  if (text?.trim() !== '' && value >= least && value <= most) return value
-  console.error(`--${name} must be a number from ${least} to ${most}, not "${text}"`)
+  const value = text === undefined ? fallback : Number(text)
+  if (text?.trim() !== '' && value >= min && value <= max) return value
+  console.error(`--${name} must be a number from ${min} to ${max}, not "${text}"`)
   process.exit(2)
 }
 
@@ -129,6 +135,6 @@ function round(value: number): number {
   return Math.round(value * 10) / 10
 }
 
-function took(): string {
-  return `${((performance.now() - begun) / 1_000).toFixed(1)} s of real time`
+function elapsed(): string {
+  return `${((performance.now() - startedAt) / 1_000).toFixed(1)} s of real time`
 }

@@ -2,11 +2,12 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { SteadyResult } from '../bench/steady.ts'
 import type { ChaosResult } from '../simulation/chaos.ts'
-import { type Job, type Outcome, runJobs } from '../simulation/soakPool.ts'
+import { type Job, type JobResult, runJobs } from '../simulation/soakPool.ts'
 
 /**
- * `npm run soak [-- --seeds 1000] [--first 1] [--hours 24]`: a day of 100 nodes that lose 5 % of their messages, in which
- * nobody may be declared dead, and bad days from many seeds, two processes at a time. Exit code 1 where anything broke.
+ * `npm run soak [-- --seeds 1000] [--first 1] [--hours 24]` runs chaos simulations from many seeds, and one day of 100
+ * nodes that lose 5 % of their messages, in which no node may be declared dead. Two processes run at a time. The exit code
+ * is 1 if any run fails.
  */
 
 const { values } = parseArgs({
@@ -20,70 +21,71 @@ const seeds = number('seeds', 100_000)
 const first = number('first', 0xffff_ffff)
 const hours = number('hours', 10_000)
 
-/** Virtual milliseconds from healing within which all must agree. */
+/** All nodes must agree this many simulated milliseconds after the faults end. */
 const AGREE_MS = 60_000
 
-const begun = performance.now()
+const startedAt = performance.now()
 const agreedAfter: number[] = []
-let wrongDeaths = 0
-let broken = 0
+let falsePositives = 0
+let failed = 0
 let cpuMs = 0
 
 const jobs: Job[] = Array.from({ length: seeds }, (_, at) => ({ kind: 'chaos', seed: first + at }))
-// The longest first, so that no core is left waiting for it at the end.
+// The longest job starts first, so that no core has to wait for it at the end.
 if (hours > 0) jobs.unshift({ kind: 'steady', hours, nodes: 100 })
-console.log(`${seeds} bad days and ${hours} virtual hours, on ${cpus().length} × ${cpus()[0]?.model.trim()}`)
+console.log(`${seeds} chaos runs and ${hours} virtual hours, on ${cpus().length} × ${cpus()[0]?.model.trim()}`)
 
-// Whoever stops it is told how far it came.
 process.once('SIGINT', () => {
-  sumUp()
+  printSummary()
   process.exit(130)
 })
 
-await runJobs(jobs, (outcome: Outcome) => {
-  cpuMs += outcome.cpuMs
-  if (outcome.kind === 'chaos') chaos(outcome.result)
-  else steady(outcome.result)
+await runJobs(jobs, (job: JobResult) => {
+  cpuMs += job.cpuMs
+  if (job.kind === 'chaos') onChaos(job.result)
+  else onSteady(job.result)
 })
-sumUp()
-process.exitCode = broken === 0 ? 0 : 1
+printSummary()
+process.exitCode = failed === 0 ? 0 : 1
 
-function chaos({ seed, agreedAfterMs, violations, falseDeaths, trace }: ChaosResult): void {
-  wrongDeaths += falseDeaths
+function onChaos({ seed, agreedAfterMs, violations, falsePositives: chaosFalsePositives, trace }: ChaosResult): void {
+  falsePositives += chaosFalsePositives
   agreedAfter.push(agreedAfterMs ?? Number.POSITIVE_INFINITY)
-  const isBroken = violations.length > 0 || agreedAfterMs === undefined || agreedAfterMs > AGREE_MS
-  if (isBroken) broken += 1
-  if (isBroken || falseDeaths > 0) {
-    const what = `agreed after ${seconds(agreedAfterMs)}, ${falseDeaths} wrong deaths`
-    console.log(`${isBroken ? 'BROKEN ' : ''}seed ${seed}: ${what}, ${trace} ${violations.join('; ')}`)
-    console.log(`  again: npm run simulate -- --faults --nodes 50 --minutes 10 --seed ${seed}`)
+  const isFailed = violations.length > 0 || agreedAfterMs === undefined || agreedAfterMs > AGREE_MS
+  if (isFailed) failed += 1
+  if (isFailed || chaosFalsePositives > 0) {
+    const what = `agreed after ${seconds(agreedAfterMs)}, ${chaosFalsePositives} false positives`
+    console.log(`${isFailed ? 'FAILED ' : ''}seed ${seed}: ${what}, trace ${trace} ${violations.join('; ')}`)
+    console.log(`  to reproduce: npm run simulate -- --faults --nodes 50 --minutes 10 --seed ${seed}`)
   }
-  if (agreedAfter.length % 50 === 0) console.log(`${agreedAfter.length} bad days, ${minutes()} minutes`)
+  if (agreedAfter.length % 50 === 0) console.log(`${agreedAfter.length} chaos runs, ${minutes()} minutes`)
 }
 
-function steady({ nodes, wrongDeaths: drops, suspicions, agrees, trace }: SteadyResult): void {
+function onSteady({ nodes, falsePositives: drops, suspicions, agrees, trace }: SteadyResult): void {
   for (const drop of drops.slice(0, 20)) console.log(drop)
-  if (drops.length > 0 || !agrees) broken += 1
+  if (drops.length > 0 || !agrees) failed += 1
   console.log(
-    `${hours} virtual hours, ${nodes} nodes, 5 % loss: ${drops.length} wrong deaths, ${suspicions} suspicions, ` +
-      `${agrees ? 'all agree' : 'they DISAGREE'}, ${trace}, ${minutes()} minutes`,
+    `${hours} virtual hours, ${nodes} nodes, 5 % loss: ${drops.length} false positives, ${suspicions} suspicions, ` +
+      `${agrees ? 'all nodes agree' : 'the nodes DISAGREE'}, trace ${trace}, ${minutes()} minutes`,
   )
 }
 
-function sumUp(): void {
-  agreedAfter.sort((one, other) => one - other)
-  const by = (share: number) => seconds(agreedAfter[Math.floor((agreedAfter.length - 1) * share)])
+function printSummary(): void {
+  agreedAfter.sort((a, b) => a - b)
+  const percentile = (part: number) => seconds(agreedAfter[Math.floor((agreedAfter.length - 1) * part)])
   if (agreedAfter.length > 0)
-    console.log(`agreed after healing: half by ${by(0.5)}, 99 % by ${by(0.99)}, all by ${by(1)}`)
-  console.log(`${agreedAfter.length} of ${seeds} bad days, ${wrongDeaths} wrong deaths in them`)
+    console.log(
+      `time to agreement after the faults: median ${percentile(0.5)}, p99 ${percentile(0.99)}, max ${percentile(1)}`,
+    )
+  console.log(`${agreedAfter.length} of ${seeds} chaos runs, with ${falsePositives} false positives`)
   const core = (cpuMs / 60_000).toFixed(1)
-  console.log(`${broken === 0 ? 'all held' : `${broken} BROKEN`}, ${minutes()} minutes, ${core} minutes of one core`)
+  console.log(`${failed === 0 ? 'all passed' : `${failed} FAILED`}, ${minutes()} minutes, ${core} minutes of CPU time`)
 }
 
-function number(name: keyof typeof values, most: number): number {
+function number(name: keyof typeof values, max: number): number {
   const value = Number(values[name])
-  if (values[name].trim() !== '' && value >= 0 && value <= most) return value
-  console.error(`--${name} must be a number from 0 to ${most}, not "${values[name]}"`)
+  if (values[name].trim() !== '' && value >= 0 && value <= max) return value
+  console.error(`--${name} must be a number from 0 to ${max}, not "${values[name]}"`)
   process.exit(2)
 }
 
@@ -92,5 +94,5 @@ function seconds(ms = Number.POSITIVE_INFINITY): string {
 }
 
 function minutes(): string {
-  return ((performance.now() - begun) / 60_000).toFixed(1)
+  return ((performance.now() - startedAt) / 60_000).toFixed(1)
 }

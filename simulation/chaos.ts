@@ -1,62 +1,65 @@
 import type { GossipEmits } from '../protocol/gossip.ts'
-import { CALM, createSimulation, type SimulatedNode, type Simulation, versionOf } from './simulation.ts'
+import { createSimulation, DEFAULT_CONDITIONS, type SimulatedNode, type Simulation, seqOf } from './simulation.ts'
 import { mulberry32 } from './tools.ts'
-
-/**
- * A bad day for a network, made from a seed: loss, delay, doubling, reordering, stalls, partitions, kills, machines going
- * dark, farewells, restarts with and without their file, changes of records. Then the network recovers, and all who run
- * must come to agree. What must hold at any time is checked as it happens.
- */
 
 export interface ChaosOptions {
   seed: number
   nodes?: number
   minutes?: number
-  /** Called with a line of text for each fault and each death that a node declares. */
+  /** Called with a line of text for each fault and each false positive. */
   log?: (line: string) => void
-  /** Handed the simulation before it runs, to look into it. */
+  /** Called with the simulation before it runs, for inspection. */
   watch?: (simulation: Simulation) => void
 }
 
 export interface ChaosResult {
   seed: number
-  /** From healing until all running nodes listed exactly the running nodes, and did so to the end; undefined: never. */
+  /** Time from the end of the faults until all running nodes agreed to the end of the run; undefined if they never did. */
   agreedAfterMs: number | undefined
-  /** Broken invariants as text; none in a sound build. */
+  /** Violated invariants as text; a correct build has none. */
   violations: string[]
-  /** Drops of nodes that ran, did not stand still and could be reached by the dropping node. */
-  falseDeaths: number
+  /** How often a node declared another dead that was running, not paused, and reachable from it. */
+  falsePositives: number
   faults: Record<string, number>
   largestMessage: number
   trace: string
 }
 
-/** The calm at the end in which agreement must come, and then stay. */
-const CALM_MS = 90_000
+/** Length of the phase without faults at the end, in which the nodes must reach agreement and keep it. */
+const RECOVERY_MS = 90_000
 
-/** By when all have started for the first time. */
+/** All nodes have started for the first time by then. */
 const STARTED_MS = 20_000
 
-/** Average time between two faults. */
-const FAULT_EVERY_MS = 10_000
+/** Mean time between two faults. */
+const FAULT_INTERVAL_MS = 10_000
 
-/** Standing still or being cut off this lately excuses a death. */
-const EXCUSE_MS = 30_000
+/** A fault that is at most this old explains why a node was declared dead. */
+const GRACE_MS = 30_000
 
+/** After this time, every node must have dropped a decommissioned node, which may not rejoin. */
+const SETTLE_MS = 60_000
+
+/**
+ * Runs a network under faults that follow from a seed: loss, delay, duplication and reordering of messages, paused
+ * processes, partitions, crashes, machines that lose power, farewells, restarts with and without the file, and changed
+ * records. The faults then end, and all running nodes must agree. Invariants are checked on every fact.
+ */
 export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}, watch }: ChaosOptions): ChaosResult {
   const random = mulberry32(seed ^ 0x5eed)
-  const between = (from: number, to: number) => from + random() * (to - from)
-  const someone = () => Math.floor(random() * count)
+  const uniform = (from: number, to: number) => from + random() * (to - from)
+  const randomHost = () => Math.floor(random() * count)
   const violations: string[] = []
   const faults: Record<string, number> = {}
-  /** Last time that something was done to a node, or to the whole network. */
-  const troubled = new Float64Array(count).fill(Number.NEGATIVE_INFINITY)
-  let networkTroubledAt = 0
-  let falseDeaths = 0
-  /** Nodes that are gone for good, by when. */
-  const removed = new Map<number, number>()
+  /** When the latest fault of a node, or of the network, ends or ended. */
+  const disturbedAt = new Float64Array(count).fill(Number.NEGATIVE_INFINITY)
+  let networkDisturbedAt = 0
+  let falsePositives = 0
+  /** Nodes that will never start again, and when each was stopped. */
+  const decommissioned = new Map<number, number>()
   const droppedBy = new Map<number, Set<number>>()
-  const highest = new Float64Array(count)
+  const startedWithoutFile = new Set<number>()
+  const highestSeq = new Float64Array(count)
 
   const simulation = createSimulation({
     nodes: count,
@@ -79,141 +82,139 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
     if (fact.type === 'record.merged') {
       const author = hostOf.get(fact.record.id) ?? -1
       const { seq } = fact.record
-      if (seq > (highest[author] ?? 0)) violate(`node ${node.host} has node ${author} at ${seq}, which it never said`)
-      if (removed.has(author) && droppedBy.get(author)?.has(node.host))
-        violate(`node ${author} is gone for good, and rejoined on node ${node.host}`)
+      if (seq > (highestSeq[author] ?? 0))
+        violate(`node ${node.host} has seq ${seq} of node ${author}, which never signed it`)
+      if (decommissioned.has(author) && droppedBy.get(author)?.has(node.host))
+        violate(`node ${author} is decommissioned, but rejoined on node ${node.host}`)
     } else if (fact.type === 'record.ownSigned') {
-      if (fact.record.seq <= (highest[node.host] ?? 0) && !lostFile.has(node.host))
-        violate(`node ${node.host} repeats a seq`)
-      highest[node.host] = Math.max(highest[node.host] ?? 0, fact.record.seq)
+      if (fact.record.seq <= (highestSeq[node.host] ?? 0) && !startedWithoutFile.has(node.host))
+        violate(`node ${node.host} reuses a seq`)
+      highestSeq[node.host] = Math.max(highestSeq[node.host] ?? 0, fact.record.seq)
     } else if (fact.type === 'record.dropped') {
       const target = hostOf.get(fact.id) ?? -1
       const dropped = droppedBy.get(target) ?? new Set()
-      if (removed.has(target) && now - (removed.get(target) ?? 0) > SETTLE_MS) dropped.add(node.host)
+      if (decommissioned.has(target) && now - (decommissioned.get(target) ?? 0) > SETTLE_MS) dropped.add(node.host)
       droppedBy.set(target, dropped)
-      const quiet = now - Math.max(networkTroubledAt, troubled[target] ?? 0, troubled[node.host] ?? 0) > EXCUSE_MS
-      if (fact.why === 'silent' && nodes[target]?.state && quiet) {
-        falseDeaths += 1
-        report(`node ${node.host} declares node ${target} dead, wrongly`)
+      const undisturbed =
+        now - Math.max(networkDisturbedAt, disturbedAt[target] ?? 0, disturbedAt[node.host] ?? 0) > GRACE_MS
+      if (fact.why === 'silent' && nodes[target]?.state && undisturbed) {
+        falsePositives += 1
+        report(`node ${node.host} falsely declares node ${target} dead`)
       }
     } else if (fact.type === 'gossip.banned') violate(`node ${node.host} bans an honest node: ${fact.why}`)
   }
 
-  const lostFile = new Set<number>()
-
-  function start(host: number, without: boolean): void {
-    if (nodes[host]?.state || removed.has(host)) return
-    if (without) lostFile.add(host)
-    troubled[host] = simulation.now
-    if (simulation.now > STARTED_MS) report(`node ${host} starts again${without ? ', without its file' : ''}`)
-    simulation.start(host, { lostFile: without })
+  function start(host: number, lostFile: boolean): void {
+    if (nodes[host]?.state || decommissioned.has(host)) return
+    if (lostFile) startedWithoutFile.add(host)
+    disturbedAt[host] = simulation.now
+    if (simulation.now > STARTED_MS) report(`node ${host} restarts${lostFile ? ' without its file' : ''}`)
+    simulation.start(host, { lostFile })
     const seq = nodes[host]?.state?.self.record.seq ?? 0
-    highest[host] = Math.max(highest[host] ?? 0, seq)
+    highestSeq[host] = Math.max(highestSeq[host] ?? 0, seq)
   }
 
-  function end(host: number, how: 'kill' | 'vanish' | 'leave', healAt: number): void {
+  function stop(host: number, how: 'kill' | 'powerOff' | 'leave', recoverAt: number): void {
     if (!nodes[host]?.state) return
-    report(`node ${host} ${{ kill: 'is killed', vanish: 'goes dark', leave: 'leaves' }[how]}`)
-    troubled[host] = simulation.now
+    report(`node ${host} ${{ kill: 'is killed', powerOff: 'loses power', leave: 'leaves' }[how]}`)
+    disturbedAt[host] = simulation.now
     simulation[how](host)
-    if (random() < 0.15 && host > 1 && removed.size < count / 5) removed.set(host, simulation.now)
+    if (random() < 0.15 && host > 1 && decommissioned.size < count / 5) decommissioned.set(host, simulation.now)
     else {
-      const without = random() < 0.3
-      simulation.at(Math.min(healAt - 1_000, simulation.now + between(500, 120_000)), () => start(host, without))
+      const lostFile = random() < 0.3
+      simulation.at(Math.min(recoverAt - 1_000, simulation.now + uniform(500, 120_000)), () => start(host, lostFile))
     }
   }
 
-  const healAt = minutes * 60_000 - CALM_MS
-  let cutUntil = 0
-  let stormUntil = 0
+  const recoverAt = minutes * 60_000 - RECOVERY_MS
+  let partitionedUntil = 0
+  let degradedUntil = 0
 
-  const kinds: Record<string, () => void> = {
-    kill: () => end(someone(), 'kill', healAt),
-    vanish: () => end(someone(), 'vanish', healAt),
-    leave: () => end(someone(), 'leave', healAt),
+  const injectFault: Record<string, () => void> = {
+    kill: () => stop(randomHost(), 'kill', recoverAt),
+    powerOff: () => stop(randomHost(), 'powerOff', recoverAt),
+    leave: () => stop(randomHost(), 'leave', recoverAt),
     pause: () => {
-      const host = someone()
-      const ms = Math.min(between(500, 30_000), healAt - simulation.now)
+      const host = randomHost()
+      const ms = Math.min(uniform(500, 30_000), recoverAt - simulation.now)
       if (!nodes[host]?.state) return
-      report(`node ${host} stands still for ${(ms / 1_000).toFixed(1)} s`)
+      report(`node ${host} is paused for ${(ms / 1_000).toFixed(1)} s`)
       simulation.pause(host, ms)
-      troubled[host] = simulation.now + ms
+      disturbedAt[host] = simulation.now + ms
     },
-    cut: () => {
-      if (simulation.now < cutUntil) return
-      const share = between(0.1, 0.5)
-      const group = Array.from({ length: count }, () => (random() < share ? 1 : 0))
-      cutUntil = Math.min(healAt, simulation.now + between(5_000, 90_000))
-      networkTroubledAt = cutUntil
+    partition: () => {
+      if (simulation.now < partitionedUntil) return
+      const probability = uniform(0.1, 0.5)
+      const group = Array.from({ length: count }, () => (random() < probability ? 1 : 0))
+      partitionedUntil = Math.min(recoverAt, simulation.now + uniform(5_000, 90_000))
+      networkDisturbedAt = partitionedUntil
       const apart = group.filter((side) => side === 1).length
-      report(`${apart} nodes are cut off from the others for ${((cutUntil - simulation.now) / 1_000).toFixed(1)} s`)
-      network.cut((host) => group[host] ?? 0)
-      simulation.at(cutUntil, () => network.cut())
+      report(`${apart} nodes are partitioned off for ${((partitionedUntil - simulation.now) / 1_000).toFixed(1)} s`)
+      network.partition((host) => group[host] ?? 0)
+      simulation.at(partitionedUntil, () => network.heal())
     },
-    networkConditions: () => {
+    degradeNetwork: () => {
       const loss = [0, 0, 0, 0.05, 0.1, 0.3][Math.floor(random() * 6)] ?? 0
       network.networkConditions = {
-        delay: [1, between(5, 300)],
+        delay: [1, uniform(5, 300)],
         loss,
-        double: between(0, 0.05),
-        reorder: between(0, 0.1),
+        duplicate: uniform(0, 0.05),
+        reorder: uniform(0, 0.1),
       }
-      const until = Math.min(healAt, simulation.now + between(10_000, 60_000))
-      networkTroubledAt = Math.max(networkTroubledAt, until)
+      const until = Math.min(recoverAt, simulation.now + uniform(10_000, 60_000))
+      networkDisturbedAt = Math.max(networkDisturbedAt, until)
       const lasts = ((until - simulation.now) / 1_000).toFixed(1)
       report(
-        `bad network for ${lasts} s: ${loss * 100} % lost, up to ${network.networkConditions.delay[1].toFixed(0)} ms one way`,
+        `the network is degraded for ${lasts} s: ${loss * 100} % loss, at most ${network.networkConditions.delay[1].toFixed(0)} ms of delay`,
       )
-      stormUntil = until
+      degradedUntil = until
       simulation.at(until, () => {
-        if (stormUntil === until) network.networkConditions = { ...CALM }
+        if (degradedUntil === until) network.networkConditions = { ...DEFAULT_CONDITIONS }
       })
     },
     updateRecord: () => {
-      const host = someone()
+      const host = randomHost()
       if (!nodes[host]?.state || (nodes[host]?.pausedUntil ?? 0) > simulation.now) return
-      report(`node ${host} has a new text`)
+      report(`node ${host} updates its record`)
       simulation.dispatch(host, { type: 'recordUpdated', fields: { customInformation: `text ${simulation.now}` } })
     },
   }
-  const names = ['kill', 'vanish', 'leave', 'pause', 'updateRecord']
+  const weightedFaults = ['kill', 'powerOff', 'leave', 'pause', 'updateRecord']
     .flatMap((name) => [name, name])
-    .concat('cut', 'networkConditions')
+    .concat('partition', 'degradeNetwork')
 
-  for (let host = 0; host < count; host += 1) simulation.at(between(0, STARTED_MS), () => start(host, false))
-  for (let time = 25_000; time < healAt - 1_000; time += -Math.log(1 - random()) * FAULT_EVERY_MS) {
-    const name = names[Math.floor(random() * names.length)] as string
+  for (let host = 0; host < count; host += 1) simulation.at(uniform(0, STARTED_MS), () => start(host, false))
+  for (let time = 25_000; time < recoverAt - 1_000; time += -Math.log(1 - random()) * FAULT_INTERVAL_MS) {
+    const name = weightedFaults[Math.floor(random() * weightedFaults.length)] as string
     simulation.at(time, () => {
       faults[name] = (faults[name] ?? 0) + 1
-      kinds[name]?.()
+      injectFault[name]?.()
     })
   }
-  simulation.at(healAt, () => {
-    report('all heals')
-    network.cut()
-    network.networkConditions = { ...CALM }
-    networkTroubledAt = healAt
+  simulation.at(recoverAt, () => {
+    report('all faults end')
+    network.heal()
+    network.networkConditions = { ...DEFAULT_CONDITIONS }
+    networkDisturbedAt = recoverAt
   })
 
-  simulation.runUntil(healAt)
-  // The last disagreement counts: a suspicion from the storm may still be refuted after a first agreement.
+  simulation.runUntil(recoverAt)
+  // The last disagreement counts, because a suspicion that began under faults may still be refuted after a first agreement.
   let agreedAfterMs: number | undefined = 0
-  for (let time = healAt + 500; time <= healAt + CALM_MS; time += 500) {
+  for (let time = recoverAt + 500; time <= recoverAt + RECOVERY_MS; time += 500) {
     simulation.runUntil(time)
-    if (!simulation.agrees()) agreedAfterMs = time + 500 - healAt
+    if (!simulation.agrees()) agreedAfterMs = time + 500 - recoverAt
   }
   if (!simulation.agrees()) {
     agreedAfterMs = undefined
-    violate(`no agreement: ${simulation.disagreement()}`)
+    violate(`the nodes do not agree: ${simulation.disagreement()}`)
   }
   for (const { state, host } of nodes) {
     if (!state) continue
     if (state.links.size > state.config.socketsMost) violate(`node ${host} has ${state.links.size} links`)
-    if (versionOf(state, { id: state.self.record.id }) !== state.self.record.seq) violate(`node ${host} lost itself`)
+    if (seqOf(state, { id: state.self.record.id }) !== state.self.record.seq)
+      violate(`node ${host} does not list itself`)
   }
   const { trace } = simulation
-  return { seed, agreedAfterMs, violations, falseDeaths, faults, largestMessage: network.largest, trace }
+  return { seed, agreedAfterMs, violations, falsePositives, faults, largestMessage: network.largest, trace }
 }
-
-/** After this, who is gone for good has been dropped by all who could know, and may not rejoin. */
-const SETTLE_MS = 60_000

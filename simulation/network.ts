@@ -1,96 +1,89 @@
 import { decode, encode, type Unreadable, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
 
-/**
- * A network in memory, on a clock of its own. It encodes every message and counts its bytes, and it can lose, delay,
- * double and reorder them, cut hosts off from each other, stop a process (its machine then refuses and resets) and switch
- * a machine off (nothing answers). Links lose messages here, which a WebSocket never does: a harder world than the real.
- */
-
 export interface NetworkConditions {
-  /** Milliseconds one way, from and to. */
-  delay: readonly [number, number]
-  /** Shares of messages from 0 to 1. */
+  /** One-way delay in milliseconds, drawn uniformly from this range. */
+  delay: readonly [min: number, max: number]
+  /** Probabilities for each message, from 0 to 1. */
   loss: number
-  double: number
+  duplicate: number
   reorder: number
 }
 
-export type Arrival =
+export type NetworkEvent =
   | { type: 'opened'; link: string; from: number; dialled: boolean; address: string }
   | { type: 'closed'; link: string }
   | { type: 'failed'; link: string; refused: boolean }
   | { type: 'received'; link: string; message: WireMessage }
   | { type: 'protocolError'; link: string }
 
-interface End {
+interface Socket {
   host: number
-  life: number
+  incarnation: number
   link: string
   open: boolean
   arrivesAt: number
 }
 
-/** What is on the wire. One message to several peers is encoded once and read once: what was read is never changed. */
+/** An encoded message. One that goes to several peers is encoded once and decoded once, because nobody mutates it. */
 interface Packet {
   readonly text: string
-  readonly written: WireMessage | undefined
-  read: WireMessage | Unreadable | undefined
+  readonly message: WireMessage
+  decoded: WireMessage | Unreadable | undefined
 }
 
-/** What a TLS handshake with two client certificates and a WebSocket upgrade cost each side, in bytes on the wire. */
+/** Bytes that a mutual TLS handshake and a WebSocket upgrade cost each end. */
 export const HANDSHAKE_BYTES = 1_600
 
-/** WebSocket and TLS framing of one message. */
+/** Bytes of WebSocket and TLS framing for each message. */
 export const FRAME_BYTES = 30
 
-/** A lost SYN is sent again after a second, then two, then four. */
-const SYN_AGAIN_MS = 1_000
+/** TCP retransmits a lost SYN after one second, then after two, then after four. */
+const SYN_RETRANSMIT_MS = 1_000
 
-/** Runs what is due, in order of time, then of asking. */
 export interface Clock {
   readonly now: number
+  /** Schedules `run`. Callbacks run in order of time, and those of one time in the order in which they were scheduled. */
   at(time: number, run: () => void): void
 }
 
-/** An event queue: the clock jumps to what comes next. */
-export function createQueue(): Clock & { runUntil(time: number): void } {
-  interface Due {
+/** A discrete event queue (a binary heap): the clock jumps from one scheduled callback to the next. */
+export function createEventQueue(): Clock & { runUntil(time: number): void } {
+  interface Scheduled {
     time: number
-    number: number
+    sequence: number
     run: () => void
   }
-  const heap: Due[] = []
-  let asked = 0
+  const heap: Scheduled[] = []
+  let scheduled = 0
   let now = 0
 
-  const before = (one: Due, other: Due) =>
-    one.time < other.time || (one.time === other.time && one.number < other.number)
+  const before = (a: Scheduled, b: Scheduled) => a.time < b.time || (a.time === b.time && a.sequence < b.sequence)
 
-  function rise(due: Due): void {
+  function siftUp(entry: Scheduled): void {
     let at = heap.length
-    heap.push(due)
+    heap.push(entry)
     while (at > 0) {
       const above = (at - 1) >> 1
-      const parent = heap[above] as Due
-      if (!before(due, parent)) break
+      const parent = heap[above] as Scheduled
+      if (!before(entry, parent)) break
       heap[at] = parent
       at = above
     }
-    heap[at] = due
+    heap[at] = entry
   }
 
-  function sink(due: Due): void {
+  function siftDown(entry: Scheduled): void {
     let at = 0
     for (;;) {
       let least = at * 2 + 1
       if (least >= heap.length) break
-      if (least + 1 < heap.length && before(heap[least + 1] as Due, heap[least] as Due)) least += 1
-      const child = heap[least] as Due
-      if (!before(child, due)) break
+      if (least + 1 < heap.length && before(heap[least + 1] as Scheduled, heap[least] as Scheduled)) least += 1
+      const child = heap[least] as Scheduled
+      if (!before(child, entry)) break
       heap[at] = child
       at = least
     }
-    heap[at] = due
+    heap[at] = entry
   }
 
   return {
@@ -98,13 +91,13 @@ export function createQueue(): Clock & { runUntil(time: number): void } {
       return now
     },
     at(time, run) {
-      rise({ time: Math.max(time, now), number: asked, run })
-      asked += 1
+      siftUp({ time: Math.max(time, now), sequence: scheduled, run })
+      scheduled += 1
     },
     runUntil(until) {
       for (let first = heap[0]; first && first.time <= until; first = heap[0]) {
-        const last = heap.pop() as Due
-        if (heap.length > 0) sink(last)
+        const last = heap.pop() as Scheduled
+        if (heap.length > 0) siftDown(last)
         now = first.time
         first.run()
       }
@@ -113,6 +106,12 @@ export function createQueue(): Clock & { runUntil(time: number): void } {
   }
 }
 
+/**
+ * An in-memory network on a simulated clock. It encodes every message and counts its bytes. It can drop, delay, duplicate
+ * and reorder messages, partition the hosts, stop a process (its machine then refuses connections and resets open ones)
+ * and power a machine off (nothing answers). Its links drop single messages, which a WebSocket never does: the simulated
+ * network is harsher than a real one.
+ */
 export interface Network {
   networkConditions: NetworkConditions
   /** Bytes and messages sent, by host. */
@@ -120,19 +119,20 @@ export interface Network {
   readonly messages: Float64Array
   /** Payload bytes by kind, over all hosts. */
   readonly byKind: Map<string, { count: number; bytes: number }>
+  /** Characters of the largest message sent. */
   readonly largest: number
   dial(host: number, link: string, addresses: readonly string[], timeoutMs: number): void
   send(host: number, link: string, message: WireMessage): void
-  /** Text that no node of ours would write, as a hostile peer sends it. */
-  sendText(host: number, link: string, text: string): void
   close(host: number, link: string): void
-  /** The process starts, or ends: its links are reset. */
   start(host: number): void
+  /** Ends the process; its machine resets its connections and refuses new ones. */
   stop(host: number): void
-  /** The machine goes dark: no reset, no answer, until `start`. */
-  vanish(host: number): void
-  /** Hosts in different groups do not reach each other; undefined heals. */
-  cut(groupOf?: (host: number) => number): void
+  /** Powers the machine off: it neither resets nor answers anything until `start`. */
+  powerOff(host: number): void
+  /** From now on, hosts of different groups do not reach each other. */
+  partition(groupOf: (host: number) => number): void
+  /** Ends the partition. */
+  heal(): void
 }
 
 interface Settings {
@@ -141,16 +141,16 @@ interface Settings {
   networkConditions: NetworkConditions
   random: () => number
   addressOf: (host: number) => string
-  /** Called when something has come to a process that runs; the text is what was on the wire. */
-  arrive: (host: number, arrival: Arrival, text: string) => void
+  /** Called with each event of a running process; `text` is what was on the wire. */
+  onEvent: (host: number, event: NetworkEvent, text: string) => void
 }
 
-export function createNetwork({ hosts, clock, networkConditions, random, addressOf, arrive }: Settings): Network {
+export function createNetwork({ hosts, clock, networkConditions, random, addressOf, onEvent }: Settings): Network {
   const hostAt = new Map(Array.from({ length: hosts }, (_, host) => [addressOf(host), host]))
   const running = new Array<boolean>(hosts).fill(false)
-  const dark = new Array<boolean>(hosts).fill(false)
-  const lives = new Array<number>(hosts).fill(0)
-  const ends = Array.from({ length: hosts }, () => new Map<string, { own: End; other: End }>())
+  const poweredOff = new Array<boolean>(hosts).fill(false)
+  const incarnations = new Array<number>(hosts).fill(0)
+  const sockets = Array.from({ length: hosts }, () => new Map<string, { local: Socket; remote: Socket }>())
   const bytes = new Float64Array(hosts)
   const messages = new Float64Array(hosts)
   const byKind = new Map<string, { count: number; bytes: number }>()
@@ -164,52 +164,44 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
     const [from, to] = network.networkConditions.delay
     return from + random() * (to - from)
   }
-  const isAlive = (end: End) => running[end.host] === true && lives[end.host] === end.life
+  const hasProcess = (socket: Socket) =>
+    running[socket.host] === true && incarnations[socket.host] === socket.incarnation
 
-  /** The other end's machine knows no such connection: it resets it, where it can. */
-  function reset(end: End): void {
+  /** The remote machine knows no such connection, so it sends a TCP reset if the network lets it. */
+  function sendReset(socket: Socket): void {
     clock.at(clock.now + delay(), () => {
-      if (!end.open || !isAlive(end)) return
-      end.open = false
-      ends[end.host]?.delete(end.link)
-      arrive(end.host, { type: 'closed', link: end.link }, '')
+      if (!socket.open || !hasProcess(socket)) return
+      socket.open = false
+      sockets[socket.host]?.delete(socket.link)
+      onEvent(socket.host, { type: 'closed', link: socket.link }, '')
     })
   }
 
-  function deliver(own: End, other: End, packet: Packet): void {
+  function deliver(local: Socket, remote: Socket, packet: Packet): void {
     const { networkConditions } = network
     if (random() < networkConditions.loss) return
-    arriveOnce(own, other, packet)
-    if (networkConditions.double > 0 && random() < networkConditions.double) arriveOnce(own, other, packet)
+    deliverOnce(local, remote, packet)
+    if (networkConditions.duplicate > 0 && random() < networkConditions.duplicate) deliverOnce(local, remote, packet)
   }
 
-  function arriveOnce(own: End, other: End, packet: Packet): void {
+  function deliverOnce(local: Socket, remote: Socket, packet: Packet): void {
     let time = clock.now + delay()
     if (random() >= network.networkConditions.reorder) {
-      time = Math.max(time, other.arrivesAt)
-      other.arrivesAt = time
+      time = Math.max(time, remote.arrivesAt)
+      remote.arrivesAt = time
     }
     clock.at(time, () => {
-      if (!reaches(own.host, other.host) || dark[other.host]) return
-      if (!other.open || !isAlive(other)) {
-        reset(own)
+      if (!reaches(local.host, remote.host) || poweredOff[remote.host]) return
+      if (!remote.open || !hasProcess(remote)) {
+        sendReset(local)
         return
       }
-      packet.read ??= decode(packet.text)
-      const { read, text } = packet
-      if (typeof read !== 'string') arrive(other.host, { type: 'received', link: other.link, message: read }, text)
-      else if (read !== 'unknown') arrive(other.host, { type: 'protocolError', link: other.link }, text)
+      packet.decoded ??= decode(packet.text)
+      const { decoded, text } = packet
+      if (typeof decoded !== 'string')
+        onEvent(remote.host, { type: 'received', link: remote.link, message: decoded }, text)
+      else if (decoded !== 'unknown') onEvent(remote.host, { type: 'protocolError', link: remote.link }, text)
     })
-  }
-
-  function put(host: number, link: string, packet: Packet): void {
-    const connection = ends[host]?.get(link)
-    const { length } = packet.text
-    largest = Math.max(largest, length)
-    if (length > WIRE_MAX_BYTES) throw new Error(`a message of ${length} characters`)
-    bytes[host] = (bytes[host] as number) + length + FRAME_BYTES
-    messages[host] = (messages[host] as number) + 1
-    if (connection?.own.open) deliver(connection.own, connection.other, packet)
   }
 
   const network: Network = {
@@ -221,15 +213,15 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
       return largest
     },
     dial(host, link, addresses, timeoutMs) {
-      const life = lives[host] as number
+      const incarnation = incarnations[host] as number
       const fail = (after: number, refused: boolean) =>
         clock.at(clock.now + after, () => {
-          if (running[host] && lives[host] === life) arrive(host, { type: 'failed', link, refused }, '')
+          if (running[host] && incarnations[host] === incarnation) onEvent(host, { type: 'failed', link, refused }, '')
         })
       const target = addresses.map((address) => hostAt.get(address)).find((at) => at !== undefined)
-      const again = [0, 1, 3, 7].find(() => random() >= network.networkConditions.loss)
-      const wait = (again ?? 99) * SYN_AGAIN_MS + 3 * delay()
-      if (target === undefined || !reaches(host, target) || dark[target] || wait > timeoutMs) {
+      const retransmits = [0, 1, 3, 7].find(() => random() >= network.networkConditions.loss)
+      const wait = (retransmits ?? 99) * SYN_RETRANSMIT_MS + 3 * delay()
+      if (target === undefined || !reaches(host, target) || poweredOff[target] || wait > timeoutMs) {
         fail(timeoutMs, false)
         return
       }
@@ -240,7 +232,7 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
       bytes[host] = (bytes[host] as number) + HANDSHAKE_BYTES
       bytes[target] = (bytes[target] as number) + HANDSHAKE_BYTES
       clock.at(clock.now + wait, () => {
-        if (!reaches(host, target) || dark[target]) {
+        if (!reaches(host, target) || poweredOff[target]) {
           fail(timeoutMs - wait, false)
           return
         }
@@ -248,75 +240,81 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
           fail(delay(), true)
           return
         }
-        if (!running[host] || lives[host] !== life) return
+        if (!running[host] || incarnations[host] !== incarnation) return
         accepted += 1
-        const own: End = { host, life, link, open: true, arrivesAt: 0 }
-        const other: End = {
+        const local: Socket = { host, incarnation, link, open: true, arrivesAt: 0 }
+        const remote: Socket = {
           host: target,
-          life: lives[target] as number,
+          incarnation: incarnations[target] as number,
           link: `a${accepted}`,
           open: true,
           arrivesAt: 0,
         }
-        own.arrivesAt = clock.now + delay()
-        ends[host]?.set(link, { own, other })
-        ends[target]?.set(other.link, { own: other, other: own })
-        clock.at(own.arrivesAt, () => {
-          if (!isAlive(own)) return
-          if (!own.open) arrive(host, { type: 'failed', link, refused: false }, '')
-          else arrive(host, { type: 'opened', link, from: target, dialled: true, address: addressOf(target) }, '')
+        local.arrivesAt = clock.now + delay()
+        sockets[host]?.set(link, { local, remote })
+        sockets[target]?.set(remote.link, { local: remote, remote: local })
+        clock.at(local.arrivesAt, () => {
+          if (!hasProcess(local)) return
+          if (!local.open) onEvent(host, { type: 'failed', link, refused: false }, '')
+          else onEvent(host, { type: 'opened', link, from: target, dialled: true, address: addressOf(target) }, '')
         })
-        arrive(target, { type: 'opened', link: other.link, from: host, dialled: false, address: addressOf(host) }, '')
+        onEvent(target, { type: 'opened', link: remote.link, from: host, dialled: false, address: addressOf(host) }, '')
       })
     },
     send(host, link, message) {
-      if (latest?.written !== message) latest = { text: encode(message), written: message, read: undefined }
-      const tally = byKind.get(message.kind) ?? { count: 0, bytes: 0 }
-      tally.count += 1
-      tally.bytes += latest.text.length
-      byKind.set(message.kind, tally)
-      put(host, link, latest)
-    },
-    sendText(host, link, text) {
-      put(host, link, { text, written: undefined, read: undefined })
+      if (latest?.message !== message) latest = { text: encode(message), message, decoded: undefined }
+      const counts = byKind.get(message.kind) ?? { count: 0, bytes: 0 }
+      counts.count += 1
+      counts.bytes += latest.text.length
+      byKind.set(message.kind, counts)
+      const connection = sockets[host]?.get(link)
+      const { length } = latest.text
+      largest = Math.max(largest, length)
+      if (length > WIRE_MAX_BYTES) throw new Error(`a ${message.kind} message has ${length} characters`)
+      bytes[host] = (bytes[host] as number) + length + FRAME_BYTES
+      messages[host] = (messages[host] as number) + 1
+      if (connection?.local.open) deliver(connection.local, connection.remote, latest)
     },
     close(host, link) {
-      const connection = ends[host]?.get(link)
+      const connection = sockets[host]?.get(link)
       if (!connection) return
-      connection.own.open = false
-      ends[host]?.delete(link)
-      const { other } = connection
-      // After what was sent before it, as TCP does.
-      clock.at(Math.max(clock.now + delay(), other.arrivesAt), () => {
-        if (!other.open || !isAlive(other) || !reaches(host, other.host) || dark[other.host]) return
-        other.open = false
-        ends[other.host]?.delete(other.link)
-        arrive(other.host, { type: 'closed', link: other.link }, '')
+      connection.local.open = false
+      sockets[host]?.delete(link)
+      const { remote } = connection
+      // The close arrives after everything that was sent before it, as with TCP.
+      clock.at(Math.max(clock.now + delay(), remote.arrivesAt), () => {
+        if (!remote.open || !hasProcess(remote) || !reaches(host, remote.host) || poweredOff[remote.host]) return
+        remote.open = false
+        sockets[remote.host]?.delete(remote.link)
+        onEvent(remote.host, { type: 'closed', link: remote.link }, '')
       })
     },
     start(host) {
       running[host] = true
-      dark[host] = false
-      lives[host] = (lives[host] as number) + 1
-      ends[host]?.clear()
+      poweredOff[host] = false
+      incarnations[host] = (incarnations[host] as number) + 1
+      sockets[host]?.clear()
     },
     stop(host) {
       running[host] = false
-      const links = [...(ends[host]?.values() ?? [])]
-      ends[host]?.clear()
-      for (const { own, other } of links) {
-        own.open = false
-        if (reaches(host, other.host)) reset(other)
+      const links = [...(sockets[host]?.values() ?? [])]
+      sockets[host]?.clear()
+      for (const { local, remote } of links) {
+        local.open = false
+        if (reaches(host, remote.host)) sendReset(remote)
       }
     },
-    vanish(host) {
+    powerOff(host) {
       running[host] = false
-      dark[host] = true
-      for (const { own } of ends[host]?.values() ?? []) own.open = false
-      ends[host]?.clear()
+      poweredOff[host] = true
+      for (const { local } of sockets[host]?.values() ?? []) local.open = false
+      sockets[host]?.clear()
     },
-    cut(group) {
+    partition(group) {
       groupOf = group
+    },
+    heal() {
+      groupOf = undefined
     },
   }
   return network

@@ -15,26 +15,21 @@ import type { GossipEmits } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { WireMessage } from '../protocol/wire/gossip.ts'
 import { shortOf } from '../protocol/wire/record.ts'
-import { type Arrival, createNetwork, createQueue, type Network, type NetworkConditions } from './network.ts'
+import { createEventQueue, createNetwork, type Network, type NetworkConditions, type NetworkEvent } from './network.ts'
 import { createTools, mulberry32 } from './tools.ts'
-
-/**
- * Many gossiping nodes in one process: the step that real nodes run, on a network in memory and a clock of its own. Same
- * seed, same run: `trace` is a hash of everything that arrived anywhere.
- */
 
 export interface SimulatedNode {
   readonly host: number
   readonly id: NodeId
   readonly address: string
-  /** Undefined while its process does not run. */
+  /** The state of the running process; undefined while none runs. */
   state: GossipState | undefined
-  /** Until when its process stands still. */
+  /** The process is paused until this time. */
   pausedUntil: number
-  /** The highest seq it has stored, which a restart with its file begins from. */
-  stored: number
-  /** Monotonic clocks of different machines have nothing to do with each other. */
-  readonly offset: number
+  /** The highest seq in the node's file, from which a restart continues. */
+  storedSeq: number
+  /** Added to the simulation's time, because the monotonic clocks of different machines are unrelated. */
+  readonly clockOffset: number
 }
 
 export interface SimulationOptions {
@@ -42,49 +37,57 @@ export interface SimulationOptions {
   seed: number
   networkConditions?: Partial<NetworkConditions>
   config?: Partial<GossipConfig>
-  /** Called with every fact of every node. */
+  /** Called with every fact that a node emits. */
   onFact?: (fact: GossipEmits, node: SimulatedNode, now: number) => void
-  /** Called with each message that arrives. */
+  /** Called with each message that a node receives. */
   onMessage?: (node: SimulatedNode, message: WireMessage, now: number) => void
-  /** Whom a node knows at its start; default: node 0. */
+  /** The hosts whose addresses a node knows when it starts; node 0 by default. */
   seeds?: (host: number) => number[]
-  /** Every node starts with the record of every other node, which skips the bootstrap. */
+  /** Whether every node starts with the record of every other node, which skips the bootstrap. */
   converged?: boolean
   addressOf?: (host: number) => string
 }
 
+/**
+ * Many gossiping nodes in one process. They run the same step as real nodes, on an in-memory network and a simulated
+ * clock. The run is deterministic: the same seed gives the same `trace`. All times are simulated milliseconds.
+ */
 export interface Simulation {
   readonly nodes: readonly SimulatedNode[]
   readonly network: Network
   readonly now: number
-  /** Hash of the run so far. */
+  /** A hash of everything that any node has received so far. */
   readonly trace: string
-  /** The random numbers of this run, for scripts over it. */
+  /** The run's random number generator, from 0 to 1. */
   random(): number
   at(time: number, run: () => void): void
   runUntil(time: number): void
-  /** Starts a process. `lostFile`: without its file, so that it begins at seq 1. */
+  /** Starts a process. With `lostFile` it starts without its file, and therefore at seq 1. */
   start(host: number, options?: { lostFile?: boolean }): void
+  /** Ends a process without a farewell; its machine resets its connections. */
   kill(host: number): void
-  vanish(host: number): void
+  /** Switches a machine off, so that nothing there answers. */
+  powerOff(host: number): void
+  /** Ends a process with a farewell. */
   leave(host: number): void
+  /** Pauses a process; what arrives meanwhile is delivered afterwards. */
   pause(host: number, ms: number): void
   dispatch(host: number, event: Untimed): void
-  /** Whether all running nodes list exactly the running nodes, each at its author's own version. */
+  /** Whether every running node lists exactly the running nodes, each with the newest record of its author. */
   agrees(): boolean
-  /** The first disagreement as text, for people. */
+  /** Describes the first disagreement; empty if there is none. */
   disagreement(): string
 }
 
 type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
 
-export const CALM: NetworkConditions = { delay: [5, 40], loss: 0, double: 0, reorder: 0 }
+export const DEFAULT_CONDITIONS: NetworkConditions = { delay: [5, 40], loss: 0, duplicate: 0, reorder: 0 }
 
 export function createSimulation(options: SimulationOptions): Simulation {
   const { config, onFact = () => {}, onMessage = () => {}, seeds = () => [0] } = options
   const { addressOf = (host: number) => `${20 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}.1:8088` } = options
   const random = mulberry32(options.seed)
-  const queue = createQueue()
+  const queue = createEventQueue()
   const toolsFor = createTools()
   const tools = Array.from({ length: options.nodes }, toolsFor)
   let trace = 0x811c9dc5
@@ -96,39 +99,39 @@ export function createSimulation(options: SimulationOptions): Simulation {
     address: addressOf(host),
     state: undefined,
     pausedUntil: 0,
-    stored: 0,
-    offset: Math.floor(random() * 1e9),
+    storedSeq: 0,
+    clockOffset: Math.floor(random() * 1e9),
   }))
   const scheduled = new Float64Array(options.nodes).fill(Number.POSITIVE_INFINITY)
-  const waiting: (() => void)[][] = nodes.map(() => [])
+  const deferred: (() => void)[][] = nodes.map(() => [])
 
   const network = createNetwork({
     hosts: options.nodes,
     clock: queue,
-    networkConditions: { ...CALM, ...options.networkConditions },
+    networkConditions: { ...DEFAULT_CONDITIONS, ...options.networkConditions },
     random,
     addressOf,
-    arrive,
+    onEvent,
   })
 
-  function arrive(host: number, arrival: Arrival, text: string): void {
+  function onEvent(host: number, event: NetworkEvent, text: string): void {
     const node = nodes[host] as SimulatedNode
     if (queue.now < node.pausedUntil) {
-      waiting[host]?.push(() => arrive(host, arrival, text))
+      deferred[host]?.push(() => onEvent(host, event, text))
       return
     }
-    updateTrace(host, Math.round(queue.now * 1_000), arrival.type)
-    updateTrace(host, text.length, arrival.link)
+    updateTrace(host, Math.round(queue.now * 1_000), event.type)
+    updateTrace(host, text.length, event.link)
     if (text !== '') updateTrace(host, text.length, text)
-    const { link } = arrival
-    const at = queue.now + node.offset
-    if (arrival.type === 'received') {
-      onMessage(node, arrival.message, queue.now)
-      apply(node, { type: 'received', at, link, message: arrival.message })
-    } else if (arrival.type === 'opened') {
-      const { from, dialled, address } = arrival
+    const { link } = event
+    const at = queue.now + node.clockOffset
+    if (event.type === 'received') {
+      onMessage(node, event.message, queue.now)
+      apply(node, { type: 'received', at, link, message: event.message })
+    } else if (event.type === 'opened') {
+      const { from, dialled, address } = event
       apply(node, { type: 'opened', at, link, id: (nodes[from] as SimulatedNode).id, dialled, address })
-    } else apply(node, { ...arrival, at })
+    } else apply(node, { ...event, at })
   }
 
   function apply(node: SimulatedNode, event: GossipEvent): void {
@@ -149,15 +152,15 @@ export function createSimulation(options: SimulationOptions): Simulation {
     else if (effect.type === 'dial') network.dial(host, effect.link, effect.addresses, effect.timeoutMs)
     else if (effect.type === 'close') network.close(host, effect.link)
     else {
-      if (effect.fact.type === 'record.ownSigned') node.stored = effect.fact.record.seq
+      if (effect.fact.type === 'record.ownSigned') node.storedSeq = effect.fact.record.seq
       onFact(effect.fact, node, queue.now)
     }
   }
 
   function scheduleTick(node: SimulatedNode): void {
-    const { host, state, offset } = node
+    const { host, state, clockOffset } = node
     if (!state) return
-    const due = Math.max(state.dueAt - offset, queue.now)
+    const due = Math.max(state.dueAt - clockOffset, queue.now)
     if (due >= (scheduled[host] as number)) return
     scheduled[host] = due
     queue.at(due, () => wake(node, due))
@@ -169,25 +172,25 @@ export function createSimulation(options: SimulationOptions): Simulation {
     scheduled[host] = Number.POSITIVE_INFINITY
     if (!state) return
     if (queue.now < node.pausedUntil) {
-      waiting[host]?.push(() => tick(node))
+      deferred[host]?.push(() => tick(node))
       return
     }
-    if (state.dueAt - node.offset > queue.now + 1e-6) scheduleTick(node)
+    if (state.dueAt - node.clockOffset > queue.now + 1e-6) scheduleTick(node)
     else tick(node)
   }
 
   function tick(node: SimulatedNode): void {
-    apply(node, { type: 'tick', at: queue.now + node.offset })
+    apply(node, { type: 'tick', at: queue.now + node.clockOffset })
   }
 
   function dispatch(host: number, event: Untimed): void {
     const node = nodes[host] as SimulatedNode
-    apply(node, { ...event, at: queue.now + node.offset } as GossipEvent)
+    apply(node, { ...event, at: queue.now + node.clockOffset } as GossipEvent)
   }
 
   function updateTrace(host: number, micros: number, text: string): void {
     let hash = Math.imul(Math.imul(trace ^ host, 0x01000193) ^ micros, 0x01000193)
-    // Three letters at a time: it is done for every letter that arrives anywhere.
+    // Three characters at a time, because this runs for every character of every message.
     let at = 2
     for (; at < text.length; at += 3) {
       const letters = text.charCodeAt(at - 2) | (text.charCodeAt(at - 1) << 8) | (text.charCodeAt(at) << 16)
@@ -213,18 +216,18 @@ export function createSimulation(options: SimulationOptions): Simulation {
       const node = nodes[host] as SimulatedNode
       network.start(host)
       node.pausedUntil = 0
-      node.state = begin(node, lostFile ? 0 : node.stored)
-      if (options.converged && node.stored === 0) converge(node)
-      node.stored = node.state.self.record.seq
+      node.state = begin(node, lostFile ? 0 : node.storedSeq)
+      if (options.converged && node.storedSeq === 0) converge(node)
+      node.storedSeq = node.state.self.record.seq
       tick(node)
     },
     kill(host) {
       network.stop(host)
-      end(host)
+      forget(host)
     },
-    vanish(host) {
-      network.vanish(host)
-      end(host)
+    powerOff(host) {
+      network.powerOff(host)
+      forget(host)
     },
     leave: (host) => dispatch(host, { type: 'leaving' }),
     pause(host, ms) {
@@ -233,26 +236,26 @@ export function createSimulation(options: SimulationOptions): Simulation {
       node.pausedUntil = queue.now + ms
       const { state } = node
       queue.at(node.pausedUntil, () => {
-        const late = waiting[host]?.splice(0) ?? []
-        if (node.state && state) for (const run of late) run()
+        const callbacks = deferred[host]?.splice(0) ?? []
+        if (node.state && state) for (const run of callbacks) run()
         if (node.state) scheduleTick(node)
       })
     },
     dispatch,
     agrees: () => simulation.disagreement() === '',
     disagreement() {
-      const alive = nodes.filter(({ state }) => state)
-      const roots = new Set(alive.map(({ state, host }) => state && tools[host]?.digest.root(state.members)))
-      // Equal digests are equal tables, so one of them stands for all.
-      for (const { state, host } of roots.size === 1 ? alive.slice(0, 1) : alive) {
+      const running = nodes.filter(({ state }) => state)
+      const roots = new Set(running.map(({ state, host }) => state && tools[host]?.digest.root(state.members)))
+      // If all roots are equal, so are the tables, and it is enough to check one.
+      for (const { state, host } of roots.size === 1 ? running.slice(0, 1) : running) {
         if (!state) continue
-        for (const other of alive) {
-          const seq = versionOf(state, other)
+        for (const other of running) {
+          const seq = seqOf(state, other)
           if (seq !== other.state?.self.record.seq)
-            return `node ${host} has node ${other.host} at ${seq}, not ${other.state?.self.record.seq}`
+            return `node ${host} lists node ${other.host} at seq ${seq} instead of ${other.state?.self.record.seq}`
         }
-        if (state.members.size !== alive.length)
-          return `node ${host} lists ${state.members.size} nodes, ${alive.length} run`
+        if (state.members.size !== running.length)
+          return `node ${host} lists ${state.members.size} nodes, but ${running.length} are running`
       }
       return ''
     },
@@ -276,7 +279,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         bootstrapAddresses: seeds(node.host)
           .filter((other) => other !== node.host)
           .map((other) => ({ addresses: [addressOf(other)] })),
-        now: queue.now + node.offset,
+        now: queue.now + node.clockOffset,
         seed: Math.floor(random() * 0x1_0000_0000),
         ...(config && { config }),
       },
@@ -298,16 +301,16 @@ export function createSimulation(options: SimulationOptions): Simulation {
     return { members: tx.state.members, subnetCounts: tx.state.subnetCounts }
   }
 
-  function end(host: number): void {
+  function forget(host: number): void {
     const node = nodes[host] as SimulatedNode
     node.state = undefined
     node.pausedUntil = 0
-    waiting[host] = []
+    deferred[host] = []
     scheduled[host] = Number.POSITIVE_INFINITY
   }
 }
 
-/** The version of `other` that a state lists; 0 where it lists none. */
-export function versionOf(state: GossipState, other: Pick<SimulatedNode, 'id'>): number {
+/** The seq at which a state lists `other`; 0 if it does not list that node. */
+export function seqOf(state: GossipState, other: Pick<SimulatedNode, 'id'>): number {
   return getEntry(state.members, shortOf(other.id))?.record.seq ?? 0
 }

@@ -3,27 +3,30 @@ import { availableParallelism } from 'node:os'
 import { runSteady, type SteadyResult } from '../bench/steady.ts'
 import { type ChaosResult, runChaos } from './chaos.ts'
 
-/** Long simulations in processes of their own, one a core: each run is one thread's work, and none knows of another. */
-
+/** A simulation that is long enough to deserve a process of its own. */
 export type Job = { kind: 'chaos'; seed: number } | { kind: 'steady'; hours: number; nodes: number }
 
-export type Outcome = { readonly cpuMs: number } & (
+/** What a job returned, and the CPU time that it took in milliseconds. */
+export type JobResult = { readonly cpuMs: number } & (
   | { kind: 'chaos'; result: ChaosResult }
   | { kind: 'steady'; result: SteadyResult }
 )
 
-/** Most of what a step makes is gone with the next: a roomy nursery lets it die there. */
+/** Most allocations of a step die with the next one: a large young generation lets V8 collect them cheaply. */
 const ARGUMENTS = ['--max-semi-space-size=32', '--import', 'tsx']
 
-/** Runs all jobs in their order, `most` at a time. Rejects where a process ends without an answer. */
-export async function runJobs(jobs: readonly Job[], ended: (outcome: Outcome) => void, most = 2): Promise<void> {
+/**
+ * Starts the jobs in order, at most `most` at a time and one on each core, and calls `onResult` as they finish. Rejects if
+ * a worker process exits without a result.
+ */
+export async function runJobs(jobs: readonly Job[], onResult: (result: JobResult) => void, most = 2): Promise<void> {
   const waiting = [...jobs]
   const processes = Math.min(most, availableParallelism(), jobs.length)
   const children = Array.from({ length: processes }, () => fork(import.meta.filename, { execArgv: ARGUMENTS }))
   try {
     await Promise.all(
       children.map(async (child) => {
-        for (let job = waiting.shift(); job; job = waiting.shift()) ended(await request(child, job))
+        for (let job = waiting.shift(); job; job = waiting.shift()) onResult(await request(child, job))
       }),
     )
   } finally {
@@ -31,19 +34,20 @@ export async function runJobs(jobs: readonly Job[], ended: (outcome: Outcome) =>
   }
 }
 
-function request(child: ChildProcess, job: Job): Promise<Outcome> {
+function request(child: ChildProcess, job: Job): Promise<JobResult> {
   return new Promise((resolve, reject) => {
-    const lost = (code: number | null) => reject(new Error(`${JSON.stringify(job)} ended its process: ${code}`))
-    child.once('exit', lost)
-    child.once('message', (outcome: Outcome) => {
-      child.off('exit', lost)
-      resolve(outcome)
+    const onExit = (code: number | null) =>
+      reject(new Error(`the process that ran ${JSON.stringify(job)} exited with ${code}`))
+    child.once('exit', onExit)
+    child.once('message', (result: JobResult) => {
+      child.off('exit', onExit)
+      resolve(result)
     })
     child.send(job)
   })
 }
 
-function run(job: Job): Outcome {
+function run(job: Job): JobResult {
   const before = process.cpuUsage()
   const done =
     job.kind === 'chaos'

@@ -3,25 +3,23 @@ import { createDigest, type DigestMemory } from '../machines/gossip/digest.ts'
 import type { Tools } from '../machines/gossip/gossipState.ts'
 import { isGenuine, readRecord, type SignedRecord } from '../protocol/wire/record.ts'
 
-/** What the simulated nodes need from the actor: keys, hashes, random numbers. */
-
-/** Texts of each kind that are remembered: enough for a network, however long it runs. */
-const REMEMBERED = 20_000
+/** A cache is cleared when it holds this many entries, which is more than the records of the largest network. */
+const CACHE_MAX = 20_000
 
 /**
- * Makes tools for one node after another. Hashes as in the real world; signatures are fake, since no simulated node forges.
- * All share what was read, hashed and checked, so that the same text costs its work once and not once a node.
+ * Returns a factory of the tools that a node's step needs. Hashes are the real ones; signatures are fake, because no
+ * simulated node forges any. All nodes share the caches, so that each text is parsed, hashed and verified once in all.
  */
 export function createTools(): () => Tools {
   const records = new Map<string, SignedRecord>()
   const hashes = new Map<string, string>()
   const genuine = new WeakMap<SignedRecord, boolean>()
-  const memory: DigestMemory = new WeakMap()
+  const cache: DigestMemory = new WeakMap()
 
   function read(text: string, signature: string): SignedRecord | undefined {
     const known = records.get(text)
     if (known?.signature === signature) return known
-    if (records.size > REMEMBERED) records.clear()
+    if (records.size > CACHE_MAX) records.clear()
     const signed = readRecord(text, signature)
     if (signed) records.set(text, signed)
     return signed
@@ -30,25 +28,25 @@ export function createTools(): () => Tools {
   function hash(text: string): string {
     const known = hashes.get(text)
     if (known !== undefined) return known
-    if (hashes.size > REMEMBERED) hashes.clear()
-    const made = hashForDigest(text)
-    hashes.set(text, made)
-    return made
+    if (hashes.size > CACHE_MAX) hashes.clear()
+    const hashed = hashForDigest(text)
+    hashes.set(text, hashed)
+    return hashed
   }
 
   function isSigned(signed: SignedRecord): boolean {
     const known = genuine.get(signed)
     if (known !== undefined) return known
-    const is = isGenuine(signed, (_id, _key, message, signature) => toySignature(message) === signature)
-    genuine.set(signed, is)
-    return is
+    const valid = isGenuine(signed, (_id, _key, message, signature) => fakeSignature(message) === signature)
+    genuine.set(signed, valid)
+    return valid
   }
 
-  return () => ({ read, genuine: isSigned, sign: toySignature, digest: createDigest(hash, memory) })
+  return () => ({ read, genuine: isSigned, sign: fakeSignature, digest: createDigest(hash, cache) })
 }
 
-/** As long as a real one. */
-function toySignature(message: string): string {
+/** A checksum, padded to the length of a real signature. */
+function fakeSignature(message: string): string {
   let sum = 0
   for (let at = 0; at < message.length; at += 1) sum = (Math.imul(sum, 31) + message.charCodeAt(at)) | 0
   return (sum >>> 0).toString(16).padStart(8, '0').repeat(11)

@@ -21,9 +21,9 @@ test('under a token bucket of 50 Mbit/s: as iperf3 within 5 %, 3 s a direction, 
   const { here, there, limit } = await twoNodes(t)
   limit(50)
   const { download, upload } = await speedTest(here, there)
-  const anchors = { download: await iperf(here, there, 3), upload: await iperf(there, here, 3) }
+  const baselines = { download: await iperf(here, there, 3), upload: await iperf(there, here, 3) }
   for (const [name, { mbps, ms }] of Object.entries({ download, upload })) {
-    const ratio = mbps / anchors[name as keyof typeof anchors]
+    const ratio = mbps / baselines[name as keyof typeof baselines]
     assert.ok(ratio >= 0.95 && ratio <= 1.05, `${name}: ${mbps} Mbit/s is ${ratio} of iperf3's`)
     assert.ok(ms <= 3_000, `${name} took ${ms} ms`)
   }

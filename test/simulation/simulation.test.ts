@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { idealPushPull, measureDeath, measureIdle, measureRepair, measureSpread } from '../../bench/gossip.ts'
+import { idealPushPull, measureDetection, measureIdle, measureRepair, measureSpread } from '../../bench/gossip.ts'
 import { median } from '../../bench/measure.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import { runChaos } from '../../simulation/chaos.ts'
-import { createSimulation, type Simulation, versionOf } from '../../simulation/simulation.ts'
+import { createSimulation, type Simulation, seqOf } from '../../simulation/simulation.ts'
 import { mulberry32 } from '../../simulation/tools.ts'
 
 function converged(
@@ -22,21 +22,21 @@ function converged(
 
 const range = (count: number) => Array.from({ length: count }, (_, at) => at)
 
-test('the same seed gives the same run, another seed another', () => {
+test('a run is deterministic: the same seed gives the same trace, and another seed gives another', () => {
   const run = (seed: number) => runChaos({ seed, nodes: 12, minutes: 3 })
   assert.deepEqual(run(5), run(5))
   assert.notEqual(run(5).trace, run(6).trace)
 })
 
-test('every message comes twice: all agree, and nobody is declared dead', () => {
+test('if every message is delivered twice, all nodes agree and none is declared dead', () => {
   const arrived = { once: 0, twice: 0 }
   const dropped: GossipEmits[] = []
-  for (const [name, double] of [
+  for (const [name, duplicate] of [
     ['once', 0],
     ['twice', 1],
   ] as const) {
     const simulation = converged(40, 4, {
-      networkConditions: { double },
+      networkConditions: { duplicate },
       onMessage: () => {
         arrived[name] += 1
       },
@@ -47,10 +47,10 @@ test('every message comes twice: all agree, and nobody is declared dead', () => 
     assert.equal(simulation.disagreement(), '')
   }
   assert.deepEqual(dropped, [])
-  assert.ok(arrived.twice > 1.9 * arrived.once, `${arrived.twice} messages, ${arrived.once} without doubling`)
+  assert.ok(arrived.twice > 1.9 * arrived.once, `${arrived.twice} messages, ${arrived.once} without duplication`)
 })
 
-test('the clock on the wall jumping a day either way changes nothing, so it kills nobody', (t) => {
+test('jumps of the wall clock by a day in either direction change nothing, so no node is declared dead', (t) => {
   const day = 86_400_000
   const run = (jumps: boolean) => {
     let dropped = 0
@@ -78,7 +78,7 @@ test('the clock on the wall jumping a day either way changes nothing, so it kill
   assert.equal(run(true), still)
 })
 
-test('no machine reads a clock or a random number generator, and the transport reads only the monotonic clock', () => {
+test('machines read neither a clock nor a random number generator, and the transport reads only the monotonic clock', () => {
   const root = join(import.meta.dirname, '../..')
   const under = (folder: string) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -90,7 +90,7 @@ test('no machine reads a clock or a random number generator, and the transport r
   for (const file of [...under('actors/gossip'), 'actors/gossip.ts']) assert.doesNotMatch(code(file), /\bDate\b/, file)
 })
 
-test('thirty nodes that were each told one address know each other within three seconds of the last start', () => {
+test('thirty nodes that each start with one address know each other within three seconds of the last start', () => {
   for (const seed of [1, 2, 3]) {
     const simulation = createSimulation({ nodes: 30, seed, networkConditions: { delay: [0.2, 2] } })
     for (const host of range(30)) simulation.at(simulation.random() * 1_000, () => simulation.start(host))
@@ -99,7 +99,7 @@ test('thirty nodes that were each told one address know each other within three 
   }
 })
 
-test('a newcomer gets in through a node whose places are all taken', () => {
+test('a new node joins through a node whose links are all taken', () => {
   const simulation = createSimulation({ nodes: 150, seed: 9 })
   for (const host of range(149)) simulation.at(host * 5, () => simulation.start(host))
   simulation.runUntil(30_000)
@@ -108,7 +108,7 @@ test('a newcomer gets in through a node whose places are all taken', () => {
   assert.equal(simulation.disagreement(), '')
 })
 
-test('a new record reaches all in no more rounds than ideal push-pull needs, with few copies', () => {
+test('a new record reaches all nodes in at most 1.15 times the rounds of ideal push-pull, with few copies', () => {
   for (const [fanout, copies] of [
     [1, 1.5],
     [3, 2.4],
@@ -121,30 +121,30 @@ test('a new record reaches all in no more rounds than ideal push-pull needs, wit
   }
 })
 
-test('the harness gives ideal push-pull the figures that are known of it', () => {
+test('the model of ideal push-pull reproduces the known figures', () => {
   const runs = range(20).map((seed) => idealPushPull(1_000, 1, mulberry32(seed + 1)))
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
   assert.ok(Math.abs(mean(runs.map(({ rounds }) => rounds)) - 9.1) < 0.5)
   assert.ok(Math.abs(mean(runs.map(({ copies }) => copies)) - 1.33) < 0.05)
 })
 
-test('repairing one record of a thousand costs a fiftieth of the table at most; idling costs less than 1 kB a second', () => {
+test('repairing one record in a thousand costs at most 2 % of the table, and an idle node sends at most 1 kB/s', () => {
   const { repair, table } = measureRepair()
   assert.ok(repair / table <= 0.02, `${repair} of ${table} bytes`)
   const idle = measureIdle(200, 60)
   assert.ok(idle <= 1_000, `${idle} B/s`)
 })
 
-test('a machine that goes dark is known to be gone by all of a hundred within 8 s, a killed process within 1.5 s', () => {
+test('all of a hundred nodes detect a machine without power within 8 s, and a killed process within 1.5 s', () => {
   for (const seed of [101, 102, 103, 104]) {
-    const dark = measureDeath('vanish', seed)
-    assert.ok(dark <= 8_000, `seed ${seed}: ${dark} ms`)
-    const killed = measureDeath('kill', seed)
+    const silent = measureDetection('powerOff', seed)
+    assert.ok(silent <= 8_000, `seed ${seed}: ${silent} ms`)
+    const killed = measureDetection('kill', seed)
     assert.ok(killed <= 1_500, `seed ${seed}: ${killed} ms`)
   }
 })
 
-test('half a virtual hour at 5 % loss: nobody is declared dead, and links stay bounded', () => {
+test('in half a simulated hour with 5 % loss no node is declared dead, and the number of links stays bounded', () => {
   const dropped: GossipEmits[] = []
   const simulation = converged(100, 42, {
     networkConditions: { loss: 0.05 },
@@ -158,54 +158,54 @@ test('half a virtual hour at 5 % loss: nobody is declared dead, and links stay b
   assert.equal(simulation.disagreement(), '')
 })
 
-test('nodes that stall are dropped at most themselves: they take no healthy node with them', () => {
-  let wrong = 0
-  const stalled = new Set<string>()
+test('paused nodes cause no healthy node to be dropped', () => {
+  let falsePositives = 0
+  const paused = new Set<string>()
   const simulation = converged(60, 8, {
     onFact: (fact) => {
-      if (fact.type === 'record.dropped' && !stalled.has(fact.id)) wrong += 1
+      if (fact.type === 'record.dropped' && !paused.has(fact.id)) falsePositives += 1
     },
   })
   for (let second = 20; second < 600; second += 10)
     simulation.at(second * 1_000, () => {
       const host = Math.floor(simulation.random() * 3)
-      stalled.add(simulation.nodes[host]?.id ?? '')
+      paused.add(simulation.nodes[host]?.id ?? '')
       simulation.pause(host, 5_000 + simulation.random() * 25_000)
     })
   simulation.runUntil(700_000)
-  assert.equal(wrong, 0)
+  assert.equal(falsePositives, 0)
   assert.equal(simulation.disagreement(), '')
 })
 
-test('thirty of a hundred die at once: gone everywhere within 30 s, none rejoins, one that returns is let in', () => {
+test('if thirty of a hundred nodes die at once, all drop them within 30 s, no old record rejoins, and a restarted node does', () => {
   const simulation = converged(100, 77, { seeds: () => [0, 1] })
   simulation.runUntil(20_000)
   const victims = range(30).map((at) => at * 3)
-  for (const host of victims) simulation[host % 2 === 0 ? 'vanish' : 'kill'](host)
+  for (const host of victims) simulation[host % 2 === 0 ? 'powerOff' : 'kill'](host)
   simulation.runUntil(50_000)
   assert.equal(simulation.disagreement(), '')
   for (let minute = 1; minute <= 30; minute += 1) {
     simulation.runUntil(50_000 + minute * 60_000)
     for (const { state } of simulation.nodes)
-      if (state) for (const host of victims) assert.equal(versionOf(state, simulation.nodes[host] as never), 0)
+      if (state) for (const host of victims) assert.equal(seqOf(state, simulation.nodes[host] as never), 0)
   }
   simulation.start(3)
   simulation.runUntil(simulation.now + 10_000)
   assert.equal(simulation.disagreement(), '')
 })
 
-test('split in half for ten minutes, then healed: all agree within a minute', () => {
+test('after a partition of ten minutes into halves, all nodes agree within a minute', () => {
   const simulation = converged(50, 13)
   simulation.runUntil(20_000)
-  simulation.network.cut((host) => host % 2)
+  simulation.network.partition((host) => host % 2)
   simulation.runUntil(620_000)
   for (const { state } of simulation.nodes) assert.equal(state?.members.size, 25)
-  simulation.network.cut()
+  simulation.network.heal()
   simulation.runUntil(680_000)
   assert.equal(simulation.disagreement(), '')
 })
 
-test('one that comes back without its file outdoes its earlier process', () => {
+test('a node that restarts without its file supersedes the records of its earlier process', () => {
   const simulation = converged(20, 21)
   simulation.runUntil(5_000)
   for (let change = 0; change < 5; change += 1) {
@@ -220,7 +220,7 @@ test('one that comes back without its file outdoes its earlier process', () => {
   assert.ok((simulation.nodes[4]?.state?.self.record.seq ?? 0) > 6)
 })
 
-test('five hundred invented nodes in ten subnets do not hide fifty honest ones from each other', () => {
+test('five hundred Sybil nodes in ten subnets do not hide fifty honest nodes from each other', () => {
   const honest = 50
   const addressOf = (host: number) =>
     host < honest ? `20.0.${host}.1:8088` : `66.0.${(host - honest) % 10}.${1 + Math.floor((host - honest) / 10)}:8088`
@@ -231,7 +231,7 @@ test('five hundred invented nodes in ten subnets do not hide fifty honest ones f
   let seen = 0
   for (const { state } of simulation.nodes.slice(0, honest)) {
     assert.ok(state)
-    const known = simulation.nodes.slice(0, honest).filter((other) => versionOf(state, other) > 0).length
+    const known = simulation.nodes.slice(0, honest).filter((other) => seqOf(state, other) > 0).length
     seen += known / honest
     const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
     const links = [...state.links.values()].filter(
@@ -240,5 +240,5 @@ test('five hundred invented nodes in ten subnets do not hide fifty honest ones f
     assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
     assert.ok(state.members.size <= honest + 10 * GOSSIP.subnetQuota)
   }
-  assert.ok(seen / honest >= 0.95, `${seen / honest} seen`)
+  assert.ok(seen / honest >= 0.95, `${seen / honest} of the honest nodes are known`)
 })
