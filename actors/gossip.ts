@@ -5,7 +5,7 @@ import { type FromPersist, type FromTransport, gossipMachine, type ToTransport }
 import { version } from '../package.json'
 import type { Bus } from '../protocol/bus.ts'
 import { toFailure } from '../protocol/errors.ts'
-import type { GossipFile } from '../protocol/gossip.ts'
+import type { GossipFile } from '../protocol/files/gossip.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { type NodeRecord, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'

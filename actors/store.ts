@@ -3,7 +3,7 @@ import { type Adapter, Low } from 'lowdb'
 import type { z } from 'zod'
 import type { Undo } from '../protocol/bus.ts'
 import { AppError } from '../protocol/errors.ts'
-import { FILE_VERSION, fileVersion } from '../protocol/files/files.ts'
+import { FILE_VERSION, fileVersion } from '../protocol/files/version.ts'
 import { quarantine, removeLeftovers, replace } from './home/atomicFile.ts'
 import { reason } from './home/fileErrors.ts'
 

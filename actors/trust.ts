@@ -1,12 +1,12 @@
 import { fromPromise } from 'xstate'
 import { type ReadKey, trustMachine } from '../machines/trust.ts'
+import type { TrustFile } from '../protocol/files/trust.ts'
 import type { NodeId } from '../protocol/ids.ts'
-import type { TrustFile } from '../protocol/trust.ts'
 import { parsePublicKey } from './identity/sshPublicKey.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
-export { trustFile } from '../protocol/trust.ts'
+export { trustFile } from '../protocol/files/trust.ts'
 
 /** The trust concern over its file. */
 export function createTrust({ store }: { store: Store<TrustFile> }): ConcernParts<typeof trustMachine> {

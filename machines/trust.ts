@@ -1,7 +1,8 @@
 import { assign, emit, enqueueActions, fromPromise, setup } from 'xstate'
 import { AppError, toFailure } from '../protocol/errors.ts'
+import type { TrustFile } from '../protocol/files/trust.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
-import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer, TrustFile } from '../protocol/trust.ts'
+import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer } from '../protocol/trust.ts'
 
 type Entry = TrustFile['peers'][number]
 /** What changes the list, as against only asking for it. */

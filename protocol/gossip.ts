@@ -5,7 +5,7 @@ import { nodeId } from './ids.ts'
 import type { AddressDiscovered, SelfAddressesChanged } from './ipTable.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
-import { recordSchema, SEQ_MAX } from './wire/record.ts'
+import { recordSchema } from './wire/record.ts'
 
 /** The WebSocket of a link: over mutual TLS only, text frames, deflate off. */
 export const GOSSIP_PATH = '/api/v1/gossip'
@@ -68,16 +68,3 @@ export type NetworkFact = Exclude<
 >
 
 export type GossipAccepts = GossipCommand | AddressDiscovered | SelfAddressesChanged | SpecsChanged | NodeStopping
-
-/** `gossip.json`: the highest seq under which this key has signed (when lost, others send it) and the free text. */
-export const gossipFile = z.looseObject({
-  version: z.literal(1),
-  seq: z.int().min(0).max(SEQ_MAX),
-  customInformation: z.string().max(DESCRIPTION_MAX).catch('').default(''),
-})
-
-export type GossipFile = z.infer<typeof gossipFile>
-
-export function emptyGossip(): GossipFile {
-  return { version: 1, seq: 0, customInformation: '' }
-}

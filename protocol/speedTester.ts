@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { SPEED } from './defaults/speedTester.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { nodeId } from './ids.ts'
 import type { RequestFact } from './request.ts'
@@ -50,36 +49,3 @@ export type SpeedMeasured = Extract<SpeedTesterEmits, { type: 'speed.measured' }
 export type SpeedTesterCommand = CommandsOf<typeof speedTesterCommands>
 
 export type SpeedTesterAccepts = SpeedTesterCommand | RequestFact
-
-/**
- * `GET` on it streams bytes until the reader has enough, `POST` takes them and reports what arrived: mutual TLS, the
- * action `measure`.
- */
-export const SPEED_PATH = '/api/v1/speed'
-
-/** A line of the answer to a `POST`: what the receiver has counted; the last one is `done`. */
-export const speedReport = z.object({
-  type: z.literal('speed/report'),
-  bytes: z.number().int().min(0),
-  mbps: z.number().min(0).max(1e7),
-  done: z.boolean(),
-})
-
-export type SpeedReport = z.infer<typeof speedReport>
-
-/** The part of `/50` that a `Range` header asks for: all of it without one or with one of another kind, null for none. */
-export function rangeOf(
-  header: string | undefined,
-  size: number = SPEED.fileBytes,
-): { from: number; to: number } | null {
-  const all = { from: 0, to: size - 1 }
-  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '')
-  if (!match) return all
-  const [, first = '', last = ''] = match
-  if (first === '' && last === '') return all
-  if (first === '') return Number(last) === 0 ? null : { from: Math.max(0, size - Number(last)), to: size - 1 }
-  const from = Number(first)
-  const to = last === '' ? size - 1 : Math.min(Number(last), size - 1)
-  if (last !== '' && Number(last) < from) return all
-  return from >= size ? null : { from, to }
-}

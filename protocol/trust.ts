@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
-import { type NodeId, nodeId } from './ids.ts'
+import { nodeId } from './ids.ts'
 
 /** What the owner calls a peer. */
 const peerName = z.string().regex(/^\P{Cc}{0,128}$/u, 'at most 128 characters, no control characters')
@@ -21,22 +21,6 @@ export const trustCommands = {
   },
   'trust.list': { schema: z.object({}), action: 'administer', terminalEvents: ['trust.listed'] },
 } as const satisfies Record<string, CommandSpec>
-
-/** `trust.json`. Keys that a later version adds are kept. */
-export const trustFile = z.looseObject({
-  version: z.literal(1),
-  peers: z.array(
-    z.looseObject({
-      id: z.string().transform((id) => id as NodeId),
-      name: z.string(),
-      key: z.string(),
-      /** ISO 8601. */
-      addedAt: z.string(),
-    }),
-  ),
-})
-
-export type TrustFile = z.infer<typeof trustFile>
 
 /** A peer whom the owner lets borrow. */
 const trustedPeer = z.object({

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { groupTrackContainersFile, trackContainersFile } from '../../protocol/files/files.ts'
+import { groupTrackContainersFile, trackContainersFile } from '../../protocol/files/loans.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { Home } from '../home.ts'
@@ -17,10 +17,11 @@ export function sshConfigPath(dir: string): string {
 export async function readBorrowed({ dir, paths }: Home) {
   const tracked = trackContainersFile.safeParse(await contentOf(paths.trackContainers))
   const grouped = groupTrackContainersFile.safeParse(await contentOf(paths.groupTrackContainers))
-  const groups = (grouped.data?.Groups ?? []).map((group) => ({ Name: '', ...group })) as unknown as Group[]
+  const loans: Loan[] = tracked.data?.TrackContainer ?? []
+  const groups: Group[] = (grouped.data?.Groups ?? []).map((group) => ({ ...group, Name: group.Name ?? '' }))
   return {
-    loans: (tracked.data?.TrackContainer ?? []) as unknown as Loan[],
-    groups: groups.map((group) => ({ ...group, Name: typeof group.Name === 'string' ? group.Name : '' })),
+    loans,
+    groups,
     files: { key: paths.key, knownHosts: paths.knownHosts },
     path: sshConfigPath(dir),
   }

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type GroupTrackContainersFile, groupTrackContainersFile } from '../../protocol/files/files.ts'
+import { type GroupTrackContainersFile, groupTrackContainersFile } from '../../protocol/files/loans.ts'
 import { openStore, type Store } from '../store.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../../protocol/errors.ts'
-import type { GroupTrackContainersFile } from '../../protocol/files/files.ts'
+import type { GroupTrackContainersFile } from '../../protocol/files/loans.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
@@ -33,16 +33,16 @@ export interface LastFailed {
 }
 
 /** A group as written: P2PRC's keys, then ours. */
-type GroupRecord = {
+interface GroupRecord {
   ID: string
   TrackContainer: Loan[]
-  Name?: unknown
-  LastFailed?: unknown
-  LastCommand?: unknown
+  Name?: string
+  LastFailed?: string[]
+  LastCommand?: string[]
 }
 
 export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick<Loans, 'all'>): Groups {
-  const records = (file = store.data) => file.Groups as unknown as GroupRecord[]
+  const records = (file = store.data): GroupRecord[] => file.Groups
 
   /** The present record of each member; what is written is always a copy of these. */
   function currentRecords(members: readonly Loan[]): Loan[] {
@@ -52,7 +52,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
 
   const toGroup = ({ ID, Name, TrackContainer }: GroupRecord): Group => ({
     ID,
-    Name: typeof Name === 'string' ? Name : '',
+    Name: Name ?? '',
     TrackContainer: currentRecords(TrackContainer),
   })
 
@@ -62,7 +62,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
       Groups: change(records(file)).map((group) => ({
         ...group,
         TrackContainer: currentRecords(group.TrackContainer).map(withoutSecrets),
-      })) as unknown as GroupTrackContainersFile['Groups'],
+      })),
     }))
   }
 
@@ -116,7 +116,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
     },
     failed(id) {
       const { LastFailed, LastCommand } = records().find(({ ID }) => ID === id) ?? {}
-      return { members: strings(LastFailed), command: strings(LastCommand) }
+      return { members: LastFailed ?? [], command: LastCommand ?? [] }
     },
     async setFailed(id, last) {
       await changeOne(id, ({ LastFailed: _, LastCommand: __, ...group }) => ({
@@ -125,10 +125,6 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
       }))
     },
   }
-}
-
-function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string') : []
 }
 
 function findGroup(groups: readonly Group[], ref: string): Group {

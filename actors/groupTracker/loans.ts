@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import { AppError } from '../../protocol/errors.ts'
-import type { TrackContainersFile } from '../../protocol/files/files.ts'
+import type { TrackContainersFile, TrackedContainer } from '../../protocol/files/loans.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
@@ -25,18 +25,15 @@ export interface Loans {
 export function createLoans(store: Store<TrackContainersFile>, knownHosts: string): Loans {
   // Two files change together, so one change waits for the other.
   const changes = new PQueue({ concurrency: 1 })
-  const all = () => store.data.TrackContainer as unknown as Loan[]
+  const all = (): Loan[] => store.data.TrackContainer
   const change: Loans['change'] = (id, changeOne) =>
-    changes.add(() =>
-      store.update(changed((loans) => loans.map((loan) => (loan.ID === id ? withoutSecrets(changeOne(loan)) : loan)))),
-    )
+    changes.add(() => store.update(changed((loans) => loans.map((loan) => (loan.ID === id ? changeOne(loan) : loan)))))
   return {
     all,
     find: (ref) => findLoan(all(), ref),
     track: (loan) =>
       changes.add(async () => {
-        const kept = withoutSecrets(loan)
-        const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), kept]
+        const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), loan]
         // First the key, then the record: a record whose key is not pinned would not open.
         await replace(knownHosts, knownHostsText(next(all())))
         await store.update(changed(next))
@@ -70,17 +67,12 @@ export function findLoan(loans: readonly Loan[], ref: string): Loan {
 }
 
 /** The record as it is written: a password belongs to the one reply that brought it. */
-export function withoutSecrets(loan: Loan): Loan {
+export function withoutSecrets(loan: Loan): TrackedContainer {
   return { ...loan, Container: { ...loan.Container, SSHPassword: '', VNCPassword: '' } }
 }
 
 function changed(change: (loans: Loan[]) => Loan[]): (file: TrackContainersFile) => TrackContainersFile {
-  return (file) => ({
-    ...file,
-    TrackContainer: change(
-      file.TrackContainer as unknown as Loan[],
-    ) as unknown as TrackContainersFile['TrackContainer'],
-  })
+  return (file) => ({ ...file, TrackContainer: change(file.TrackContainer).map(withoutSecrets) })
 }
 
 function used({ Port }: Loan['Container']['Ports'], internal: readonly number[]): Loan['Container']['Ports'] {

@@ -1,6 +1,6 @@
-import { trackContainersFile } from '../../protocol/files/files.ts'
+import { emptyGossip, gossipFile } from '../../protocol/files/gossip.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/files/ipTable.ts'
-import { emptyGossip, gossipFile } from '../../protocol/gossip.ts'
+import { trackContainersFile } from '../../protocol/files/loans.ts'
 import { openGroupStore } from '../groupTracker/groupFile.ts'
 import type { HomePaths } from '../homePaths.ts'
 import { openStore } from '../store.ts'

@@ -3,7 +3,7 @@ import { NDJSON } from '../../protocol/control.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Rights } from '../../protocol/rights.ts'
-import { SPEED_PATH, type SpeedReport } from '../../protocol/speedTester.ts'
+import { SPEED_PATH, type SpeedReport } from '../../protocol/wire/speed.ts'
 import { authorize, type Principal } from '../listeners/principal.ts'
 import { type Counted, countFlow, sendRandom } from './countFlow.ts'
 

@@ -1,6 +1,6 @@
 import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
-import { FILE_VERSION } from '../../protocol/files/files.ts'
 import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
+import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { AddressDiscovered, IpTableEmits, Peer, PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'

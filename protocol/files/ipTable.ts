@@ -2,8 +2,10 @@ import { z } from 'zod'
 import { BODY_MAX_BYTES } from '../defaults/listeners.ts'
 import { PORT } from '../defaults/node.ts'
 import { AppError, toAppError } from '../errors.ts'
+import { nodeId } from '../ids.ts'
 import { readJson } from '../json.ts'
-import { FILE_VERSION, flag, goList, goObject, text } from './files.ts'
+import { goFields, goList, goObject } from './go.ts'
+import { FILE_VERSION } from './version.ts'
 
 /**
  * `ip_table.json` and the table on the wire: P2PRC's document in every historic shape (compatibility 2.1, 2.5). What is
@@ -35,42 +37,49 @@ function portText(value: unknown): string {
 const duration = z.unknown().transform(nanoseconds).default(0)
 const rate = z.unknown().transform(megabits).default(0)
 const port = z.unknown().transform(portText).default('')
-const addressList = z.array(z.string()).max(64).optional().catch(undefined)
 
-export const tableEntry = goObject({
-  Name: text,
-  MachineUsername: text,
-  IPV4: text,
-  IPV6: text,
+/** An entry of P2PRC's table as it is written and shown. Keys that another version adds are kept. */
+export const tableEntry = z.looseObject({
+  Name: z.string(),
+  MachineUsername: z.string(),
+  IPV4: z.string(),
+  IPV6: z.string(),
   /** Nanoseconds. */
-  Latency: duration,
+  Latency: z.number(),
   /** Mbit/s. */
+  Download: z.number(),
+  Upload: z.number(),
+  ServerPort: z.string(),
+  UDPServerPort: z.string(),
+  BareMetalSSHPort: z.string(),
+  NAT: z.boolean(),
+  EscapeImplementation: z.string(),
+  ProxyServer: z.boolean(),
+  UnSafeMode: z.boolean(),
+  PublicKey: z.string(),
+  CustomInformation: z.string(),
+  /** Ours; Go ignores it. The node id, where the peer has proved one. */
+  NodeId: nodeId.optional(),
+  /** Ours. `ip:port` and `[v6]:port` beyond those that `IPV4`, `IPV6` and `ServerPort` can say. */
+  Addresses: z.array(z.string()).max(64).optional(),
+  /** Ours. The owner named it, so it is never forgotten. */
+  Added: z.boolean().optional(),
+  /** Ours. Addresses that the owner named or a key was proved at: dialled whatever range they lie in. */
+  Trusted: z.array(z.string()).max(64).optional(),
+})
+
+export type TableEntry = z.infer<typeof tableEntry>
+
+/** The same as it was read, from any version. */
+const readEntry = goObject({
+  ...goFields(tableEntry.shape),
+  Latency: duration,
   Download: rate,
   Upload: rate,
   ServerPort: port,
   UDPServerPort: port,
   BareMetalSSHPort: port,
-  NAT: flag,
-  EscapeImplementation: text,
-  ProxyServer: flag,
-  UnSafeMode: flag,
-  PublicKey: text,
-  CustomInformation: text,
-  /** Ours; Go passes over it. The node id, where the peer has proved one. */
-  NodeId: z
-    .string()
-    .regex(/^SHA256:[A-Za-z0-9+/]{43}$/)
-    .optional()
-    .catch(undefined),
-  /** Ours. `ip:port` and `[v6]:port` beyond those that `IPV4`, `IPV6` and `ServerPort` can say. */
-  Addresses: addressList,
-  /** Ours. The owner named it, so it is never forgotten. */
-  Added: z.boolean().optional().catch(undefined),
-  /** Ours. Addresses that the owner named or a key was proved at: dialled whatever range they lie in. */
-  Trusted: addressList,
 })
-
-export type TableEntry = z.infer<typeof tableEntry>
 
 /** What differs between versions in more than case: v1 had no port, the seeds say `port no`, v1.1 and v2 sent bytes. */
 function migrated(value: unknown): unknown {
@@ -100,7 +109,7 @@ function fromBytes(value: unknown): string {
 /** Entries that are not objects are passed over: one broken entry of a peer must not hide the others. */
 const entries = z.preprocess(
   (list) => (Array.isArray(list) ? list.filter(isObject).map(migrated) : list),
-  goList(tableEntry),
+  goList(readEntry),
 )
 
 /** The file and the wire document. Reading what was written gives the same again. */
@@ -119,7 +128,7 @@ export function emptyIpTable(): IpTableFile {
 
 /** An entry of this name with every other field at Go's zero value. */
 export function newEntry(fields: Partial<TableEntry>): TableEntry {
-  return tableEntry.parse({ ServerPort: String(PORT), ...fields })
+  return readEntry.parse({ ServerPort: String(PORT), ...fields })
 }
 
 /**

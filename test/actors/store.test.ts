@@ -7,7 +7,7 @@ import { after, describe, test } from 'node:test'
 import { buildSync } from 'esbuild'
 import { z } from 'zod'
 import { openStore } from '../../actors/store.ts'
-import { trackContainersFile } from '../../protocol/files/files.ts'
+import { trackContainersFile } from '../../protocol/files/loans.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'p2prc-store-'))
 after(() => rmSync(folder, { recursive: true, force: true }))

@@ -11,7 +11,7 @@ import { createBus } from '../../protocol/bus.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { Specs } from '../../protocol/specs.ts'
-import { rangeOf, SPEED_PATH } from '../../protocol/speedTester.ts'
+import { rangeOf, SPEED_PATH } from '../../protocol/wire/speed.ts'
 import { record } from '../support/harness.ts'
 import { codeOf, http, httpHarness, newIdentity, tls } from '../support/httpHarness.ts'
 

@@ -12,9 +12,9 @@ import { createTrust, emptyTrust, trustFile } from '../../actors/trust.ts'
 import { trustMachine } from '../../machines/trust.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { AppError } from '../../protocol/errors.ts'
+import type { TrustFile } from '../../protocol/files/trust.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent, Command } from '../../protocol/index.ts'
-import type { TrustFile } from '../../protocol/trust.ts'
 import { record } from '../support/harness.ts'
 
 const dir = await mkdtemp(join(tmpdir(), 'p2prc-trust-'))
