@@ -3,20 +3,23 @@ import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
+import { begin, end, inPhase, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 
 /** How a request to another node ended. */
 export type SpecsRequestEnded =
   | { type: 'request.done'; requestId: string; specs: Specs }
   | ({ type: 'request.failed'; requestId: string } & Failure)
 
+interface RequestId {
+  requestId: string
+}
+
 interface Context {
   intervalMs: number
   background: boolean
   specs: Specs | null
-  /** Requests for our own specifications that came before the first reading was done. */
-  waiting: string[]
-  /** Requests for another node's that are under way; each is the id of a child. */
-  requesting: string[]
+  /** `reading`: for this machine's, before a reading was done. `asking`: for another node's; a child is at work for it. */
+  requests: Requests<Tracked<'reading' | 'asking'>>
 }
 
 export interface SpecsInput {
@@ -46,25 +49,32 @@ export const specsMachine = setup({
   guards: {
     inBackground: ({ context }) => context.background,
     isKnown: ({ context }) => context.background && context.specs !== null,
-    isRequested: ({ context }, { requestId }: { requestId: string }) => context.requesting.includes(requestId),
+    ...requestGuards,
   },
   actions: {
-    replyToWaiting: enqueueActions(({ context, enqueue }, { answer }: { answer: { specs: Specs } | Failure }) => {
-      for (const requestId of context.waiting) {
+    begin: assign({
+      requests: ({ context }, request: { requestId: string; phase: 'reading' | 'asking' }) =>
+        begin(context.requests, request),
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
+    reply: emit(({ context: { specs } }, { requestId }: RequestId) => ({
+      type: 'specs.got',
+      requestId,
+      specs: specs as Specs,
+    })),
+    replyToReading: enqueueActions(({ context, enqueue }, { answer }: { answer: { specs: Specs } | Failure }) => {
+      for (const { requestId } of inPhase(context.requests, 'reading')) {
         if ('specs' in answer) enqueue.emit({ type: 'specs.got', requestId, specs: answer.specs })
         else enqueue.emit({ type: 'specs.getFailed', requestId, code: answer.code, message: answer.message })
       }
-      enqueue.assign({ waiting: [] })
-    }),
-    forget: assign({
-      requesting: ({ context }, { requestId }: { requestId: string }) =>
-        context.requesting.filter((id) => id !== requestId),
-      waiting: ({ context }, { requestId }: { requestId: string }) => context.waiting.filter((id) => id !== requestId),
+      enqueue.assign({ requests: inPhase(context.requests, 'asking') })
     }),
   },
 }).createMachine({
   id: 'specs',
-  context: ({ input }) => ({ ...input, specs: null, waiting: [], requesting: [] }),
+  context: ({ input }) => ({ ...input, specs: null, requests: [] }),
   initial: 'starting',
   states: {
     starting: { always: [{ guard: 'inBackground', target: 'reading' }, { target: 'idle' }] },
@@ -76,19 +86,19 @@ export const specsMachine = setup({
           actions: [
             assign({ specs: ({ event }) => event.output }),
             emit(({ event }) => ({ type: 'specs.changed', specs: event.output })),
-            { type: 'replyToWaiting', params: ({ event }) => ({ answer: { specs: event.output } }) },
+            { type: 'replyToReading', params: ({ event }) => ({ answer: { specs: event.output } }) },
           ],
         },
         onError: {
           target: 'idle',
-          actions: { type: 'replyToWaiting', params: ({ event }) => ({ answer: toFailure(event.error) }) },
+          actions: { type: 'replyToReading', params: ({ event }) => ({ answer: toFailure(event.error) }) },
         },
       },
       after: {
         readTimeout: {
           target: 'idle',
           actions: {
-            type: 'replyToWaiting',
+            type: 'replyToReading',
             params: {
               answer: new AppError('timed_out', { where: 'This machine', ms: SPECS_READ_TIMEOUT_MS }).toJSON(),
             },
@@ -100,39 +110,34 @@ export const specsMachine = setup({
       after: { interval: { guard: 'inBackground', target: 'reading' } },
       on: {
         'specs.get': [
+          { guard: 'isKnown', actions: { type: 'reply', params: ({ event }) => event } },
           {
-            guard: 'isKnown',
-            actions: emit(({ context, event }) => ({
-              type: 'specs.got',
-              requestId: event.requestId,
-              specs: context.specs as Specs,
-            })),
+            target: 'reading',
+            actions: { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'reading' }) },
           },
-          { target: 'reading', actions: assign({ waiting: ({ event }) => [event.requestId] }) },
         ],
       },
     },
   },
   on: {
     'specs.get': [
+      { guard: 'isKnown', actions: { type: 'reply', params: ({ event }) => event } },
       {
-        guard: 'isKnown',
-        actions: emit(({ context, event }) => ({
-          type: 'specs.got',
-          requestId: event.requestId,
-          specs: context.specs as Specs,
-        })),
+        guard: { type: 'isUnderWay', params: ({ event }) => event },
+        actions: { type: 'join', params: ({ event }) => event },
       },
-      { actions: assign({ waiting: ({ context, event }) => [...context.waiting, event.requestId] }) },
+      { actions: { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'reading' }) } },
     ],
     'specs.request': [
-      // The same request again: the answer under way reaches whoever listens for it.
-      { guard: { type: 'isRequested', params: ({ event }) => event } },
+      {
+        guard: { type: 'isUnderWay', params: ({ event }) => event },
+        actions: { type: 'join', params: ({ event }) => event },
+      },
       {
         actions: [
-          assign({ requesting: ({ context, event }) => [...context.requesting, event.requestId] }),
+          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'asking' }) },
           spawnChild('request', {
-            id: ({ event }) => event.requestId,
+            id: ({ event }) => childId((event as RequestId).requestId),
             input: ({ event }) => event as Extract<SpecsAccepts, { type: 'specs.request' }>,
           }),
         ],
@@ -141,20 +146,29 @@ export const specsMachine = setup({
     'request.done': {
       actions: [
         emit(({ event }) => ({ type: 'specs.got', requestId: event.requestId, specs: event.specs })),
-        stopChild(({ event }) => event.requestId),
-        { type: 'forget', params: ({ event }) => event },
+        stopChild(({ event }) => childId(event.requestId)),
+        { type: 'end', params: ({ event }) => event },
       ],
     },
     'request.failed': {
       actions: [
         emit(({ event: { requestId, code, message } }) => ({ type: 'specs.getFailed', requestId, code, message })),
-        stopChild(({ event }) => event.requestId),
-        { type: 'forget', params: ({ event }) => event },
+        stopChild(({ event }) => childId(event.requestId)),
+        { type: 'end', params: ({ event }) => event },
       ],
     },
-    'request.abandoned': {
-      actions: [stopChild(({ event }) => event.requestId), { type: 'forget', params: ({ event }) => event }],
-    },
+    'request.abandoned': [
+      {
+        guard: { type: 'isLastWaiter', params: ({ event }) => event },
+        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
+      },
+      { actions: { type: 'leave', params: ({ event }) => event } },
+    ],
   },
   options: { maxIterations: 1_000 },
 })
+
+/** A request may be called as any other child of the machine is. */
+function childId(requestId: string): string {
+  return `request ${requestId}`
+}

@@ -1,13 +1,18 @@
-import { assign, emit, enqueueActions, setup, spawnChild } from 'xstate'
+import { assign, emit, setup, spawnChild, stopChild } from 'xstate'
 import type { SpeedTesterAccepts, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
+import { begin, end, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 import { type SpeedTestEmits, speedTestMachine } from './speedTest.ts'
 
-interface Context {
-  /** Requests under way; each is the id of a child. */
-  busy: readonly string[]
+interface RequestId {
+  requestId: string
 }
 
-/** Measures links when the owner asks. A child per request does the work and waits for a slot. */
+interface Context {
+  /** Each has a child of its name, whose state says how far the test is and whether it waits for its turn. */
+  requests: Requests<Tracked<'testing'>>
+}
+
+/** Measures links when the owner asks. A child per request does the work and waits for its turn. */
 export const speedTesterMachine = setup({
   types: {
     context: {} as Context,
@@ -15,38 +20,49 @@ export const speedTesterMachine = setup({
     emitted: {} as SpeedTesterEmits,
   },
   actors: { test: speedTestMachine },
-  guards: {
-    isBusy: ({ context }, { requestId }: { requestId: string }) => context.busy.includes(requestId),
-  },
+  guards: requestGuards,
   actions: {
-    end: enqueueActions(({ context, enqueue }, { requestId }: { requestId: string }) => {
-      enqueue.stopChild(requestId)
-      enqueue.assign({ busy: context.busy.filter((id) => id !== requestId) })
+    begin: assign({
+      requests: ({ context }, { requestId }: RequestId) => begin(context.requests, { requestId, phase: 'testing' }),
     }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
   },
 }).createMachine({
   id: 'speedTester',
-  context: { busy: [] },
+  context: { requests: [] },
   on: {
     'speed.measure': [
-      // The same request again: the answer under way reaches whoever listens for it.
-      { guard: { type: 'isBusy', params: ({ event }) => event } },
+      {
+        guard: { type: 'isUnderWay', params: ({ event }) => event },
+        actions: { type: 'join', params: ({ event }) => event },
+      },
       {
         actions: [
-          assign({ busy: ({ context, event }) => [...context.busy, event.requestId] }),
+          { type: 'begin', params: ({ event }) => event },
           spawnChild('test', {
-            id: ({ event }) => event.requestId,
+            id: ({ event }) => (event as SpeedTesterCommand).requestId,
             input: ({ event, self }) => ({ parent: self, command: event as SpeedTesterCommand }),
           }),
         ],
       },
     ],
     'test.progressed': { actions: emit(({ event }) => event.fact) },
-    'test.ended': { actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }] },
-    'request.abandoned': {
-      guard: { type: 'isBusy', params: ({ event }) => event },
-      actions: { type: 'end', params: ({ event }) => event },
+    'test.ended': {
+      actions: [
+        emit(({ event }) => event.fact),
+        stopChild(({ event }) => event.requestId),
+        { type: 'end', params: ({ event }) => event },
+      ],
     },
+    'request.abandoned': [
+      {
+        guard: { type: 'isLastWaiter', params: ({ event }) => event },
+        actions: [stopChild(({ event }) => event.requestId), { type: 'end', params: ({ event }) => event }],
+      },
+      { actions: { type: 'leave', params: ({ event }) => event } },
+    ],
   },
   options: { maxIterations: 1_000 },
 })

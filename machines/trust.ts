@@ -3,10 +3,15 @@ import { AppError, toFailure } from '../protocol/errors.ts'
 import type { TrustFile } from '../protocol/files/trust.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
 import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer } from '../protocol/trust.ts'
+import { begin, end, enter, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 
 type Entry = TrustFile['peers'][number]
 /** What changes the list, as against only asking for it. */
 type Change = Exclude<TrustCommand, { type: 'trust.list' }>
+
+interface RequestId {
+  requestId: string
+}
 
 /** The list as it will be, and whom the change is about. */
 interface Draft {
@@ -26,8 +31,8 @@ export interface ReadKey {
 interface Context {
   /** What the file holds; the rights follow it. */
   peers: Entry[]
-  /** Changes that wait for the one before them. */
-  waiting: Change[]
+  /** One change at a time, in the order in which they came: the first is `changing`, or about to be. */
+  requests: Requests<Tracked<'queued' | 'changing'> & { change: Change }>
   draft: Draft | null
 }
 
@@ -44,51 +49,64 @@ export const trustMachine = setup({
     save: fromPromise<void, { peers: Entry[] }>(() => Promise.reject(new Error('not provided'))),
   },
   guards: {
-    isAdd: ({ context }) => context.waiting[0]?.type === 'trust.add',
-    isRemove: ({ context }) => context.waiting[0]?.type === 'trust.remove',
+    ...requestGuards,
+    isAdd: ({ context }) => nextChange(context)?.type === 'trust.add',
+    isRemove: ({ context }) => nextChange(context)?.type === 'trust.remove',
     hasDraft: ({ context }) => context.draft !== null,
   },
   actions: {
-    queueChange: assign({ waiting: ({ context }, { change }: { change: Change }) => [...context.waiting, change] }),
+    begin: assign({
+      requests: ({ context }, change: Change) =>
+        begin(context.requests, { requestId: change.requestId, phase: 'queued', change }),
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
+    startChange: assign({
+      requests: ({ context: { requests } }) => enter(requests, (one) => one === requests[0], 'changing'),
+    }),
+    endChange: assign({ requests: ({ context }) => context.requests.slice(1), draft: null }),
     draftWith: assign({ draft: ({ context }, { read }: { read: ReadKey }) => withPeer(context, read) }),
     draftWithout: assign({ draft: ({ context }) => withoutPeer(context) }),
     commitDraft: assign({ peers: ({ context }) => context.draft?.peers ?? context.peers }),
     emitChanged: emit(({ context }) => ({ type: 'trust.changed', trusted: context.peers.map(({ id }) => id) })),
     emitDone: enqueueActions(({ context, enqueue }) => {
-      const [change] = context.waiting
+      const change = nextChange(context)
       if (!change || !context.draft) return
       const type = change.type === 'trust.add' ? 'trust.added' : 'trust.removed'
       enqueue.emit({ type, requestId: change.requestId, peer: context.draft.peer })
     }),
     emitFailed: enqueueActions(({ context, enqueue }, failure: Failure) => {
-      const [change] = context.waiting
+      const change = nextChange(context)
       if (!change) return
       const type = change.type === 'trust.add' ? 'trust.addFailed' : 'trust.removeFailed'
       enqueue.emit({ type, requestId: change.requestId, code: failure.code, message: failure.message })
     }),
-    dequeueChange: assign({ waiting: ({ context }) => context.waiting.slice(1), draft: null }),
   },
 }).createMachine({
   id: 'trust',
-  context: ({ input }) => ({ peers: input.peers, waiting: [], draft: null }),
+  context: ({ input }) => ({ peers: input.peers, requests: [], draft: null }),
   entry: 'emitChanged',
   initial: 'idle',
   states: {
     idle: {
       always: [
-        { guard: 'isAdd', target: 'reading' },
-        { guard: 'isRemove', target: 'selecting' },
+        { guard: 'isAdd', target: 'reading', actions: 'startChange' },
+        { guard: 'isRemove', target: 'selecting', actions: 'startChange' },
       ],
     },
     reading: {
       invoke: {
         id: 'readKey',
         src: 'readKey',
-        input: ({ context: { waiting } }) => ({ key: waiting[0]?.type === 'trust.add' ? waiting[0].key : '' }),
+        input: ({ context }) => {
+          const change = nextChange(context)
+          return { key: change?.type === 'trust.add' ? change.key : '' }
+        },
         onDone: { target: 'saving', actions: { type: 'draftWith', params: ({ event }) => ({ read: event.output }) } },
         onError: {
           target: 'idle',
-          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'dequeueChange'],
+          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'endChange'],
         },
       },
     },
@@ -98,7 +116,7 @@ export const trustMachine = setup({
         { guard: 'hasDraft', target: 'saving' },
         {
           target: 'idle',
-          actions: [{ type: 'emitFailed', params: ({ context }) => removalFailure(context) }, 'dequeueChange'],
+          actions: [{ type: 'emitFailed', params: ({ context }) => removalFailure(context) }, 'endChange'],
         },
       ],
     },
@@ -107,17 +125,37 @@ export const trustMachine = setup({
         id: 'save',
         src: 'save',
         input: ({ context }) => ({ peers: context.draft?.peers ?? context.peers }),
-        onDone: { target: 'idle', actions: ['commitDraft', 'emitChanged', 'emitDone', 'dequeueChange'] },
+        onDone: { target: 'idle', actions: ['commitDraft', 'emitChanged', 'emitDone', 'endChange'] },
         onError: {
           target: 'idle',
-          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'dequeueChange'],
+          actions: [{ type: 'emitFailed', params: ({ event }) => toFailure(event.error) }, 'endChange'],
         },
       },
     },
   },
   on: {
-    'trust.add': { actions: { type: 'queueChange', params: ({ event }) => ({ change: event }) } },
-    'trust.remove': { actions: { type: 'queueChange', params: ({ event }) => ({ change: event }) } },
+    'trust.add': [
+      {
+        guard: { type: 'isUnderWay', params: ({ event }) => event },
+        actions: { type: 'join', params: ({ event }) => event },
+      },
+      { actions: { type: 'begin', params: ({ event }) => event } },
+    ],
+    'trust.remove': [
+      {
+        guard: { type: 'isUnderWay', params: ({ event }) => event },
+        actions: { type: 'join', params: ({ event }) => event },
+      },
+      { actions: { type: 'begin', params: ({ event }) => event } },
+    ],
+    // A change that has begun is finished: half of one cannot be undone, and its fact tells everybody.
+    'request.abandoned': [
+      {
+        guard: { type: 'isLastWaiterOfQueued', params: ({ event }) => event },
+        actions: { type: 'end', params: ({ event }) => event },
+      },
+      { actions: { type: 'leave', params: ({ event }) => event } },
+    ],
     'trust.list': {
       actions: emit(({ context, event }) => ({
         type: 'trust.listed',
@@ -129,8 +167,14 @@ export const trustMachine = setup({
   options: { maxIterations: 1_000 },
 })
 
+function nextChange({ requests }: Context): Change | undefined {
+  return requests[0]?.change
+}
+
 /** The same key again only takes the new name, where one is given. */
-function withPeer({ peers, waiting: [change] }: Context, { id, key, comment, at }: ReadKey): Draft | null {
+function withPeer(context: Context, { id, key, comment, at }: ReadKey): Draft | null {
+  const { peers } = context
+  const change = nextChange(context)
   if (change?.type !== 'trust.add') return null
   const known = peers.find((peer) => peer.id === id)
   const name = change.name || comment || known?.name || ''
@@ -141,13 +185,17 @@ function withPeer({ peers, waiting: [change] }: Context, { id, key, comment, at 
   }
 }
 
-function withoutPeer({ peers, waiting: [change] }: Context): Draft | null {
+function withoutPeer(context: Context): Draft | null {
+  const { peers } = context
+  const change = nextChange(context)
   const found = change?.type === 'trust.remove' ? findPeer(peers, change.who) : null
   if (!found || found instanceof AppError) return null
   return { peer: toTrustedPeer(found), peers: peers.filter((peer) => peer !== found) }
 }
 
-function removalFailure({ peers, waiting: [change] }: Context): Failure {
+function removalFailure(context: Context): Failure {
+  const { peers } = context
+  const change = nextChange(context)
   const found = change?.type === 'trust.remove' ? findPeer(peers, change.who) : null
   return toFailure(found ?? new Error('nothing to remove'))
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { nodeId } from './ids.ts'
+import type { RequestFact } from './request.ts'
 
 /** What the owner calls a peer. */
 const peerName = z.string().regex(/^\P{Cc}{0,128}$/u, 'at most 128 characters, no control characters')
@@ -46,4 +47,4 @@ export type TrustEmits = FactsOf<typeof trustFacts>
 
 export type TrustCommand = CommandsOf<typeof trustCommands>
 
-export type TrustAccepts = TrustCommand
+export type TrustAccepts = TrustCommand | RequestFact
