@@ -1,21 +1,37 @@
-import { assign, emit, enqueueActions, fromCallback, sendTo, setup, spawnChild } from 'xstate'
+import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from 'xstate'
 import { toFailure } from '../protocol/errors.ts'
 import type { GroupTrackerAccepts, GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import { type CreateCommand, groupCreateMachine } from './groupCreate.ts'
 import { type ChildEmits, loanMachine, type TakeCommand } from './loan.ts'
+import { begin, childId, end, enter, find, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 
 /** The commands that are one request each: nothing of them outlives an abandoned request. */
 export type SimpleRequest = Exclude<GroupTrackerCommand, TakeCommand | CreateCommand>
 
+/** `executing`: stopping its child gives it up. `taking`: its child undoes what it did first, and is `undoing` then. */
+type Phase = 'executing' | 'taking' | 'undoing'
+
 interface Context {
-  /** Requests under way; each is the id of a child. A `take` undoes what it did before it ends. */
-  busy: Record<string, 'request' | 'take'>
+  /** Each has a child of its name, whose state says how far it is. */
+  requests: Requests<Tracked<Phase>>
 }
 
-const runsRequest = [
-  { guard: 'isDuplicate' },
-  { actions: [{ type: 'begin', params: 'request' }, 'startRequest'] },
-] as const
+interface RequestId {
+  requestId: string
+}
+
+const joinIfRepeated = {
+  guard: { type: 'isUnderWay', params: ({ event }: { event: RequestId }) => event },
+  actions: { type: 'join', params: ({ event }: { event: RequestId }) => event },
+} as const
+
+const beginAs = <P extends Phase>(phase: P) =>
+  ({
+    type: 'begin',
+    params: ({ event: { requestId } }: { event: RequestId }) => ({ requestId, phase }),
+  }) as const
+
+const executes = [joinIfRepeated, { actions: [beginAs('executing'), 'startRequest'] }] as const
 
 const notProvided = toFailure(new Error('not provided'))
 
@@ -40,68 +56,82 @@ export const groupTrackerMachine = setup({
     }),
   },
   guards: {
-    // The same request again: the answer under way reaches whoever listens for it.
-    isDuplicate: ({ context, event }) => (event as GroupTrackerCommand).requestId in context.busy,
-    isRequest: ({ context }, { requestId }: { requestId: string }) => context.busy[requestId] === 'request',
-    isTake: ({ context }, { requestId }: { requestId: string }) => context.busy[requestId] === 'take',
+    ...requestGuards,
+    isAbandonedTake: ({ context }, { requestId }: { requestId: string }) => {
+      const request = find(context.requests, requestId)
+      return request?.phase === 'taking' && request.waiters === 1
+    },
+    isUndoing: ({ context }, { requestId }: { requestId: string }) =>
+      find(context.requests, requestId)?.phase === 'undoing',
   },
   actions: {
     begin: assign({
-      busy: ({ context, event }, as: 'request' | 'take') => ({
-        ...context.busy,
-        [(event as GroupTrackerCommand).requestId]: as,
-      }),
+      requests: ({ context }, request: { requestId: string; phase: Phase }) => begin(context.requests, request),
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
+    enterUndoing: assign({
+      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'undoing'),
     }),
     startRequest: spawnChild('request', {
-      id: ({ event }) => (event as SimpleRequest).requestId,
+      id: ({ event }) => childId((event as SimpleRequest).requestId),
       input: ({ event }) => event as SimpleRequest,
     }),
     take: spawnChild('take', {
-      id: ({ event }) => (event as TakeCommand).requestId,
+      id: ({ event }) => childId((event as TakeCommand).requestId),
       input: ({ event, self }) => ({ parent: self, command: event as TakeCommand }),
     }),
     createGroup: spawnChild('createGroup', {
-      id: ({ event }) => (event as CreateCommand).requestId,
+      id: ({ event }) => childId((event as CreateCommand).requestId),
       input: ({ event, self }) => ({ parent: self, command: event as CreateCommand }),
-    }),
-    end: enqueueActions(({ context, enqueue }, { requestId }: { requestId: string }) => {
-      const { [requestId]: _ended, ...busy } = context.busy
-      enqueue.stopChild(requestId)
-      enqueue.assign({ busy })
     }),
   },
 }).createMachine({
   id: 'groupTracker',
-  context: { busy: {} },
+  context: { requests: [] },
   invoke: { id: 'watchRecords', src: 'watchRecords' },
   on: {
-    'loan.take': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'take'] }],
-    'group.create': [{ guard: 'isDuplicate' }, { actions: [{ type: 'begin', params: 'take' }, 'createGroup'] }],
-    'loan.return': runsRequest,
-    'loan.list': runsRequest,
-    'loan.find': runsRequest,
-    'loan.logs': runsRequest,
-    'loan.resolve': runsRequest,
-    'loan.usePorts': runsRequest,
-    'group.list': runsRequest,
-    'group.show': runsRequest,
-    'group.add': runsRequest,
-    'group.remove': runsRequest,
-    'group.delete': runsRequest,
-    'group.exec': runsRequest,
+    'loan.take': [joinIfRepeated, { actions: [beginAs('taking'), 'take'] }],
+    'group.create': [joinIfRepeated, { actions: [beginAs('taking'), 'createGroup'] }],
+    'loan.return': executes,
+    'loan.list': executes,
+    'loan.find': executes,
+    'loan.logs': executes,
+    'loan.resolve': executes,
+    'loan.usePorts': executes,
+    'group.list': executes,
+    'group.show': executes,
+    'group.add': executes,
+    'group.remove': executes,
+    'group.delete': executes,
+    'group.exec': executes,
     'child.emitted': { actions: emit(({ event }) => event.fact) },
     'child.ended': {
-      actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }],
+      actions: [
+        emit(({ event }) => event.fact),
+        stopChild(({ event }) => childId(event.requestId)),
+        { type: 'end', params: ({ event }) => event },
+      ],
     },
     'request.abandoned': [
       {
-        guard: { type: 'isTake', params: ({ event }) => event },
-        actions: sendTo(({ event }) => event.requestId, { type: 'take.abandoned' }),
+        guard: { type: 'isAbandonedTake', params: ({ event }) => event },
+        actions: [
+          { type: 'leave', params: ({ event }) => event },
+          { type: 'enterUndoing', params: ({ event }) => event },
+          sendTo(({ event }) => childId(event.requestId), { type: 'take.abandoned' }),
+        ],
       },
       {
-        guard: { type: 'isRequest', params: ({ event }) => event },
-        actions: { type: 'end', params: ({ event }) => event },
+        guard: { type: 'isUndoing', params: ({ event }) => event },
+        actions: { type: 'leave', params: ({ event }) => event },
       },
+      {
+        guard: { type: 'isLastWaiter', params: ({ event }) => event },
+        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
+      },
+      { actions: { type: 'leave', params: ({ event }) => event } },
     ],
   },
   options: { maxIterations: 1_000 },

@@ -2,6 +2,7 @@ import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from
 import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
 import type { RequestFact } from '../protocol/request.ts'
 import { pluginRunMachine, type RunCommand, type RunEmits } from './pluginRun.ts'
+import { begin, end, enter, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 
 /** Every command but the run, which has a life of its own. */
 export type ShortCommand = Exclude<PluginRunnerCommand, { type: 'plugin.run' }>
@@ -10,13 +11,16 @@ export interface Abandon {
   type: 'run.abandon'
 }
 
+/** `replying`: a command that ends by itself. `running`: a run, whose child says how far it is. `stopping`: abandoned. */
+type Phase = 'replying' | 'running' | 'stopping'
+
 interface Context {
   signal: AbortSignal
-  /** Requests under way, which are also the ids of the children at work for them. */
-  busy: readonly string[]
+  /** Each has a child of its name. */
+  requests: Requests<Tracked<Phase>>
 }
 
-interface Request {
+interface RequestId {
   requestId: string
 }
 
@@ -37,66 +41,91 @@ const runner = setup({
     }),
   },
   guards: {
-    isNew: ({ context }, { requestId }: Request) => !context.busy.includes(requestId),
-    isActive: ({ context }, { requestId }: Request) => context.busy.includes(requestId),
+    ...requestGuards,
     isTerminal: (_, { type }: { type: string }) => terminalTypes.has(type),
   },
   actions: {
-    begin: assign({ busy: ({ context }, { requestId }: Request) => [...context.busy, requestId] }),
-    forget: assign({ busy: ({ context }, { requestId }: Request) => context.busy.filter((id) => id !== requestId) }),
-    abandon: sendTo(
-      (_, { requestId }: Request) => requestId,
-      () => ({ type: 'run.abandon' as const }),
-    ),
+    begin: assign({
+      requests: ({ context }, request: { requestId: string; phase: Phase }) => begin(context.requests, request),
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
+    enterStopping: assign({
+      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'stopping'),
+    }),
   },
 })
 
-const onShortCommand = {
-  guard: { type: 'isNew', params: ({ event }: { event: Request }) => event },
-  actions: [
-    { type: 'begin', params: ({ event }: { event: Request }) => event },
-    runner.spawnChild('reply', {
-      id: ({ event }) => (event as ShortCommand).requestId,
-      input: ({ context, event }) => ({ command: event as ShortCommand, signal: context.signal }),
-    }),
-  ],
+const joinIfRepeated = {
+  guard: { type: 'isUnderWay', params: ({ event }: { event: RequestId }) => event },
+  actions: { type: 'join', params: ({ event }: { event: RequestId }) => event },
 } as const
+
+const onShortCommand = [
+  joinIfRepeated,
+  {
+    actions: [
+      {
+        type: 'begin',
+        params: ({ event: { requestId } }: { event: RequestId }) => ({ requestId, phase: 'replying' as const }),
+      },
+      runner.spawnChild('reply', {
+        id: ({ event }) => (event as ShortCommand).requestId,
+        input: ({ context, event }) => ({ command: event as ShortCommand, signal: context.signal }),
+      }),
+    ],
+  },
+] as const
 
 /** Starts a child for each request, passes on what it says, and forgets it at its finishing fact. */
 export const pluginRunnerMachine = runner.createMachine({
   id: 'pluginRunner',
   options: { maxIterations: 1_000 },
-  context: ({ input }) => ({ signal: input.signal, busy: [] }),
+  context: ({ input }) => ({ signal: input.signal, requests: [] }),
   on: {
     'plugin.list': onShortCommand,
     'plugin.show': onShortCommand,
     'plugin.pull': onShortCommand,
     'plugin.remove': onShortCommand,
-    'plugin.run': {
-      guard: { type: 'isNew', params: ({ event }) => event },
-      actions: [
-        { type: 'begin', params: ({ event }) => event },
-        spawnChild('run', {
-          id: ({ event }) => event.requestId,
-          // xstate types the input's event as every event of the machine, not as the one handled here.
-          input: ({ context, event, self }) => ({
-            command: event as RunCommand,
-            signal: context.signal,
-            parent: self,
+    'plugin.run': [
+      joinIfRepeated,
+      {
+        actions: [
+          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'running' }) },
+          spawnChild('run', {
+            id: ({ event }) => (event as RunCommand).requestId,
+            // xstate types the input's event as every event of the machine, not as the one handled here.
+            input: ({ context, event, self }) => ({
+              command: event as RunCommand,
+              signal: context.signal,
+              parent: self,
+            }),
           }),
-        }),
-      ],
-    },
-    'request.abandoned': {
-      guard: { type: 'isActive', params: ({ event }) => event },
-      actions: { type: 'abandon', params: ({ event }) => event },
-    },
+        ],
+      },
+    ],
+    // The child still says how it ended: what it had begun is undone before that.
+    'request.abandoned': [
+      {
+        guard: { type: 'isLastWaiter', params: ({ event }) => event },
+        actions: [
+          { type: 'leave', params: ({ event }) => event },
+          { type: 'enterStopping', params: ({ event }) => event },
+          sendTo(
+            ({ event }) => event.requestId,
+            () => ({ type: 'run.abandon' as const }),
+          ),
+        ],
+      },
+      { actions: { type: 'leave', params: ({ event }) => event } },
+    ],
     'run.emitted': [
       {
         guard: { type: 'isTerminal', params: ({ event }) => event.fact },
         actions: [
           emit(({ event }) => event.fact),
-          { type: 'forget', params: ({ event }) => event.fact },
+          { type: 'end', params: ({ event }) => event.fact },
           stopChild(({ event }) => event.fact.requestId),
         ],
       },

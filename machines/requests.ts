@@ -57,6 +57,11 @@ export function inPhase<R extends Tracked, P extends R['phase']>(
   return requests.filter((one) => one.phase === phase) as Extract<R, { phase: P }>[]
 }
 
+/** The id of the child at work for a request. A request may be called as anything; no other child is called so. */
+export function childId(requestId: string): string {
+  return `request ${requestId}`
+}
+
 /** A context with a list of requests, as the guards below read it. */
 interface WithRequests {
   context: { requests: Requests<Tracked> }

@@ -3,7 +3,7 @@ import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
-import { begin, end, inPhase, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import { begin, childId, end, inPhase, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
 
 /** How a request to another node ended. */
 export type SpecsRequestEnded =
@@ -167,8 +167,3 @@ export const specsMachine = setup({
   },
   options: { maxIterations: 1_000 },
 })
-
-/** A request may be called as any other child of the machine is. */
-function childId(requestId: string): string {
-  return `request ${requestId}`
-}

@@ -22,21 +22,26 @@ test('chart: a child per request, the same request once; Ctrl-C stops a request 
   const ended = { type: 'child.ended', requestId: 'f', fact: returned } as const
   const abandoned = (requestId: string) => ({ type: 'request.abandoned', requestId }) as const
   const rows: [EventFrom<typeof groupTrackerMachine>[], string[], Record<string, string>][] = [
-    [[find], ['xstate.spawnChild'], { f: 'request' }],
-    [[find, find], [], { f: 'request' }],
-    [[find, { type: 'child.emitted', fact: returned }], ['xstate.emit'], { f: 'request' }],
+    [[find], ['xstate.spawnChild'], { f: 'executing' }],
+    [[find, find], [], { f: 'executing' }],
+    [[find, { type: 'child.emitted', fact: returned }], ['xstate.emit'], { f: 'executing' }],
     [[find, ended], ['xstate.emit', 'xstate.stopChild'], {}],
     [[find, abandoned('f')], ['xstate.stopChild'], {}],
-    [[find, abandoned('x')], [], { f: 'request' }],
-    [[takeCommand('t')], ['xstate.spawnChild'], { t: 'take' }],
-    [[takeCommand('t'), takeCommand('t')], [], { t: 'take' }],
-    [[takeCommand('t'), abandoned('t')], ['xstate.sendTo'], { t: 'take' }],
+    [[find, abandoned('x')], [], { f: 'executing' }],
+    [[takeCommand('t')], ['xstate.spawnChild'], { t: 'taking' }],
+    [[takeCommand('t'), takeCommand('t')], [], { t: 'taking' }],
+    [[takeCommand('t'), abandoned('t')], ['xstate.sendTo'], { t: 'undoing' }],
+    [[takeCommand('t'), abandoned('t'), abandoned('t')], [], { t: 'undoing' }],
+    [[takeCommand('t'), takeCommand('t'), abandoned('t')], [], { t: 'taking' }],
+    [[find, find, abandoned('f')], [], { f: 'executing' }],
+    [[find, find, abandoned('f'), abandoned('f')], ['xstate.stopChild'], {}],
   ]
-  for (const [events, acts, busy] of rows) {
+  for (const [events, acts, underWay] of rows) {
     let [snapshot, actions] = initialTransition(groupTrackerMachine)
     for (const event of events) [snapshot, actions] = transition(groupTrackerMachine, snapshot, event)
     const done = actions.map(({ type }) => type)
-    assert.deepEqual([done, snapshot.context.busy], [acts, busy], events.map(({ type }) => type).join(' '))
+    const phases = Object.fromEntries(snapshot.context.requests.map(({ requestId, phase }) => [requestId, phase]))
+    assert.deepEqual([done, phases], [acts, underWay], events.map(({ type }) => type).join(' '))
   }
 })
 

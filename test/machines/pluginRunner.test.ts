@@ -224,21 +224,41 @@ test('the concern starts a child a request, once, passes on what it says, and fo
   const [start] = initialTransition(pluginRunnerMachine, input)
   const list = { type: 'plugin.list', requestId: 'q', caller: 'owner' } as const
   const [busy, actions] = transition(pluginRunnerMachine, start, list)
-  assert.deepEqual(busy.context.busy, ['q'])
+  const underWay = ({ context }: typeof busy) => context.requests.map(({ requestId }) => requestId)
+  assert.deepEqual(underWay(busy), ['q'])
   assert.ok(actions.some(({ type }) => type === 'xstate.spawnChild'))
   const [again, none] = transition(pluginRunnerMachine, busy, list)
-  assert.deepEqual([again.context.busy, none.length], [['q'], 0])
+  assert.deepEqual([underWay(again), none.length], [['q'], 0])
   const [progressed] = transition(pluginRunnerMachine, busy, {
     type: 'run.emitted',
     fact: { type: 'plugin.started', requestId: 'q', name: 'x', members: [] },
   })
-  assert.deepEqual(progressed.context.busy, ['q'])
+  assert.deepEqual(underWay(progressed), ['q'])
   const [ended, last] = transition(pluginRunnerMachine, busy, {
     type: 'run.emitted',
     fact: { type: 'plugin.listed', requestId: 'q', plugins: [] },
   })
-  assert.deepEqual(ended.context.busy, [])
+  assert.deepEqual(underWay(ended), [])
   assert.ok(last.some(({ type }) => String(type) === 'xstate.stopChild'))
   const [, ignored] = transition(pluginRunnerMachine, start, { type: 'request.abandoned', requestId: 'q' })
   assert.equal(ignored.length, 0)
+})
+
+test('a repeated request is stopped only when nobody waits for it any more, and says how it ended', () => {
+  const [start] = initialTransition(pluginRunnerMachine, { signal: new AbortController().signal })
+  const abandoned = { type: 'request.abandoned', requestId: 'r1' } as const
+  let [snapshot, actions] = transition(pluginRunnerMachine, start, command)
+  ;[snapshot, actions] = transition(pluginRunnerMachine, snapshot, command)
+  ;[snapshot, actions] = transition(pluginRunnerMachine, snapshot, abandoned)
+  assert.deepEqual([snapshot.context.requests[0]?.phase, actions.length], ['running', 0])
+  ;[snapshot, actions] = transition(pluginRunnerMachine, snapshot, abandoned)
+  assert.deepEqual(
+    [snapshot.context.requests[0]?.phase, actions.map(({ type }) => String(type))],
+    ['stopping', ['xstate.sendTo']],
+  )
+  ;[snapshot, actions] = transition(pluginRunnerMachine, snapshot, {
+    type: 'run.emitted',
+    fact: { type: 'plugin.runFailed', requestId: 'r1', members: [], code: 'interrupted', message: 'x' },
+  })
+  assert.deepEqual(snapshot.context.requests, [])
 })
