@@ -1,20 +1,18 @@
 import { type AnyActorRef, assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
-import { TAKES_AT_ONCE } from '../protocol/defaults/groupTracker.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Group, MemberFailure } from '../protocol/groups.ts'
 import type { GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import type { ContainerId, Failure } from '../protocol/ids.ts'
+import { queueTakes, startable, type Takes, takeCommands } from './groupTracker/takes.ts'
 import { type ChildEmits, loanMachine, type TakeAbandoned, type TakeCommand } from './loan.ts'
+import { end, enter, find, inPhase } from './requests.ts'
 
 export type CreateCommand = Extract<GroupTrackerCommand, { type: 'group.create' }>
 
 interface Context {
   parent: AnyActorRef
   command: CreateCommand
-  /** Takes that are not begun yet. */
-  queued: TakeCommand[]
-  /** Those under way, by request. */
-  inFlight: Record<string, TakeCommand>
+  takes: Takes
   taken: ContainerId[]
   failures: MemberFailure[]
   group: Group | null
@@ -32,16 +30,13 @@ export interface NewGroup {
   members: string[]
 }
 
-/** The takes that a command asks for: `count` containers, dealt out over `on` in turn; each a request of its own. */
-export function takeCommands(command: CreateCommand): TakeCommand[] {
-  const { on, count, requestId, caller, key, ports, udpPorts, gpu, image, password, keyFile } = command
-  const wanted = on.length === 0 ? 0 : count || on.length
-  return Array.from({ length: wanted }, (_, index) => ({
-    ...{ type: 'loan.take', caller, key, ports, udpPorts, gpu, image, password, keyFile },
-    requestId: `${requestId}/${index + 1}`,
-    where: on[index % on.length] as string,
-  }))
-}
+type Ended = Extract<ChildEmits, { type: 'child.ended' }>
+
+const withEvent = <T extends string>(type: T) => ({ type, params: ({ event }: { event: Ended }) => event }) as const
+
+const onTaken = [withEvent('addTaken'), withEvent('endTake')] as const
+
+const onTakeFailed = [withEvent('addFailure'), withEvent('endTake')] as const
 
 /**
  * One group made, with the containers that are taken for it in parallel. A take that fails is reported beside the group
@@ -64,48 +59,45 @@ export const groupCreateMachine = setup({
   },
   guards: {
     wantsNearest: ({ context }) => context.command.nearest > 0,
-    allSettled: ({ context }) => context.queued.length === 0 && Object.keys(context.inFlight).length === 0,
-    allSettledAndAbandoned: ({ context }) =>
-      context.failure?.code === 'abandoned' && Object.keys(context.inFlight).length === 0,
+    allSettled: ({ context }) => context.takes.length === 0,
     allFailed: ({ context }) =>
-      context.queued.length === 0 &&
-      Object.keys(context.inFlight).length === 0 &&
+      context.takes.length === 0 &&
       context.failures.length > 0 &&
       context.taken.length === 0 &&
       context.command.members.length === 0,
+    isTaken: (_, { fact }: Ended) => fact.type === 'loan.taken',
   },
   actions: {
     startTakes: enqueueActions(({ context, enqueue, self }) => {
-      const free = Math.max(0, TAKES_AT_ONCE - Object.keys(context.inFlight).length)
-      const next = context.queued.slice(0, free)
-      for (const command of next)
-        enqueue.spawnChild('take', { id: command.requestId, input: { parent: self, command } })
-      enqueue.assign({
-        queued: context.queued.slice(free),
-        inFlight: { ...context.inFlight, ...Object.fromEntries(next.map((command) => [command.requestId, command])) },
-      })
-    }),
-    storeResult: enqueueActions(({ context, enqueue }, event: Extract<ChildEmits, { type: 'child.ended' }>) => {
-      const { [event.requestId]: command, ...inFlight } = context.inFlight
-      if (!command) return
-      const { fact } = event
-      enqueue.stopChild(event.requestId)
-      enqueue.assign({ inFlight })
-      if (fact.type === 'loan.taken') enqueue.assign({ taken: [...context.taken, fact.loan.ID] })
-      if (fact.type === 'loan.takeFailed') {
-        const failure = { member: command.where, code: fact.code, message: fact.message }
-        enqueue.assign({ failures: [...context.failures, failure] })
+      for (const { requestId, command } of startable(context.takes)) {
+        enqueue.spawnChild('take', { id: requestId, input: { parent: self, command } })
+        enqueue.assign(({ context: { takes } }) => ({ takes: enter(takes, requestId, 'taking') }))
       }
     }),
+    endTake: enqueueActions(({ context, enqueue }, { requestId }: Ended) => {
+      enqueue.stopChild(requestId)
+      enqueue.assign({ takes: end(context.takes, requestId) })
+    }),
+    addTaken: assign({
+      taken: ({ context: { taken } }, { fact }: Ended) =>
+        fact.type === 'loan.taken' ? [...taken, fact.loan.ID] : taken,
+    }),
+    addFailure: assign({
+      failures: ({ context: { failures, takes } }, { requestId, fact }: Ended) => {
+        const member = find(takes, requestId)?.command.where ?? ''
+        return 'code' in fact ? [...failures, { member, code: fact.code, message: fact.message }] : failures
+      },
+    }),
     abandonTakes: enqueueActions(({ context, enqueue }) => {
-      for (const id of Object.keys(context.inFlight)) enqueue.sendTo(id, { type: 'take.abandoned' })
-      enqueue.assign({ queued: [], failure: new AppError('abandoned').toJSON() })
+      for (const { requestId } of inPhase(context.takes, 'taking'))
+        enqueue.sendTo(requestId, { type: 'take.abandoned' })
+      enqueue.assign({ takes: inPhase(context.takes, 'taking'), failure: new AppError('abandoned').toJSON() })
     }),
     forwardProgress: sendTo(
       ({ context }) => context.parent,
       ({ context }, { fact }: { fact: GroupTrackerEmits }): ChildEmits => {
         const progress = fact.type === 'loan.progress' ? fact : { requestId: '', step: '', line: '' }
-        const member = context.inFlight[progress.requestId]?.where ?? ''
+        const member = find(context.takes, progress.requestId)?.command.where ?? ''
         const { step, line } = progress
         return {
           type: 'child.emitted',
@@ -145,8 +137,7 @@ export const groupCreateMachine = setup({
   id: 'groupCreate',
   context: ({ input }) => ({
     ...input,
-    queued: takeCommands(input.command),
-    inFlight: {},
+    takes: queueTakes(takeCommands(input.command)),
     taken: [],
     failures: [],
     group: null,
@@ -170,8 +161,8 @@ export const groupCreateMachine = setup({
         onDone: {
           target: 'taking',
           actions: assign({
-            queued: ({ context: { command }, event }) =>
-              takeCommands({ ...command, on: [...command.on, ...event.output] }),
+            takes: ({ context: { command }, event }) =>
+              queueTakes(takeCommands({ ...command, on: [...command.on, ...event.output] })),
           }),
         },
         onError: { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) } },
@@ -181,14 +172,30 @@ export const groupCreateMachine = setup({
     taking: {
       entry: 'startTakes',
       always: [
-        { guard: 'allSettledAndAbandoned', target: 'rollingBack' },
         { guard: 'allFailed', target: 'failed' },
         { guard: 'allSettled', target: 'writing' },
       ],
       on: {
         'child.emitted': { actions: { type: 'forwardProgress', params: ({ event }) => event } },
-        'child.ended': { actions: [{ type: 'storeResult', params: ({ event }) => event }, 'startTakes'] },
-        'take.abandoned': { actions: 'abandonTakes' },
+        'child.ended': [
+          {
+            guard: { type: 'isTaken', params: ({ event }) => event },
+            actions: [...onTaken, 'startTakes'],
+          },
+          { actions: [...onTakeFailed, 'startTakes'] },
+        ],
+        'take.abandoned': { target: 'abandoning', actions: 'abandonTakes' },
+      },
+    },
+    /** What was being taken ends first, so that it is known what has to go back. */
+    abandoning: {
+      always: { guard: 'allSettled', target: 'rollingBack' },
+      on: {
+        'child.emitted': { actions: { type: 'forwardProgress', params: ({ event }) => event } },
+        'child.ended': [
+          { guard: { type: 'isTaken', params: ({ event }) => event }, actions: onTaken },
+          { actions: onTakeFailed },
+        ],
       },
     },
     writing: {

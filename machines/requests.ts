@@ -53,8 +53,8 @@ export function find<R extends Tracked>(requests: Requests<R>, match: Match<R>):
 export function inPhase<R extends Tracked, P extends R['phase']>(
   requests: Requests<R>,
   phase: P,
-): Extract<R, { phase: P }>[] {
-  return requests.filter((one) => one.phase === phase) as Extract<R, { phase: P }>[]
+): (R & { phase: P })[] {
+  return requests.filter((one): one is R & { phase: P } => one.phase === phase)
 }
 
 /** The id of the child at work for a request. A request may be called as anything; no other child is called so. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createEmptyActor, initialTransition, transition } from 'xstate'
-import { type CreateCommand, groupCreateMachine, takeCommands } from '../../machines/groupCreate.ts'
+import { type CreateCommand, groupCreateMachine } from '../../machines/groupCreate.ts'
+import { takeCommands } from '../../machines/groupTracker/takes.ts'
+import { inPhase } from '../../machines/requests.ts'
 import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { idOf } from '../support/fakeLender.ts'
@@ -51,7 +53,7 @@ function play(command: CreateCommand, events: object[]) {
   let [snapshot, actions] = initialTransition(groupCreateMachine, { parent: createEmptyActor(), command })
   for (const event of events) {
     ;[snapshot, actions] = transition(groupCreateMachine, snapshot, event as never)
-    most = Math.max(most, Object.keys(snapshot.context.inFlight).length)
+    most = Math.max(most, inPhase(snapshot.context.takes, 'taking').length)
     for (const { type, params } of actions) {
       const fact = (params as { event?: { fact?: { type: string } } })?.event?.fact
       if (type === 'xstate.sendTo' && fact) told.push(fact)
@@ -115,7 +117,7 @@ test('chart: a group of what was taken; of nothing there is none', () => {
     ['too few answer', { nearest: 2 }, [checked, tooFew], 'failed', ['group.createFailed'], 'peers_short'],
     ['Ctrl-C while choosing', { nearest: 2 }, [checked, abandoned], 'failed', ['group.createFailed'], 'abandoned'],
     ['Ctrl-C while checking', { on: ['a'] }, [abandoned], 'failed', ['group.createFailed'], 'abandoned'],
-    ['Ctrl-C: waits for what is under way', { on: ['a', 'b'] }, [checked, taken(1), abandoned], 'taking', []],
+    ['Ctrl-C: waits for what is under way', { on: ['a', 'b'] }, [checked, taken(1), abandoned], 'abandoning', []],
     [
       'Ctrl-C: gives the rest back',
       { on: ['a', 'b'] },
