@@ -4,8 +4,8 @@ import type { Group, MemberFailure } from '../protocol/groups.ts'
 import type { GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import type { ContainerId, Failure } from '../protocol/ids.ts'
 import { queueTakes, startable, type Takes, takeCommands } from './groupTracker/takes.ts'
-import { type ChildEmits, loanMachine, type TakeAbandoned, type TakeCommand } from './loan.ts'
-import { end, enter, find, inPhase } from './requests.ts'
+import { type ChildEmits, loanMachine, type TakeAbandoned } from './loan.ts'
+import { childId, end, enter, find, inPhase } from './requests.ts'
 
 export type CreateCommand = Extract<GroupTrackerCommand, { type: 'group.create' }>
 
@@ -70,12 +70,12 @@ export const groupCreateMachine = setup({
   actions: {
     startTakes: enqueueActions(({ context, enqueue, self }) => {
       for (const { requestId, command } of startable(context.takes)) {
-        enqueue.spawnChild('take', { id: requestId, input: { parent: self, command } })
+        enqueue.spawnChild('take', { id: childId(requestId), input: { parent: self, command } })
         enqueue.assign(({ context: { takes } }) => ({ takes: enter(takes, requestId, 'taking') }))
       }
     }),
     endTake: enqueueActions(({ context, enqueue }, { requestId }: Ended) => {
-      enqueue.stopChild(requestId)
+      enqueue.stopChild(childId(requestId))
       enqueue.assign({ takes: end(context.takes, requestId) })
     }),
     addTaken: assign({
@@ -90,7 +90,7 @@ export const groupCreateMachine = setup({
     }),
     abandonTakes: enqueueActions(({ context, enqueue }) => {
       for (const { requestId } of inPhase(context.takes, 'taking'))
-        enqueue.sendTo(requestId, { type: 'take.abandoned' })
+        enqueue.sendTo(childId(requestId), { type: 'take.abandoned' })
       enqueue.assign({ takes: inPhase(context.takes, 'taking'), failure: new AppError('abandoned').toJSON() })
     }),
     forwardProgress: sendTo(

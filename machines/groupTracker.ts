@@ -3,7 +3,19 @@ import { toFailure } from '../protocol/errors.ts'
 import type { GroupTrackerAccepts, GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import { type CreateCommand, groupCreateMachine } from './groupCreate.ts'
 import { type ChildEmits, loanMachine, type TakeCommand } from './loan.ts'
-import { begin, childId, end, enter, find, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import {
+  begin,
+  childId,
+  end,
+  enter,
+  find,
+  join,
+  joinIfRepeated,
+  leave,
+  type Requests,
+  requestGuards,
+  type Tracked,
+} from './requests.ts'
 
 /** The commands that are one request each: nothing of them outlives an abandoned request. */
 export type SimpleRequest = Exclude<GroupTrackerCommand, TakeCommand | CreateCommand>
@@ -19,11 +31,6 @@ interface Context {
 interface RequestId {
   requestId: string
 }
-
-const joinIfRepeated = {
-  guard: { type: 'isUnderWay', params: ({ event }: { event: RequestId }) => event },
-  actions: { type: 'join', params: ({ event }: { event: RequestId }) => event },
-} as const
 
 const beginAs = <P extends Phase>(phase: P) =>
   ({

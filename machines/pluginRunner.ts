@@ -2,7 +2,18 @@ import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from
 import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
 import type { RequestFact } from '../protocol/request.ts'
 import { pluginRunMachine, type RunCommand, type RunEmits } from './pluginRun.ts'
-import { begin, end, enter, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import {
+  begin,
+  childId,
+  end,
+  enter,
+  join,
+  joinIfRepeated,
+  leave,
+  type Requests,
+  requestGuards,
+  type Tracked,
+} from './requests.ts'
 
 /** Every command but the run, which has a life of its own. */
 export type ShortCommand = Exclude<PluginRunnerCommand, { type: 'plugin.run' }>
@@ -57,11 +68,6 @@ const runner = setup({
   },
 })
 
-const joinIfRepeated = {
-  guard: { type: 'isUnderWay', params: ({ event }: { event: RequestId }) => event },
-  actions: { type: 'join', params: ({ event }: { event: RequestId }) => event },
-} as const
-
 const onShortCommand = [
   joinIfRepeated,
   {
@@ -71,7 +77,7 @@ const onShortCommand = [
         params: ({ event: { requestId } }: { event: RequestId }) => ({ requestId, phase: 'replying' as const }),
       },
       runner.spawnChild('reply', {
-        id: ({ event }) => (event as ShortCommand).requestId,
+        id: ({ event }) => childId((event as ShortCommand).requestId),
         input: ({ context, event }) => ({ command: event as ShortCommand, signal: context.signal }),
       }),
     ],
@@ -94,7 +100,7 @@ export const pluginRunnerMachine = runner.createMachine({
         actions: [
           { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'running' }) },
           spawnChild('run', {
-            id: ({ event }) => (event as RunCommand).requestId,
+            id: ({ event }) => childId((event as RunCommand).requestId),
             // xstate types the input's event as every event of the machine, not as the one handled here.
             input: ({ context, event, self }) => ({
               command: event as RunCommand,
@@ -113,7 +119,7 @@ export const pluginRunnerMachine = runner.createMachine({
           { type: 'leave', params: ({ event }) => event },
           { type: 'enterStopping', params: ({ event }) => event },
           sendTo(
-            ({ event }) => event.requestId,
+            ({ event }) => childId(event.requestId),
             () => ({ type: 'run.abandon' as const }),
           ),
         ],
@@ -126,7 +132,7 @@ export const pluginRunnerMachine = runner.createMachine({
         actions: [
           emit(({ event }) => event.fact),
           { type: 'end', params: ({ event }) => event.fact },
-          stopChild(({ event }) => event.fact.requestId),
+          stopChild(({ event }) => childId(event.fact.requestId)),
         ],
       },
       { actions: emit(({ event }) => event.fact) },

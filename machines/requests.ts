@@ -82,6 +82,12 @@ export const requestGuards = {
   },
 }
 
+/** The first transition on a command: a repeated request waits for the answer under way. `join` is the machine's own. */
+export const joinIfRepeated = {
+  guard: { type: 'isUnderWay', params: ({ event }: { event: { requestId: string } }) => event },
+  actions: { type: 'join', params: ({ event }: { event: { requestId: string } }) => event },
+} as const
+
 function matcher<R extends Tracked>(match: Match<R>): (request: R) => boolean {
   return typeof match === 'function' ? match : ({ requestId }) => requestId === match
 }

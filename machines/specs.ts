@@ -3,7 +3,18 @@ import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
-import { begin, childId, end, inPhase, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import {
+  begin,
+  childId,
+  end,
+  inPhase,
+  join,
+  joinIfRepeated,
+  leave,
+  type Requests,
+  requestGuards,
+  type Tracked,
+} from './requests.ts'
 
 /** How a request to another node ended. */
 export type SpecsRequestEnded =
@@ -122,17 +133,11 @@ export const specsMachine = setup({
   on: {
     'specs.get': [
       { guard: 'isKnown', actions: { type: 'reply', params: ({ event }) => event } },
-      {
-        guard: { type: 'isUnderWay', params: ({ event }) => event },
-        actions: { type: 'join', params: ({ event }) => event },
-      },
+      joinIfRepeated,
       { actions: { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'reading' }) } },
     ],
     'specs.request': [
-      {
-        guard: { type: 'isUnderWay', params: ({ event }) => event },
-        actions: { type: 'join', params: ({ event }) => event },
-      },
+      joinIfRepeated,
       {
         actions: [
           { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'asking' }) },

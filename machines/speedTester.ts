@@ -1,6 +1,16 @@
 import { assign, emit, setup, spawnChild, stopChild } from 'xstate'
 import type { SpeedTesterAccepts, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
-import { begin, end, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import {
+  begin,
+  childId,
+  end,
+  join,
+  joinIfRepeated,
+  leave,
+  type Requests,
+  requestGuards,
+  type Tracked,
+} from './requests.ts'
 import { type SpeedTestEmits, speedTestMachine } from './speedTest.ts'
 
 interface RequestId {
@@ -34,15 +44,12 @@ export const speedTesterMachine = setup({
   context: { requests: [] },
   on: {
     'speed.measure': [
-      {
-        guard: { type: 'isUnderWay', params: ({ event }) => event },
-        actions: { type: 'join', params: ({ event }) => event },
-      },
+      joinIfRepeated,
       {
         actions: [
           { type: 'begin', params: ({ event }) => event },
           spawnChild('test', {
-            id: ({ event }) => (event as SpeedTesterCommand).requestId,
+            id: ({ event }) => childId((event as SpeedTesterCommand).requestId),
             input: ({ event, self }) => ({ parent: self, command: event as SpeedTesterCommand }),
           }),
         ],
@@ -52,14 +59,14 @@ export const speedTesterMachine = setup({
     'test.ended': {
       actions: [
         emit(({ event }) => event.fact),
-        stopChild(({ event }) => event.requestId),
+        stopChild(({ event }) => childId(event.requestId)),
         { type: 'end', params: ({ event }) => event },
       ],
     },
     'request.abandoned': [
       {
         guard: { type: 'isLastWaiter', params: ({ event }) => event },
-        actions: [stopChild(({ event }) => event.requestId), { type: 'end', params: ({ event }) => event }],
+        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
       },
       { actions: { type: 'leave', params: ({ event }) => event } },
     ],

@@ -3,7 +3,17 @@ import { AppError, toFailure } from '../protocol/errors.ts'
 import type { TrustFile } from '../protocol/files/trust.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
 import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer } from '../protocol/trust.ts'
-import { begin, end, enter, join, leave, type Requests, requestGuards, type Tracked } from './requests.ts'
+import {
+  begin,
+  end,
+  enter,
+  join,
+  joinIfRepeated,
+  leave,
+  type Requests,
+  requestGuards,
+  type Tracked,
+} from './requests.ts'
 
 type Entry = TrustFile['peers'][number]
 /** What changes the list, as against only asking for it. */
@@ -134,20 +144,8 @@ export const trustMachine = setup({
     },
   },
   on: {
-    'trust.add': [
-      {
-        guard: { type: 'isUnderWay', params: ({ event }) => event },
-        actions: { type: 'join', params: ({ event }) => event },
-      },
-      { actions: { type: 'begin', params: ({ event }) => event } },
-    ],
-    'trust.remove': [
-      {
-        guard: { type: 'isUnderWay', params: ({ event }) => event },
-        actions: { type: 'join', params: ({ event }) => event },
-      },
-      { actions: { type: 'begin', params: ({ event }) => event } },
-    ],
+    'trust.add': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
+    'trust.remove': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
     // A change that has begun is finished: half of one cannot be undone, and its fact tells everybody.
     'request.abandoned': [
       {
