@@ -19,13 +19,10 @@ import type { Identity } from './identity.ts'
 import { advertisableAddresses, type ListenAddresses, ownAddresses } from './ipTable/listening.ts'
 import { recoverAddresses } from './ipTable/recoverAddresses.ts'
 import { createIpTable, createResolve } from './ipTable.ts'
-import { announcing, announcingDial } from './net/announce.ts'
-import { createDialGuard } from './net/dialGuard.ts'
-import { createPeerClient, dialPeer } from './net/peerClient.ts'
+import { createDialer } from './net/dialer.ts'
 import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
 import { createSpecs } from './specs.ts'
-import type { Dial } from './speedTester/speedLink.ts'
 import { createSpeedTester } from './speedTester.ts'
 import { type ConcernParts, type Supervised, supervise } from './supervise.ts'
 import { createTrust } from './trust.ts'
@@ -71,14 +68,18 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     information: gossip.data.customInformation,
   })
   const resolve = createResolve(bus)
-  const peers = announcing(createPeerClient(identity), bus)
-  const dial: Dial = (to, signal) => dialPeer(identity, to, signal)
+  const dialer = createDialer({
+    identity,
+    test: config.Test,
+    isSelf: (at) => isSelfAt(self(), at),
+    publish: (fact) => bus.publish(fact),
+  })
   const borrowed = createGroupTracker({
     store: loans,
     groupStore: groups,
     resolve,
     nearest: createNearest(bus),
-    peers,
+    dialer,
     identity,
     paths: files,
   })
@@ -96,16 +97,13 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     files,
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
-  const guard = createDialGuard({ test: config.Test, isSelf: (at) => isSelfAt(self(), at) })
   const ownRecord = trackOwnRecord(bus, gossip)
   const concerns = [
     toFactory(
       createIpTable({
         store: table,
         self,
-        peers,
-        dial,
-        guard,
+        dialer,
         test: config.Test,
         watch: background,
         ...(quarantinedTable && { quarantined: quarantinedTable, recovered: await recoverAddresses(quarantinedTable) }),
@@ -118,12 +116,12 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         own: ownRecord,
         advertised: () => ({ addresses: advertisedAddresses(self(), new Map()), port: place.port }),
         bootstrapAddresses: () => seedAddresses(table.data),
-        ...(background && { links: { source: gossipListener, dial: announcingDial(dial, bus), guard } }),
+        ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
     toFactory(createTrust({ store: trust })),
-    toFactory(createSpecs({ resolve, peers, background })),
-    toFactory(createSpeedTester({ resolve, dial: announcingDial(dial, bus) })),
+    toFactory(createSpecs({ resolve, dialer, background })),
+    toFactory(createSpeedTester({ resolve, dialer })),
     toFactory(containerManager),
     toFactory(borrowed),
     toFactory(plugins),

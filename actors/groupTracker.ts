@@ -14,7 +14,8 @@ import type { Nearest } from './groupTracker/nearest.ts'
 import { executeRequest, type RequestServices, returnAll } from './groupTracker/requests.ts'
 import type { Identity } from './identity.ts'
 import type { Resolve } from './ipTable.ts'
-import type { PeerClient } from './net/peerClient.ts'
+import type { Dialer } from './net/dialer.ts'
+import { createPeerClient } from './net/peerClient.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
@@ -25,7 +26,7 @@ export interface GroupTrackerDependencies {
   groupStore: Store<GroupTrackContainersFile>
   resolve: Resolve
   nearest: Nearest
-  peers: PeerClient
+  dialer: Dialer
   identity: Pick<Identity, 'publicKey'>
   paths: { knownHosts: string; key: string }
 }
@@ -35,11 +36,11 @@ export interface GroupTrackerDependencies {
  * each life and at every change.
  */
 export function createGroupTracker(dependencies: GroupTrackerDependencies): ConcernParts<typeof groupTrackerMachine> {
-  const { store, groupStore, resolve, nearest, peers, identity, paths } = dependencies
+  const { store, groupStore, resolve, nearest, dialer, identity, paths } = dependencies
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
-  const lenderClient = createLenderClient({ resolve, peers, identity, files })
+  const lenderClient = createLenderClient({ resolve, dialer, peers: createPeerClient(dialer), identity, files })
   const services: RequestServices = { loans, groups, lenderClient, files }
   let scope = new AbortController().signal
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])

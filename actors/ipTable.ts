@@ -20,25 +20,21 @@ import type { PeerAt } from '../protocol/ipTable.ts'
 import { crawl } from './ipTable/crawl.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
-import type { DialGuard } from './net/dialGuard.ts'
-import type { PeerAddress, PeerClient } from './net/peerClient.ts'
+import type { Dialer, DialTarget } from './net/dialer.ts'
 import { request } from './request.ts'
 import { openScope } from './scope.ts'
-import type { Dial } from './speedTester/speedLink.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
-/** Name to address: what people type, as `peer.resolve` explains. Faults: `not_found`, `ambiguous`, `bad_address`. */
-export type Resolve = (where: string, signal?: AbortSignal) => Promise<PeerAddress>
+/** What people type to a peer, as `peer.resolve` explains. Rejects with `not_found`, `ambiguous`, `bad_address`, `unreachable`. */
+export type Resolve = (where: string, signal?: AbortSignal) => Promise<DialTarget>
 
 export interface IpTableDependencies {
   /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
   store: Store<IpTableFile>
   /** This node as it is now. A process that listens nowhere has port 0: no address is its own. */
   self: () => Self
-  peers: PeerClient
-  /** Connections on which latency is measured; absent: nodes of ours have none in the background. */
-  dial?: Dial
+  dialer: Dialer
   /** `Test` of `config.json`: anonymous callers may name loopback addresses. */
   test?: boolean
   /** Look after peers in the background, as a running node does; false for a single command without one. */
@@ -47,13 +43,11 @@ export interface IpTableDependencies {
   quarantined?: string
   /** Addresses that could still be read in it. */
   recovered?: readonly PeerAt[]
-  /** Asked before every dial; the one that gossip has too, so that their dials count together. */
-  guard: DialGuard
 }
 
 /** The table of peers: its file, who answers, and from a name to an address. */
 export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
-  const { store, self, peers, guard, dial, test = false, watch = true, quarantined, recovered } = dependencies
+  const { store, self, dialer, test = false, watch = true, quarantined, recovered } = dependencies
   return {
     name: 'ipTable',
     logic: ipTableMachine.provide({
@@ -63,13 +57,13 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
         ),
         resolveDns: fromCallback<IpTableInternalEvent, ResolveDnsInput>(({ input: { requestId, at }, sendBack }) => {
           lookup(at.host).then(
-            () => sendBack({ type: 'resolveDns.ended', requestId, found: at }),
+            () => sendBack({ type: 'resolveDns.ended', requestId, found: { endpoints: [at] } }),
             () => sendBack({ type: 'resolveDns.ended', requestId, found: null }),
           )
         }),
         probe: fromCallback<IpTableInternalEvent, ProbeInput>(({ input, sendBack }) => {
           const { signal, end } = openScope(input.signal)
-          void probe({ ...input, signal }, { guard, peers, ...(dial && { dial }) }).then((outcome) =>
+          void probe({ ...input, signal }, dialer).then((outcome) =>
             sendBack({ type: 'probe.ended', key: input.key, outcome }),
           )
           return end
@@ -77,7 +71,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
         crawl: fromCallback<IpTableInternalEvent, CrawlInput>(({ input, sendBack }) => {
           const { signal, end } = openScope(input.signal)
           const { requestId } = input
-          crawl({ ...input, signal }, { guard, peers, ...(dial && { dial }), test, report: sendBack }).then(
+          crawl({ ...input, signal }, { dialer, test, report: sendBack }).then(
             (named) => sendBack({ type: 'crawl.ended', requestId, named }),
             () => sendBack({ type: 'crawl.ended', requestId, named: [] }),
           )
@@ -111,7 +105,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'peer.list',
       'table.update',
       'table.exchange',
-      'contact.made',
+      'dial.succeeded',
       'speed.measured',
       'record.merged',
       'record.suspected',
@@ -133,7 +127,7 @@ export function createResolve(bus: Bus<BusEvent>): Resolve {
     const command = { type: 'peer.resolve', requestId: randomUUID(), caller: 'owner', where } as const
     const fact = await request(bus, command, signal ? { signal } : {})
     if (fact.type !== 'peer.resolved') throw new Error(`peer.resolve was answered with ${fact.type}`)
-    return { host: fact.host, port: fact.port, ...(fact.id && { id: fact.id }) }
+    return { endpoints: fact.endpoints, ...(fact.id && { id: fact.id }) }
   }
 }
 

@@ -2,17 +2,18 @@ import { cpus, hostname, loadavg } from 'node:os'
 import { fromCallback, fromPromise } from 'xstate'
 import { type SpecsRequestEnded, specsMachine } from '../machines/specs.ts'
 import { SPECS_INTERVAL_MS } from '../protocol/defaults/specs.ts'
-import { AppError, toAppError, toFailure } from '../protocol/errors.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
+import { readJson } from '../protocol/json.ts'
 import { type Specs, specsSchema } from '../protocol/specs.ts'
 import type { Resolve } from './ipTable.ts'
-import { legacySpecs } from './net/legacyPeer.ts'
-import type { PeerAddress, PeerClient } from './net/peerClient.ts'
+import type { Connection, Dialer } from './net/dialer.ts'
+import { requestOver } from './net/peerClient.ts'
 import { readNvidia } from './specs/nvidiaSmi.ts'
 import type { ConcernParts } from './supervise.ts'
 
 interface SpecsDependencies {
   resolve: Resolve
-  peers: PeerClient
+  dialer: Dialer
   /** How often to read again, in milliseconds. */
   intervalMs?: number
   /** Read at the start and on; false in a process without a node, which reads only when asked. */
@@ -24,7 +25,7 @@ interface SpecsDependencies {
 /** The specifications concern: this machine's, read in the background, and other nodes', asked for there. */
 export function createSpecs({
   resolve,
-  peers,
+  dialer,
   intervalMs = SPECS_INTERVAL_MS,
   background = true,
   read = readSpecs,
@@ -33,7 +34,7 @@ export function createSpecs({
   const request = fromCallback<SpecsRequestEnded, { requestId: string; where: string }>(({ input, sendBack }) => {
     const { requestId, where } = input
     const own = new AbortController()
-    requestSpecs({ resolve, peers }, where, AbortSignal.any([own.signal, concernSignal])).then(
+    requestSpecs({ resolve, dialer }, where, AbortSignal.any([own.signal, concernSignal])).then(
       (specs) => sendBack({ type: 'request.done', requestId, specs }),
       (error) => sendBack({ type: 'request.failed', requestId, ...toFailure(error) }),
     )
@@ -56,27 +57,32 @@ export function createSpecs({
 }
 
 async function requestSpecs(
-  { resolve, peers }: { resolve: Resolve; peers: PeerClient },
+  { resolve, dialer }: { resolve: Resolve; dialer: Dialer },
   where: string,
   signal: AbortSignal,
 ): Promise<Specs> {
-  const to = await resolve(where, signal)
-  const specs = await peers.request(to, { type: 'specs.get' }, { signal }).then(
-    ({ fact }) => (fact.type === 'specs.got' ? fact.specs : undefined),
-    (error) => requestFromGo(to, signal, error),
-  )
-  const checked = specsSchema.safeParse(specs)
-  if (!checked.success)
-    throw new AppError('protocol_error', { where, why: 'its specifications are not in the known form' })
-  return checked.data
+  const connection = await dialer.dial(await resolve(where, signal), { purpose: 'command', goNode: 'accepted', signal })
+  try {
+    const checked = specsSchema.safeParse(await readAnswer(connection, where, signal))
+    if (!checked.success)
+      throw new AppError('protocol_error', { where, why: 'its specifications are not in the known form' })
+    return checked.data
+  } finally {
+    connection.stream.destroy()
+  }
 }
 
-/** A Go P2PRC node speaks plain HTTP alone, which is a protocol error over TLS. A node asked for by its key is never one. */
-async function requestFromGo(to: PeerAddress, signal: AbortSignal, error: unknown): Promise<unknown> {
-  if (toAppError(error).code !== 'protocol_error' || to.id) throw error
-  return legacySpecs(to, signal).catch(() => {
-    throw error
-  })
+/** What a node answers to `specs.get`, or a Go node to a plain `/server_info`; unchecked. */
+async function readAnswer(connection: Connection, where: string, signal: AbortSignal): Promise<unknown> {
+  if (connection.peer) {
+    const fact = await requestOver(connection, { type: 'specs.get' }, { signal })
+    return fact.type === 'specs.got' ? fact.specs : undefined
+  }
+  try {
+    return readJson(connection.serverInfo ?? '')
+  } catch (error) {
+    throw new AppError('protocol_error', { where, why: 'its /server_info is not JSON' }, error)
+  }
 }
 
 const MIB = 1024 * 1024

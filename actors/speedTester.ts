@@ -9,20 +9,24 @@ import {
 } from '../machines/speedTest.ts'
 import { speedTesterMachine } from '../machines/speedTester.ts'
 import { SPEED } from '../protocol/defaults/speedTester.ts'
-import { toAppError, toFailure } from '../protocol/errors.ts'
-import { measureKeyedLatency, measurePlainLatency } from './ipTable/latency.ts'
+import { toFailure } from '../protocol/errors.ts'
+import { measureLatency } from './ipTable/latency.ts'
 import type { Resolve } from './ipTable.ts'
+import type { Dialer } from './net/dialer.ts'
 import { measureLegacyFlow } from './speedTester/legacySpeedClient.ts'
-import { type Dial, measureFlow } from './speedTester/speedLink.ts'
+import { measureFlow } from './speedTester/speedLink.ts'
 import type { ConcernParts } from './supervise.ts'
 
 export interface SpeedTesterDependencies {
   resolve: Resolve
-  dial: Dial
+  dialer: Dialer
 }
 
 /** The speed tester: links are measured one after the other, when the owner asks. */
-export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): ConcernParts<typeof speedTesterMachine> {
+export function createSpeedTester({
+  resolve,
+  dialer,
+}: SpeedTesterDependencies): ConcernParts<typeof speedTesterMachine> {
   const queue = new PQueue({ concurrency: SPEED.ownAtOnce })
   // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
   let concernSignal: AbortSignal = AbortSignal.abort()
@@ -42,12 +46,12 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
         void queue.add(job)
         return () => abort.abort()
       }),
-      ping: fromPromise<PingResult, Target>(({ input, signal }) => ping(dial, input, scoped(signal))),
+      ping: fromPromise<PingResult, Target>(({ input, signal }) => ping(dialer, input, scoped(signal))),
       flow: fromCallback<FlowEmits, FlowInput>(({ input: { peer, legacy, direction }, sendBack }) => {
         const abort = new AbortController()
         const onReport = (mbps: number) => sendBack({ type: 'flow.progress', mbps })
         const options = { direction, onReport, signal: scoped(abort.signal) }
-        const measuring = legacy ? measureLegacyFlow(peer, options) : measureFlow(dial, peer, options)
+        const measuring = (legacy ? measureLegacyFlow : measureFlow)(dialer, peer, options)
         measuring.then(
           (mbps) => sendBack({ type: 'flow.measured', mbps }),
           (error) => {
@@ -71,16 +75,13 @@ export function createSpeedTester({ resolve, dial }: SpeedTesterDependencies): C
   }
 }
 
-/** A node that proves no key over TLS, and is not asked for by one, is taken for a Go node. */
-async function ping(dial: Dial, to: Target, signal: AbortSignal): Promise<PingResult> {
+/** Finds out who answers, and how near it is. Who proves no key, and is not asked for by one, is taken for a Go node. */
+async function ping(dialer: Dialer, to: Target, signal: AbortSignal): Promise<PingResult> {
+  const connection = await dialer.dial(to, { purpose: 'speed', goNode: 'accepted', signal })
   try {
-    const { id, bestNs, medianNs } = await measureKeyedLatency(dial, to, signal)
-    return { id, bestNs, medianNs }
-  } catch (error) {
-    if (toAppError(error).code !== 'protocol_error' || to.id) throw error
-    const { bestNs, medianNs } = await measurePlainLatency(to, signal).catch(() => {
-      throw error
-    })
-    return { bestNs, medianNs }
+    const { bestNs, medianNs } = await measureLatency(connection, signal)
+    return { ...(connection.peer && { id: connection.peer.id }), endpoint: connection.endpoint, bestNs, medianNs }
+  } finally {
+    connection.stream.destroy()
   }
 }

@@ -13,8 +13,7 @@ import { makeCertificate } from '../actors/identity/certificate.ts'
 import { ed25519Line, parsePublicKey } from '../actors/identity/sshPublicKey.ts'
 import { type Identity, loadIdentity } from '../actors/identity.ts'
 import { openListener } from '../actors/listeners/tcp.ts'
-import { createDialGuard } from '../actors/net/dialGuard.ts'
-import { dialPeer } from '../actors/net/peerClient.ts'
+import { createDialer } from '../actors/net/dialer.ts'
 import { openStore } from '../actors/store.ts'
 import { supervise } from '../actors/supervise.ts'
 import { createBus } from '../protocol/bus.ts'
@@ -101,11 +100,7 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
     advertised: () => ({ addresses: [`127.0.0.1:${port}`], port }),
     bootstrapAddresses: () => [],
     own: { last: undefined },
-    links: {
-      source: gossipListener,
-      dial: (to, signal) => dialPeer(identity, to, signal),
-      guard: createDialGuard({ test: true, isSelf: () => false }),
-    },
+    links: { source: gossipListener, dialer: createDialer({ identity, test: true }) },
     config,
   })
   supervise(concern, { bus }).start()

@@ -5,6 +5,7 @@ import type { TableEntry } from '../protocol/files/ipTable.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Peer } from '../protocol/ipTable.ts'
 import { formatAddress, parseAddress } from '../protocol/net/address.ts'
+import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { SpeedMeasured } from '../protocol/speedTester.ts'
 import { wholeNumber } from './commandLine.ts'
 import type { ReceivedFact } from './controlClient.ts'
@@ -70,11 +71,11 @@ function directionOf(text: string): (typeof directions)[number] {
 }
 
 export function speedText(measured: Omit<SpeedMeasured, 'type' | 'requestId'>, style: Terminal['style']): string {
-  const { host, port, download, upload, latencyNs, latencyMedianNs } = measured
+  const { endpoint, download, upload, latencyNs, latencyMedianNs } = measured
   const rate = (mbps: number | null) => (mbps === null ? '?' : `${mbps.toFixed(1)} Mbit/s`)
   const ms = (ns: number) => `${(ns / 1e6).toFixed(2)} ms`
   const pairs: [string, string][] = [
-    ['Machine', formatAddress({ host, port })],
+    ['Machine', formatEndpoint(endpoint)],
     ['Latency', `${ms(latencyNs)}, ${ms(latencyMedianNs)} in the middle`],
     ['Download', rate(download)],
     ['Upload', rate(upload)],

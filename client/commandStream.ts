@@ -15,8 +15,8 @@ export { withoutControlCharacters } from './receivedText.ts'
  */
 
 export interface StreamOptions {
-  /** `{ socketPath }` or `{ createConnection }`, as `node:http` takes them. */
-  connect: Pick<RequestOptions, 'socketPath' | 'createConnection' | 'headers'>
+  /** `{ socketPath }`, `{ createConnection }` or `{ agent }`, as `node:http` takes them. */
+  connect: Pick<RequestOptions, 'socketPath' | 'createConnection' | 'agent' | 'headers'>
   /** How messages name the other side. */
   where: string
   /** Every fact in order, the finishing one included. */

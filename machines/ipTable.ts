@@ -183,7 +183,7 @@ export const ipTableMachine = setup({
   on: {
     'peer.resolve': {
       actions: enqueueActions(({ context, event: { requestId, where }, enqueue }) => {
-        const answer = lookUp(context.table, where)
+        const answer = lookUp(context.table, where, context)
         if ('found' in answer) enqueue.emit({ type: 'peer.resolved', requestId, ...answer.found })
         else if ('failure' in answer) enqueue.emit({ type: 'peer.resolveFailed', requestId, ...answer.failure })
         else if (!(requestId in context.lookingUp)) {
@@ -270,19 +270,22 @@ export const ipTableMachine = setup({
         { type: 'commit', params: ({ context, event }) => applyOutcome(context, event.key, event.outcome) },
       ],
     },
-    'contact.made': {
+    'dial.succeeded': {
       actions: {
         type: 'commit',
-        params: ({ context, event }) => keyProved(context.table, event, context.self, context.now),
+        params: ({ context, event: { id, name = '', key = '', endpoint } }) =>
+          id
+            ? keyProved(context.table, { id, name, key, endpoint }, context.self, context.now)
+            : { table: context.table, emitted: [] },
       },
     },
     'speed.measured': {
       actions: {
         type: 'commit',
-        params: ({ context: { table, now }, event: { host, port, download, upload, latencyNs } }) =>
+        params: ({ context: { table, now }, event: { endpoint, download, upload, latencyNs } }) =>
           addObservation(
             { table, emitted: [] },
-            { host, port },
+            endpoint,
             { latencyNs, ...(download !== null && { download }), ...(upload !== null && { upload }) },
             now,
           ),

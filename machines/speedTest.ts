@@ -1,7 +1,7 @@
 import { type AnyActorRef, assign, fromCallback, fromPromise, sendTo, setup } from 'xstate'
 import { toFailure } from '../protocol/errors.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
-import type { PeerAt } from '../protocol/ipTable.ts'
+import type { Endpoint } from '../protocol/net/endpoint.ts'
 import type { Direction, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
 
 /** What a test tells the machine that made it. */
@@ -9,12 +9,16 @@ export type SpeedTestEmits =
   | { type: 'test.progressed'; fact: SpeedTesterEmits }
   | { type: 'test.ended'; requestId: string; fact: SpeedTesterEmits }
 
-/** Where the peer is; `id` where the name stood for one node alone. */
-export type Target = PeerAt & { id?: NodeId }
+/** The ways to the peer; `id` where the name stood for one node alone. */
+export interface Target {
+  id?: NodeId
+  endpoints: readonly Endpoint[]
+}
 
-/** Who answered, and how near it is. Without `id` it is a Go node. */
+/** Who answered where, and how near it is. Without `id` it is a Go node. */
 export interface PingResult {
   id?: NodeId
+  endpoint: Endpoint
   bestNs: number
   medianNs: number
 }
@@ -35,7 +39,7 @@ export type FlowEmits =
 
 interface Context extends TestInput {
   peer: Target
-  pingResult: PingResult
+  pingResult: PingResult | null
   /** Directions still to measure. */
   remaining: readonly Direction[]
   rates: Readonly<Record<Direction, number | null>>
@@ -88,26 +92,31 @@ export const speedTestMachine = setup({
           requestId: context.command.requestId,
           step,
           mbps,
-          line: step === 'latency' ? `${(context.pingResult.bestNs / 1e6).toFixed(2)} ms` : `${mbps.toFixed(1)} Mbit/s`,
+          line:
+            step === 'latency'
+              ? `${((context.pingResult?.bestNs ?? 0) / 1e6).toFixed(2)} ms`
+              : `${mbps.toFixed(1)} Mbit/s`,
         },
       }),
     ),
     emitMeasured: sendTo(
       ({ context }) => context.parent,
-      ({ context: { command, peer, pingResult, rates } }): SpeedTestEmits => ({
-        type: 'test.ended',
-        requestId: command.requestId,
-        fact: {
-          type: 'speed.measured',
+      ({ context: { command, pingResult, rates } }): SpeedTestEmits => {
+        const { id, endpoint, bestNs, medianNs } = pingResult as PingResult
+        return {
+          type: 'test.ended',
           requestId: command.requestId,
-          ...(pingResult.id && { id: pingResult.id }),
-          host: peer.host,
-          port: peer.port,
-          ...rates,
-          latencyNs: pingResult.bestNs,
-          latencyMedianNs: pingResult.medianNs,
-        },
-      }),
+          fact: {
+            type: 'speed.measured',
+            requestId: command.requestId,
+            ...(id && { id }),
+            endpoint,
+            ...rates,
+            latencyNs: bestNs,
+            latencyMedianNs: medianNs,
+          },
+        }
+      },
     ),
     emitFailed: sendTo(
       ({ context }) => context.parent,
@@ -126,8 +135,8 @@ export const speedTestMachine = setup({
   id: 'speedTest',
   context: ({ input }) => ({
     ...input,
-    peer: { host: '', port: 0 },
-    pingResult: { bestNs: 0, medianNs: 0 },
+    peer: { endpoints: [] },
+    pingResult: null,
     remaining: input.command.direction === 'both' ? ['download', 'upload'] : [input.command.direction],
     rates: { download: null, upload: null },
     failure: null,
@@ -180,11 +189,15 @@ export const speedTestMachine = setup({
           invoke: {
             src: 'flow',
             id: 'flow',
-            input: ({ context: { peer, pingResult, remaining } }) => ({
-              peer: { ...peer, ...(pingResult.id && { id: pingResult.id }) },
-              legacy: pingResult.id === undefined,
-              direction: remaining[0] ?? 'download',
-            }),
+            // Where it answered, so that both directions and the latency are of one path.
+            input: ({ context: { pingResult, remaining } }) => {
+              const { id, endpoint } = pingResult as PingResult
+              return {
+                peer: { endpoints: [endpoint], ...(id && { id }) },
+                legacy: id === undefined,
+                direction: remaining[0] ?? 'download',
+              }
+            },
           },
           on: {
             'flow.progress': {

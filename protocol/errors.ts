@@ -14,6 +14,8 @@ export const errorKinds: Readonly<Record<ErrorCode, ErrorKind>> = catalogue
  */
 export class AppError extends Error implements Failure {
   readonly code: ErrorCode
+  /** What happened and why, without what to do about it. */
+  what: string
 
   constructor(code: ErrorCode, details: Record<string, string | number> = {}, cause?: unknown) {
     const { what, todo: usual, todoFor = {} } = errorKinds[code]
@@ -23,6 +25,7 @@ export class AppError extends Error implements Failure {
     super(todo ? `${text}. ${fill(todo, details)}` : text, cause === undefined ? undefined : { cause })
     this.name = 'AppError'
     this.code = code
+    this.what = text
   }
 
   get status(): number {
@@ -54,6 +57,7 @@ export function toAppError(error: unknown): AppError {
 export function fromFailure({ code, message }: Failure): AppError {
   const error = new AppError(isKnown(code) ? code : 'internal', { why: message })
   error.message = message
+  error.what = message
   return error
 }
 

@@ -5,6 +5,7 @@ import {
   containerManagerFacts,
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
+import { type DialerEmits, dialerFacts } from './dialer.ts'
 import type { FactSpecs } from './facts.ts'
 import { type GossipCommand, type GossipEmits, gossipCommands, gossipFacts } from './gossip.ts'
 import {
@@ -13,14 +14,7 @@ import {
   groupTrackerCommands,
   groupTrackerFacts,
 } from './groupTracker.ts'
-import {
-  type ContactFact,
-  contactFacts,
-  type IpTableCommand,
-  type IpTableEmits,
-  ipTableCommands,
-  ipTableFacts,
-} from './ipTable.ts'
+import { type IpTableCommand, type IpTableEmits, ipTableCommands, ipTableFacts } from './ipTable.ts'
 import { type NodeCommand, type NodeEmits, nodeCommands, nodeFacts } from './node.ts'
 import {
   type PluginRunnerCommand,
@@ -51,8 +45,8 @@ export type Command =
   | TrustCommand
 
 export type Fact =
-  | ContactFact
   | ContainerManagerEmits
+  | DialerEmits
   | GossipEmits
   | GroupTrackerEmits
   | IpTableEmits
@@ -79,13 +73,13 @@ export const commandsByConcern = {
   trust: trustCommands,
 } as const satisfies Record<string, Record<string, CommandSpec>>
 
-/** Which concern emits which facts. The composition root publishes those on requests and contacts too. */
+/** Which concern emits which facts. The composition root publishes those on requests and dials too. */
 export const factsByConcern = {
   containerManager: containerManagerFacts,
   gossip: gossipFacts,
   groupTracker: groupTrackerFacts,
   ipTable: ipTableFacts,
-  node: { ...nodeFacts, ...requestFacts, ...contactFacts },
+  node: { ...nodeFacts, ...requestFacts, ...dialerFacts },
   pluginRunner: pluginRunnerFacts,
   specs: specsFacts,
   speedTester: speedTesterFacts,

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS } from './defaults/ipTable.ts'
+import type { DialSucceeded } from './dialer.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
+import { endpointSchema } from './net/endpointSchema.ts'
 import type { ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
 import { specsSchema as specs } from './specs.ts'
@@ -81,7 +83,8 @@ export type Peer = z.infer<typeof peer>
 const peerList = { peers: z.array(peer), entries: z.array(tableEntry) }
 
 export const ipTableFacts = {
-  'peer.resolved': answer({ id: nodeId.optional(), ...peerAt.shape }),
+  /** `id`: the node that must answer; absent where the owner named an address. Endpoints best first, at least one. */
+  'peer.resolved': answer({ id: nodeId.optional(), endpoints: z.array(endpointSchema) }),
   'peer.resolveFailed': failed,
   'peer.added': answer({ peer }),
   'peer.addFailed': failed,
@@ -116,14 +119,6 @@ export type AddressDiscovered = Extract<IpTableEmits, { type: 'peer.addressDisco
 
 export type SelfAddressesChanged = Extract<IpTableEmits, { type: 'table.selfAddressesChanged' }>
 
-/** Published by the composition root. */
-export const contactFacts = {
-  /** A peer proved its key: node `id`, called `name`, answers at this address. */
-  'contact.made': z.object({ id: nodeId, name: z.string(), key: z.string(), ...peerAt.shape }),
-} as const satisfies FactSpecs
-
-export type ContactFact = FactsOf<typeof contactFacts>
-
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
-export type IpTableAccepts = IpTableCommand | ContactFact | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed
+export type IpTableAccepts = IpTableCommand | DialSucceeded | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { nodeId } from './ids.ts'
+import { endpointSchema } from './net/endpointSchema.ts'
 import type { RequestFact } from './request.ts'
 
 export const speedTesterCommands = {
@@ -32,8 +33,7 @@ export const speedTesterFacts = {
    */
   'speed.measured': answer({
     id: nodeId.optional(),
-    host: z.string(),
-    port: z.number(),
+    endpoint: endpointSchema,
     download: z.number().nullable(),
     upload: z.number().nullable(),
     latencyNs: z.number(),

@@ -1,24 +1,21 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import { fromCallback } from 'xstate'
 import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
 import type { FromTransport, ToTransport, Untimed } from '../../machines/gossip.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
-import type { NodeId } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { parseAddress } from '../../protocol/net/address.ts'
+import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
-import type { DialGuard } from '../net/dialGuard.ts'
+import type { Dialer } from '../net/dialer.ts'
+import { DialError, preferIPv6 } from '../net/race.ts'
 import { openScope } from '../scope.ts'
-import type { Dial } from '../speedTester/speedLink.ts'
 import type { AcceptedLink, LinkSource } from './accept.ts'
 
 export interface TransportOptions {
-  dial: Dial
+  dialer: Dialer
   /** Source of the links that other nodes dialled. */
   source: LinkSource
-  /** Asked before an address is dialled that others named. */
-  guard: Pick<DialGuard, 'authorize' | 'markProved'>
   /** Monotonic milliseconds. */
   now?: () => number
 }
@@ -29,20 +26,8 @@ const WAITING_MOST_BYTES = 1024 * 1024
 /** How long a closing handshake may take. */
 const CLOSE_MS = 1_000
 
-/** How long one address of a peer has before the next one is tried beside it (RFC 8305, section 5). */
-const STAGGER_MS = 250
-
-/** An address of a peer that was tried, and answered. */
-interface DialledSocket {
-  socket: WebSocket
-  id: NodeId
-  at: PeerAt
-  /** As the record or the owner has it. */
-  where: string
-}
-
 /** The sockets and the timer of one gossip machine. All end with `signal`, whatever happens to the machine. */
-export function createTransport({ dial, source, guard, now = () => performance.now() }: TransportOptions) {
+export function createTransport({ dialer, source, now = () => performance.now() }: TransportOptions) {
   return fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(
     ({ input: { signal }, sendBack, receive }) => {
       const sockets = new Map<string, WebSocket>()
@@ -85,36 +70,23 @@ export function createTransport({ dial, source, guard, now = () => performance.n
 
       async function dialAny({ link, addresses, unverified, id, timeoutMs }: Extract<ToTransport, { type: 'dial' }>) {
         const scope = openScope(signal, timeoutMs)
-        let refused = false
-        const attempts: Promise<DialledSocket>[] = []
-        for (const [index, where] of addresses.entries()) {
-          const before = attempts.at(-1)?.catch(() => {})
-          attempts.push(
-            (async () => {
-              if (before) await Promise.race([before, delay(index * STAGGER_MS, undefined, { signal: scope.signal })])
-              scope.signal.throwIfAborted()
-              const named = parseAddress(where)
-              const at = unverified ? await guard.authorize(named, { urgent: true, signal: scope.signal }) : named
-              return { ...(await openSocket(dial, { ...at, ...(id && { id }) }, scope.signal)), at, where }
-            })(),
-          )
+        try {
+          const target = { endpoints: preferIPv6(parseEndpoints(addresses)), ...(id && { id }) }
+          const { stream, peer, endpoint } = await dialer.dial(target, {
+            purpose: 'gossip',
+            signal: scope.signal,
+            urgent: true,
+            ...(unverified && { isTrusted: () => false }),
+          })
+          const socket = await openSocket(stream, scope.signal)
+          register(link, socket)
+          emit({ type: 'opened', link, id: peer.id, dialled: true, address: formatEndpoint(endpoint) })
+          socket.resume()
+        } catch (error) {
+          emit({ type: 'failed', link, refused: isRefused(error) })
+        } finally {
+          scope.end()
         }
-        const won = await Promise.any(attempts).catch(({ errors }: AggregateError) => {
-          refused = errors.some(isRefusal)
-        })
-        scope.end()
-        // Those that were as good as there when another was faster.
-        for (const attempt of attempts)
-          attempt.then(
-            (late) => late !== won && late.socket.terminate(),
-            () => {},
-          )
-        if (!won) return emit({ type: 'failed', link, refused })
-        guard.markProved(won.at)
-        if (signal.aborted) return won.socket.terminate()
-        register(link, won.socket)
-        emit({ type: 'opened', link, id: won.id, dialled: true, address: won.where })
-        won.socket.resume()
       }
 
       receive((command) => {
@@ -154,18 +126,10 @@ function close(socket: WebSocket): void {
   setTimeout(() => socket.terminate(), CLOSE_MS).unref()
 }
 
-async function openSocket(
-  dial: Dial,
-  to: Parameters<Dial>[0],
-  signal: AbortSignal,
-): Promise<{ socket: WebSocket; id: NodeId }> {
-  const { socket: tls, peer } = await dial(to, signal)
-  if (signal.aborted) {
-    tls.destroy()
-    signal.throwIfAborted()
-  }
+/** Upgrades a connection to a WebSocket, which is paused: what comes before the link is registered waits for it. */
+function openSocket(stream: Duplex, signal: AbortSignal): Promise<WebSocket> {
   const socket = new WebSocket(`ws://peer${GOSSIP_PATH}`, {
-    createConnection: () => tls,
+    createConnection: () => stream as Socket,
     perMessageDeflate: false,
     maxPayload: WIRE_MAX_BYTES,
     followRedirects: false,
@@ -173,25 +137,29 @@ async function openSocket(
   // Frames may come in one piece with the answer to the upgrade: a broken one must not find a socket without an error listener.
   socket.on('error', () => {})
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown) => {
+    const fail = (error?: unknown) => {
       signal.removeEventListener('abort', fail)
       socket.terminate()
-      tls.destroy()
+      stream.destroy()
       reject(error)
     }
+    if (signal.aborted) return fail()
     signal.addEventListener('abort', fail, { once: true })
     socket.once('error', fail)
     socket.once('open', () => {
       signal.removeEventListener('abort', fail)
       socket.off('error', fail)
-      // What comes before the link is held waits for it.
       socket.pause()
-      resolve({ socket, id: peer.id })
+      resolve(socket)
     })
   })
 }
 
 /** The machine is there and says that no node listens, as against saying nothing. */
+function isRefused(error: unknown): boolean {
+  return error instanceof DialError && error.attempts.some((attempt) => isRefusal(attempt.error))
+}
+
 function isRefusal(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if ((cause as NodeJS.ErrnoException).code === 'ECONNREFUSED') return true

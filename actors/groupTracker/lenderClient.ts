@@ -1,18 +1,22 @@
 import type { TakeCommand } from '../../machines/loan.ts'
+import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
+import { LEGACY_TIMEOUT_MS } from '../../protocol/defaults/net.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
-import { formatAddress, parseAddress } from '../../protocol/net/address.ts'
+import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
 import type { Resolve } from '../ipTable.ts'
-import { legacyRemove } from '../net/legacyPeer.ts'
-import type { PeerAddress, PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
+import type { Dialer, DialTarget } from '../net/dialer.ts'
+import { fetchText } from '../net/httpClient.ts'
+import type { PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
 
 export interface LenderClientDependencies {
   resolve: Resolve
+  dialer: Dialer
   peers: PeerClient
   identity: Pick<Identity, 'publicKey'>
   files: SshFiles
@@ -37,25 +41,23 @@ export interface LenderClient {
   ): Promise<void>
 }
 
-export function createLenderClient({ resolve, peers, identity, files }: LenderClientDependencies): LenderClient {
-  /** Where a loan's lender may be: where its key was seen last, then where it was when the container was taken. */
-  async function lenderAddresses({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<PeerAddress[]> {
-    const recorded = { ...parseAddress(IpAddress), ...(id && { id }) }
-    const seen = id && (await resolve(id, signal).catch(() => undefined))
-    return seen && formatAddress(seen) !== formatAddress(recorded) ? [{ ...seen, id }, recorded] : [recorded]
+export function createLenderClient({
+  resolve,
+  dialer,
+  peers,
+  identity,
+  files,
+}: LenderClientDependencies): LenderClient {
+  /** The lender of a loan: where its key was seen last, and where it was when the container was taken. */
+  async function lenderOf({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<DialTarget> {
+    const recorded = parseEndpoints([IpAddress])
+    if (!id) return { endpoints: recorded }
+    const known = await resolve(id, signal).catch(() => ({ endpoints: [] }))
+    return { id, endpoints: [...known.endpoints, ...recorded] }
   }
 
   async function requestFromLender(loan: Loan, command: { type: string; [key: string]: unknown }, options: Options) {
-    let failure: unknown
-    for (const to of await lenderAddresses(loan, options.signal)) {
-      try {
-        return await peers.request(to, command, options)
-      } catch (error) {
-        failure = error
-        if (!RETRYABLE.has(toAppError(error).code)) break
-      }
-    }
-    throw failure
+    return peers.request(await lenderOf(loan, options.signal), command, options)
   }
 
   async function parseEntries(pending: Promise<{ fact: Answer }>) {
@@ -66,7 +68,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
     return entries.data.flatMap((entry) => lenderEntry.safeParse(entry).data ?? [])
   }
 
-  const removeFrom = (to: PeerAddress, id: string, signal: AbortSignal) =>
+  const removeFrom = (to: DialTarget, id: string, signal: AbortSignal) =>
     ignoreNotFound(peers.request(to, { type: 'container.remove', id }, { signal }))
 
   return {
@@ -79,20 +81,24 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
       const onFact = (fact: Answer) => {
         if (fact.type === 'container.progress') onProgress(String(fact.step), String(fact.line))
       }
-      const { fact, id } = await peers.request(to, { type: 'container.create', ...payload }, { onFact, signal })
+      const { fact, id, endpoint } = await peers.request(
+        to,
+        { type: 'container.create', ...payload },
+        { onFact, signal },
+      )
       const container: unknown = 'container' in fact ? fact.container : undefined
       const reply = lenderReply.safeParse(container)
       if (!reply.success) {
         const created = lenderContainerId.safeParse((container as { ID?: unknown } | undefined)?.ID)
-        if (created.success) await removeFrom({ ...to, id }, created.data, signal).catch(() => {})
+        if (created.success) await removeFrom({ id, endpoints: [endpoint] }, created.data, signal).catch(() => {})
         const issue = reply.error.issues[0]
         const why = `its reply is not in the known form (${issue?.path.join('.')}: ${issue?.message})`
-        throw new AppError('protocol_error', { where: formatAddress(to), why })
+        throw new AppError('protocol_error', { where: formatEndpoint(endpoint), why })
       }
       const loan: Loan = {
         ID: reply.data.ID,
         Container: reply.data,
-        IpAddress: formatAddress(to),
+        IpAddress: formatEndpoint(endpoint),
         NodeId: id,
         Auth: password ? 'password' : key ? 'userKey' : 'nodeKey',
         ...(key && command.keyFile && { KeyFile: command.keyFile.replace(/\.pub$/, '') }),
@@ -101,7 +107,7 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
     },
 
     async remove(loan, signal) {
-      if (!loan.NodeId) return legacyRemove(parseAddress(loan.IpAddress), loan.ID, signal)
+      if (!loan.NodeId) return removeAtGoNode(dialer, loan, signal)
       await ignoreNotFound(requestFromLender(loan, { type: 'container.remove', id: loan.ID }, { signal }))
     },
 
@@ -135,8 +141,24 @@ export function createLenderClient({ resolve, peers, identity, files }: LenderCl
 
 type Options = PeerRequestOptions & { signal: AbortSignal }
 
-/** With these the node is not at that address; it may be at another. */
-const RETRYABLE: ReadonlySet<string> = new Set(['unreachable', 'timed_out', 'wrong_node', 'protocol_error'])
+/** A Go node answers an error's text and then `success` too, so only the bare word counts. */
+async function removeAtGoNode(dialer: Dialer, loan: Loan, signal: AbortSignal): Promise<void> {
+  const target = { endpoints: parseEndpoints([loan.IpAddress]) }
+  const { stream, endpoint } = await dialer.dial(target, { purpose: 'command', goNode: 'expected', signal })
+  try {
+    const body = await fetchText(stream, {
+      where: formatEndpoint(endpoint),
+      path: `/RemoveContainer?id=${encodeURIComponent(loan.ID)}`,
+      signal,
+      timeoutMs: LEGACY_TIMEOUT_MS,
+      maxBytes: BODY_MAX_BYTES,
+    })
+    if (body.trim() !== 'success')
+      throw new AppError('engine_failed', { why: `the Go node says "${body.slice(0, 200)}"` })
+  } finally {
+    stream.destroy()
+  }
+}
 
 async function ignoreNotFound(removing: Promise<unknown>): Promise<void> {
   await removing.catch((error: unknown) => {

@@ -1,23 +1,25 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { Agent } from 'node:http'
 import PQueue from 'p-queue'
 import type { CrawlInput, IpTableInternalEvent, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { canonical, type KnownAddress, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
 import { namedIn } from '../../machines/ipTable/unverified.ts'
 import { CRAWL } from '../../protocol/defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
-import { AppError, toAppError, toFailure } from '../../protocol/errors.ts'
+import { toFailure } from '../../protocol/errors.ts'
 import { type IpTableFile, parseIpTable, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { sendPlainRequest } from '../net/plainHttp.ts'
-import { measureKeyedLatency, measureLatency } from './latency.ts'
-import { type ProbeDependencies, readSpecs, requestIdentity } from './probe.ts'
+import type { Connection, Dialer } from '../net/dialer.ts'
+import { fetchText } from '../net/httpClient.ts'
+import { measureLatency } from './latency.ts'
+import { contactOf, dialKnown, isDeferred, readSpecs, requestSpecs } from './probe.ts'
 
-export interface CrawlDependencies extends ProbeDependencies {
+export interface CrawlDependencies {
+  dialer: Dialer
   /** Anonymous callers may name loopback addresses. */
   test: boolean
   report: (event: IpTableInternalEvent) => void
@@ -79,83 +81,68 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
   return round.flatMap(({ addresses }) => addresses.map(({ host, port }) => ({ host, port })))
 
   function isNew(at: PeerAt): boolean {
-    if (seen.has(formatAddress(at)) || dependencies.guard.isSelf(at)) return false
+    if (seen.has(formatAddress(at)) || dependencies.dialer.isSelf(at)) return false
     const isIp = isIPv4(at.host) || isIPv6(at.host)
     return !isIp || refusal(at.host, at.port, { test }) === undefined
   }
 }
 
-/** Tries a peer's addresses in turn; the first that answers is the one that is asked. */
-async function visit(peer: ProbeInput, document: string, dependencies: CrawlDependencies): Promise<VisitResult> {
-  let last: unknown = new AppError('unreachable', { where: peer.key, why: 'it has no address' })
-  let isDeferred = false
-  for (const at of peer.addresses) {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    try {
-      // Waiting for its turn is not the peer's fault: its time runs from the dial.
-      const to = await dependencies.guard.authorize(at, {
-        trusted: at.trusted || at.provedAt !== null,
-        signal: peer.signal,
-      })
-      const signal = AbortSignal.any([peer.signal, AbortSignal.timeout(dependencies.peerMs ?? CRAWL.peerMs)])
-      return await queryPeer({ ...peer, signal }, { at, to, document, agent, ...dependencies })
-    } catch (error) {
-      last = error
-      isDeferred ||= peer.signal.aborted || toAppError(error).code === 'dialled_lately'
-    } finally {
-      agent.destroy()
-    }
+/** Dials a peer, measures how near it is and exchanges tables with it. */
+async function visit(
+  peer: ProbeInput,
+  document: string,
+  { dialer, peerMs = CRAWL.peerMs }: CrawlDependencies,
+): Promise<VisitResult> {
+  let connection: Connection
+  try {
+    // Waiting for its turn is not the peer's fault: its time runs from the dial.
+    connection = await dialKnown(peer, dialer, { purpose: 'crawl', goNode: 'accepted', attemptMs: peerMs })
+  } catch (error) {
+    return { outcome: { kind: isDeferred(error, peer.signal) ? 'skipped' : 'silent' }, failure: toFailure(error) }
   }
-  return { outcome: { kind: isDeferred ? 'skipped' : 'silent' }, failure: toFailure(last) }
+  try {
+    return await queryPeer(connection, document, AbortSignal.any([peer.signal, AbortSignal.timeout(peerMs)]))
+  } catch (error) {
+    return { outcome: { kind: 'silent' }, failure: toFailure(error) }
+  } finally {
+    connection.stream.destroy()
+  }
 }
 
-/** Rejects where nobody answers at the address. What goes wrong after that is the peer's failure, not its absence. */
-async function queryPeer(
-  { keyed, signal }: ProbeInput,
-  {
-    at,
-    to,
-    peers,
-    dial,
-    document,
-    agent,
-  }: CrawlDependencies & { at: PeerAt; to: PeerAt; document: string; agent: Agent },
-): Promise<VisitResult> {
-  const first = keyed ? await requestIdentity(to, at, peers, signal) : undefined
-  const { bestNs, answer } =
-    first && dial
-      ? await measureKeyedLatency(dial, { ...to, id: first.contact.id }, signal)
-      : await measureLatency(to, agent, signal)
-  const greeted = first ?? (await requestIdentity(to, at, peers, signal).catch(() => undefined))
-  const seen = { latencyNs: bestNs, ...readSpecs(answer) }
-  const asNode: Outcome | undefined = greeted && { kind: 'node', ...seen, ...greeted }
+/** Rejects where nobody answers. What goes wrong after that is the peer's failure, not its absence. */
+async function queryPeer(connection: Connection, document: string, signal: AbortSignal): Promise<VisitResult> {
+  const { endpoint } = connection
+  const specs = connection.peer ? await requestSpecs(connection, signal) : {}
+  const { bestNs, answer } = await measureLatency(connection, signal)
+  const seen = { latencyNs: bestNs, ...readSpecs(answer), ...specs }
+  const outcome: Outcome = connection.peer
+    ? { kind: 'node', ...seen, contact: contactOf(connection) }
+    : { kind: 'legacy', at: endpoint, ...seen }
   try {
-    const table = await exchangeTables(to, document, agent, signal)
-    const own = ownEntry(table, at)
-    const outcome: Outcome = asNode ?? { kind: 'legacy', at, ...seen, ...(own && selfDescription(own, at)) }
-    return { outcome, table }
+    const table = await exchangeTables(connection, document, signal)
+    const own = outcome.kind === 'legacy' && ownEntry(table, endpoint)
+    return { outcome: own ? { ...outcome, ...selfDescription(own, endpoint) } : outcome, table }
   } catch (error) {
-    return { outcome: asNode ?? { kind: 'legacy', at, ...seen }, failure: toFailure(error) }
+    return { outcome, failure: toFailure(error) }
   }
 }
 
 /** Uploads the own table as Go does, a multipart file named `json`, and reads the peer's from the answer. */
-async function exchangeTables(to: PeerAt, document: string, agent: Agent, signal: AbortSignal): Promise<IpTableFile> {
+async function exchangeTables(connection: Connection, document: string, signal: AbortSignal): Promise<IpTableFile> {
+  const where = formatEndpoint(connection.endpoint)
   const boundary = `p2prc-${randomUUID()}`
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="json"; filename="ip_table.json"\r\nContent-Type: application/json\r\n\r\n`
-  const body = Buffer.from(`${head}${document}\r\n--${boundary}--\r\n`)
-  const headers = { 'content-type': `multipart/form-data; boundary=${boundary}` }
-  const limits = { timeoutMs: CRAWL.peerMs, maxBytes: BODY_MAX_BYTES }
-  const answer = await sendPlainRequest(to, {
+  const answer = await fetchText(connection.stream, {
+    where,
     method: 'POST',
     path: '/IpTable',
-    headers,
-    body,
-    agent,
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    body: Buffer.from(`${head}${document}\r\n--${boundary}--\r\n`),
     signal,
-    ...limits,
+    timeoutMs: CRAWL.peerMs,
+    maxBytes: BODY_MAX_BYTES,
   })
-  return parseIpTable(answer, formatAddress(to))
+  return parseIpTable(answer, where)
 }
 
 /** The entry in which a peer without a key speaks of itself: the one with the address at which it was asked. */

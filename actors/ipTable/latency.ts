@@ -1,9 +1,8 @@
-import { Agent } from 'node:http'
 import { LATENCY } from '../../protocol/defaults/ipTable.ts'
-import type { NodeId } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { sendPlainRequest } from '../net/plainHttp.ts'
-import type { Dial } from '../speedTester/speedLink.ts'
+import { SERVER_INFO_MAX_BYTES } from '../../protocol/defaults/net.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import type { Connection } from '../net/dialer.ts'
+import { fetchText } from '../net/httpClient.ts'
 
 export interface Latency {
   /** Round trips in nanoseconds. */
@@ -13,56 +12,37 @@ export interface Latency {
 }
 
 /**
- * Round trips of `/server_info` on one kept connection: the only ping that Go P2PRC nodes answer. The first one opens
- * the connection and does not count. `agent` must keep one connection. Rejects as `sendPlainRequest` where that one fails;
- * later failures end the measuring with what there is. `answer` is the last body.
+ * Round trips of `/server_info` on an open connection: the only ping that Go P2PRC nodes answer. The first one warms the
+ * connection up and does not count. Rejects as `fetchText` where that one fails; later failures end the measuring with
+ * what there is. `answer` is the last body.
  */
 export async function measureLatency(
-  to: PeerAt,
-  agent: Agent,
+  connection: Connection,
   signal: AbortSignal,
+  trips: number = LATENCY.trips,
 ): Promise<Latency & { answer: string }> {
+  const { stream, endpoint } = connection
+  const request = { where: formatEndpoint(endpoint), path: '/server_info', timeoutMs: LATENCY.pingMs, signal }
   let answer = ''
-  const limits = { timeoutMs: LATENCY.pingMs, maxBytes: LATENCY.maxBytes }
   const ping = async () => {
-    answer = await sendPlainRequest(to, { path: '/server_info', agent, signal, ...limits })
+    answer = await fetchText(stream, { ...request, maxBytes: SERVER_INFO_MAX_BYTES })
   }
-  const opening = await timed(ping)
-  const trips: number[] = []
+  const warmUp = serverInfoOf(connection)
+  if (warmUp !== undefined) answer = warmUp
+  const opening = warmUp === undefined ? await timed(ping) : connection.ms * 1e6
+  const measured: number[] = []
   const until = performance.now() + LATENCY.totalMs
-  while (trips.length < LATENCY.trips && performance.now() < until) {
+  while (measured.length < trips && performance.now() < until) {
     const trip = await timed(ping).catch(() => undefined)
     if (trip === undefined) break
-    trips.push(trip)
+    measured.push(trip)
   }
-  return { ...summary(trips.length > 0 ? trips : [opening]), answer }
+  return { ...summary(measured.length > 0 ? measured : [opening]), answer }
 }
 
-/** Round trips to a node of ours, over a connection on which it has proved its key. Rejects as `Dial` and the above. */
-export async function measureKeyedLatency(
-  dial: Dial,
-  to: PeerAt & { id?: NodeId },
-  signal: AbortSignal,
-): Promise<Latency & { answer: string; id: NodeId }> {
-  const { socket, peer } = await dial(to, signal)
-  socket.on('error', () => {})
-  const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => socket })
-  try {
-    return { ...(await measureLatency(to, agent, signal)), id: peer.id }
-  } finally {
-    agent.destroy()
-    socket.destroy()
-  }
-}
-
-/** The same to a Go node, on a kept-alive connection of its own. */
-export async function measurePlainLatency(to: PeerAt, signal: AbortSignal): Promise<Latency & { answer: string }> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  try {
-    return await measureLatency(to, agent, signal)
-  } finally {
-    agent.destroy()
-  }
+/** What the dialer has already read from a Go node to find out what it is. */
+function serverInfoOf(connection: Connection): string | undefined {
+  return connection.peer ? undefined : connection.serverInfo
 }
 
 /** The smallest and the middle one. Of an even count the lower middle, so that one slow trip never shows. */

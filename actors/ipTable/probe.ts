@@ -1,79 +1,89 @@
 import { randomUUID } from 'node:crypto'
-import type { Observation, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
+import type { Contact, Observation, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
+import { sameAddress } from '../../machines/ipTable/peerRow.ts'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
-import { toAppError } from '../../protocol/errors.ts'
-import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import { readJson } from '../../protocol/json.ts'
+import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
 import { type Specs, specsSchema } from '../../protocol/specs.ts'
-import type { DialGuard } from '../net/dialGuard.ts'
-import type { PeerClient } from '../net/peerClient.ts'
-import { sendPlainRequest } from '../net/plainHttp.ts'
-import type { Dial } from '../speedTester/speedLink.ts'
-import { type Latency, measureKeyedLatency, measurePlainLatency } from './latency.ts'
+import type { Connection, Dialer, DialOptions, NodeConnection } from '../net/dialer.ts'
+import { requestOver } from '../net/peerClient.ts'
+import { DialError } from '../net/race.ts'
+import { type Latency, measureLatency } from './latency.ts'
 
-export interface ProbeDependencies {
-  guard: DialGuard
-  peers: PeerClient
-  dial?: Dial
-}
-
-/** `/server_info` of a node is a few kilobytes; more is not one. */
-const INFO_MAX_BYTES = 64 * 1024
-
-/** Looks who answers at a peer's addresses, the first that does. Never rejects. */
-export async function probe(input: ProbeInput, { guard, ...dependencies }: ProbeDependencies): Promise<Outcome> {
-  let isDeferred = false
-  for (const at of input.addresses) {
-    const proved = at.provedAt !== null
-    try {
-      const to = await guard.authorize(at, { trusted: at.trusted || proved, signal: input.signal })
-      return await probeAddress(to, at, { ...input, ...dependencies, knownLegacy: proved })
-    } catch (error) {
-      isDeferred ||= toAppError(error).code === 'dialled_lately' || input.signal.aborted
+/** Finds out who answers at a peer's addresses, and measures how near it is. Never rejects. */
+export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {
+  const { measure, signal, keyed, addresses } = input
+  let connection: Connection
+  try {
+    // A peer that answered without a key is not asked for one in the background: to it a TLS greeting is garbage.
+    const goNode = !keyed && addresses.some(({ provedAt }) => provedAt !== null) ? 'expected' : 'accepted'
+    connection = await dialKnown(input, dialer, { purpose: 'probe', goNode, attemptMs: PROBE.timeoutMs })
+  } catch (error) {
+    return { kind: isDeferred(error, signal) ? 'skipped' : 'silent' }
+  }
+  try {
+    if (connection.peer) {
+      const specs = await requestSpecs(connection, signal)
+      const latency = measure && (await latencyOf(measureLatency(connection, signal)))
+      return { kind: 'node', contact: contactOf(connection), ...specs, ...latency }
     }
+    const first = await measureLatency(connection, signal, measure ? undefined : 0)
+    const latencyNs = measure ? { latencyNs: first.bestNs } : {}
+    return { kind: 'legacy', at: connection.endpoint, ...readSpecs(first.answer), ...latencyNs }
+  } catch {
+    return { kind: 'silent' }
+  } finally {
+    connection.stream.destroy()
   }
-  return { kind: isDeferred ? 'skipped' : 'silent' }
 }
 
-interface IdentityProof extends Observation {
-  contact: Omit<ContactFact, 'type'>
+/**
+ * Dials a peer of the table, and where another node answers at one of its addresses, that one: the table learns whom the
+ * address belongs to now. A peer with a known key is never taken for a Go node. Rejects as the dialer.
+ */
+export async function dialKnown(
+  { key, keyed, addresses, signal }: ProbeInput,
+  dialer: Dialer,
+  options: Pick<DialOptions, 'purpose' | 'goNode' | 'attemptMs'>,
+): Promise<Connection> {
+  // Only addresses that the owner named or that were proved are dialled beyond the budget.
+  const isTrusted = (endpoint: Endpoint) =>
+    addresses.some((at) => sameAddress(at, endpoint) && (at.trusted || at.provedAt !== null))
+  const all: DialOptions = { ...options, isTrusted, signal, ...(keyed && { goNode: 'refused' }) }
+  const endpoints = addresses.map(directEndpoint)
+  try {
+    return await dialer.dial({ endpoints, ...(keyed && { id: key as NodeId }) }, all)
+  } catch (error) {
+    const taken = error instanceof DialError && error.attempts.find((attempt) => attempt.error.code === 'wrong_node')
+    if (!taken) throw error
+    return dialer.dial({ endpoints: [taken.endpoint] }, all)
+  }
 }
 
-/** Failures of a peer that is not there, or is not the one. */
-const UNREACHABLE_CODES: ReadonlySet<string> = new Set([
-  'unreachable',
-  'timed_out',
-  'protocol_error',
-  'wrong_node',
-  'connection_lost',
-  'abandoned',
-])
-
-interface ProbeAddressOptions extends Omit<ProbeDependencies, 'guard'> {
-  keyed: boolean
-  measure: boolean
-  /** It answered without a key before, so it is not asked for one again. */
-  knownLegacy: boolean
-  signal: AbortSignal
+/** Whether a dial ended before it was the peer's turn: then nothing was learned about it. */
+export function isDeferred(error: unknown, signal: AbortSignal): boolean {
+  return (
+    signal.aborted ||
+    (error instanceof DialError && error.attempts.some(({ error: { code } }) => code === 'dialled_lately'))
+  )
 }
 
-/** Rejects where nobody answers. A node without a key is asked plainly first: to it a TLS greeting is garbage. */
-async function probeAddress(to: PeerAt, named: PeerAt, options: ProbeAddressOptions): Promise<Outcome> {
-  const { keyed, knownLegacy, measure, signal, peers, dial } = options
-  const asNode = async (): Promise<Outcome> => {
-    const proof = await requestIdentity(to, named, peers, signal)
-    const latency =
-      measure && dial && (await latencyOf(measureKeyedLatency(dial, { ...to, id: proof.contact.id }, signal)))
-    return { kind: 'node', ...proof, ...latency }
+export function contactOf({ peer: { id, name, key }, endpoint }: NodeConnection): Contact {
+  return { id, name, key, endpoint }
+}
+
+/** What a node says of its machine; nothing where it does not tell. Its key, which it has proved, counts more. */
+export async function requestSpecs(connection: NodeConnection, signal: AbortSignal): Promise<{ specs?: Specs }> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE.timeoutMs)])
+  try {
+    const command = { type: 'specs.get', requestId: randomUUID() }
+    const fact = await requestOver(connection, command, { signal: limited })
+    const specs = specsSchema.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
+    return specs.success ? { specs: specs.data } : {}
+  } catch {
+    return {}
   }
-  if (keyed) return asNode()
-  const limits = { timeoutMs: PROBE.timeoutMs, maxBytes: INFO_MAX_BYTES }
-  const seen = readSpecs(await sendPlainRequest(to, { path: '/server_info', signal, ...limits }))
-  const asLegacy = async (): Promise<Outcome> => {
-    const latency = measure && (await latencyOf(measurePlainLatency(to, signal)))
-    return { kind: 'legacy', at: named, ...seen, ...latency }
-  }
-  return knownLegacy ? asLegacy() : asNode().catch(asLegacy)
 }
 
 /** A latency, or nothing: whoever answered a moment ago is there, however this ends. */
@@ -82,25 +92,6 @@ function latencyOf(measuring: Promise<Latency>): Promise<Observation> {
     ({ bestNs }) => ({ latencyNs: bestNs }),
     () => ({}),
   )
-}
-
-/** Has the node at an address prove its key, and say how its machine is by the way. */
-export async function requestIdentity(
-  to: PeerAt,
-  named: PeerAt,
-  peers: PeerClient,
-  signal: AbortSignal,
-): Promise<IdentityProof> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE.timeoutMs)])
-  const request = (type: string) => peers.request(to, { type, requestId: randomUUID() }, { signal: limited })
-  const answer = await request('specs.get').catch((error) => {
-    // Whoever refuses with words of its own is there; it is asked for no more than its name.
-    if (UNREACHABLE_CODES.has(toAppError(error).code)) throw error
-    return request('node.show')
-  })
-  const { id, name, key, fact } = answer
-  const specs = specsSchema.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
-  return { contact: { id, name, key, host: named.host, port: named.port }, ...(specs.success && { specs: specs.data }) }
 }
 
 /** What a plain `/server_info` says of the machine; nothing where it is not in the known form. */

@@ -88,8 +88,8 @@ export function createDialGuard({
   }
 }
 
-async function addressesOf(name: string): Promise<string[]> {
+/** All addresses of a name, IPv6 first. Rejects as the resolver. */
+export async function addressesOf(name: string): Promise<string[]> {
   const found = await lookup(name, { all: true, verbatim: false })
-  // IPv6 is preferred; whoever has no way there finds out by the time-out and uses the other entry of the peer.
   return found.sort((one, other) => other.family - one.family).map(({ address }) => address)
 }

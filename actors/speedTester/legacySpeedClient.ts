@@ -3,8 +3,9 @@ import { connectionError } from '../../client/connectionError.ts'
 import { mbps } from '../../machines/speedMeter.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import type { Dialer, DialTarget } from '../net/dialer.ts'
+import { agentOver } from '../net/httpClient.ts'
 import { countFlow, sendRandom } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 
@@ -18,17 +19,24 @@ const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; file
  * One direction of a test with a Go node, in Mbit/s: its `/50` read, or bytes sent to its `/upload`, which P2PRC does
  * with GET. Rejects with `not_served` where it has no such route or file, else as `measureFlow`.
  */
-export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: FlowOptions): Promise<number> {
-  const where = formatAddress(to)
+export async function measureLegacyFlow(dialer: Dialer, to: DialTarget, options: FlowOptions): Promise<number> {
+  const { direction, onReport, signal } = options
+  const { stream, endpoint } = await dialer.dial(to, { purpose: 'speed', goNode: 'expected', signal })
+  const where = formatEndpoint(endpoint)
   return new Promise((resolve, reject) => {
     const isDown = direction === 'download'
     const path = isDown ? '/50' : '/upload'
     const headers = { 'content-type': `multipart/form-data; boundary=${BOUNDARY}`, 'transfer-encoding': 'chunked' }
-    const clientRequest = request({ ...to, path, agent: false, ...(!isDown && { headers }) })
+    const clientRequest = request({
+      agent: agentOver(stream),
+      path,
+      headers: { host: where, ...(!isDown && headers) },
+    })
     const settle = (error: unknown, rate?: number) => {
       clearTimeout(limit)
       signal.removeEventListener('abort', abandon)
       clientRequest.destroy()
+      stream.destroy()
       if (rate === undefined) reject(error)
       else resolve(rate)
     }
@@ -38,7 +46,7 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
     signal.addEventListener('abort', abandon)
     clientRequest.on('error', (error) => settle(connectionError(error, where)))
 
-    let startedAt = performance.now()
+    const startedAt = performance.now()
     let sent = 0
     clientRequest.on('response', (response: IncomingMessage) => {
       response.on('error', () => {})
@@ -51,16 +59,11 @@ export function measureLegacyFlow(to: PeerAt, { direction, onReport, signal }: F
       )
     })
     if (isDown) return void clientRequest.end()
-    clientRequest.on('socket', (socket) =>
-      socket.on('connect', () => {
-        startedAt = performance.now()
-        clientRequest.write(HEAD)
-        const isOver = ({ bytes, ms }: { bytes: number; ms: number }) => {
-          sent = bytes
-          return ms >= SPEED.legacySendMs || bytes >= SPEED.mostBytes
-        }
-        void sendRandom(clientRequest, isOver).then(() => clientRequest.end(`\r\n--${BOUNDARY}--\r\n`))
-      }),
-    )
+    clientRequest.write(HEAD)
+    const isOver = ({ bytes, ms }: { bytes: number; ms: number }) => {
+      sent = bytes
+      return ms >= SPEED.legacySendMs || bytes >= SPEED.mostBytes
+    }
+    void sendRandom(clientRequest, isOver).then(() => clientRequest.end(`\r\n--${BOUNDARY}--\r\n`))
   })
 }

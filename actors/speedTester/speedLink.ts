@@ -1,18 +1,15 @@
 import { type IncomingMessage, request } from 'node:http'
-import type { TLSSocket } from 'node:tls'
+import type { Duplex } from 'node:stream'
 import { connectionError, protocolError } from '../../client/connectionError.ts'
 import { readFacts } from '../../client/factReader.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Direction } from '../../protocol/speedTester.ts'
 import { SPEED_PATH, type SpeedReport, speedReport } from '../../protocol/wire/speed.ts'
-import type { ProvenPeer } from '../identity/certificate.ts'
-import type { PeerAddress } from '../net/peerClient.ts'
+import type { Dialer, DialTarget } from '../net/dialer.ts'
+import { agentOver } from '../net/httpClient.ts'
 import { type Counted, countFlow, sendRandom } from './countFlow.ts'
-
-/** A TLS connection whose other end has proved its key; the caller owns the socket. */
-export type Dial = (to: PeerAddress, signal?: AbortSignal) => Promise<{ socket: TLSSocket; peer: ProvenPeer }>
 
 export interface FlowOptions {
   direction: Direction
@@ -24,16 +21,16 @@ export interface FlowOptions {
  * One direction of a test with a node of ours: Mbit/s as the receiver counted it. Rejects with the peer's refusal, or
  * with `unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `connection_lost`, `abandoned`.
  */
-export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOptions): Promise<number> {
-  const where = formatAddress(to)
-  const { socket } = await dial(to, options.signal)
-  const hangUp = () => socket.destroy()
+export async function measureFlow(dialer: Dialer, to: DialTarget, options: FlowOptions): Promise<number> {
+  const { stream, endpoint } = await dialer.dial(to, { purpose: 'speed', signal: options.signal })
+  const where = formatEndpoint(endpoint)
+  const hangUp = () => stream.destroy()
   options.signal.addEventListener('abort', hangUp, { once: true })
   // The test ends by itself; this is for a peer that stalls.
   const late = new AppError('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
-  const limit = setTimeout(() => socket.destroy(late), SPEED.mostMs + SPEED.slackMs)
+  const limit = setTimeout(() => stream.destroy(late), SPEED.mostMs + SPEED.slackMs)
   try {
-    const counted = await (options.direction === 'download' ? download : upload)(socket, where, options)
+    const counted = await (options.direction === 'download' ? download : upload)(stream, where, options)
     if (counted.bytes === 0) throw new AppError('connection_lost', { where })
     return counted.mbps
   } catch (error) {
@@ -43,13 +40,13 @@ export async function measureFlow(dial: Dial, to: PeerAddress, options: FlowOpti
     clearTimeout(limit)
     options.signal.removeEventListener('abort', hangUp)
     // Whatever is still under way in this direction would disturb the next one.
-    socket.destroy()
+    stream.destroy()
   }
 }
 
-function download(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
+function download(stream: Duplex, where: string, { onReport }: FlowOptions): Promise<Counted> {
   return new Promise((resolve, reject) => {
-    const clientRequest = request({ createConnection: () => socket, path: SPEED_PATH, headers: { host: where } })
+    const clientRequest = request({ agent: agentOver(stream), path: SPEED_PATH, headers: { host: where } })
     clientRequest.on('error', reject)
     clientRequest.on('response', (response) => {
       if (response.statusCode !== 200) rejectWithRefusal(response, where).catch(reject)
@@ -59,10 +56,10 @@ function download(socket: TLSSocket, where: string, { onReport }: FlowOptions): 
   })
 }
 
-function upload(socket: TLSSocket, where: string, { onReport }: FlowOptions): Promise<Counted> {
+function upload(stream: Duplex, where: string, { onReport }: FlowOptions): Promise<Counted> {
   return new Promise((resolve, reject) => {
     const headers = { host: where, 'content-type': 'application/octet-stream' }
-    const clientRequest = request({ createConnection: () => socket, method: 'POST', path: SPEED_PATH, headers })
+    const clientRequest = request({ agent: agentOver(stream), method: 'POST', path: SPEED_PATH, headers })
     let last: SpeedReport | undefined
     clientRequest.on('error', reject)
     clientRequest.on('response', (response) => {

@@ -1,5 +1,7 @@
 import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
-import type { ContactFact, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Found } from './peerLookUp.ts'
 import type { KnownAddress } from './peerRow.ts'
@@ -15,9 +17,17 @@ export interface Observation {
   specs?: Specs
 }
 
+/** Node `id`, called `name`, proved to hold `key` at an endpoint. */
+export interface Contact {
+  id: NodeId
+  name: string
+  key: string
+  endpoint: Endpoint
+}
+
 /** Who answered. */
 export type Outcome =
-  | ({ kind: 'node'; contact: Omit<ContactFact, 'type'> } & Observation)
+  | ({ kind: 'node'; contact: Contact } & Observation)
   | ({
       kind: 'legacy'
       at: PeerAt
@@ -55,7 +65,7 @@ export interface SaveInput {
 
 export interface ResolveDnsInput {
   requestId: string
-  at: PeerAt
+  at: Endpoint
   signal: AbortSignal
 }
 

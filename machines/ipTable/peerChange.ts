@@ -1,7 +1,7 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { TableEntry } from '../../protocol/files/ipTable.ts'
-import type { ContactFact, PeerAt } from '../../protocol/ipTable.ts'
-import type { Observation } from './ipTablePorts.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+import type { Contact, Observation } from './ipTablePorts.ts'
 import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
 import {
   type Change,
@@ -19,8 +19,8 @@ import {
 export const ADDRESSES_MAX = 16
 
 /** Node `id` proved its key at an address. */
-export function keyProved(table: Table, contact: Omit<ContactFact, 'type'>, self: Self, now: number): Change {
-  const at = canonical(contact)
+export function keyProved(table: Table, contact: Contact, self: Self, now: number): Change {
+  const at = canonical(contact.endpoint)
   const emitted: PeerFact[] = []
   const next = new Map(table)
   let row = contact.id === self.id ? undefined : next.get(contact.id)

@@ -1,20 +1,23 @@
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { Failure, NodeId } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { isIPv4, isIPv6, parseAddress } from '../../protocol/net/address.ts'
-import { bestFirst, canonical, type Row } from './peerRow.ts'
+import { parseAddress } from '../../protocol/net/address.ts'
+import { directEndpoint, type Endpoint, isNumeric } from '../../protocol/net/endpoint.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
+import { bestFirst, type KnownAddress, type Row } from './peerRow.ts'
 import type { Table } from './peerTable.ts'
 
-export interface Found extends PeerAt {
-  /** The node that must answer there. Absent where the owner named an address: then whoever is there is meant. */
+export interface Found {
+  /** The node that must answer. Absent where the owner named an address: then whoever is there is meant. */
   id?: NodeId
+  /** Best first, at least one. */
+  endpoints: Endpoint[]
 }
 
 export type LookedUp =
   | { found: Found }
   | { failure: Failure }
   /** Ask the resolver for this name; where it knows none, `fallback`. */
-  | { resolveDns: PeerAt; fallback: { found: Found } | { failure: Failure } }
+  | { resolveDns: Endpoint; fallback: { found: Found } | { failure: Failure } }
 
 const MATCHES_SHOWN = 5
 
@@ -23,22 +26,23 @@ const MATCHES_SHOWN = 5
  * colon is an address: a peer cannot draw requests to itself by calling itself as another host is called. Names and
  * ids are compared case by case.
  */
-export function lookUp(table: Table, where: string): LookedUp {
+export function lookUp(table: Table, where: string, { test = false }: { test?: boolean } = {}): LookedUp {
+  const one = (text: string, rows: Row[]) => onlyMatch(text, rows, test)
   if (where.startsWith('SHA256:')) return one(where, withId(table, where)) ?? unknown(where)
   const named = [...table.values()].filter((row) => row.entry.Name === where)
-  if (/[.:]/.test(where)) return address(table, where, named)
+  if (/[.:]/.test(where)) return address(table, where, named, one)
   const known = one(where, named) ?? one(where, withId(table, `SHA256:${where}`))
   if (known) return known
   try {
-    return { resolveDns: parseAddress(where), fallback: unknown(where) }
+    return { resolveDns: directEndpoint(parseAddress(where)), fallback: unknown(where) }
   } catch {
     return unknown(where)
   }
 }
 
-function address(table: Table, where: string, named: Row[]): LookedUp {
+function address(table: Table, where: string, named: Row[], one: Choose): LookedUp {
   try {
-    const at = canonical(parseAddress(where))
+    const at = directEndpoint(parseAddress(where))
     const [, name] = /^([^.:[\]]+):\d+$/.exec(where) ?? []
     const known =
       name &&
@@ -46,10 +50,9 @@ function address(table: Table, where: string, named: Row[]): LookedUp {
         name,
         [...table.values()].filter((row) => row.entry.Name === name),
       )
-    if (known) return 'found' in known ? { found: { host: known.found.host, port: at.port } } : known
-    const isIp = isIPv4(at.host) || isIPv6(at.host)
-    const fallback = isIp ? undefined : one(where, named)
-    return fallback ? { resolveDns: at, fallback } : { found: at }
+    if (known) return 'found' in known ? { found: { endpoints: atPort(known.found.endpoints, at.port) } } : known
+    const fallback = isNumeric(at) ? undefined : one(where, named)
+    return fallback ? { resolveDns: at, fallback } : { found: { endpoints: [at] } }
   } catch (error) {
     return one(where, named) ?? { failure: toFailure(error) }
   }
@@ -59,7 +62,9 @@ function withId(table: Table, prefix: string): Row[] {
   return [...table.values()].filter((row) => row.entry.NodeId?.startsWith(prefix))
 }
 
-function one(where: string, rows: Row[]): { found: Found } | { failure: Failure } | undefined {
+type Choose = (where: string, rows: Row[]) => { found: Found } | { failure: Failure } | undefined
+
+function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose> {
   // Who answers goes before who once did.
   const live = rows.filter(({ status }) => status !== 'dropped')
   const matches = live.length > 0 ? live : rows
@@ -72,13 +77,25 @@ function one(where: string, rows: Row[]): { found: Found } | { failure: Failure 
       failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
-  const best = bestFirst(row.addresses)[0]
-  if (!best) {
+  const endpoints = bestFirst(row.addresses.filter((at) => mayBeDialled(at, test))).map(directEndpoint)
+  if (endpoints.length === 0) {
     const why = 'it has no address at which it could be dialled'
     return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
   }
   const id = row.entry.NodeId as NodeId | undefined
-  return { found: { host: best.host, port: best.port, ...(id && { id }) } }
+  return { found: { endpoints, ...(id && { id }) } }
+}
+
+/** The owner asks for the peer, and its record names its addresses: it may not name what nobody else may have dialled. */
+function mayBeDialled({ trusted, provedAt, ...at }: KnownAddress, test: boolean): boolean {
+  return (
+    trusted || provedAt !== null || !isNumeric(directEndpoint(at)) || refusal(at.host, at.port, { test }) === undefined
+  )
+}
+
+/** A peer's hosts at another port, which the owner named. */
+function atPort(endpoints: readonly Endpoint[], port: number): Endpoint[] {
+  return [...new Set(endpoints.map(({ host }) => host))].map((host) => directEndpoint({ host, port }))
 }
 
 function unknown(where: string): { failure: Failure } {

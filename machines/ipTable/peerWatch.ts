@@ -79,7 +79,7 @@ export function applyOutcome(
   }
   const change =
     outcome.kind === 'node' ? keyProved(table, outcome.contact, self, now) : legacyAnswered(table, outcome, self, now)
-  const at = outcome.kind === 'node' ? outcome.contact : outcome.at
+  const at = outcome.kind === 'node' ? outcome.contact.endpoint : outcome.at
   const { latencyNs, specs } = outcome
   return addObservation(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
 }

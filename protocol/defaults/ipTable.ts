@@ -50,7 +50,7 @@ export const CRAWL = {
 } as const
 
 /** Latency over plain HTTP: `trips` round trips, or as many as `totalMs` holds. */
-export const LATENCY = { trips: 10, pingMs: 3_000, totalMs: 3_000, maxBytes: 64 * 1024 } as const
+export const LATENCY = { trips: 10, pingMs: 3_000, totalMs: 3_000 } as const
 
 /** Finding nodes of the LAN by mDNS. */
 export const DISCOVERY = {

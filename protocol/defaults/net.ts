@@ -12,3 +12,14 @@ export const LINE_MAX_BYTES = 1024 * 1024
 
 /** Longest text of another node's failure that is shown. */
 export const FAILURE_MAX_CHARACTERS = 1_000
+
+/** Racing the endpoints of one peer (RFC 8305). */
+export const DIAL = {
+  /** How long one attempt has before the next one starts beside it: the RFC's recommended delay. */
+  staggerMs: 250,
+  /** Endpoints of one peer that are tried. The table keeps no more of one, and a longer list is an abuse. */
+  endpointsMost: 16,
+} as const
+
+/** Longest plain `/server_info` that is read: a node's is a few kilobytes. */
+export const SERVER_INFO_MAX_BYTES = 64 * 1024

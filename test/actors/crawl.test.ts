@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
-import { test } from 'node:test'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
 import { crawl } from '../../actors/ipTable/crawl.ts'
-import { createDialGuard } from '../../actors/net/dialGuard.ts'
-import type { PeerClient } from '../../actors/net/peerClient.ts'
+import { createDialer } from '../../actors/net/dialer.ts'
 import type { IpTableInternalEvent } from '../../machines/ipTable/ipTablePorts.ts'
-import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import { newIdentity } from '../support/httpHarness.ts'
 
-const keyless: PeerClient = {
-  request: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'no TLS' })),
-}
+const folder = await mkdtemp(join(tmpdir(), 'p2prc-crawl-'))
+after(() => rm(folder, { recursive: true }))
+const identity = await newIdentity(folder, 'crawler')
 
 interface AnonymousPeer {
   server: Server
@@ -54,13 +56,13 @@ async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":
     measure: true,
     signal: new AbortController().signal,
   }))
-  const guard = createDialGuard({ test: true, isSelf: () => false })
+  const dialer = createDialer({ identity, test: true })
   const report = (event: IpTableInternalEvent) => {
     if (event.type === 'crawl.visited') events.push(event)
   }
   const input = { requestId: 'r', hops, known, document, signal: new AbortController().signal }
   const from = performance.now()
-  const named: PeerAt[] = await crawl(input, { guard, peers: keyless, test: true, report, peerMs })
+  const named: PeerAt[] = await crawl(input, { dialer, test: true, report, peerMs })
   const visited = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
   return { events, visited, named, ms: performance.now() - from }
 }

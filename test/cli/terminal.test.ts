@@ -247,7 +247,8 @@ describe('tables', () => {
   })
 
   test('a speed test', () => {
-    const measured = { host: '::1', port: 8088, download: 93.54, upload: null, latencyNs: 1e6, latencyMedianNs: 2.5e6 }
+    const endpoint = { kind: 'direct' as const, host: '::1', port: 8088 }
+    const measured = { endpoint, download: 93.54, upload: null, latencyNs: 1e6, latencyMedianNs: 2.5e6 }
     assert.equal(
       speedText(measured, plain),
       'Machine   [::1]:8088\nLatency   1.00 ms, 2.50 ms in the middle\nDownload  93.5 Mbit/s\nUpload    ?',

@@ -17,6 +17,7 @@ import { emptyIpTable } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -57,7 +58,12 @@ const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
 const proved = (letter: string) =>
   keyProved(
     new Map(),
-    { id: id(letter), name: letter, key: '', host: `10.0.1.${letter.charCodeAt(0)}`, port: 8_088 },
+    {
+      id: id(letter),
+      name: letter,
+      key: '',
+      endpoint: directEndpoint({ host: `10.0.1.${letter.charCodeAt(0)}`, port: 8_088 }),
+    },
     self,
     0,
   ).table

@@ -11,6 +11,7 @@ import { groupTrackerMachine } from '../../machines/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { Secret } from '../../protocol/secret.ts'
 import { type FactOf, openFakeBorrower, refusal, takeCommand } from '../support/fakeBorrower.ts'
 import { HOST_KEY, idOf, replyOf } from '../support/fakeLender.ts'
@@ -230,7 +231,7 @@ test('list: the present word of each lender beside what is remembered', async (c
   }
   // Every stand-in numbers from 1, so ids repeat between lenders; those of `talks` are 1, 2 and 3.
   assert.deepEqual(Object.values(ids).slice(0, 3), [idOf(1), idOf(2), idOf(3)])
-  table.set(moved.identity.id, { host: '127.0.0.1', port: moved.port })
+  table.set(moved.identity.id, { endpoints: [directEndpoint({ host: '127.0.0.1', port: moved.port })] })
   talks.containers.delete(idOf(2))
   ;(talks.containers.get(idOf(3)) as { state: string }).state = 'stopped'
   const listed = (await send('loan.list')) as FactOf<'loan.listed'>
@@ -261,7 +262,7 @@ test('list: another node at a lender’s address is not believed; a lender that 
   const state = async () => ((await send('loan.list')) as FactOf<'loan.listed'>).loans[0]?.state
   assert.equal(await state(), 'unreachable')
   assert.equal(await refusal(send('loan.return', { id: '0001' })), 'wrong_node')
-  table.set(first.identity.id, { host: '127.0.0.1', port: first.port })
+  table.set(first.identity.id, { endpoints: [directEndpoint({ host: '127.0.0.1', port: first.port })] })
   assert.equal(await state(), 'running')
 })
 

@@ -7,8 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fromCallback, fromPromise, initialTransition, SimulatedClock, transition } from 'xstate'
 import { acceptTable, createIpTable, createResolve, type IpTableDependencies } from '../../actors/ipTable.ts'
-import { createDialGuard } from '../../actors/net/dialGuard.ts'
-import type { PeerClient } from '../../actors/net/peerClient.ts'
+import { createDialer } from '../../actors/net/dialer.ts'
 import { request } from '../../actors/request.ts'
 import { openStore, type Store } from '../../actors/store.ts'
 import { supervise } from '../../actors/supervise.ts'
@@ -21,8 +20,11 @@ import { PROBE, TABLE_SAVE_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { Answer, BusEvent } from '../../protocol/index.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { fakeDialer } from '../support/fakeDialer.ts'
 import { nextEvent, nextTick, record } from '../support/harness.ts'
+import { newIdentity } from '../support/httpHarness.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const self = {
@@ -35,12 +37,13 @@ const self = {
 }
 const owner = <T extends string>(type: T, requestId: string) => ({ type, requestId, caller: 'owner' as const })
 const contact = (letter: string, host: string, name = letter) => ({
-  type: 'contact.made' as const,
+  type: 'dial.succeeded' as const,
+  purpose: 'command' as const,
+  ms: 1,
   id: id(letter),
   name,
   key: 'ssh-ed25519 AAAA',
-  host,
-  port: 8_088,
+  endpoint: directEndpoint({ host, port: 8_088 }),
 })
 
 function emitted(actions: readonly { type: string; params?: unknown }[]): { type: string; [key: string]: unknown }[] {
@@ -139,7 +142,7 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
         'peer.add',
         'peer.list',
         'peer.resolve',
-        'contact.made',
+        'dial.succeeded',
         'table.exchange',
         'table.update',
         'request.abandoned',
@@ -259,12 +262,13 @@ test('a full disk is said, fails what waits for it, and the table is written whe
   stop()
 })
 
-/** A node that answers as told, and nothing else of a network. */
-const nobody: PeerClient = { request: () => Promise.reject(new AppError('protocol_error', { where: 'x', why: 'y' })) }
-
 async function real(dependencies: Partial<IpTableDependencies> = {}) {
-  const guard = createDialGuard({ test: dependencies.test ?? false, isSelf: (at) => isSelfAt(self, at) })
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-table-'))
+  const dialer = createDialer({
+    identity: await newIdentity(folder, 'me'),
+    test: dependencies.test ?? false,
+    isSelf: (at) => isSelfAt(self, at),
+  })
   const path = join(folder, 'ip_table.json')
   const store: Store<IpTableFile> = await openStore(path, {
     schema: ipTableFile,
@@ -272,7 +276,7 @@ async function real(dependencies: Partial<IpTableDependencies> = {}) {
     indent: IP_TABLE_INDENT,
   })
   const bus = createBus<BusEvent>()
-  const concern = supervise(createIpTable({ store, self: () => self, peers: nobody, guard, ...dependencies }), { bus })
+  const concern = supervise(createIpTable({ store, self: () => self, dialer, ...dependencies }), { bus })
   concern.start()
   return {
     bus,
@@ -313,13 +317,15 @@ test('for real: a node that proves its key at an added address is found by name,
   const server = createServer((_, response) => response.end('{}'))
   const port = await listen(server)
   const proven = { id: id('a'), name: 'anna', key: 'ssh-ed25519 AAAA' }
-  const shown = { type: 'node.shown', requestId: 'x', ...proven, version: '0', protocols: [1] } as Answer
-  const node = await real({ peers: { request: async () => ({ fact: shown, ...proven }) } })
+  const node = await real({ dialer: fakeDialer(proven, (_, response) => response.end('{}')) })
   try {
     const joined = nextEvent(node.bus, 'peer.joined', ({ peer }) => peer.id === id('a'))
     await request(node.bus, { ...owner('peer.add', 'a'), where: `127.0.0.1:${port}`, replace: false })
     await joined
-    assert.deepEqual(await createResolve(node.bus)('anna'), { host: '127.0.0.1', port, id: id('a') })
+    assert.deepEqual(await createResolve(node.bus)('anna'), {
+      endpoints: [directEndpoint({ host: '127.0.0.1', port })],
+      id: id('a'),
+    })
     await assert.rejects(createResolve(node.bus)('"; touch X; "'), { code: 'not_found' })
   } finally {
     await node.stop()

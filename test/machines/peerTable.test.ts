@@ -19,6 +19,7 @@ import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -32,7 +33,7 @@ const contact = (letter: string, where: string, name = letter) => ({
   id: id(letter),
   name,
   key: `ssh-ed25519 ${letter}`,
-  ...at(where),
+  endpoint: directEndpoint(at(where)),
 })
 const recordOf = (letter: string): NodeRecord => ({
   id: id(letter),
@@ -334,7 +335,7 @@ test('text of others cannot steer a terminal', () => {
   assert.equal(peer?.name, '?[2Jevil?')
 })
 
-const names: [string, string, unknown][] = [
+const names: [string, string, string | (PeerAt & { id?: NodeId })][] = [
   ['a name', 'anna', { host: '10.0.0.1', port: 8088, id: id('a') }],
   ['a name is case-sensitive', 'Anna', 'not_found'],
   ['the beginning of an id', 'SHA256:bb', { host: '10.0.0.2', port: 8089, id: id('b') }],
@@ -369,16 +370,20 @@ for (const [name, where, expected] of names) {
     const answer = lookUp(table, where)
     const outcome = 'resolveDns' in answer ? answer.fallback : answer
     if (typeof expected === 'string') assert.equal('failure' in outcome && outcome.failure.code, expected)
-    else assert.deepEqual('found' in outcome && outcome.found, expected)
+    else {
+      const { id, ...address } = expected
+      const found = { endpoints: [directEndpoint(address)], ...(id && { id }) }
+      assert.deepEqual('found' in outcome && outcome.found, found)
+    }
   })
 }
 
 test('a name with a dot is asked of the resolver before it is a peer, a bare word of the table before the resolver', () => {
   const { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
   assert.deepEqual(lookUp(table, 'pc.example'), {
-    resolveDns: { host: 'pc.example', port: 8088 },
-    fallback: { found: { host: '10.0.0.1', port: 8088, id: id('a') } },
+    resolveDns: directEndpoint({ host: 'pc.example', port: 8088 }),
+    fallback: { found: { endpoints: [directEndpoint({ host: '10.0.0.1', port: 8088 })], id: id('a') } },
   })
   const answer = lookUp(table, 'printer')
-  assert.deepEqual('resolveDns' in answer && answer.resolveDns, { host: 'printer', port: 8088 })
+  assert.deepEqual('resolveDns' in answer && answer.resolveDns, directEndpoint({ host: 'printer', port: 8088 }))
 })

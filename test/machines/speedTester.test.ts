@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { after, test } from 'node:test'
-import { dialPeer, type PeerAddress } from '../../actors/net/peerClient.ts'
+import { createDialer } from '../../actors/net/dialer.ts'
 import { request } from '../../actors/request.ts'
 import { createSpeedTester } from '../../actors/speedTester.ts'
 import { supervise } from '../../actors/supervise.ts'
 import { isEnough, rateOf } from '../../machines/speedMeter.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
+import type { PeerAt } from '../../protocol/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import { rangeOf, SPEED_PATH } from '../../protocol/wire/speed.ts'
 import { record } from '../support/harness.ts'
@@ -90,11 +93,14 @@ for (const [header, wanted] of ranges) {
 }
 
 /** The concern of one who asks, and the table it would have: every name is `at`. */
-function tester(identity: typeof alice, at: PeerAddress = harness.where) {
+function tester(identity: typeof alice, { id, ...at }: PeerAt & { id?: NodeId } = harness.where) {
   const bus = createBus<BusEvent>()
   const said = record(bus)
   const concern = supervise(
-    createSpeedTester({ resolve: async () => at, dial: (to, signal) => dialPeer(identity, to, signal) }),
+    createSpeedTester({
+      resolve: async () => ({ endpoints: [directEndpoint(at)], ...(id && { id }) }),
+      dialer: createDialer({ identity }),
+    }),
     { bus },
   )
   concern.start()
@@ -114,7 +120,7 @@ test('both directions between two nodes, with progress, and the id that was prov
   const fact = await measure()
   assert.equal(fact.type, 'speed.measured')
   if (fact.type !== 'speed.measured') return
-  assert.deepEqual([fact.id, fact.port], [harness.identity.id, port])
+  assert.deepEqual([fact.id, fact.endpoint.port], [harness.identity.id, port])
   assert.ok(Number(fact.download) > 50 && Number(fact.upload) > 50, JSON.stringify(fact))
   assert.ok(Number.isSafeInteger(fact.latencyNs) && fact.latencyNs > 0 && fact.latencyNs <= fact.latencyMedianNs)
   const steps = new Set(said.map((event) => event.type === 'speed.progress' && event.step))
@@ -213,7 +219,7 @@ test('who gives up ends the test at once, and the next one has its slot', async 
   stop()
 })
 
-async function listening(server: Server | ReturnType<typeof createTcpServer>): Promise<PeerAddress> {
+async function listening(server: Server | ReturnType<typeof createTcpServer>): Promise<PeerAt & { id?: NodeId }> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
 }
@@ -284,7 +290,7 @@ test('a peer that hangs, is not there, or is another one than named costs its ti
   const nobody = await goNode(() => {})
   nobody.close()
   try {
-    const cases: [PeerAddress, RegExp][] = [
+    const cases: [PeerAt & { id?: NodeId }, RegExp][] = [
       [nobody.at, /^unreachable$/],
       [{ ...harness.where, id: mallory.id }, /^wrong_node$/],
       [at, /^timed_out$/],

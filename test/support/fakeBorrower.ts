@@ -9,7 +9,7 @@ import { createLoans } from '../../actors/groupTracker/loans.ts'
 import { findMembers } from '../../actors/groupTracker/members.ts'
 import { createGroupTracker } from '../../actors/groupTracker.ts'
 import { loadIdentity } from '../../actors/identity.ts'
-import { createPeerClient, type PeerAddress } from '../../actors/net/peerClient.ts'
+import { createDialer, type DialTarget } from '../../actors/net/dialer.ts'
 import { request } from '../../actors/request.ts'
 import { openStore } from '../../actors/store.ts'
 import { supervise } from '../../actors/supervise.ts'
@@ -19,6 +19,7 @@ import { AppError } from '../../protocol/errors.ts'
 import { trackContainersFile } from '../../protocol/files/loans.ts'
 import type { BusEvent, Command, Fact } from '../../protocol/index.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { openFakeLender } from './fakeLender.ts'
 import { record } from './harness.ts'
 
@@ -43,19 +44,19 @@ export async function openFakeBorrower(
   const store = await openStore(path('track.json'), { schema: trackContainersFile, empty, indent: '\t', onDamaged })
   const groupStore = await openGroupStore(path('groups.json'), onDamaged)
   /** Where nodes are by name or key, as the IP table would know. */
-  const table = new Map<string, PeerAddress>()
+  const table = new Map<string, DialTarget>()
   const resolve = async (where: string) => {
     const known = table.get(where)
     if (known) return known
     if (where.startsWith('SHA256:') || where === 'nobody') throw new AppError('not_found', { kind: 'peer', id: where })
-    return parseAddress(where)
+    return { endpoints: [directEndpoint(parseAddress(where))] }
   }
   const nearest = async (count: number) => lenders.slice(0, count).map(({ address }) => address)
   const paths = { knownHosts: path('known hosts'), key: path('key') }
   const bus = createBus<BusEvent>()
   const events = record(bus)
-  const peers = createPeerClient(identity)
-  const concern = supervise(createGroupTracker({ store, groupStore, resolve, nearest, peers, identity, paths }), {
+  const dialer = createDialer({ identity })
+  const concern = supervise(createGroupTracker({ store, groupStore, resolve, nearest, dialer, identity, paths }), {
     bus,
   })
   concern.start()

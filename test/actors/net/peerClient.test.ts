@@ -6,9 +6,11 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { after, test } from 'node:test'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { makeCertificate } from '../../../actors/identity/certificate.ts'
-import { createPeerClient } from '../../../actors/net/peerClient.ts'
+import { createDialer } from '../../../actors/net/dialer.ts'
+import { createPeerClient, type PeerRequestOptions } from '../../../actors/net/peerClient.ts'
 import type { NodeId } from '../../../protocol/ids.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
+import { directEndpoint } from '../../../protocol/net/endpoint.ts'
 import { Secret } from '../../../protocol/secret.ts'
 import { nextEvent } from '../../support/harness.ts'
 import { httpHarness, madeContainer, newIdentity } from '../../support/httpHarness.ts'
@@ -16,7 +18,14 @@ import { httpHarness, madeContainer, newIdentity } from '../../support/httpHarne
 const harness = await httpHarness()
 const { bus, rights, where } = harness
 const alice = await newIdentity(harness.dir, 'alice')
-const peers = createPeerClient(alice)
+const client = createPeerClient(createDialer({ identity: alice }))
+const peers = {
+  request: (
+    { id, ...at }: { host: string; port: number; id?: NodeId },
+    command: Parameters<typeof client.request>[1],
+    options?: PeerRequestOptions,
+  ) => client.request({ endpoints: [directEndpoint(at)], ...(id && { id }) }, command, options),
+}
 const servers: Server[] = []
 const sockets = new Set<Socket>()
 after(async () => {

@@ -1,0 +1,206 @@
+import type { Duplex } from 'node:stream'
+import { connectionError } from '../../client/connectionError.ts'
+import { CONNECT_TIMEOUT_MS, LEGACY_TIMEOUT_MS, SERVER_INFO_MAX_BYTES } from '../../protocol/defaults/net.ts'
+import type { DialerEmits, DialPurpose } from '../../protocol/dialer.ts'
+import { toFailure } from '../../protocol/errors.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import {
+  directEndpoint,
+  type Endpoint,
+  formatEndpoint,
+  isNumeric,
+  isSameEndpoint,
+} from '../../protocol/net/endpoint.ts'
+import type { ProvenPeer } from '../identity/certificate.ts'
+import type { Identity } from '../identity.ts'
+import { connectPlain, connectSecure } from './connect.ts'
+import { addressesOf, createDialGuard, type DialGuardOptions } from './dialGuard.ts'
+import { fetchText } from './httpClient.ts'
+import { alternateFamilies, DialError, preferIPv6, race } from './race.ts'
+
+/** A peer to dial. */
+export interface DialTarget {
+  /** The node that must answer; without it, whoever answers is meant. */
+  id?: NodeId
+  /** The ways to it. The family of the first one leads the race. */
+  endpoints: readonly Endpoint[]
+}
+
+export interface DialOptions {
+  purpose: DialPurpose
+  signal?: AbortSignal | undefined
+  /**
+   * Whether the owner named an endpoint or it was proved before. The others are on somebody else's word: they are refused
+   * in ranges that nobody else may have dialled, and share one budget. Without this function the owner asked for the
+   * dial, and nothing is refused.
+   */
+  isTrusted?: (endpoint: Endpoint) => boolean
+  /** Before others where the budget is short, because a peer's life depends on the answer. */
+  urgent?: boolean
+  /**
+   * Whether a Go P2PRC node may answer, which has no key to prove. `expected`: it answered without a key before, so it is
+   * not asked for one, which it would take for garbage. A target with an id is never a Go node.
+   */
+  goNode?: 'refused' | 'accepted' | 'expected'
+  /** How long one endpoint may take to connect and prove its key, in milliseconds. */
+  attemptMs?: number
+}
+
+interface Dialled {
+  /** The caller owns it. */
+  stream: Duplex
+  /** The one that answered first, as it was named. */
+  endpoint: Endpoint
+  /** Milliseconds from the beginning of the dial to the proof. */
+  ms: number
+}
+
+/** A connection over mutual TLS, whose other end has proved to be `peer`. */
+export interface NodeConnection extends Dialled {
+  peer: ProvenPeer
+}
+
+/** A plain connection to a Go P2PRC node. */
+export interface GoConnection extends Dialled {
+  peer: null
+  /** What `/server_info` said, where that was asked to find out who is there. */
+  serverInfo?: string
+}
+
+export type Connection = NodeConnection | GoConnection
+
+/**
+ * Every connection to another node. Rejects with `DialError`, whose code is that of the one endpoint there was
+ * (`unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `not_dialled`, `dialled_lately`, `not_found`) or
+ * `unreachable`, and with `abandoned`.
+ */
+export interface Dialer {
+  dial(target: DialTarget, options: DialOptions & { goNode?: 'refused' }): Promise<NodeConnection>
+  dial(target: DialTarget, options: DialOptions): Promise<Connection>
+  /** Whether an address is this node's own. */
+  isSelf: DialGuardOptions['isSelf']
+}
+
+export interface DialerOptions extends Partial<DialGuardOptions> {
+  identity: Pick<Identity, 'tls'>
+  /** Receives the outcome of every dial that was not abandoned. */
+  publish?: (fact: DialerEmits) => void
+}
+
+/** What one endpoint gave, before it is known to be the first. */
+type Attempt = Omit<NodeConnection, 'endpoint' | 'ms'> | Omit<GoConnection, 'endpoint' | 'ms'>
+
+export function createDialer({ identity, publish = () => {}, ...guardOptions }: DialerOptions): Dialer {
+  const { isSelf = () => false } = guardOptions
+  const resolveName = guardOptions.resolve ?? addressesOf
+  const guard = createDialGuard({ test: false, ...guardOptions, isSelf, resolve: resolveName })
+
+  async function dial(target: DialTarget, options: DialOptions): Promise<Connection> {
+    const { purpose, signal } = options
+    const startedAt = performance.now()
+    const endpoints = distinct(target.endpoints)
+    const where = endpoints.length === 1 && endpoints[0] ? formatEndpoint(endpoints[0]) : (target.id ?? 'The peer')
+    try {
+      const { endpoint, result } = await race(
+        alternateFamilies(endpoints),
+        (each, attemptSignal) => attempt(each, { ...options, target, isOnly: endpoints.length === 1 }, attemptSignal),
+        { where, signal, discard: ({ stream }) => stream.destroy() },
+      )
+      const ms = performance.now() - startedAt
+      const { id, name, key } = result.peer ?? {}
+      publish({ type: 'dial.succeeded', purpose, endpoint, ms, ...(id && { id }), ...(key && { name, key }) })
+      return { ...result, endpoint, ms }
+    } catch (error) {
+      if (error instanceof DialError) {
+        const attempts = error.attempts.map((one) => ({ endpoint: one.endpoint, ...toFailure(one.error) }))
+        publish({ type: 'dial.failed', purpose, ...(target.id && { id: target.id }), attempts, ...error.toJSON() })
+      }
+      throw error
+    }
+  }
+
+  /** Connects to one endpoint, by each of the addresses where it is a name. */
+  async function attempt(endpoint: Endpoint, options: AttemptOptions, signal: AbortSignal): Promise<Attempt> {
+    const where = formatEndpoint(endpoint)
+    const { isTrusted, urgent = false } = options
+    const [allowed] = isTrusted
+      ? [await guard.authorize(endpoint, { trusted: isTrusted(endpoint), urgent, signal })]
+      : []
+    const named = allowed ? directEndpoint(allowed) : endpoint
+    const found = isNumeric(named) ? [named] : await resolved(named, where)
+    const proveAt = async (each: Endpoint, eachSignal: AbortSignal) => {
+      const proved = await prove(each, where, { ...options, servername: endpoint.host }, eachSignal)
+      if (proved.peer) guard.markProved(each)
+      return proved
+    }
+    const [only] = found
+    if (only && found.length === 1) return proveAt(only, signal)
+    const discard = ({ stream }: Attempt) => stream.destroy()
+    return (await race(alternateFamilies(found), proveAt, { where, signal, discard })).result
+  }
+
+  async function resolved({ host, port }: Endpoint, where: string): Promise<Endpoint[]> {
+    const addresses = await resolveName(host).catch((error) => {
+      throw connectionError(error, where)
+    })
+    return preferIPv6(addresses.map((address) => directEndpoint({ host: address, port })))
+  }
+
+  /** The one place that answers whether a node or a Go node is there. */
+  async function prove(at: Endpoint, where: string, options: ProveOptions, signal: AbortSignal): Promise<Attempt> {
+    const { target, goNode = 'refused', isOnly, servername, attemptMs = CONNECT_TIMEOUT_MS } = options
+    const to = { host: at.host, port: at.port, where, signal, timeoutMs: attemptMs }
+    const mayBeGoNode = goNode !== 'refused' && target.id === undefined
+    if (mayBeGoNode && goNode === 'expected') {
+      const stream = await connectPlain(to)
+      // Where it is the only endpoint there is nothing to decide: the caller's own request shows whether it answers.
+      return isOnly ? { stream, peer: null } : withServerInfo(stream, where, options.attemptMs, signal)
+    }
+    try {
+      const isName = servername !== at.host
+      const { socket, peer } = await connectSecure({
+        ...to,
+        tls: identity.tls,
+        id: target.id,
+        ...(isName && { servername }),
+      })
+      return { stream: socket, peer }
+    } catch (error) {
+      if (!mayBeGoNode || (error as { code?: string }).code !== 'protocol_error') throw error
+      return await connectPlain(to)
+        .then((stream) => withServerInfo(stream, where, options.attemptMs, signal))
+        .catch(() => {
+          throw error
+        })
+    }
+  }
+
+  return { dial: dial as Dialer['dial'], isSelf }
+}
+
+type AttemptOptions = DialOptions & { target: DialTarget; isOnly: boolean }
+type ProveOptions = AttemptOptions & { servername: string }
+
+/** A Go node is known by its answer: it proves nothing, so what it says is hearsay. */
+async function withServerInfo(
+  stream: Duplex,
+  where: string,
+  timeoutMs = LEGACY_TIMEOUT_MS,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  try {
+    const limits = { timeoutMs, maxBytes: SERVER_INFO_MAX_BYTES }
+    return {
+      stream,
+      peer: null,
+      serverInfo: await fetchText(stream, { where, path: '/server_info', signal, ...limits }),
+    }
+  } catch (error) {
+    stream.destroy()
+    throw error
+  }
+}
+
+function distinct(endpoints: readonly Endpoint[]): Endpoint[] {
+  return endpoints.filter((one, index) => endpoints.findIndex((other) => isSameEndpoint(one, other)) === index)
+}

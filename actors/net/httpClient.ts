@@ -1,0 +1,97 @@
+import { Agent, request } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { AppError } from '../../protocol/errors.ts'
+import { abortError } from './race.ts'
+
+/** HTTP over a connection that the dialer has opened, whatever carries it. */
+
+/** An agent whose only connection is the given one, for requests one after another. */
+class ConnectionAgent extends Agent {
+  readonly #stream: Duplex
+
+  constructor(stream: Duplex) {
+    super({ keepAlive: true, maxSockets: 1 })
+    this.#stream = stream
+  }
+
+  override createConnection(): Duplex {
+    return this.#stream
+  }
+
+  // The two below replace steps that need a TCP socket.
+  override keepSocketAlive(): boolean {
+    return !this.#stream.destroyed
+  }
+
+  override reuseSocket(): void {}
+}
+
+const agents = new WeakMap<Duplex, Agent>()
+
+/** The agent for `node:http` that sends requests over this connection. */
+export function agentOver(stream: Duplex): Agent {
+  const known = agents.get(stream)
+  if (known) return known
+  const created = new ConnectionAgent(stream)
+  agents.set(stream, created)
+  return created
+}
+
+export interface TextRequest {
+  /** How errors name the other side. */
+  where: string
+  method?: 'GET' | 'POST'
+  path: string
+  headers?: Record<string, string | number>
+  body?: Buffer
+  /** Ends it for a reason of the caller's: `abandoned`, or `timed_out` where it is a timeout's. */
+  signal?: AbortSignal | undefined
+  /** For the whole exchange. */
+  timeoutMs: number
+  maxBytes: number
+}
+
+/**
+ * One HTTP exchange. Resolves with a body that came whole and with status 200. Rejects with `unreachable`, `timed_out`,
+ * `protocol_error`, `too_large`, `abandoned`; the connection is lost then.
+ */
+export function fetchText(stream: Duplex, options: TextRequest): Promise<string> {
+  const { where, path, timeoutMs, maxBytes, signal } = options
+  const deadline = AbortSignal.timeout(timeoutMs)
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      if (error instanceof AppError) reject(error)
+      else if (signal?.aborted) reject(abortError(where, signal, timeoutMs))
+      else if (deadline.aborted) reject(new AppError('timed_out', { where, ms: timeoutMs }, error))
+      else if (/^HPE_/.test((error as NodeJS.ErrnoException).code ?? ''))
+        reject(new AppError('protocol_error', { where, why: 'it does not speak HTTP' }, error))
+      else reject(new AppError('unreachable', { where, why: error.message }, error))
+    }
+    const sent = request({
+      path,
+      method: options.method ?? 'GET',
+      headers: { host: where, ...options.headers, ...(options.body && { 'content-length': options.body.length }) },
+      agent: agentOver(stream),
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    })
+    sent.on('error', fail)
+    sent.on('response', (response) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size > maxBytes) response.destroy(new AppError('too_large', { max: maxBytes }))
+        else chunks.push(chunk)
+      })
+      response.on('error', fail)
+      response.on('close', () => {
+        if (!response.complete) fail(new Error('the connection was closed in the middle of the answer'))
+      })
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString('utf8'))
+        else fail(new AppError('protocol_error', { where, why: `it answers with status ${response.statusCode}` }))
+      })
+    })
+    sent.end(options.body)
+  })
+}

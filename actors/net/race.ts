@@ -1,0 +1,124 @@
+import { setMaxListeners } from 'node:events'
+import { DIAL } from '../../protocol/defaults/net.ts'
+import { AppError, toAppError } from '../../protocol/errors.ts'
+import { isIPv6 } from '../../protocol/net/address.ts'
+import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
+
+/** Why one endpoint did not answer. */
+export interface FailedAttempt {
+  endpoint: Endpoint
+  error: AppError
+}
+
+/** No endpoint of a peer answered. With one endpoint it is that one's own error. */
+export class DialError extends AppError {
+  readonly attempts: readonly FailedAttempt[]
+
+  /** `where` names the peer; `untried` counts endpoints beyond those that are tried. */
+  constructor(where: string, attempts: readonly FailedAttempt[], untried = 0) {
+    const [first] = attempts
+    const only = attempts.length === 1 && untried === 0 ? first?.error : undefined
+    const reasons = attempts.map(({ endpoint, error }) => `${formatEndpoint(endpoint)}: ${error.what}`)
+    if (untried > 0) reasons.push(`${untried} more endpoints were not tried`)
+    const why = first ? reasons.join('; ') : 'it has no endpoint at which it could be dialled'
+    super(only?.code ?? 'unreachable', { where, why }, only)
+    this.attempts = attempts
+    if (only) this.message = only.message
+    if (only) this.what = only.what
+  }
+}
+
+export interface RaceOptions<T> {
+  /** How the error names the peer. */
+  where: string
+  signal?: AbortSignal | undefined
+  /** Closes a connection that was established after another one had won. */
+  discard: (late: T) => void
+}
+
+/**
+ * Races the endpoints in this order (RFC 8305, section 5): the next attempt starts when one fails or after
+ * `DIAL.staggerMs`, and the first one that succeeds ends the others through their signal. Rejects with `DialError`,
+ * with `abandoned`, or with `timed_out` where `signal` is a timeout's.
+ */
+export function race<T>(
+  endpoints: readonly Endpoint[],
+  attempt: (endpoint: Endpoint, signal: AbortSignal) => Promise<T>,
+  { where, signal, discard }: RaceOptions<T>,
+): Promise<{ endpoint: Endpoint; result: T }> {
+  return new Promise((resolve, reject) => {
+    const attempts = new AbortController()
+    setMaxListeners(0, attempts.signal)
+    const waiting = endpoints.slice(0, DIAL.endpointsMost)
+    const failed: FailedAttempt[] = []
+    let running = 0
+    const startedAt = performance.now()
+    let isOver = false
+    let timer: NodeJS.Timeout | undefined
+
+    const end = () => {
+      isOver = true
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      attempts.abort()
+    }
+    const abort = () => {
+      end()
+      reject(abortError(where, signal as AbortSignal, Math.round(performance.now() - startedAt)))
+    }
+    const startNext = () => {
+      clearTimeout(timer)
+      const endpoint = waiting.shift()
+      if (!endpoint) {
+        if (running > 0) return
+        end()
+        return reject(new DialError(where, failed, Math.max(0, endpoints.length - DIAL.endpointsMost)))
+      }
+      running += 1
+      if (waiting.length > 0) timer = setTimeout(startNext, DIAL.staggerMs)
+      attempt(endpoint, attempts.signal).then(
+        (result) => {
+          if (isOver) return discard(result)
+          end()
+          resolve({ endpoint, result })
+        },
+        (error) => {
+          running -= 1
+          if (isOver) return
+          failed.push({ endpoint, error: toAppError(error) })
+          startNext()
+        },
+      )
+    }
+
+    if (signal?.aborted) return abort()
+    signal?.addEventListener('abort', abort)
+    startNext()
+  })
+}
+
+/** Why an aborted signal ended something: its deadline passed, or nobody waits any more. */
+export function abortError(where: string, signal: AbortSignal, ms: number): AppError {
+  const isDeadline = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
+  return isDeadline
+    ? new AppError('timed_out', { where, ms }, signal.reason)
+    : new AppError('abandoned', {}, signal.reason)
+}
+
+/**
+ * The order of a race: the families alternate, so that a broken one costs one attempt and not many (RFC 8305, section 4).
+ * The family of the first endpoint leads: whoever has a history puts first what answered before.
+ */
+export function alternateFamilies(endpoints: readonly Endpoint[]): Endpoint[] {
+  const isSix = ({ host }: Endpoint) => isIPv6(host)
+  const leads = endpoints[0] !== undefined && isSix(endpoints[0])
+  const same = endpoints.filter((endpoint) => isSix(endpoint) === leads)
+  const other = endpoints.filter((endpoint) => isSix(endpoint) !== leads)
+  const pairs = same.flatMap((endpoint, index) => [endpoint, ...other.slice(index, index + 1)])
+  return [...pairs, ...other.slice(same.length)]
+}
+
+/** The order without a history: IPv6 leads. */
+export function preferIPv6(endpoints: readonly Endpoint[]): Endpoint[] {
+  return [...endpoints].sort((one, other) => Number(isIPv6(other.host)) - Number(isIPv6(one.host)))
+}

@@ -1,0 +1,24 @@
+import { z } from 'zod'
+import type { Endpoint } from './endpoint.ts'
+
+/** An endpoint as it crosses the bus. Apart from `endpoint.ts`, because the command line loads no schema library. */
+export const endpointSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('direct'),
+    host: z.string().min(1).max(255),
+    port: z.number().int().min(1).max(65_535),
+  }),
+]) satisfies z.ZodType<Endpoint>
+
+const kinds: ReadonlySet<unknown> = new Set(endpointSchema.options.map(({ shape }) => shape.kind.value))
+
+/** A list of endpoints; those of a kind that this version does not know are skipped. */
+export const endpointList = z.preprocess(
+  (list) => (Array.isArray(list) ? list.filter((one) => !isOfUnknownKind(one)) : list),
+  z.array(endpointSchema),
+)
+
+function isOfUnknownKind(value: unknown): boolean {
+  const kind = (value as { kind?: unknown } | null)?.kind
+  return typeof kind === 'string' && !kinds.has(kind)
+}
