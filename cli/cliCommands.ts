@@ -196,3 +196,8 @@ export const commandLines = [
 ] as const satisfies readonly CommandLineSpec[]
 
 export type CommandName = (typeof commandLines)[number]['name']
+
+/** A command with its arguments, in cac's notation. */
+export function usage({ name, args }: CommandLineSpec): string {
+  return `${name} ${args}`.trim()
+}

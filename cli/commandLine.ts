@@ -1,6 +1,17 @@
+import { type CAC, cac } from 'cac'
 import { AppError } from '../protocol/errors.ts'
-import { type CommandLineSpec, type CommandName, commandLines } from './cliCommands.ts'
-import { commonFlags, type FlagSpec, flags } from './flags.ts'
+import { type CommandLineSpec, type CommandName, commandLines, usage } from './cliCommands.ts'
+import {
+  commonFlags,
+  type FlagSpec,
+  flags,
+  flagsBySpelling,
+  isFlag,
+  notation,
+  optionName,
+  variableOf,
+} from './flags.ts'
+import { isOn, normalizeArgv, unguarded } from './normalizeArgv.ts'
 import { suggest } from './suggest.ts'
 
 /** A command line in canonical form. Every value is the string that was typed: `01e5` and `007` are ids, not numbers. */
@@ -18,7 +29,7 @@ export interface CommandLine {
   legacy: boolean
 }
 
-const flagsByName = new Map(flags.flatMap((flag) => [flag.name, ...flag.aliases].map((name) => [name, flag] as const)))
+const flagsByOption = new Map(flags.map((flag) => [optionName(flag), flag]))
 const specs: ReadonlyMap<string, CommandLineSpec> = new Map(commandLines.map((spec) => [spec.name, spec]))
 /** First words of commands of two words, with the second ones. */
 const subcommands = new Map<string, string[]>()
@@ -26,58 +37,74 @@ for (const [first = '', second] of commandLines.map(({ name }) => name.split(' '
   if (second !== undefined) subcommands.set(first, [...(subcommands.get(first) ?? []), second])
 
 /**
- * Reads a command line as Go's flag package does: one dash or two, `--flag value` or `--flag=value`, and letters are
- * never clustered, so that `-us` is `--us` and not `-u -s`. Flags may stand before, between and behind the arguments.
- * Throws `unknown_flag`, `unknown_command`, `missing_value` or `bad_request`.
+ * Parses a command line with cac. Flags may stand before, between and behind the arguments, as Go's flag package has
+ * them; the environment stands for flags that are not given. Throws `unknown_flag`, `unknown_command`, `missing_value`,
+ * `usage` or `bad_request`.
  */
 export function readCommandLine(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): CommandLine {
-  const words: string[] = []
-  const options = new Map<string, string | true>()
-  const commandFlags: CommandFlag[] = []
-  const end = argv.indexOf('--')
-  const given = end < 0 ? argv : argv.slice(0, end)
-  for (let index = 0; index < given.length; index += 1) {
-    const word = given[index] as string
-    if (!isFlag(word)) {
-      words.push(word)
-      continue
-    }
-    const { flag, value: attached } = parseFlag(word, words)
-    let value = attached
-    if (flag.value !== undefined && value === undefined) {
-      index += 1
-      value = given[index]
-      // `--ports -1` has a value, though a bad one; `--id --json` has none.
-      if (value === undefined || known(value)) throw new AppError('missing_value', { name: `--${flag.name}` })
-    }
-    const flagValue = flag.value === undefined ? parseSwitch(flag, value) : (value as string)
-    if (flagValue === false) continue
-    if (flag.aliasFor) commandFlags.push({ flag, value: flagValue })
-    else if (flag.repeatable) {
-      const values = [options.get(flag.name), flagValue]
-      // The words up to the next flag are its values too, where the first one stood apart.
-      while (attached === undefined && index + 1 < given.length && !isFlag(given[index + 1] as string))
-        values.push(given[++index])
-      options.set(flag.name, values.filter(Boolean).join(','))
-    } else options.set(flag.name, flagValue)
-  }
+  const cli = cac('p2prc')
+  for (const flag of flags) cli.option(...notation(flag))
+  const parsed = cli.parse(['node', 'p2prc', ...normalizeArgv(argv)], { run: false })
+  const words = parsed.args.map(unguarded)
+  // cac cannot report these: it takes `--no-x`, `--x.y` and `--constructor` for something else.
+  const unknown = words.findIndex(isFlag)
+  if (unknown >= 0) throw unknownFlag(words[unknown] as string, words.slice(0, unknown))
+  const { options, commandFlags } = optionsOf(parsed.options)
   const [first] = words
   if (commandFlags.length === 0 && (first === 'help' || (first === 'version' && words.length === 1))) {
     options.set(first, true)
     words.shift()
   }
-  return validated(
+  const line = withEnvironment(
     {
       ...resolveCommand(words, commandFlags, options),
       options,
-      rest: end < 0 ? [] : argv.slice(end + 1),
+      rest: parsed.options['--'],
       legacy: commandFlags.length > 0,
     },
     env,
   )
+  const spec = specs.get(line.command ?? '')
+  if (spec && !options.has('help') && !options.has('version')) checkArguments(cli, spec, line.args)
+  return line
+}
+
+/** The values that cac has found, as they were typed. Where a flag that takes one value is repeated, the last one counts. */
+function optionsOf(parsed: Readonly<Record<string, unknown>>) {
+  const options: CommandLine['options'] = new Map()
+  const commandFlags: CommandFlag[] = []
+  for (const [name, given] of Object.entries(parsed)) {
+    const flag = flagsByOption.get(name)
+    if (!flag) continue
+    const all: unknown[] = [given].flat()
+    // Where the next word is a flag, cac says `true` for a value.
+    if (flag.value !== undefined && all.includes(true)) throw new AppError('missing_value', { name: `--${flag.name}` })
+    const values = all.filter((value) => value !== false).map((value) => value === true || unguarded(String(value)))
+    if (flag.aliasFor) commandFlags.push(...values.map((value) => ({ flag, value })))
+    else if (flag.repeatable) options.set(flag.name, values.filter(Boolean).join(','))
+    else if (all.at(-1) !== false) options.set(flag.name, values.at(-1) ?? true)
+  }
+  return { options, commandFlags }
+}
+
+/** cac counts the arguments of the command. Throws `usage` or `bad_request`. */
+function checkArguments(cli: CAC, spec: CommandLineSpec, args: string[]): void {
+  const command = cli.command(usage(spec), spec.help)
+  cli.args = args
+  try {
+    command.checkRequiredArgs()
+  } catch (error) {
+    throw new AppError('usage', { usage: usage(spec), name: spec.name }, error)
+  }
+  try {
+    command.checkUnusedArgs()
+  } catch (error) {
+    const why = (error as Error).message.replace(/^Unused args:/, 'It takes no').replaceAll('`', '"')
+    throw new AppError('bad_request', { why, todo: 'Leave it out, or see `p2prc --help`.' }, error)
+  }
 }
 
 /** A flag that is a command. */
@@ -142,7 +169,7 @@ function isArgument(name: string, args: string): boolean {
   return name === 'ip' ? args === '<where>' : /<(\.\.\.)?id>/.test(args)
 }
 
-function validated(line: CommandLine, env: Readonly<Record<string, string | undefined>>): CommandLine {
+function withEnvironment(line: CommandLine, env: Readonly<Record<string, string | undefined>>): CommandLine {
   const accepted = line.command
     ? [...(specs.get(line.command)?.flags ?? []), ...commonFlags]
     : ['help', 'version', 'json']
@@ -152,10 +179,10 @@ function validated(line: CommandLine, env: Readonly<Record<string, string | unde
     throw new AppError('bad_request', { why })
   }
   for (const name of accepted) {
-    const flag = flagsByName.get(name)
+    const flag = flagsBySpelling.get(name)
     const value = flag && isFromEnvironment(flag, line.command) ? env[variableOf(flag)] : undefined
     if (!flag || !value || line.options.has(name)) continue
-    const flagValue = flag.value === undefined ? parseSwitch(flag, value) : value
+    const flagValue = flag.value === undefined ? isOn(flag, value) : value
     if (flagValue !== false) line.options.set(name, flagValue)
   }
   return line
@@ -165,36 +192,10 @@ function isFromEnvironment({ env }: FlagSpec, command: CommandName | undefined):
   return env === true || (env !== undefined && command !== undefined && env.includes(command))
 }
 
-/** The variable that stands for a flag, `P2PRC_UDP_PORTS` for `--udp-ports`. */
-export function variableOf(flag: FlagSpec): string {
-  return `P2PRC_${flag.name.toUpperCase().replaceAll('-', '_')}`
-}
-
-/** A single dash is an argument, as everywhere. */
-function isFlag(word: string): boolean {
-  return word.length > 1 && word.startsWith('-')
-}
-
-function split(word: string): [name: string, value: string | undefined] {
-  const body = word.replace(/^--?/, '')
-  const equals = body.indexOf('=')
-  return equals < 0 ? [body, undefined] : [body.slice(0, equals), body.slice(equals + 1)]
-}
-
-function known(word: string): boolean {
-  return isFlag(word) && flagsByName.has(split(word)[0])
-}
-
-function parseFlag(word: string, before: readonly string[]): { flag: FlagSpec; value: string | undefined } {
-  const [name, value] = split(word)
-  const flag = flagsByName.get(name)
-  if (!flag) throw unknownFlag(word.split('=')[0] as string, before)
-  return { flag, value }
-}
-
-function unknownFlag(name: string, before: readonly string[]): AppError {
+function unknownFlag(word: string, before: readonly string[]): AppError {
+  const [name = ''] = word.split('=')
   const spec = specs.get(before.slice(0, 2).join(' ')) ?? specs.get(before[0] ?? '')
-  const suggestion = suggest(name.replace(/^--?/, ''), spec ? [...spec.flags, ...commonFlags] : flagsByName.keys())
+  const suggestion = suggest(name.replace(/^--?/, ''), spec ? [...spec.flags, ...commonFlags] : flagsBySpelling.keys())
   const dashed = suggestion && `${suggestion.length > 1 ? '--' : '-'}${suggestion}`
   const todo = spec?.args.endsWith('[...command]')
     ? `Put what is meant for the container behind --, as in \`p2prc ${spec.name} ${placeholder(spec)} -- ls -l\`.`
@@ -204,12 +205,6 @@ function unknownFlag(name: string, before: readonly string[]): AppError {
 
 function placeholder({ args }: CommandLineSpec): string {
   return /<(\w+)>/.exec(args)?.[1]?.toUpperCase() ?? ''
-}
-
-function parseSwitch(flag: FlagSpec, value: string | undefined): true | false {
-  if (value === undefined || /^(1|t|true)$/i.test(value)) return true
-  if (/^(0|f|false)$/i.test(value)) return false
-  throw new AppError('bad_request', { why: `--${flag.name} is on or off and takes no "${value}"` })
 }
 
 /** A number as people type it: digits alone, no sign, no exponent. Throws `bad_count`. */

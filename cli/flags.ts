@@ -1,8 +1,8 @@
 import type { CommandName } from './cliCommands.ts'
 
 /**
- * Every flag of the command line with all its spellings, as data. `commandLine.ts` reads it, `cli.ts` hands it to cac,
- * `docs/cli.md` is made from it.
+ * Every flag of the command line with all its spellings, as data: `normalizeArgv.ts` maps the spellings, cac parses the
+ * flags, and `docs/cli.md` is generated from them.
  */
 export interface FlagSpec {
   /** The spelling that help shows, written `--name`. */
@@ -185,3 +185,42 @@ export const flags: readonly FlagSpec[] = [
 
 /** Flags that every command takes. */
 export const commonFlags: readonly string[] = ['json', 'help']
+
+/** Each flag by every one of its spellings, without dashes. */
+export const flagsBySpelling: ReadonlyMap<string, FlagSpec> = new Map(
+  flags.flatMap((flag) => [flag.name, ...flag.aliases].map((name) => [name, flag] as const)),
+)
+
+/** The name by which cac knows a flag: `udpPorts` for `--udp-ports`. */
+export function optionName({ name }: FlagSpec): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** Whether a word is written as a flag is. A single dash is an argument, as everywhere. */
+export function isFlag(word: string): boolean {
+  return word.length > 1 && word.startsWith('-')
+}
+
+/** The spelling of a flag without its dashes, and the value that is attached to it with `=`. */
+export function splitFlag(word: string): [spelling: string, value: string | undefined] {
+  const body = word.replace(/^--?/, '')
+  const equals = body.indexOf('=')
+  return equals < 0 ? [body, undefined] : [body.slice(0, equals), body.slice(equals + 1)]
+}
+
+/** The variable that stands for a flag, `P2PRC_UDP_PORTS` for `--udp-ports`. */
+export function variableOf(flag: FlagSpec): string {
+  return `P2PRC_${flag.name.toUpperCase().replaceAll('-', '_')}`
+}
+
+/** A flag as cac declares it, its short spellings first. */
+export function notation(flag: FlagSpec, command?: string): [string, string] {
+  const { name, aliases, value } = flag
+  const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`)
+  return [`${[...short, `--${name}`].join(', ')}${value ? ` <${value}>` : ''}`, helpOf(flag, command)]
+}
+
+/** What a flag does, for one command where that makes a difference. */
+export function helpOf({ help, helpFor }: FlagSpec, command = ''): string {
+  return helpFor && Object.hasOwn(helpFor, command) ? String(helpFor[command as keyof typeof helpFor]) : help
+}

@@ -1,6 +1,7 @@
-import { commandLines } from './cliCommands.ts'
-import { type CommandLine, variableOf } from './commandLine.ts'
-import { type FlagSpec, flags } from './flags.ts'
+import { cac } from 'cac'
+import { commandLines, usage } from './cliCommands.ts'
+import type { CommandLine } from './commandLine.ts'
+import { commonFlags, flags, notation, variableOf } from './flags.ts'
 
 interface Section {
   title?: string
@@ -15,8 +16,25 @@ const words: Readonly<Record<string, string>> = {
   group: "a group's name, its id or the beginning of it",
 }
 
+/** Prints the help of one command, of those that begin with one word, or of all. */
+export function showHelp({ command: asked, parentCommand }: Pick<CommandLine, 'command' | 'parentCommand'>): void {
+  const cli = cac('p2prc')
+  const common = asked ? commonFlags : [...commonFlags, 'version']
+  for (const flag of flags) if (common.includes(flag.name) && flag.name !== 'help') cli.option(...notation(flag))
+  cli.help((sections) => helpSections(sections, asked, parentCommand))
+  for (const spec of commandLines) {
+    if (parentCommand && !spec.name.startsWith(`${parentCommand} `)) continue
+    const command = cli.command(usage(spec), spec.help)
+    if (spec.name !== asked) continue
+    const taken: readonly string[] = spec.flags
+    for (const flag of flags) if (taken.includes(flag.name)) command.option(...notation(flag, spec.name))
+    cli.matchedCommand = command
+  }
+  cli.outputHelp()
+}
+
 /** cac's sections with what it does not know: what a command does, P2PRC's flags, and the variables. */
-export function helpSections(sections: readonly Section[], { command, parentCommand }: CommandLine): Section[] {
+function helpSections(sections: readonly Section[], command?: string, parentCommand?: string): Section[] {
   const [name, ...others] = sections
   const description: Section[] = command ? [{ body: meaningOf(command) }] : []
   return [...(name ? [name] : []), ...description, ...others, ...(command || parentCommand ? [] : flagSections())]
@@ -39,18 +57,6 @@ function isNews({ title }: Section): boolean {
 
 function tidied(body: string): string {
   return body.replace('Display this message', 'Show help').replace(/ +$/gm, '')
-}
-
-/** A flag as cac declares it, its short spellings first. */
-export function notation(flag: FlagSpec, command?: string): [string, string] {
-  const { name, aliases, value } = flag
-  const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`)
-  return [`${[...short, `--${name}`].join(', ')}${value ? ` <${value}>` : ''}`, helpOf(flag, command)]
-}
-
-/** What a flag does, for one command where that makes a difference. */
-export function helpOf({ help, helpFor }: FlagSpec, command = ''): string {
-  return helpFor && Object.hasOwn(helpFor, command) ? String(helpFor[command as keyof typeof helpFor]) : help
 }
 
 /** P2PRC's flags that are commands, and the variables that stand for flags. */

@@ -1,9 +1,8 @@
 import { AppError, toAppError } from '../protocol/errors.ts'
-import { type CommandLineSpec, type CommandName, commandLines } from './cliCommands.ts'
+import type { CommandName } from './cliCommands.ts'
 import { type CommandLine, readCommandLine } from './commandLine.ts'
 import type { ReceivedFact, RequestOptions, request } from './controlClient.ts'
-import { commonFlags, type FlagSpec, flags } from './flags.ts'
-import { helpSections, notation } from './help.ts'
+import { showHelp } from './help.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 /** What a command of `cli.ts` gets. It parses its words, asks once, and shows the answer. */
@@ -40,14 +39,18 @@ export async function runCommandLine(
       process.stdout.write(`p2prc version ${version}\n`)
       return 0
     }
+    if (line.command === undefined || line.options.has('help')) {
+      showHelp(line)
+      return 0
+    }
     interrupts = watchInterrupts()
     const has = (name: string) => line.options.has(name)
     terminal = createTerminal({ json: has('json'), quiet: has('quiet'), plain: Boolean(process.env.NO_COLOR) })
-    const code = await dispatch(handlers, line, terminal, interrupts)
+    const code = await handlers[line.command](createCall(line, terminal, interrupts))
     if (interrupts.signal.aborted) terminal.clearLine()
     return code ?? (interrupts.signal.aborted ? new AppError('interrupted').exit : 0)
   } catch (error) {
-    const appError = interrupts?.signal.aborted ? new AppError('interrupted') : translateError(error)
+    const appError = interrupts?.signal.aborted ? new AppError('interrupted') : toAppError(error)
     terminal ??= createTerminal({ json: false, quiet: false, plain: true })
     if (interrupts?.signal.aborted) terminal.clearLine()
     terminal.note(appError.message)
@@ -66,51 +69,26 @@ export async function confirmAction(what: string, { has, terminal, signal }: Cal
   return false
 }
 
-async function dispatch(
-  handlers: Record<CommandName, Handler>,
-  line: CommandLine,
-  terminal: Terminal,
-  interrupts: Interrupts,
-): Promise<number | undefined> {
-  const { cac } = await import('cac')
-  const cli = cac('p2prc')
-  const common = line.command ? commonFlags : [...commonFlags, 'version']
-  for (const flag of flags) if (common.includes(flag.name) && flag.name !== 'help') cli.option(...notation(flag))
-  cli.help((sections) => helpSections(sections, line))
-  for (const spec of commandLines) {
-    // cac reads the whole line anew for each command that it knows, which forty of them would make felt.
-    if (line.command && line.command !== spec.name) continue
-    if (line.parentCommand && !spec.name.startsWith(`${line.parentCommand} `)) continue
-    const command = cli.command(usage(spec), spec.help)
-    for (const flag of flags) if (accepts(spec, flag)) command.option(...notation(flag, spec.name))
-    command.action((...given: unknown[]) => {
-      const options = given.pop() as Record<string, unknown>
-      const value = (name: string) => options[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())]
-      return handlers[spec.name]({
-        args: (given.flat() as (string | undefined)[]).filter((word) => word !== undefined).map(unguarded),
-        rest: line.rest,
-        legacy: line.legacy,
-        option: (name) => (typeof value(name) === 'string' ? unguarded(value(name) as string) : undefined),
-        has: (name) => value(name) === true,
-        terminal,
-        async request(type, payload, expected, options) {
-          // Node's HTTP is loaded for commands that ask, not for help and the version.
-          const { request } = await import('./controlClient.ts')
-          return request(type, payload, expected, {
-            ...progressOptions(terminal),
-            signal: interrupts.signal,
-            ...options,
-          })
-        },
-        signal: interrupts.signal,
-        ignoreInterrupts: interrupts.ignore,
-      })
-    })
+function createCall({ args, options, rest, legacy }: CommandLine, terminal: Terminal, interrupts: Interrupts): Call {
+  return {
+    args,
+    rest,
+    legacy,
+    option(name) {
+      const value = options.get(name)
+      return value === true ? undefined : value
+    },
+    has: (name) => options.get(name) === true,
+    terminal,
+    async request(type, payload, expected, requestOptions) {
+      // Node's HTTP is loaded for commands that ask, not for help and the version.
+      const { request } = await import('./controlClient.ts')
+      const defaults = { ...progressOptions(terminal), signal: interrupts.signal }
+      return request(type, payload, expected, { ...defaults, ...requestOptions })
+    },
+    signal: interrupts.signal,
+    ignoreInterrupts: interrupts.ignore,
   }
-  cli.parse(guarded(line), { run: false })
-  if (line.options.has('help') || line.command) return cli.runMatchedCommand()
-  cli.outputHelp()
-  return 0
 }
 
 function progressOptions(terminal: Terminal): RequestOptions {
@@ -121,40 +99,6 @@ function progressOptions(terminal: Terminal): RequestOptions {
     if (type.endsWith('.progress')) terminal.progress(`${whose}${of}${line}`)
   }
   return { onFact, onNote: terminal.note }
-}
-
-/** cac makes numbers of what looks like one; nothing that begins with this does. */
-const GUARD = '='
-
-function guarded({ command, args, options }: CommandLine): string[] {
-  const given = [...options].map(([name, value]) => (value === true ? `--${name}` : `--${name}=${GUARD}${value}`))
-  return ['node', 'p2prc', ...(command ? [command] : []), ...args.map((word) => GUARD + word), ...given]
-}
-
-const unguarded = (word: string): string => word.slice(GUARD.length)
-
-function usage({ name, args }: CommandLineSpec): string {
-  return `${name} ${args}`.trim()
-}
-
-function accepts({ flags }: CommandLineSpec, { name }: FlagSpec): boolean {
-  return flags.includes(name)
-}
-
-function translateError(error: unknown): AppError {
-  const { name, message } = error as Error
-  if (name !== 'CACError') return toAppError(error)
-  const command = /`([^`]+)`/.exec(message)?.[1]
-  const spec = commandLines.find((candidate) => usage(candidate) === command)
-  if (spec) return new AppError('usage', { usage: usage(spec), name: spec.name }, error)
-  if (message.startsWith('Unused args')) {
-    const why = message
-      .replaceAll(GUARD, '')
-      .replace(/^Unused args:/, 'It takes no')
-      .replaceAll('`', '"')
-    return new AppError('bad_request', { why, todo: 'Leave it out, or see `p2prc --help`.' }, error)
-  }
-  return new AppError('bad_request', { why: message.replaceAll(GUARD, '') }, error)
 }
 
 interface Interrupts {

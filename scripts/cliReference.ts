@@ -1,9 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { commandLines } from '../cli/cliCommands.ts'
-import { variableOf } from '../cli/commandLine.ts'
-import { commonFlags, type FlagSpec, flags } from '../cli/flags.ts'
-import { helpOf } from '../cli/help.ts'
+import { commonFlags, type FlagSpec, flags, helpOf, variableOf } from '../cli/flags.ts'
 import { exitCodes } from '../protocol/errors.ts'
 
 /** `docs/cli.md`, made from the table that the program itself reads; a test compares the two. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { commandLines } from '../../cli/cliCommands.ts'
-import { readCommandLine, variableOf, wholeNumber } from '../../cli/commandLine.ts'
-import { commonFlags, flags } from '../../cli/flags.ts'
+import { readCommandLine, wholeNumber } from '../../cli/commandLine.ts'
+import { commonFlags, flags, variableOf } from '../../cli/flags.ts'
 import { suggest } from '../../cli/suggest.ts'
 
 function read(words: string, env: Record<string, string> = {}) {
