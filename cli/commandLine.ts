@@ -46,8 +46,11 @@ export function readCommandLine(
   env: Readonly<Record<string, string | undefined>>,
 ): CommandLine {
   const cli = cac('p2prc')
-  for (const flag of flags) cli.option(...notation(flag))
-  const parsed = cli.parse(['node', 'p2prc', ...normalizeArgv(argv)], { run: false })
+  const given = normalizeArgv(argv)
+  const names = new Set(given.map((word) => word.slice(2).split('=', 1)[0]))
+  // Declaring all of them would take longer than parsing.
+  for (const [name, flag] of flagsByOption) if (names.has(name)) cli.option(...notation(flag))
+  const parsed = cli.parse(['node', 'p2prc', ...given], { run: false })
   const words = parsed.args.map(unguarded)
   // cac cannot report these: it takes `--no-x`, `--x.y` and `--constructor` for something else.
   const unknown = words.findIndex(isFlag)

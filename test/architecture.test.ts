@@ -125,3 +125,10 @@ test('no shell strings, and files that can be read in one go', () => {
     assert.ok(text.split('\n').length <= 351, `${file} has more than 350 lines`)
   }
 })
+
+test('the command line is parsed in one place', () => {
+  const parsers = ['cli.ts', ...Object.keys(columns).flatMap(sources)].filter((file) =>
+    /\.parse\(\['node'|parseArgs/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  assert.deepEqual(parsers, ['cli/commandLine.ts'])
+})
