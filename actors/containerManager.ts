@@ -3,6 +3,7 @@ import { fromCallback, fromPromise } from 'xstate'
 import { containerMachine } from '../machines/container.ts'
 import type { LinkEmits, LogsEmits, LogsInput } from '../machines/containerManager/containerTypes.ts'
 import { imageStoreMachine } from '../machines/containerManager/imageStore.ts'
+import { logReaderMachine } from '../machines/containerManager/logReader.ts'
 import { containerManagerMachine } from '../machines/containerManager.ts'
 import { type ContainerImage, type ImageStepEmits, imageMachine } from '../machines/image.ts'
 import { CONTAINER_LIMITS, CONTAINERS_MAX, HOST_PORTS, ROLL_BACK_MS } from '../protocol/defaults/containerManager.ts'
@@ -118,7 +119,7 @@ export function createContainerManager({
         container: containerMachine.provide({ actors: steps.logic }),
         imageStore: imageStoreMachine.provide({ actors: { image } }),
         link,
-        readLogs,
+        logReader: logReaderMachine.provide({ actors: { readLogs } }),
       },
     }),
     input: (signal) => {

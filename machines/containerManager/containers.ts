@@ -9,6 +9,7 @@ import { REMOVED_REMEMBERED } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
 import type { containerMachine } from '../container.ts'
+import type { Requests, Tracked } from '../requests.ts'
 import { type AdoptedContainer, type ContainerEmits, summaryOf } from './containerTypes.ts'
 
 /** What the container manager keeps of each container. */
@@ -22,10 +23,6 @@ export interface ContainerEntry {
   summary: ContainerSummary | null
   /** It is being rolled back, and whoever asked for it has been told: nobody can see it any more. */
   failed: boolean
-  /** How many wait for the answer to `requestId`. */
-  waiters: number
-  /** Requests that wait for it to be removed. */
-  removalRequests: string[]
 }
 
 export type Containers = Readonly<Record<string, ContainerEntry>>
@@ -35,6 +32,15 @@ export interface RemovedContainer {
   id: ContainerId
   caller: Caller
 }
+
+/**
+ * `queued`: it came before the engine's first answer. `creating` and `removing`: that container answers it. `reading`: a
+ * child reads the log for it.
+ */
+export type ManagerRequest =
+  | (Tracked<'queued'> & { command: ContainerManagerCommand })
+  | (Tracked<'creating' | 'removing'> & { container: string })
+  | Tracked<'reading'>
 
 /** What the container manager knows of its containers. */
 export interface ContainersState {
@@ -62,7 +68,7 @@ export function newEntry(
   ref: ContainerEntry['ref'],
   from: Pick<ContainerEntry, 'caller' | 'requestId'> & Partial<ContainerEntry>,
 ): ContainerEntry {
-  return { ref, containerName: '', image: '', summary: null, failed: false, waiters: 0, removalRequests: [], ...from }
+  return { ref, containerName: '', image: '', summary: null, failed: false, ...from }
 }
 
 /** What is known of a container at once, before its own machine has emitted anything: a list may be asked for already. */
@@ -123,63 +129,42 @@ function ambiguous(id: string, matches: readonly { id: string }[]): AppError {
   })
 }
 
-/** What is known, and what there is to publish, after a container's event. */
-export function afterChildEvent(
-  { containers, removed }: ContainersState,
-  event: ContainerEmits,
-): ContainersState & { facts: readonly ContainerManagerEmits[] } {
-  const container = containers[event.key]
-  if (!container) return { containers, removed, facts: [] }
-  const { requestId } = container
-  const now = (next: Partial<ContainerEntry>, ...facts: ContainerManagerEmits[]) => {
-    return { containers: withChanges(containers, event.key, next), removed, facts }
-  }
-  switch (event.type) {
-    case 'child.named':
-      return now({ containerName: event.containerName })
-    case 'child.imageRequested':
-      return now({})
-    case 'child.progress':
-      return now({}, { type: 'container.progress', requestId, step: event.step, line: event.line })
-    case 'child.stateChanged': {
-      const { id, state } = event.summary
-      return now(
-        { summary: event.summary },
-        ...(event.external ? [{ type: 'container.changed', id, state } as const] : []),
-      )
-    }
-    case 'child.created':
-      return now({ waiters: 0 }, { type: 'container.created', requestId, container: event.reply })
-    case 'child.createFailed':
-      return now(
-        { waiters: 0, failed: !event.kept },
-        failedFact({ type: 'container.create', requestId }, event.failure),
-      )
-    case 'child.removeFailed': {
-      const refuse = (remover: string) => failedFact({ type: 'container.remove', requestId: remover }, event.failure)
-      return now({ removalRequests: [] }, ...container.removalRequests.map(refuse))
-    }
-    case 'child.gone':
-      return afterChildGone({ containers, removed }, container, event)
-  }
+/** The requests that this container answers, in the order in which they came. */
+export function requestsOf(
+  requests: Requests<ManagerRequest>,
+  phase: 'creating' | 'removing',
+  container: string,
+): ManagerRequest[] {
+  return requests.filter((one) => one.phase === phase && one.container === container)
 }
 
-function afterChildGone(
-  { containers, removed }: ContainersState,
-  container: ContainerEntry,
-  event: Extract<ContainerEmits, { type: 'child.gone' }>,
-) {
-  const { [event.key]: _, ...others } = containers
-  const { id } = event
-  const facts: ContainerManagerEmits[] = []
-  if (!id) return { containers: others, removed, facts }
-  // It asked for its answer again while the container was being removed.
+/** What there is to publish when a container no longer exists. Where the engine had given no id, nobody knew of it. */
+export function factsOfGone(
+  requests: Requests<ManagerRequest>,
+  { key, id, external }: Extract<ContainerEmits, { type: 'child.gone' }>,
+): ContainerManagerEmits[] {
+  if (!id) return []
+  // Its answer was wanted again while it was being removed.
   const lost = new AppError('not_found', { kind: 'container', id })
-  if (container.waiters > 0) facts.push(failedFact({ type: 'container.create', requestId: container.requestId }, lost))
-  for (const requestId of container.removalRequests) facts.push({ type: 'container.removed', requestId, id })
-  if (event.external) facts.push({ type: 'container.changed', id, state: 'gone' })
-  const remembered = container.failed
-    ? removed
-    : [{ id, caller: container.caller }, ...removed].slice(0, REMOVED_REMEMBERED)
-  return { containers: others, removed: remembered, facts }
+  return [
+    ...requestsOf(requests, 'creating', key).map(({ requestId }) =>
+      failedFact({ type: 'container.create', requestId }, lost),
+    ),
+    ...requestsOf(requests, 'removing', key).map(({ requestId }) => ({
+      type: 'container.removed' as const,
+      requestId,
+      id,
+    })),
+    ...(external ? [{ type: 'container.changed' as const, id, state: 'gone' as const }] : []),
+  ]
+}
+
+/** The containers without one that no longer exists, which is remembered where its borrower knew of it. */
+export function withoutGone(
+  { containers, removed }: ContainersState,
+  { key, id }: Extract<ContainerEmits, { type: 'child.gone' }>,
+): ContainersState {
+  const { [key]: gone, ...others } = containers
+  if (!gone || !id || gone.failed) return { containers: others, removed }
+  return { containers: others, removed: [{ id, caller: gone.caller }, ...removed].slice(0, REMOVED_REMEMBERED) }
 }

@@ -1,7 +1,17 @@
-import { type ActorRef, type ActorRefFrom, type AnyActorRef, enqueueActions, type Snapshot, setup } from 'xstate'
+import {
+  type ActorRef,
+  type ActorRefFrom,
+  type AnyActorRef,
+  assign,
+  enqueueActions,
+  type Snapshot,
+  sendTo,
+  setup,
+} from 'xstate'
 import type { ContainerManagerEmits } from '../../protocol/containerManager.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import { type ContainerImage, type ImageEmits, imageMachine } from '../image.ts'
+import { begin, end, inPhase, join, leave, type Requests, type Tracked } from '../requests.ts'
 import type { ContainerAccepts } from './containerTypes.ts'
 
 type ContainerRef = ActorRef<Snapshot<unknown>, ContainerAccepts>
@@ -13,7 +23,9 @@ export interface ImageStoreEmits {
 }
 
 export type ImageStoreAccepts =
-  /** The default image is wanted; `requestId` is '' where nobody waits for it. */
+  /** The default image will be needed: nobody waits for it yet. */
+  | { type: 'imageStore.prepare' }
+  /** The default image is wanted as its folder is now. */
   | { type: 'imageStore.build'; requestId: string }
   | { type: 'imageStore.abandon'; requestId: string }
   /** `again` where the engine no longer had what was ready. */
@@ -22,28 +34,50 @@ export type ImageStoreAccepts =
 interface Image {
   ref: ActorRefFrom<typeof imageMachine>
   ready: ContainerImage | null
-  waiters: ContainerRef[]
 }
+
+/** `building`: a command that asked for the default image. `awaiting`: a container that waits for its image. */
+type ImageRequest = Tracked<'building'> | (Tracked<'awaiting'> & { name: string; container: ContainerRef })
 
 interface Context {
   parent: AnyActorRef
   defaultImage: string
   images: Readonly<Record<string, Image>>
-  buildRequests: string[]
+  requests: Requests<ImageRequest>
 }
+
+interface RequestId {
+  requestId: string
+}
+
+type Request = Extract<ImageStoreAccepts, { type: 'imageStore.request' }>
 
 /** Facts about the default image, for each request that waits for it, or for nobody in particular. */
 function facts<F extends ContainerManagerEmits>(
-  { buildRequests, defaultImage }: Context,
+  { requests, defaultImage }: Context,
   name: string,
   fact: (requestId: string) => F,
 ): ImageStoreEmits[] {
   if (name !== defaultImage) return []
-  return (buildRequests.length > 0 ? buildRequests : ['']).map((requestId) => ({
-    type: 'imageStore.emitted',
-    fact: fact(requestId),
-  }))
+  const ids = inPhase(requests, 'building').map(({ requestId }) => requestId)
+  return (ids.length > 0 ? ids : ['']).map((requestId) => ({ type: 'imageStore.emitted', fact: fact(requestId) }))
 }
+
+/** The containers that wait for this image. */
+function containersFor({ requests }: Context, name: string): ContainerRef[] {
+  return inPhase(requests, 'awaiting').flatMap((one) => (one.name === name ? [one.container] : []))
+}
+
+/** The requests without those that this image answers, whatever the answer is. */
+function withoutAnswered({ requests, defaultImage }: Context, name: string): Requests<ImageRequest> {
+  return end(requests, (one) => (one.phase === 'awaiting' ? one.name === name : name === defaultImage))
+}
+
+function isBuilding({ requestId }: RequestId): (one: ImageRequest) => boolean {
+  return (one) => one.phase === 'building' && one.requestId === requestId
+}
+
+const byDefault = ({ context }: { context: Context }) => ({ name: context.defaultImage })
 
 /** The images that this node lends: each is made ready once, for all who request it, and again where it failed or has gone. */
 export const imageStoreMachine = setup({
@@ -53,76 +87,137 @@ export const imageStoreMachine = setup({
     events: {} as ImageStoreAccepts | ImageEmits,
   },
   actors: { image: imageMachine },
+  guards: {
+    isKnown: ({ context }, { name }: { name: string }) => context.images[name] !== undefined,
+    isReady: ({ context }, { name, again = false }: { name: string; again?: boolean }) =>
+      context.images[name]?.ready != null && !again,
+    isRepeatedBuild: ({ context }, request: RequestId) => context.requests.some(isBuilding(request)),
+    isLastBuilding: ({ context }, request: RequestId) =>
+      context.requests.some((one) => isBuilding(request)(one) && one.waiters === 1),
+  },
   actions: {
-    request: enqueueActions(
-      (
-        { context, enqueue, self },
-        { name, again, container }: { name: string; again: boolean; container: ContainerRef | null },
-      ) => {
-        const image = context.images[name]
-        if (image?.ready && !again) {
-          if (container) enqueue.sendTo(container, { type: 'image.ready', image: image.ready })
-          return
-        }
-        if (image?.ready) enqueue.sendTo(image.ref, { type: 'check' })
-        const waiters = [...(image?.waiters ?? []), ...(container ? [container] : [])]
-        enqueue.assign(({ context: { images }, spawn }) => {
-          const ref = image?.ref ?? spawn('image', { id: name, input: { name, parent: self } })
-          return { images: { ...images, [name]: { ref, ready: null, waiters } } }
-        })
-      },
+    prepare: assign({
+      images: ({ context: { images }, self, spawn }, { name }: { name: string }) => ({
+        ...images,
+        [name]: { ref: spawn('image', { id: name, input: { name, parent: self } }), ready: null },
+      }),
+    }),
+    /** Looks at it again: its folder may have changed, or the engine lost it. */
+    check: enqueueActions(({ context: { images }, enqueue }, { name }: { name: string }) => {
+      const image = images[name]
+      if (!image) return
+      enqueue.sendTo(image.ref, { type: 'check' })
+      enqueue.assign({ images: { ...images, [name]: { ...image, ready: null } } })
+    }),
+    beginBuilding: assign({
+      requests: ({ context }, { requestId }: RequestId) =>
+        begin<ImageRequest>(context.requests, { requestId, phase: 'building' }),
+    }),
+    joinBuilding: assign({
+      requests: ({ context }, request: RequestId) => join(context.requests, isBuilding(request)),
+    }),
+    leaveBuilding: assign({
+      requests: ({ context }, request: RequestId) => leave(context.requests, isBuilding(request)),
+    }),
+    endBuilding: assign({ requests: ({ context }, request: RequestId) => end(context.requests, isBuilding(request)) }),
+    beginAwaiting: assign({
+      requests: ({ context }, { name, container }: Request) =>
+        begin<ImageRequest>(context.requests, { requestId: container.id, phase: 'awaiting', name, container }),
+    }),
+    tellContainer: sendTo(
+      (_, { container }: Request) => container,
+      ({ context }, { name }: Request) => ({
+        type: 'image.ready' as const,
+        image: context.images[name]?.ready as ContainerImage,
+      }),
     ),
-    addBuildRequest: enqueueActions(({ context, enqueue }, { requestId }: { requestId: string }) => {
-      if (requestId) enqueue.assign({ buildRequests: [...context.buildRequests, requestId] })
-    }),
-    removeBuildRequest: enqueueActions(({ context, enqueue }, { requestId }: { requestId: string }) => {
-      enqueue.assign({ buildRequests: context.buildRequests.filter((id) => id !== requestId) })
-    }),
     notifyLine: enqueueActions(({ context, enqueue }, { name, line }: { name: string; line: string }) => {
-      for (const container of context.images[name]?.waiters ?? [])
-        enqueue.sendTo(container, { type: 'image.line', line })
+      for (const container of containersFor(context, name)) enqueue.sendTo(container, { type: 'image.line', line })
       for (const event of facts(context, name, (requestId) => ({ type: 'image.progress', requestId, line })))
         enqueue.sendTo(context.parent, event)
     }),
     notifyReady: enqueueActions(({ context, enqueue }, { name, image }: { name: string; image: ContainerImage }) => {
       const here = context.images[name]
       if (!here) return
-      for (const container of here.waiters) enqueue.sendTo(container, { type: 'image.ready', image })
+      for (const container of containersFor(context, name)) enqueue.sendTo(container, { type: 'image.ready', image })
       for (const event of facts(context, name, (requestId) => ({ type: 'image.built', requestId, image: image.tag })))
         enqueue.sendTo(context.parent, event)
-      enqueue.assign({ images: { ...context.images, [name]: { ...here, ready: image, waiters: [] } } })
-      if (name === context.defaultImage) enqueue.assign({ buildRequests: [] })
+      enqueue.assign({
+        images: { ...context.images, [name]: { ...here, ready: image } },
+        requests: withoutAnswered(context, name),
+      })
     }),
     notifyFailed: enqueueActions(({ context, enqueue }, { name, failure }: { name: string; failure: Failure }) => {
       const { [name]: here, ...images } = context.images
-      for (const container of here?.waiters ?? []) enqueue.sendTo(container, { type: 'image.failed', failure })
+      for (const container of containersFor(context, name)) enqueue.sendTo(container, { type: 'image.failed', failure })
       for (const event of facts(context, name, (requestId) => ({ type: 'image.buildFailed', requestId, ...failure })))
         enqueue.sendTo(context.parent, event)
-      enqueue.assign({ images })
+      enqueue.assign({ images, requests: withoutAnswered(context, name) })
       if (here) enqueue.stopChild(here.ref)
-      if (name === context.defaultImage) enqueue.assign({ buildRequests: [] })
     }),
   },
 }).createMachine({
   id: 'imageStore',
-  context: ({ input }) => ({ ...input, images: {}, buildRequests: [] }),
+  context: ({ input }) => ({ ...input, images: {}, requests: [] }),
   on: {
-    'imageStore.request': { actions: { type: 'request', params: ({ event }) => event } },
-    'imageStore.build': {
-      actions: [
-        { type: 'addBuildRequest', params: ({ event }) => event },
-        {
-          type: 'request',
-          // Asked for by name, a ready one is looked at again: its folder may have changed.
-          params: ({ context, event }) => ({
-            name: context.defaultImage,
-            again: event.requestId !== '',
-            container: null,
-          }),
-        },
-      ],
-    },
-    'imageStore.abandon': { actions: { type: 'removeBuildRequest', params: ({ event }) => event } },
+    'imageStore.prepare': [
+      { guard: { type: 'isKnown', params: byDefault } },
+      { actions: { type: 'prepare', params: byDefault } },
+    ],
+    'imageStore.build': [
+      {
+        guard: { type: 'isRepeatedBuild', params: ({ event }) => event },
+        actions: { type: 'joinBuilding', params: ({ event }) => event },
+      },
+      {
+        guard: { type: 'isReady', params: byDefault },
+        actions: [
+          { type: 'beginBuilding', params: ({ event }) => event },
+          { type: 'check', params: byDefault },
+        ],
+      },
+      {
+        guard: { type: 'isKnown', params: byDefault },
+        actions: { type: 'beginBuilding', params: ({ event }) => event },
+      },
+      {
+        actions: [
+          { type: 'beginBuilding', params: ({ event }) => event },
+          { type: 'prepare', params: byDefault },
+        ],
+      },
+    ],
+    'imageStore.request': [
+      {
+        guard: { type: 'isReady', params: ({ event }) => event },
+        actions: { type: 'tellContainer', params: ({ event }) => event },
+      },
+      {
+        guard: { type: 'isReady', params: ({ event: { name } }) => ({ name }) },
+        actions: [
+          { type: 'beginAwaiting', params: ({ event }) => event },
+          { type: 'check', params: ({ event }) => event },
+        ],
+      },
+      {
+        guard: { type: 'isKnown', params: ({ event }) => event },
+        actions: { type: 'beginAwaiting', params: ({ event }) => event },
+      },
+      {
+        actions: [
+          { type: 'beginAwaiting', params: ({ event }) => event },
+          { type: 'prepare', params: ({ event }) => event },
+        ],
+      },
+    ],
+    // The build goes on: a container may want the image, and the next who asks has it sooner.
+    'imageStore.abandon': [
+      {
+        guard: { type: 'isLastBuilding', params: ({ event }) => event },
+        actions: { type: 'endBuilding', params: ({ event }) => event },
+      },
+      { actions: { type: 'leaveBuilding', params: ({ event }) => event } },
+    ],
     'image.line': { actions: { type: 'notifyLine', params: ({ event }) => event } },
     'image.ready': { actions: { type: 'notifyReady', params: ({ event }) => event } },
     'image.failed': { actions: { type: 'notifyFailed', params: ({ event }) => event } },

@@ -15,6 +15,7 @@ import type {
   LogsInput,
 } from '../../machines/containerManager/containerTypes.ts'
 import { imageStoreMachine } from '../../machines/containerManager/imageStore.ts'
+import { logReaderMachine } from '../../machines/containerManager/logReader.ts'
 import { containerManagerMachine } from '../../machines/containerManager.ts'
 import { type ContainerImage, imageMachine } from '../../machines/image.ts'
 import type {
@@ -91,10 +92,14 @@ async function manager({ maxContainers = 4, background = true, found = [] as Ado
         links += 1
         emitLink = sendBack
       }),
-      readLogs: fromCallback<LogsEmits, LogsInput>(({ sendBack, input }) => {
-        effects.push(`logs ${input.id.slice(0, 4)}`)
-        logs = sendBack
-        return () => void effects.push('logs stopped')
+      logReader: logReaderMachine.provide({
+        actors: {
+          readLogs: fromCallback<LogsEmits, LogsInput>(({ sendBack, input }) => {
+            effects.push(`logs ${input.id.slice(0, 4)}`)
+            logs = sendBack
+            return () => void effects.push('logs stopped')
+          }),
+        },
       }),
     },
   })

@@ -1,0 +1,46 @@
+import { type AnyActorRef, fromCallback, sendTo, setup } from 'xstate'
+import { toFailure } from '../../protocol/errors.ts'
+import type { Failure } from '../../protocol/ids.ts'
+import type { LogsEmits, LogsInput } from './containerTypes.ts'
+
+interface Context extends LogsInput {
+  parent: AnyActorRef
+}
+
+/** One reading of a container's log: until its end, or for as long as somebody follows it. Its events go to the parent. */
+export const logReaderMachine = setup({
+  types: { context: {} as Context, input: {} as Context, events: {} as LogsEmits },
+  actors: {
+    readLogs: fromCallback<LogsEmits, LogsInput>(({ input: { requestId }, sendBack }) => {
+      const failure: Failure = toFailure(new Error('not provided'))
+      sendBack({ type: 'logs.failed', requestId, failure })
+    }),
+  },
+  actions: {
+    tellParent: sendTo(
+      ({ context }) => context.parent,
+      (_, event: LogsEmits) => event,
+    ),
+  },
+}).createMachine({
+  id: 'logReader',
+  context: ({ input }) => input,
+  initial: 'reading',
+  states: {
+    reading: {
+      invoke: {
+        src: 'readLogs',
+        id: 'readLogs',
+        input: ({ context: { requestId, id, follow, tail } }) => ({ requestId, id, follow, tail }),
+      },
+      on: {
+        'logs.line': { actions: { type: 'tellParent', params: ({ event }) => event } },
+        'logs.ended': { target: 'ended', actions: { type: 'tellParent', params: ({ event }) => event } },
+        'logs.failed': { target: 'failed', actions: { type: 'tellParent', params: ({ event }) => event } },
+      },
+    },
+    ended: { type: 'final' },
+    failed: { type: 'final' },
+  },
+  options: { maxIterations: 1_000 },
+})

@@ -1,0 +1,304 @@
+import { assign, emit, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
+import type {
+  ContainerManagerAccepts,
+  ContainerManagerCommand,
+  ContainerManagerEmits,
+} from '../../protocol/containerManager.ts'
+import { ENGINE_RETRY_MS } from '../../protocol/defaults/containerManager.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
+import type { Caller, Failure } from '../../protocol/ids.ts'
+import { containerMachine } from '../container.ts'
+import { begin, childId, end, find, inPhase, join, leave, type Requests } from '../requests.ts'
+import {
+  adoptedEntry,
+  type Containers,
+  factsOfGone,
+  failedFact,
+  findByRequest,
+  lookUp,
+  type ManagerRequest,
+  newEntry,
+  type RemovedContainer,
+  requestsOf,
+  summariesFor,
+  withChanges,
+  withoutGone,
+} from './containers.ts'
+import type { AdoptedContainer, ContainerEmits, LinkEmits, LogsEmits } from './containerTypes.ts'
+import { type ImageStoreEmits, imageStoreMachine } from './imageStore.ts'
+import { logReaderMachine } from './logReader.ts'
+
+export interface ContainerManagerInput {
+  maxContainers: number
+  /** Name of the image folder that is built ahead of need, and used where none is named. */
+  defaultImage: string
+  /** Look after the engine at once and build ahead of need; else only when something is asked. */
+  background: boolean
+}
+
+interface Context extends ContainerManagerInput {
+  /** Why there is no engine; null while there is one, and until the first answer. */
+  failure: Failure | null
+  requests: Requests<ManagerRequest>
+  containers: Containers
+  /** Number of the next container, so that each child gets an id of its own. */
+  nextId: number
+  /** Names whose absence in the engine's next list means that they are gone. */
+  expected: string[]
+  removed: readonly RemovedContainer[]
+}
+
+type CommandOf<T extends ContainerManagerCommand['type']> = Extract<ContainerManagerCommand, { type: T }>
+type EmitOf<T extends ContainerEmits['type']> = Extract<ContainerEmits, { type: T }>
+
+interface RequestId {
+  requestId: string
+}
+
+/** Which container a command means: the id or the beginning of one, as its caller gave it. */
+interface Reference {
+  caller: Caller
+  id: string
+}
+
+const notProvided = toFailure(new Error('not provided'))
+
+/** The guards, actions and children of the container manager's chart. */
+export const managerSetup = setup({
+  types: {
+    context: {} as Context,
+    input: {} as ContainerManagerInput,
+    events: {} as ContainerManagerAccepts | ContainerEmits | ImageStoreEmits | LinkEmits | LogsEmits,
+    emitted: {} as ContainerManagerEmits,
+    children: {} as { imageStore: 'imageStore'; link: 'link' },
+  },
+  actors: {
+    container: containerMachine,
+    imageStore: imageStoreMachine,
+    logReader: logReaderMachine,
+    link: fromCallback<LinkEmits>(({ sendBack }) => sendBack({ type: 'link.lost', failure: notProvided })),
+  },
+  delays: { engineRetry: ENGINE_RETRY_MS },
+  guards: {
+    engineUnknown: ({ context }) => context.failure === null,
+    inBackground: ({ context }) => context.background,
+    isQueued: ({ context }, command: ContainerManagerCommand) =>
+      find(context.requests, queuedAs(command)) !== undefined,
+    isRemoving: ({ context }, { requestId }: RequestId) =>
+      inPhase(context.requests, 'removing').some((one) => one.requestId === requestId),
+    isReading: ({ context }, { requestId }: RequestId) =>
+      inPhase(context.requests, 'reading').some((one) => one.requestId === requestId),
+    /** The same caller asked for it before: it is being created, or it is here. */
+    isCreated: ({ context }, { caller, requestId }: CommandOf<'container.create'>) =>
+      findByRequest(context.containers, caller, requestId) !== undefined,
+    isFull: ({ context }) => Object.keys(context.containers).length >= context.maxContainers,
+    isHere: ({ context }, { caller, id }: Reference) => {
+      const found = lookUp(context, caller, id)
+      return !(found instanceof AppError) && found.container !== null
+    },
+    isRemoved: ({ context }, { caller, id }: Reference) => {
+      const found = lookUp(context, caller, id)
+      return !(found instanceof AppError) && found.container === null
+    },
+    isExternal: (_, { external }: { external: boolean }) => external,
+  },
+  actions: {
+    queue: assign({
+      requests: ({ context }, command: ContainerManagerCommand) =>
+        begin<ManagerRequest>(context.requests, { requestId: command.requestId, phase: 'queued', command }),
+    }),
+    joinQueued: assign({
+      requests: ({ context }, command: ContainerManagerCommand) => join(context.requests, queuedAs(command)),
+    }),
+    /** Handles what was queued as if it came now, once for each who waits for it. */
+    flush: enqueueActions(({ context, enqueue }) => {
+      for (const { command, waiters } of inPhase(context.requests, 'queued')) {
+        for (let count = 0; count < waiters; count += 1) enqueue.raise(command)
+      }
+      enqueue.assign({ requests: end(context.requests, ({ phase }) => phase === 'queued') })
+    }),
+    reject: emit(({ context }, command: ContainerManagerCommand) =>
+      failedFact(command, context.failure ?? notProvided),
+    ),
+    rejectFull: emit(({ context }, command: ContainerManagerCommand) =>
+      failedFact(command, new AppError('limit_reached', { count: context.maxContainers })),
+    ),
+    rejectUnknown: emit(({ context }, command: CommandOf<'container.remove' | 'container.logs'>) => {
+      const found = lookUp(context, command.caller, command.id)
+      const unknown = new AppError('not_found', { kind: 'container', id: command.id })
+      return failedFact(command, found instanceof AppError ? found : unknown)
+    }),
+    list: emit(({ context }, { requestId, caller }: CommandOf<'container.list'>) => ({
+      type: 'container.listed',
+      requestId,
+      containers: summariesFor(context.containers, caller),
+    })),
+    expectAdopted: assign({
+      expected: ({ context }) =>
+        Object.values(context.containers)
+          .filter(({ summary }) => summary?.state === 'running' || summary?.state === 'stopped')
+          .map(({ containerName }) => containerName),
+    }),
+    /** Carries on with what the engine has: adopts its containers, rolls back those partly created, forgets the gone. */
+    adopt: enqueueActions(
+      ({ context, enqueue, self }, { found, all }: { found: readonly AdoptedContainer[]; all: boolean }) => {
+        const byName = new Map(
+          Object.values(context.containers).map((container) => [container.containerName, container]),
+        )
+        for (const one of found) {
+          const known = byName.get(one.containerName)
+          const state = one.running ? 'engine.running' : 'engine.stopped'
+          if (known) enqueue.sendTo(known.ref, { type: one.complete ? state : 'engine.created' })
+          else
+            enqueue.assign(({ context: { containers, nextId }, spawn }) => {
+              const key = `container ${nextId}`
+              const ref = spawn('container', { id: key, input: { key, parent: self, adopted: one } })
+              return { nextId: nextId + 1, containers: { ...containers, [key]: newEntry(ref, adoptedEntry(one)) } }
+            })
+        }
+        const here = new Set(found.map(({ containerName }) => containerName))
+        for (const containerName of all ? context.expected : []) {
+          const gone = byName.get(containerName)
+          if (gone && !here.has(containerName)) enqueue.sendTo(gone.ref, { type: 'engine.gone' })
+        }
+      },
+    ),
+    forward: enqueueActions(({ context, enqueue }, { containerName, change }: LinkChange) => {
+      const container = Object.values(context.containers).find((one) => one.containerName === containerName)
+      if (container) enqueue.sendTo(container.ref, { type: `engine.${change}` })
+    }),
+    create: assign(({ context: { requests, containers, nextId, defaultImage }, self, spawn }, command: Create) => {
+      const { type: _, ...asked } = command
+      const request = { ...asked, image: asked.image || defaultImage }
+      const { requestId } = request
+      const key = `container ${nextId}`
+      const ref = spawn('container', { id: key, input: { key, parent: self, request } })
+      return {
+        nextId: nextId + 1,
+        containers: { ...containers, [key]: newEntry(ref, request) },
+        requests: begin<ManagerRequest>(requests, { requestId, phase: 'creating', container: key }),
+      }
+    }),
+    /** A container says its reply again to whoever asks again; while it is being created, there is one for all. */
+    askAgain: enqueueActions(({ context: { containers, requests }, enqueue }, { caller, requestId }: Create) => {
+      const [key, container] = findByRequest(containers, caller, requestId) ?? []
+      if (!key || !container) return
+      const [underWay] = requestsOf(requests, 'creating', key)
+      enqueue.assign({
+        requests: underWay
+          ? join(requests, (one) => one === underWay)
+          : begin<ManagerRequest>(requests, { requestId, phase: 'creating', container: key }),
+      })
+      enqueue.sendTo(container.ref, { type: 'ask' })
+    }),
+    remove: enqueueActions(({ context, enqueue }, { requestId, caller, id }: Reference & RequestId) => {
+      const found = lookUp(context, caller, id)
+      if (found instanceof AppError || !found.container) return
+      const { key, container } = found
+      enqueue.assign({
+        requests: begin<ManagerRequest>(context.requests, { requestId, phase: 'removing', container: key }),
+      })
+      enqueue.sendTo(container.ref, { type: 'remove' })
+    }),
+    joinRemoval: assign({
+      requests: ({ context }, request: RequestId) => join(context.requests, inThe('removing', request)),
+    }),
+    joinReading: assign({
+      requests: ({ context }, request: RequestId) => join(context.requests, inThe('reading', request)),
+    }),
+    emitRemoved: emit(({ context }, { requestId, caller, id }: Reference & RequestId) => {
+      const found = lookUp(context, caller, id)
+      return {
+        type: 'container.removed',
+        requestId,
+        id: found instanceof AppError ? id : found.id,
+      } as ContainerManagerEmits
+    }),
+    readLogs: assign(
+      ({ context, self, spawn }, { requestId, caller, id, follow, tail }: CommandOf<'container.logs'>) => {
+        const found = lookUp(context, caller, id)
+        if (found instanceof AppError) return {}
+        spawn('logReader', { id: childId(requestId), input: { parent: self, requestId, id: found.id, follow, tail } })
+        return { requests: begin<ManagerRequest>(context.requests, { requestId, phase: 'reading' }) }
+      },
+    ),
+    endReading: enqueueActions(({ context, enqueue }, request: RequestId) => {
+      enqueue.stopChild(childId(request.requestId))
+      enqueue.assign({ requests: end(context.requests, inThe('reading', request)) })
+    }),
+    clearFailure: assign({ failure: null }),
+    emitConnected: emit((_, { version }: { version: string }) => ({ type: 'engine.connected', version })),
+    prebuild: sendTo('imageStore', { type: 'imageStore.prepare' }),
+    /** What nobody waits for any more is given up; a removal is finished all the same. */
+    abandon: enqueueActions(({ context: { requests, containers }, enqueue }, { requestId }: RequestId) => {
+      const isAbandoned = (one: ManagerRequest) => one.requestId === requestId && one.waiters === 1
+      for (const one of inPhase(requests, 'creating').filter(isAbandoned)) {
+        const container = containers[one.container]
+        if (container) enqueue.sendTo(container.ref, { type: 'abandon' })
+      }
+      if (inPhase(requests, 'reading').some(isAbandoned)) enqueue.stopChild(childId(requestId))
+      const kept = end(requests, (one) => isAbandoned(one) && (one.phase === 'queued' || one.phase === 'reading'))
+      enqueue.assign({ requests: leave(kept, requestId) })
+    }),
+    change: assign({
+      containers: ({ context }, { key, ...now }: { key: string } & Parameters<typeof withChanges>[2]) =>
+        withChanges(context.containers, key, now),
+    }),
+    requestImage: enqueueActions(({ context, enqueue }, { key, again }: EmitOf<'child.imageRequested'>) => {
+      const container = context.containers[key]
+      if (container)
+        enqueue.sendTo('imageStore', {
+          type: 'imageStore.request',
+          name: container.image,
+          again,
+          container: container.ref,
+        })
+    }),
+    emitProgress: emit(({ context }, { key, step, line }: EmitOf<'child.progress'>) => {
+      const requestId = context.containers[key]?.requestId ?? ''
+      return { type: 'container.progress', requestId, step, line }
+    }),
+    emitChanged: emit((_, { summary: { id, state } }: EmitOf<'child.stateChanged'>) => ({
+      type: 'container.changed',
+      id,
+      state,
+    })),
+    emitCreated: emit(({ context }, { key, reply }: EmitOf<'child.created'>) => ({
+      type: 'container.created',
+      requestId: context.containers[key]?.requestId ?? '',
+      container: reply,
+    })),
+    emitCreateFailed: emit(({ context }, { key, failure }: EmitOf<'child.createFailed'>) =>
+      failedFact({ type: 'container.create', requestId: context.containers[key]?.requestId ?? '' }, failure),
+    ),
+    emitRemoveFailed: enqueueActions(({ context, enqueue }, { key, failure }: EmitOf<'child.removeFailed'>) => {
+      for (const { requestId } of requestsOf(context.requests, 'removing', key))
+        enqueue.emit(failedFact({ type: 'container.remove', requestId }, failure))
+    }),
+    endRequests: assign({
+      requests: ({ context }, { key, phase }: { key: string; phase: 'creating' | 'removing' }) =>
+        end(context.requests, (one) => one.phase === phase && one.container === key),
+    }),
+    forget: enqueueActions(({ context, enqueue }, event: EmitOf<'child.gone'>) => {
+      for (const fact of factsOfGone(context.requests, event)) enqueue.emit(fact)
+      enqueue.stopChild(event.key)
+      enqueue.assign(withoutGone(context, event))
+    }),
+  },
+})
+
+type Create = CommandOf<'container.create'>
+type LinkChange = Extract<LinkEmits, { type: 'link.changed' }>
+
+/** A queued command is the same where type, caller and request id are. */
+function queuedAs({ type, caller, requestId }: ContainerManagerCommand): (one: ManagerRequest) => boolean {
+  return (one) =>
+    one.phase === 'queued' &&
+    one.command.type === type &&
+    one.command.caller === caller &&
+    one.command.requestId === requestId
+}
+
+function inThe(phase: ManagerRequest['phase'], { requestId }: RequestId): (one: ManagerRequest) => boolean {
+  return (one) => one.phase === phase && one.requestId === requestId
+}
