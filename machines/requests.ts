@@ -34,9 +34,14 @@ export function leave<R extends Tracked>(requests: Requests<R>, match: Match<R>)
   return change(requests, match, (one) => ({ ...one, waiters: Math.max(0, one.waiters - 1) }))
 }
 
-/** The list with a request in another phase. */
-export function enter<R extends Tracked>(requests: Requests<R>, match: Match<R>, phase: R['phase']): Requests<R> {
-  return change(requests, match, (one) => ({ ...one, phase }))
+/** The list with a request in another phase, and with what that phase needs to know. */
+export function enter<R extends Tracked>(
+  requests: Requests<R>,
+  match: Match<R>,
+  phase: R['phase'],
+  data: object = {},
+): Requests<R> {
+  return change(requests, match, (one) => ({ ...one, ...data, phase }))
 }
 
 /** The list without a request that has its answer, or needs none. */

@@ -1,6 +1,7 @@
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
 import type { Found } from './peerLookUp.ts'
@@ -9,13 +10,15 @@ import { addUnverified, type Unverified } from './unverified.ts'
 
 /** What the table's chart remembers, and how it begins. */
 
-/** A command that is answered when revision `revision` is on the disk. */
-interface Waiting {
-  requestId: string
-  revision: number
-  /** Of the peer that was added; none for a crawl. */
-  at?: PeerAt
-}
+/**
+ * `resolving`: it waits for the resolver, and is answered with `fallback` where that knows nothing. `crawling`: a child asks
+ * peer after peer. `saving`: it is answered when revision `revision` is on the disk, with the peer at `at` where one was
+ * added, and with the whole table after a crawl.
+ */
+export type TableRequest =
+  | (Tracked<'resolving'> & { fallback: { found: Found } | { failure: Failure } })
+  | Tracked<'crawling'>
+  | (Tracked<'saving'> & { revision: number; at?: PeerAt })
 
 export interface IpTableInput {
   file: IpTableFile
@@ -39,12 +42,9 @@ export interface Context extends IpTableInput {
   writing: number
   /** Somebody joined or left: worth writing at once. */
   flushNow: boolean
-  waiting: readonly Waiting[]
+  requests: Requests<TableRequest>
   unverified: Unverified
   probing: ReadonlySet<string>
-  /** Requests that wait for the resolver, each with what to answer where it knows nothing. */
-  lookingUp: Readonly<Record<string, { found: Found } | { failure: Failure }>>
-  crawling: readonly string[]
   observedAddresses: ObservedAddresses
   links: Links
 }
@@ -59,11 +59,9 @@ export function contextOf(input: IpTableInput): Context {
     saved: 0,
     writing: 0,
     flushNow: false,
-    waiting: [],
+    requests: [],
     unverified: addUnverified(new Map(), input.recovered ?? [], { ...input, table }),
     probing: new Set(),
-    lookingUp: {},
-    crawling: [],
     observedAddresses: new Map(),
     links: new Map(),
   }

@@ -83,7 +83,7 @@ function imageStore({ built = false, inspectFails = [] as unknown[], blocked = f
 
 test('an image is made ready once, for all who want it; its lines and its end reach each of them', async () => {
   const { actor, container, done, facts, received, settled } = imageStore()
-  actor.send({ type: 'imageStore.build', requestId: '' })
+  actor.send({ type: 'imageStore.prepare' })
   actor.send({ type: 'imageStore.build', requestId: 'b1' })
   actor.send({ type: 'imageStore.request', name: 'ssh', again: false, container })
   await settled()
@@ -103,10 +103,10 @@ test('an image is made ready once, for all who want it; its lines and its end re
 
 test('an image that the engine has is not built; asked for by name, or gone from the engine, it is looked at again', async () => {
   const { actor, container, done, received, settled } = imageStore({ built: true })
-  actor.send({ type: 'imageStore.build', requestId: '' })
+  actor.send({ type: 'imageStore.prepare' })
   await settled()
   assert.deepEqual(done, ['inspect ssh', 'prune'])
-  actor.send({ type: 'imageStore.build', requestId: '' })
+  actor.send({ type: 'imageStore.prepare' })
   await settled()
   assert.equal(done.length, 2)
   actor.send({ type: 'imageStore.build', requestId: 'b2' })

@@ -1,0 +1,168 @@
+import { assign, emit, enqueueActions, fromCallback, fromPromise, setup } from 'xstate'
+import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { Failure } from '../../protocol/ids.ts'
+import type { IpTableAccepts, IpTableCommand, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
+import { begin, childId, end, enter, find, inPhase, join, leave } from '../requests.ts'
+import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
+import type { Context, IpTableInput, TableRequest } from './ipTableContext.ts'
+import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
+import { type Found, lookUp } from './peerLookUp.ts'
+import { parsed } from './peerRow.ts'
+import { addPeer, type Change, countOf, type Self, seedAddress } from './peerTable.ts'
+import { planProbes, probeOf } from './peerWatch.ts'
+import { addressToAdd, publicDocument, resolvedFact, savedFact, selfFailure } from './tableFacts.ts'
+import { addUnverified } from './unverified.ts'
+
+type CommandOf<T extends IpTableCommand['type']> = Extract<IpTableCommand, { type: T }>
+
+interface RequestId {
+  requestId: string
+}
+
+/** The guards, actions and children of the table's chart. */
+export const ipTableSetup = setup({
+  types: {
+    context: {} as Context,
+    input: {} as IpTableInput,
+    events: {} as IpTableAccepts | IpTableInternalEvent,
+    emitted: {} as IpTableEmits,
+  },
+  actors: {
+    save: fromPromise<void, SaveInput>(() => Promise.reject(new Error('not provided'))),
+    resolveDns: fromCallback<IpTableInternalEvent, ResolveDnsInput>(({ input, sendBack }) =>
+      sendBack({ type: 'resolveDns.ended', requestId: input.requestId, found: null }),
+    ),
+    probe: fromCallback<IpTableInternalEvent, ProbeInput>(({ input, sendBack }) =>
+      sendBack({ type: 'probe.ended', key: input.key, outcome: { kind: 'skipped' } }),
+    ),
+    crawl: fromCallback<IpTableInternalEvent, CrawlInput>(({ input, sendBack }) =>
+      sendBack({ type: 'crawl.ended', requestId: input.requestId, named: [] }),
+    ),
+    watchAddresses: fromCallback<IpTableInternalEvent, { signal: AbortSignal }>(() => {}),
+  },
+  delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_MS, saveInterval: TABLE_PAUSE_MS },
+  guards: {
+    isUnsaved: ({ context }) => context.revision > context.saved,
+    /** A single command ends before anything could be batched. */
+    isAwaited: ({ context }) => isAwaited(context) || !context.watch,
+    isUrgent: ({ context }) => isAwaited(context) || (context.flushNow && context.revision > context.saved),
+    isUnderWay: ({ context }, { requestId }: RequestId) => find(context.requests, requestId) !== undefined,
+    /** Nobody waits for this answer any more. What is being written is written all the same. */
+    canGiveUp: ({ context }, { requestId }: RequestId) => {
+      const request = find(context.requests, requestId)
+      return request?.waiters === 1 && request.phase !== 'saving'
+    },
+    needsDns: ({ context }, { where }: { where: string }) => 'resolveDns' in lookUp(context.table, where, context),
+    isAddable: ({ context }, { where }: { where: string }) => addressToAdd(context, where) !== null,
+  },
+  actions: {
+    commit: enqueueActions(({ context, enqueue }, { table, emitted }: Change) => {
+      if (table === context.table) return
+      const membersChanged = emitted.some(({ type }) => type === 'peer.joined' || type === 'peer.gone')
+      // A single command ends before anything could be batched.
+      const flushNow = context.flushNow || membersChanged || !context.watch
+      enqueue.assign({ table, revision: context.revision + 1, flushNow })
+      for (const fact of emitted) {
+        enqueue.emit(fact)
+        const met = fact.type === 'peer.joined' && seedAddress(table, fact.peer)
+        if (met) enqueue.emit(met)
+      }
+      const count = countOf(table)
+      if (membersChanged || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
+    }),
+    /** Gossip says where this node can be dialled. */
+    updateSelfAddresses: enqueueActions(
+      ({ context, enqueue }, { self, observedAddresses }: { self: Self; observedAddresses: ObservedAddresses }) => {
+        const addresses = advertisedAddresses(self, observedAddresses)
+        const before = advertisedAddresses(context.self, context.observedAddresses)
+        enqueue.assign({ self, observedAddresses })
+        if (addresses.join() !== before.join())
+          enqueue.emit({ type: 'table.selfAddressesChanged', addresses, port: self.port })
+      },
+    ),
+    spawnProbes: enqueueActions(({ context, enqueue }) => {
+      const { probes, unverified } = context.watch
+        ? planProbes(context)
+        : { probes: [], unverified: context.unverified }
+      if (probes.length === 0) return
+      enqueue.assign({ unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
+      for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
+    giveUp: enqueueActions(({ context, enqueue }, { requestId }: RequestId) => {
+      enqueue.stopChild(childId(requestId))
+      enqueue.assign({ requests: end(context.requests, requestId) })
+    }),
+    resolveDns: assign(({ context, spawn }, { requestId, where }: CommandOf<'peer.resolve'>) => {
+      const answer = lookUp(context.table, where, context)
+      if (!('resolveDns' in answer)) return {}
+      const { resolveDns: at, fallback } = answer
+      spawn('resolveDns', { id: childId(requestId), input: { requestId, at, signal: context.signal } })
+      return { requests: begin<TableRequest>(context.requests, { requestId, phase: 'resolving', fallback }) }
+    }),
+    replyResolved: emit(({ context }, { requestId, where }: CommandOf<'peer.resolve'>) =>
+      resolvedFact(requestId, lookUp(context.table, where, context)),
+    ),
+    /** The resolver's word, or what there is without it. */
+    replyToResolving: enqueueActions(
+      ({ context, enqueue }, { requestId, found }: { requestId: string; found: Found | null }) => {
+        const [request] = inPhase(context.requests, 'resolving').filter((one) => one.requestId === requestId)
+        if (request) enqueue.emit(resolvedFact(requestId, found ? { found } : request.fallback))
+      },
+    ),
+    add: assign(({ context }, { requestId, where, replace }: CommandOf<'peer.add'>) => {
+      const at = addressToAdd(context, where)
+      if (!at) return {}
+      const revision = context.revision + 1
+      return {
+        table: addPeer(replace ? new Map() : context.table, at).table,
+        revision,
+        requests: begin<TableRequest>(context.requests, { requestId, phase: 'saving', revision, at }),
+      }
+    }),
+    emitCount: emit(({ context }) => ({ type: 'table.changed', count: countOf(context.table) })),
+    emitDiscovered: emit((_, { where }: { where: string }) => {
+      const at = parsed(where)
+      return { type: 'peer.addressDiscovered', addresses: at ? [formatAddress(at)] : [] }
+    }),
+    rejectAdd: emit((_, { requestId, where }: CommandOf<'peer.add'>) => ({
+      type: 'peer.addFailed',
+      requestId,
+      ...(parsed(where) ? selfFailure(where) : new AppError('bad_address', { where }).toJSON()),
+    })),
+    addUnverified: assign({
+      unverified: ({ context }, { named }: { named: readonly PeerAt[] }) =>
+        addUnverified(context.unverified, named, context),
+    }),
+    emitExchanged: emit(({ context }, { requestId }: RequestId) => ({
+      type: 'table.exchanged',
+      requestId,
+      document: publicDocument(context),
+    })),
+    crawl: assign(({ context, spawn }, { requestId, hops }: CommandOf<'table.update'>) => {
+      const { table, signal } = context
+      const known = [...table.values()].filter(({ status }) => status !== 'dropped').map((row) => probeOf(row, context))
+      const input = { requestId, hops, known, document: publicDocument(context), signal }
+      spawn('crawl', { id: childId(requestId), input })
+      return { requests: begin<TableRequest>(context.requests, { requestId, phase: 'crawling' }) }
+    }),
+    enterSaving: assign({
+      requests: ({ context: { requests, revision } }, { requestId }: RequestId) =>
+        enter(requests, requestId, 'saving', { revision }),
+    }),
+    /** Answers what the revision on the disk was waited for. */
+    replyToSaving: enqueueActions(({ context, enqueue }, { failure }: { failure?: Failure }) => {
+      const isWritten = (one: TableRequest) => one.phase === 'saving' && one.revision <= context.writing
+      for (const request of inPhase(context.requests, 'saving').filter(isWritten))
+        enqueue.emit(savedFact(context, request, failure))
+      enqueue.assign({ requests: end(context.requests, isWritten) })
+    }),
+  },
+})
+
+function isAwaited({ requests }: Context): boolean {
+  return inPhase(requests, 'saving').length > 0
+}

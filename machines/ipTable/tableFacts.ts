@@ -1,0 +1,51 @@
+import { TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { AppError } from '../../protocol/errors.ts'
+import type { Failure } from '../../protocol/ids.ts'
+import type { IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import { formatAddress } from '../../protocol/net/address.ts'
+import { linkedTo } from './gossipChange.ts'
+import type { Context, TableRequest } from './ipTableContext.ts'
+import type { Found } from './peerLookUp.ts'
+import { parsed, peerOf } from './peerRow.ts'
+import { findByAddress, isSelfAt, listOf, publicTableOf } from './peerTable.ts'
+
+/** The facts that answer the table's commands, and what the commands mean, as pure functions of its context. */
+
+/** The address that the owner wants added; null for what is no address, and for this node's own. */
+export function addressToAdd({ self }: Context, where: string): PeerAt | null {
+  const at = parsed(where)
+  return at && !isSelfAt(self, at) ? at : null
+}
+
+export function selfFailure(where: string): Failure {
+  return new AppError('bad_request', { why: `${where} is this node itself` }).toJSON()
+}
+
+export function resolvedFact(requestId: string, answer: { found: Found } | object): IpTableEmits {
+  if ('found' in answer) return { type: 'peer.resolved', requestId, ...answer.found }
+  const { failure } = answer as { failure: Failure }
+  return { type: 'peer.resolveFailed', requestId, ...failure }
+}
+
+/** The answer to a request whose revision was written, or could not be. */
+export function savedFact(
+  context: Context,
+  { requestId, at }: Extract<TableRequest, { phase: 'saving' }>,
+  failure?: Failure,
+): IpTableEmits {
+  if (failure) return { type: at ? 'peer.addFailed' : 'table.updateFailed', requestId, ...failure }
+  if (!at) return { type: 'table.updated', requestId, ...listed(context) }
+  const row = findByAddress(context.table, at)
+  if (row) return { type: 'peer.added', requestId, peer: peerOf(row, context.now, TABLE_TICK_MS) }
+  return { type: 'peer.addFailed', requestId, ...selfFailure(formatAddress(at)) }
+}
+
+/** The listed peers, the nearest first. */
+export function listed({ table, now, links }: Context): ReturnType<typeof listOf> {
+  return listOf(table, now, linkedTo(links))
+}
+
+/** What others are told of the table, as JSON text. */
+export function publicDocument({ table, self, now }: Context): string {
+  return JSON.stringify(publicTableOf(table, self, now))
+}
