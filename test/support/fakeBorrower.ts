@@ -55,7 +55,7 @@ export async function openFakeBorrower(
   const paths = { knownHosts: path('known hosts'), key: path('key') }
   const bus = createBus<BusEvent>()
   const events = record(bus)
-  const dialer = createDialer({ identity })
+  const dialer = createDialer({ identity, publish: (fact) => bus.publish(fact) })
   const concern = supervise(createGroupTracker({ store, groupStore, resolve, nearest, dialer, identity, paths }), {
     bus,
   })
