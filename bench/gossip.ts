@@ -51,7 +51,13 @@ interface Spread {
  * received per node. Links have a one-way delay of a quarter of a round, so that a round has the same meaning as in
  * `idealPushPull`: ping, ack, request and record fill it.
  */
-export function measureSpread(fanout: number, contacts: number, updates: number, seed = 7, nodes = MEMBERS): Spread {
+export function measureSpread(
+  fanout: number,
+  probesPerRound: number,
+  updates: number,
+  seed = 7,
+  nodes = MEMBERS,
+): Spread {
   const roundMs = 200
   let mark = ''
   let knowing = new Set<number>()
@@ -62,7 +68,7 @@ export function measureSpread(fanout: number, contacts: number, updates: number,
     seed,
     converged: true,
     networkConditions: { delay: [roundMs / 4, roundMs / 4] },
-    config: { roundMs, fanout, contacts },
+    config: { roundMs, fanout, probesPerRound },
     onFact(fact, node, now) {
       if (fact.type !== 'record.merged' || mark === '' || fact.record.customInformation !== mark) return
       knowing.add(node.host)
@@ -206,14 +212,15 @@ export const bench: Bench = async () => {
     theirs: number,
   ) => figures.push(figure({ what, baseline, unit, goal: { sign: '≤', ratio }, rounds }, ours, theirs))
 
-  for (const [fanout, contacts, copiesGoal] of [
+  for (const [fanout, probesPerRound, copiesGoal] of [
     [1, 1, 1.5],
     [3, 3, 2.4],
     [3, 1, 2.4],
   ] as const) {
-    const name = contacts === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${contacts} contact a round (default)`
+    const name =
+      probesPerRound === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${probesPerRound} probed link a round (default)`
     const ideal = Array.from({ length: 50 }, (_, seed) => idealPushPull(MEMBERS, fanout, mulberry32(seed + 1)))
-    const ours = measureSpread(fanout, contacts, UPDATES)
+    const ours = measureSpread(fanout, probesPerRound, UPDATES)
     const rounds = ideal.reduce((sum, one) => sum + one.rounds, 0) / ideal.length
     add(
       `all 1,000 nodes have a record, ${name}`,

@@ -34,7 +34,7 @@ const [mode = 'gossip', count = '200', port] = process.argv.slice(2)
 const links = Number(count)
 
 /** Limits under which every link stays active, whichever end dialled it. */
-const config = { linksMost: 5_000, socketsMost: 5_000, linksPerSubnet: 5_000, linksChosen: 0, linksWanted: 1 }
+const config = { maxLinks: 5_000, maxSockets: 5_000, maxLinksPerSubnet: 5_000, minOutboundLinks: 0, targetLinks: 1 }
 
 /** All links idle for this long before memory is read. */
 const IDLE_MS = 5_000

@@ -13,26 +13,26 @@ import {
 import { stepGossip } from './gossip/gossipStep.ts'
 import { isActive } from './gossip/tx.ts'
 
-/** What the transport receives: effects of the step, when the next tick is due, and events that come back with a timestamp. */
+/** What the transport receives: effects of the step, the time of the next tick, and events to be returned with a timestamp. */
 export type ToTransport =
   | Exclude<GossipEffect, { type: 'emit' }>
   | { type: 'wake'; at: number }
   | { type: 'timestamp'; event: Untimed }
 
-/** An event of the step before it has a time: the machine has no clock. */
+/** An event of the step without its time, because the machine has no clock. */
 export type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
 
 export interface GossipInput {
   start: GossipStart
   tools: Tools
-  /** Aborts when the concern ends; the transport closes on it. */
+  /** Aborts when the concern ends; the transport then closes. */
   signal: AbortSignal
 }
 
-/** Everything that happens to the step, stamped with monotonic time. */
+/** An event of the step with its monotonic time. */
 export type FromTransport = { type: 'timestamped'; event: GossipEvent }
 
-/** The owner's text was written to the disk, or the failure. */
+/** The owner's text has been written to the disk, or could not be. */
 export type FromPersist = { type: 'persist.ended'; requestId: string; text: string; failure?: Failure }
 
 interface Context {
@@ -42,8 +42,8 @@ interface Context {
 }
 
 /**
- * Gossip's chart: the pure step between the bus and the transport. A link's lifecycle (dialled, handshake, active, ephemeral) is data
- * of the step rather than a machine each, so that the simulation runs every part of it.
+ * The machine of the gossip concern: it connects the pure step with the bus and the transport. The lifecycle of a link is
+ * data of the step and not a machine of its own, so that the simulation runs all of it.
  */
 export const gossipMachine = setup({
   types: {
@@ -53,11 +53,11 @@ export const gossipMachine = setup({
     emitted: {} as GossipEmits,
   },
   actors: {
-    /** Owns the sockets and the timer. Sends nothing back after `signal` has aborted. */
+    /** Owns the sockets and the timer. It sends nothing back after `signal` has aborted. */
     transport: fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {
       throw new Error('not provided')
     }),
-    /** Writes the owner's text down. */
+    /** Writes the owner's text to the disk. */
     persist: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(() => {
       throw new Error('not provided')
     }),
@@ -105,7 +105,7 @@ export const gossipMachine = setup({
         enqueue.spawnChild('persist', { id: `persist ${requestId}`, input: { requestId, text } })
       }),
     },
-    // What could not be written is not published either: it would be lost after a restart.
+    // A text that could not be written is not published, because a restart would lose it.
     'persist.ended': {
       actions: enqueueActions(({ event: { requestId, text, failure }, enqueue }) => {
         enqueue(stopChild(`persist ${requestId}`))

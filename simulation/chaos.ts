@@ -211,7 +211,7 @@ export function runChaos({ seed, nodes: count = 50, minutes = 10, log = () => {}
   }
   for (const { state, host } of nodes) {
     if (!state) continue
-    if (state.links.size > state.config.socketsMost) violate(`node ${host} has ${state.links.size} links`)
+    if (state.links.size > state.config.maxSockets) violate(`node ${host} has ${state.links.size} links`)
     if (seqOf(state, { id: state.self.record.id }) !== state.self.record.seq)
       violate(`node ${host} does not list itself`)
   }

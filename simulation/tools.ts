@@ -1,7 +1,7 @@
 import { hashForDigest } from '../actors/gossip/recordSignature.ts'
-import { createDigest, type DigestMemory } from '../machines/gossip/digest.ts'
+import { createDigest, type DigestCache } from '../machines/gossip/digest.ts'
 import type { Tools } from '../machines/gossip/gossipState.ts'
-import { isGenuine, readRecord, type SignedRecord } from '../protocol/wire/record.ts'
+import { hasValidSignature, readRecord, type SignedRecord } from '../protocol/wire/record.ts'
 
 /** A cache is cleared when it holds this many entries, which is more than the records of the largest network. */
 const CACHE_MAX = 20_000
@@ -13,8 +13,8 @@ const CACHE_MAX = 20_000
 export function createTools(): () => Tools {
   const records = new Map<string, SignedRecord>()
   const hashes = new Map<string, string>()
-  const genuine = new WeakMap<SignedRecord, boolean>()
-  const cache: DigestMemory = new WeakMap()
+  const verified = new WeakMap<SignedRecord, boolean>()
+  const cache: DigestCache = new WeakMap()
 
   function read(text: string, signature: string): SignedRecord | undefined {
     const known = records.get(text)
@@ -34,15 +34,15 @@ export function createTools(): () => Tools {
     return hashed
   }
 
-  function isSigned(signed: SignedRecord): boolean {
-    const known = genuine.get(signed)
+  function verify(signed: SignedRecord): boolean {
+    const known = verified.get(signed)
     if (known !== undefined) return known
-    const valid = isGenuine(signed, (_id, _key, message, signature) => fakeSignature(message) === signature)
-    genuine.set(signed, valid)
+    const valid = hasValidSignature(signed, (_id, _key, message, signature) => fakeSignature(message) === signature)
+    verified.set(signed, valid)
     return valid
   }
 
-  return () => ({ read, genuine: isSigned, sign: fakeSignature, digest: createDigest(hash, cache) })
+  return () => ({ read, hasValidSignature: verify, sign: fakeSignature, digest: createDigest(hash, cache) })
 }
 
 /** A checksum, padded to the length of a real signature. */

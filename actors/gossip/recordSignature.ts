@@ -3,7 +3,7 @@ import { createDigest } from '../../machines/gossip/digest.ts'
 import type { Tools } from '../../machines/gossip/gossipState.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { HASH_CHARS } from '../../protocol/wire/gossip.ts'
-import { isGenuine, readRecord, type Sign, type SignedRecord, type Verify } from '../../protocol/wire/record.ts'
+import { hasValidSignature, readRecord, type Sign, type SignedRecord, type Verify } from '../../protocol/wire/record.ts'
 import { ED25519 } from '../identity/sshPublicKey.ts'
 
 /** Ed25519 and SHA-256 for gossip: what signs and checks records and hashes digests. */
@@ -41,17 +41,17 @@ export function hashForDigest(text: string): string {
 
 /** The functions that the gossip step needs from the actor. A record that was found genuine is not checked again. */
 export function createGossipTools(pem: string): Tools {
-  const genuine = new Map<string, SignedRecord>()
+  const verified = new Map<string, SignedRecord>()
   return {
     read: readRecord,
-    genuine(signed) {
+    hasValidSignature(signed) {
       const key = `${signed.short} ${signed.record.seq}`
-      const known = genuine.get(key)
+      const known = verified.get(key)
       if (known?.text === signed.text && known.signature === signed.signature) return true
-      if (!isGenuine(signed, verifySignature)) return false
-      genuine.set(key, signed)
-      const oldest = genuine.size > REMEMBERED && genuine.keys().next().value
-      if (oldest) genuine.delete(oldest)
+      if (!hasValidSignature(signed, verifySignature)) return false
+      verified.set(key, signed)
+      const oldest = verified.size > REMEMBERED && verified.keys().next().value
+      if (oldest) verified.delete(oldest)
       return true
     },
     sign: createSign(pem),

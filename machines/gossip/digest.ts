@@ -3,22 +3,21 @@ import type { ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { SHORT_CHARS } from '../../protocol/wire/record.ts'
 import { SHARD_COUNT, type ShardedMap } from './shardedMap.ts'
 
-/**
- * Finding out cheaply how two tables differ: one root hash, then the hashes of 64 buckets, then `id + seq` of what is in
- * a bucket that differs (Scuttlebutt's digest in a two-level Merkle tree). Which copy is newer follows from the seq
- * alone, so a digest never needs the records.
- */
-
 export type Members = ShardedMap<ShortId, SignedRecord>
 
-/** 66 bits of a cryptographic hash, in base64: the peer chooses what is hashed. */
+/** Returns 66 bits of a hash in base64. The hash must be cryptographic, because peers choose what is hashed. */
 export type Hash = (text: string) => string
 
+/**
+ * The digest of a table, by which two nodes find out cheaply how their tables differ: a root hash, then the hashes of 64
+ * buckets, then the versions in the buckets that differ (Scuttlebutt's digest in a two-level Merkle tree). The seq alone
+ * says which copy of a record is newer, so a digest does not need the records.
+ */
 export interface Digest {
   root(members: Members): string
-  /** The 64 bucket hashes, one after the other. */
+  /** Returns the concatenated hashes of the 64 buckets. */
   buckets(members: Members): string
-  /** `short id + seq` of each member in one bucket, sorted. */
+  /** Returns the concatenated versions (`short id + seq`) in one bucket, sorted. */
   versions(members: Members, bucket: number): string
 }
 
@@ -29,41 +28,41 @@ export interface Version {
 
 type Bucket = ReadonlyMap<ShortId, SignedRecord>
 
-/** What is remembered of a bucket, for as long as some table has it. */
-export type DigestMemory = WeakMap<Bucket, { readonly list: string; readonly hash: string }>
+/** The versions and the hash of each bucket that some table still contains. */
+export type DigestCache = WeakMap<Bucket, { readonly versions: string; readonly hash: string }>
 
 /**
- * Remembers the latest table that it saw, so that only buckets that changed since are looked at; and each bucket by
- * itself, in `memory`, which the digests of several nodes may share.
+ * Creates a digest that keeps the hashes of the latest table, so that it visits only the buckets that have changed since.
+ * The digests of several nodes may share the `cache` of single buckets.
  */
-export function createDigest(hash: Hash, memory: DigestMemory = new WeakMap()): Digest {
-  let seen: readonly Bucket[] = []
+export function createDigest(hash: Hash, cache: DigestCache = new WeakMap()): Digest {
+  let current: readonly Bucket[] = []
   const hashes: string[] = []
   let joined = ''
   let root = ''
 
-  function read(bucket: Bucket): { readonly list: string; readonly hash: string } {
-    const known = memory.get(bucket)
-    if (known) return known
-    const list = listOf(bucket)
-    const made = { list, hash: hash(list) }
-    memory.set(bucket, made)
-    return made
+  function entryOf(bucket: Bucket): { readonly versions: string; readonly hash: string } {
+    const cached = cache.get(bucket)
+    if (cached) return cached
+    const versions = versionsOf(bucket)
+    const entry = { versions, hash: hash(versions) }
+    cache.set(bucket, entry)
+    return entry
   }
 
-  function see({ shards }: Members): void {
-    if (shards === seen) return
+  function update({ shards }: Members): void {
+    if (shards === current) return
     for (let at = 0; at < SHARD_COUNT; at += 1) {
       const shard = shards[at] as Bucket
-      if (shard !== seen[at]) hashes[at] = read(shard).hash
+      if (shard !== current[at]) hashes[at] = entryOf(shard).hash
     }
-    seen = shards
+    current = shards
     joined = ''
     root = ''
   }
 
   function buckets(members: Members): string {
-    see(members)
+    update(members)
     if (joined === '') joined = hashes.join('')
     return joined
   }
@@ -71,20 +70,20 @@ export function createDigest(hash: Hash, memory: DigestMemory = new WeakMap()): 
   return {
     buckets,
     root(members) {
-      see(members)
+      update(members)
       if (root === '') root = hash(buckets(members))
       return root
     },
-    versions: ({ shards }, bucket) => read(shards[bucket] ?? new Map()).list,
+    versions: ({ shards }, bucket) => entryOf(shards[bucket] ?? new Map()).versions,
   }
 }
 
-function listOf(bucket: Bucket): string {
+function versionsOf(bucket: Bucket): string {
   const versions = Array.from(bucket.values(), ({ short, record }) => packVersion({ short, seq: record.seq }))
   return versions.sort().join('')
 }
 
-/** Numbers of the buckets whose hashes differ. */
+/** Returns the numbers of the buckets whose hashes differ. */
 export function differing(mine: string, theirs: string): number[] {
   const at = (text: string, bucket: number) => text.slice(bucket * HASH_CHARS, (bucket + 1) * HASH_CHARS)
   return Array.from({ length: SHARD_COUNT }, (_, bucket) => bucket).filter(
@@ -96,7 +95,7 @@ export function packVersion({ short, seq }: Version): string {
   return short + seq.toString(36).padStart(VERSION_CHARS - SHORT_CHARS, '0')
 }
 
-/** What `packVersion` joined. The text has been checked by its schema. */
+/** Splits concatenated versions. The schema of the message has already validated the text. */
 export function unpackVersions(text: string): Version[] {
   return Array.from({ length: Math.floor(text.length / VERSION_CHARS) }, (_, index) => {
     const entry = text.slice(index * VERSION_CHARS, (index + 1) * VERSION_CHARS)

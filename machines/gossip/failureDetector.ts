@@ -5,7 +5,7 @@ import { remove } from './membership.ts'
 import { canDial, dial } from './overlay.ts'
 import { getEntry } from './shardedMap.ts'
 import { heartbeat, refute, sendRecords } from './spread.ts'
-import { expectedConfirmations, nextLocalHealth, suspicionMs } from './suspicion.ts'
+import { expectedConfirmations, nextLocalHealth, suspicionTimeout } from './suspicion.ts'
 import { takeTokens } from './tokenBucket.ts'
 import {
   activeLinks,
@@ -22,18 +22,16 @@ import {
   type Tx,
 } from './tx.ts'
 
-/**
- * Failure detection (SWIM with suspicion and Lifeguard's local health). A suspicion is unverified: it spreads as a message, shortens
- * nothing but waiting, and makes every node probe for itself. Nobody is dropped here who answered here, and a suspect
- * that is alive refutes it with a newer record, which ends every suspicion of the older one.
- */
+// Failure detection: SWIM with suspicion and Lifeguard's local health. Suspicions are not signed, so a suspicion from
+// another node only makes this node probe the suspect itself, and shortens the timeout. A node never drops a member that
+// answers it. A live suspect refutes with a newer record, which ends all suspicions of the older one.
 
-/** How often a suspect is probed again until its timeout. */
+/** Interval at which a suspect is probed again until its timeout. */
 const REPROBE_MS = 1_200
 
 /**
- * Probes a member: over the link, or by dialling it. Any message from it is an answer. Others are requested to probe too where
- * nobody suspects it yet: once it is suspected, each node probes for itself anyway.
+ * Probes a member over its link, or by dialling it if there is none. Any message from the member counts as an ack. Without a
+ * link, indirect probers are requested at once unless the member is already suspected: then all nodes probe it anyway.
  */
 export function probeMember(tx: Tx, target: ShortId, indirectFor?: Probe['indirectFor']): void {
   const { state, now } = tx
@@ -65,7 +63,7 @@ export function probeMember(tx: Tx, target: ShortId, indirectFor?: Probe['indire
   state.probes = state.probes.set(nonce, { ...probe, requested, deadline, stage: 'indirect' })
 }
 
-/** `short` is alive: it has just sent a message to this node. */
+/** Records that a member is alive, because it has just sent a message to this node. */
 export function markAlive(tx: Tx, short: ShortId): void {
   const { state } = tx
   for (const probe of state.probes.values()) if (probe.target === short) probeSucceeded(tx, probe)
@@ -77,14 +75,14 @@ export function onPing(tx: Tx, link: Link, { nonce }: WireBody<'probe/ping'>): v
   send(tx, link.id, { kind: 'probe/ack', body: heartbeat(tx, link, nonce) })
 }
 
-/** Probes on behalf of another node, and reports either way: silence would say that this node is in trouble. */
+/** Probes on behalf of another node. It always reports, because the other node takes silence as a sign of its own trouble. */
 export function onProbeRequest(tx: Tx, link: Link, { nonce, target }: WireBody<'probe/request'>): void {
   const { state } = tx
   if (target === state.self.short || !getEntry(state.members, target)) sendReport(tx, link.id, nonce, false)
   else probeMember(tx, target, { link: link.id, nonce })
 }
 
-/** The report of a third node: enough to stop this node's own suspicion, which others may still have. */
+/** Handles the report of an indirect prober. If the target is alive, this node stops suspecting it. */
 export function onProbeReport(tx: Tx, { nonce, alive }: WireBody<'probe/report'>): void {
   const { state } = tx
   const probe = state.probes.get(nonce)
@@ -113,35 +111,35 @@ export function onSuspicions(tx: Tx, link: Link, { suspects }: WireBody<'probe/s
   refute(tx)
 }
 
-/** The result of the own probe: this node takes part in the suspicion, and tells others. */
+/** Suspects a member after this node's own probe failed, and tells other nodes. */
 export function suspect(tx: Tx, target: ShortId, ownResult: 'failed' | 'refused'): void {
   const { state, now } = tx
   const { self, config } = state
   const member = getEntry(state.members, target)
   if (!member || target === self.short) return
   const known = state.suspects.get(target)
-  const isNewVoice = !known || (!known.by.includes(self.short) && known.by.length < config.confirmations + 1)
+  const isNewConfirmation = !known || (!known.by.includes(self.short) && known.by.length < config.confirmations + 1)
   if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
   setSuspicion(tx, {
     target,
     seq: member.record.seq,
     since: known?.since ?? now,
-    by: isNewVoice ? [...(known?.by ?? []), self.short] : (known?.by ?? []),
+    by: isNewConfirmation ? [...(known?.by ?? []), self.short] : (known?.by ?? []),
     ownResult: known?.ownResult === 'refused' ? 'refused' : ownResult,
     probeAt: now + REPROBE_MS,
     endsAt: 0,
   })
   state.recentlyConfirmed = state.recentlyConfirmed.delete(target)
-  if (isNewVoice) forwardSuspicion(tx, target, member.record.seq, self.short)
+  if (isNewConfirmation) forwardSuspicion(tx, target, member.record.seq, self.short)
 }
 
-/** Handles what is due: probes without an answer, suspects to probe again, suspects whose timeout has passed. */
+/** Handles expired probes, suspects that are due for another probe, and suspects whose timeout has passed. */
 export function detect(tx: Tx): void {
   const { state, now } = tx
   for (const probe of state.probes.values()) if (now >= probe.deadline) probeExpired(tx, probe)
   for (const suspicion of state.suspects.values()) {
     if (now >= suspicion.endsAt) {
-      const endsAt = deathAt(tx, suspicion)
+      const endsAt = timeoutAt(tx, suspicion)
       if (now >= endsAt) remove(tx, suspicion.target, 'silent')
       else state.suspects = state.suspects.set(suspicion.target, { ...suspicion, endsAt })
     } else if (now >= suspicion.probeAt) {
@@ -151,7 +149,7 @@ export function detect(tx: Tx): void {
   }
 }
 
-/** The address itself said no: the machine answers, the node does not. */
+/** Handles a refused connection: the member's machine is up, but its node does not listen. */
 export function onRefused(tx: Tx, target: ShortId): void {
   const { state } = tx
   for (const probe of state.probes.values()) {
@@ -162,15 +160,19 @@ export function onRefused(tx: Tx, target: ShortId): void {
   suspect(tx, target, 'refused')
 }
 
-function deathAt({ state, now }: Tx, { ownResult, by, since }: Suspicion): number {
+function timeoutAt({ state, now }: Tx, { ownResult, by, since }: Suspicion): number {
   if (ownResult === 'pending') return Number.POSITIVE_INFINITY
   const { config, members, self, localHealth } = state
   const others = by.filter((short) => short !== self.short).length
   const expected = expectedConfirmations(members.size, config.confirmations)
-  if (ownResult === 'refused' && others >= Math.min(1, expected)) return since + config.refusedMs
+  if (ownResult === 'refused' && others >= Math.min(1, expected)) return since + config.refusedTimeoutMs
   const timing = { members: members.size, others, confirmations: config.confirmations }
-  const wait = suspicionMs({ ...timing, shortestMs: config.suspicionMs, spread: config.suspicionSpread })
-  // A node that receives nothing is likely the one cut off, so it waits longer before it drops everybody.
+  const wait = suspicionTimeout({
+    ...timing,
+    shortestMs: config.suspicionTimeoutMs,
+    maxMultiplier: config.suspicionMaxMultiplier,
+  })
+  // A node that receives nothing is probably the one that is cut off, so it waits longer before it drops members.
   const receivesAny = state.links.values().some((link) => isActive(link) && now - link.receivedAt < 4 * config.roundMs)
   return since + wait * (receivesAny ? 1 : 2) * (1 + localHealth / 4)
 }
@@ -193,7 +195,7 @@ function onSuspicion(tx: Tx, from: Link, target: ShortId, seq: number, by: Short
   if (confirmed?.seq === seq && confirmed.until > now) return
   const known = state.suspects.get(target)
   if (known && (known.by.includes(by) || known.by.length > config.confirmations)) return
-  const delay = link ? 0 : config.suspicionPatienceMs * (1 + random(tx) / 2)
+  const delay = link ? 0 : config.suspicionProbeDelayMs * (1 + random(tx) / 2)
   if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
   const first = { target, seq, since: now, by: [by], ownResult: 'pending', probeAt: now + delay, endsAt: 0 } as const
   setSuspicion(tx, known ? { ...known, by: [...known.by, by] } : first)
@@ -202,10 +204,10 @@ function onSuspicion(tx: Tx, from: Link, target: ShortId, seq: number, by: Short
 
 function setSuspicion(tx: Tx, suspicion: Suspicion): void {
   const { state } = tx
-  state.suspects = state.suspects.set(suspicion.target, { ...suspicion, endsAt: deathAt(tx, suspicion) })
+  state.suspects = state.suspects.set(suspicion.target, { ...suspicion, endsAt: timeoutAt(tx, suspicion) })
 }
 
-/** To a few links; that several say so makes it reach everybody. And to the suspect, which can end it. */
+/** Sends a suspicion to a few random links, and the first suspicion of a member also to the suspect, which can refute it. */
 function forwardSuspicion(tx: Tx, target: ShortId, seq: number, by: ShortId, except?: string): void {
   const { state } = tx
   const links = activeLinks(tx).filter(({ id, peer }) => id !== except && peer !== target)
@@ -216,7 +218,7 @@ function forwardSuspicion(tx: Tx, target: ShortId, seq: number, by: ShortId, exc
   for (const link of isFirst && suspected ? [...chosen, suspected] : chosen) queueSuspicion(tx, link.id, suspicion)
 }
 
-/** This node has confirmed the suspect for a while, and tells it what others say, so that it refutes. */
+/** Stops suspecting a member that answered, ignores suspicions of it for a while, and tells it to refute them. */
 function clearSuspicion(tx: Tx, { target, seq, by }: Suspicion): void {
   const { state, now } = tx
   state.suspects = state.suspects.delete(target)
@@ -231,7 +233,7 @@ function probeSucceeded(tx: Tx, { nonce, indirectFor }: Probe): void {
   const { state } = tx
   state.probes = state.probes.delete(nonce)
   if (indirectFor) sendReport(tx, indirectFor.link, indirectFor.nonce, true)
-  else state.localHealth = nextLocalHealth(state.localHealth, -1, state.config.localHealthMost)
+  else state.localHealth = nextLocalHealth(state.localHealth, -1, state.config.maxLocalHealth)
 }
 
 function probeExpired(tx: Tx, probe: Probe): void {
@@ -255,9 +257,9 @@ function probeExpired(tx: Tx, probe: Probe): void {
     return
   }
   state.probes = state.probes.delete(probe.nonce)
-  // Indirect probers that did not even report: the trouble is likely here.
+  // Lifeguard: if indirect probers did not even report, the trouble is probably on this node.
   if (probe.requested > probe.reports)
-    state.localHealth = nextLocalHealth(state.localHealth, 1, state.config.localHealthMost)
+    state.localHealth = nextLocalHealth(state.localHealth, 1, state.config.maxLocalHealth)
   suspect(tx, probe.target, 'failed')
 }
 

@@ -15,12 +15,6 @@ import { PersistentMap } from './persistentMap.ts'
 import { emptyShardedMap, type ShardedMap, setEntry } from './shardedMap.ts'
 import type { TokenBucket } from './tokenBucket.ts'
 
-/**
- * What a gossiping node knows, and the transaction in which it changes. A state is never changed: a step makes the next one and
- * a list of effects. Times are monotonic milliseconds given with each event; random numbers come from a seed in the state, so
- * the same events give the same run.
- */
-
 export type GossipConfig = { readonly [K in keyof typeof GOSSIP]: number }
 
 export type LinkId = string
@@ -36,25 +30,25 @@ export interface Link {
   readonly activeHere: boolean
   readonly activeThere: boolean
   readonly helloReceived: boolean
-  /** See `subnet.ts`. */
+  /** The name of the peer's subnet, see `protocol/net/subnet.ts`. */
   readonly subnet: string
-  /** The address at which the other end appears. */
-  readonly seen: string
+  /** The address at which the peer appears to this node. */
+  readonly observedAddress: string
   /** The peer's latest root hash. */
   readonly root: string
-  /** When buckets were last sent and are still unanswered; 0 for none. */
+  /** When bucket hashes were sent that the peer has not answered yet; 0 if there are none. */
   readonly syncAt: number
-  /** Two roots that a full comparison could not make equal, and until when not to compare again. */
-  readonly settled: string
-  readonly settledUntil: number
-  /** Records known to be newer there, not requested yet. */
+  /** The pair of roots that the last comparison started from. Until `syncBackoffUntil` the same pair is not compared again. */
+  readonly failedSyncRoots: string
+  readonly syncBackoffUntil: number
+  /** Versions that are newer at the peer and have not been requested yet. */
   readonly missing: readonly Version[]
   readonly bye: string
   readonly penalties: number
-  readonly records: TokenBucket
+  readonly recordTokens: TokenBucket
   readonly suspicionTokens: TokenBucket
-  readonly served: TokenBucket
-  readonly digests: TokenBucket
+  readonly servedTokens: TokenBucket
+  readonly digestTokens: TokenBucket
 }
 
 export interface Dial {
@@ -62,7 +56,7 @@ export interface Dial {
   readonly active: boolean
 }
 
-/** A probe of one member: directly, then through others. `indirectFor` is the node that requested it. */
+/** A probe of one member, first direct and then through other nodes. `indirectFor` is set if another node requested it. */
 export interface Probe {
   readonly nonce: number
   readonly target: ShortId
@@ -74,35 +68,40 @@ export interface Probe {
   readonly indirectFor: { readonly link: LinkId; readonly nonce: number } | undefined
 }
 
-/** A suspicion of one member at one seq. It ends in an answer, a newer record, or death. */
+/** The suspicion of a member at one seq. It ends with an answer, with a newer record, or with the member's removal. */
 export interface Suspicion {
   readonly target: ShortId
   readonly seq: number
   readonly since: number
   /** The nodes that suspect it, this node included. */
   readonly by: readonly ShortId[]
-  /** What this node's own probe has given: only `failed` or `refused` may end in death. */
+  /** Result of this node's own probe. While it is `pending`, the suspect is not removed. */
   readonly ownResult: 'pending' | 'failed' | 'refused'
   readonly probeAt: number
-  /** When its timeout passes, as of its last change. */
+  /** When the timeout passes, computed at the last change. */
   readonly endsAt: number
 }
 
-/** A removed member, kept so that only a proof of life brings it back. */
+/** A removed member. It rejoins only with a newer record, or by answering this node itself. */
 export interface Tombstone {
   readonly signed: SignedRecord
   readonly at: number
 }
 
+/**
+ * Everything that a gossiping node knows. The state is immutable: a step returns the next state and a list of effects. All
+ * times are monotonic milliseconds, which come with the events, and random numbers follow from a seed in the state, so the
+ * same events give the same run.
+ */
 export interface GossipState {
   readonly config: GossipConfig
   readonly self: SignedRecord
-  /** Everybody who counts as alive, this node included: two nodes that agree have equal digests. */
+  /** The records of all live members, this node's own included. Nodes that agree have equal digests of it. */
   readonly members: Members
-  /** How many members each subnet has. */
+  /** Number of members in each subnet. */
   readonly subnetCounts: ShardedMap<string, number>
   readonly tombstones: ShardedMap<ShortId, Tombstone>
-  /** Records for which there was no room, by seq, so that they are not fetched again and again. */
+  /** The seq of each record that was over its subnet's quota, so that it is not requested again and again. */
   readonly rejected: ShardedMap<ShortId, number>
   readonly links: PersistentMap<LinkId, Link>
   readonly linkOf: PersistentMap<ShortId, LinkId>
@@ -115,25 +114,25 @@ export interface GossipState {
   readonly probes: PersistentMap<number, Probe>
   readonly suspects: PersistentMap<ShortId, Suspicion>
   readonly recentlyConfirmed: PersistentMap<ShortId, { readonly seq: number; readonly until: number }>
-  /** Members that accepted a link and closed it before the handshake, and until when that counts. */
+  /** Members that accepted a link and closed it before the handshake, with the time until which that counts. */
   readonly failedHandshakes: PersistentMap<ShortId, number>
   readonly banned: PersistentMap<ShortId, number>
-  /** What was merged lately, latest first, and how often it was forwarded. */
+  /** Recently merged records, latest first, and how often each was forwarded. */
   readonly recent: readonly { readonly short: ShortId; readonly at: number; readonly hops: number }[]
   readonly pendingRequests: ReadonlyMap<ShortId, number>
   readonly localHealth: number
   readonly nextRoundAt: number
   readonly nextEphemeralAt: number
-  /** When links are dialled again, and how long that pause was: it grows while others reject this node. */
+  /** When links are dialled again. `linkBackoffMs` grows while peers reject this node. */
   readonly nextLinkAt: number
   readonly linkBackoffMs: number
   readonly nextRetryAt: number
-  /** How long a node without links waited last before it tried again. */
+  /** The last backoff of a node without links between two dials. */
   readonly isolatedBackoffMs: number
   readonly refutedAt: number
-  /** Copies of the own record that this process did not sign, each newer than the last. */
+  /** Number of ever newer copies of the own record that this process has not signed. */
   readonly identityConflicts: number
-  /** The seq at which others suspect this node; 0 for none. */
+  /** The seq at which other nodes suspect this node; 0 if none does. */
   readonly refuteSeq: number
   /** When the next tick is due. */
   readonly dueAt: number
@@ -141,17 +140,16 @@ export interface GossipState {
   readonly left: boolean
 }
 
-/** The pure functions that the actor provides. */
+/** The pure functions that the actor provides; they may cache. */
 export interface Tools {
-  /** A record from its pair on the wire, undefined where it is none. */
+  /** Parses a record from the wire without verifying it. Returns undefined if the text is not a valid record. */
   read(text: string, signature: string): SignedRecord | undefined
-  /** Whether its author signed it. May remember. */
-  genuine(signed: SignedRecord): boolean
+  hasValidSignature(signed: SignedRecord): boolean
   sign: Sign
   digest: Digest
 }
 
-/** What happens to a node. `at` is monotonic milliseconds and never falls. */
+/** An event of the step. `at` is in monotonic milliseconds and never decreases. */
 export type GossipEvent =
   | { type: 'tick'; at: number }
   | { type: 'opened'; at: number; link: LinkId; id: NodeId; dialled: boolean; address: string }
@@ -165,16 +163,16 @@ export type GossipEvent =
 
 export type GossipEffect =
   | { type: 'send'; link: LinkId; message: WireMessage }
-  /** Answered by `opened` or `failed` with the same link. Best address first; `unverified`: other nodes named them. */
+  /** Answered by `opened` or `failed` with the same link. The best address is first; `unverified` ones come from other nodes. */
   | { type: 'dial'; link: LinkId; addresses: readonly string[]; unverified: boolean; id?: NodeId; timeoutMs: number }
-  /** Close after what was sent; no `closed` need follow. */
+  /** Closes the link after everything that was sent has gone out. No `closed` event follows. */
   | { type: 'close'; link: LinkId }
   | { type: 'emit'; fact: GossipEmits }
 
-/** A state that is being changed. */
+/** The next state while a transaction builds it. */
 export type Draft = { -readonly [K in keyof GossipState]: GossipState[K] }
 
-/** Field by field, here and below, so that all have one hidden class: else each step pays ten times for its copies. */
+/** Copies field by field, as `draftOf` does, so that all copies share one hidden class, which makes them ten times cheaper. */
 export function shapedLink(link: Link): Link {
   return {
     id: link.id,
@@ -187,18 +185,18 @@ export function shapedLink(link: Link): Link {
     activeThere: link.activeThere,
     helloReceived: link.helloReceived,
     subnet: link.subnet,
-    seen: link.seen,
+    observedAddress: link.observedAddress,
     root: link.root,
     syncAt: link.syncAt,
-    settled: link.settled,
-    settledUntil: link.settledUntil,
+    failedSyncRoots: link.failedSyncRoots,
+    syncBackoffUntil: link.syncBackoffUntil,
     missing: link.missing,
     bye: link.bye,
     penalties: link.penalties,
-    records: link.records,
+    recordTokens: link.recordTokens,
     suspicionTokens: link.suspicionTokens,
-    served: link.served,
-    digests: link.digests,
+    servedTokens: link.servedTokens,
+    digestTokens: link.digestTokens,
   }
 }
 
@@ -281,12 +279,12 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     pendingRequests: new Map(),
     localHealth: 0,
     nextRoundAt: now,
-    // Nodes that start together do not all open ephemeral links together.
+    // The random offset keeps nodes that start together from opening ephemeral links together.
     nextEphemeralAt: now + config.ephemeralEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
     nextRetryAt: now,
     nextLinkAt: now,
     linkBackoffMs: config.roundMs,
-    isolatedBackoffMs: config.isolatedFirstMs,
+    isolatedBackoffMs: config.isolatedInitialBackoffMs,
     refutedAt: Number.NEGATIVE_INFINITY,
     identityConflicts: 0,
     refuteSeq: 0,

@@ -28,18 +28,19 @@ import {
 import { nextLocalHealth } from './suspicion.ts'
 import { activeLinks, beginTx, random, sendSuspicions, setLink, type Tx } from './tx.ts'
 
-/** Deadlines are met to this, so that many of them cost few ticks. */
+/** Deadlines are rounded up to a multiple of this, so that one tick serves many of them. */
 const COALESCE_MS = 50
 
-/** How exactly the time of the last message of a link is recorded. */
+/** Resolution of `receivedAt`. */
 const RECEIVED_STEP_MS = 250
 
-/** How long records known to be missing wait until the peer may get another request. */
+/** Delay before missing records that could not be requested yet are tried again. */
 const REQUEST_AGAIN_MS = 250
 
 /**
- * One event into the next state and what is to be done. Pure: time comes with the event, random numbers from the state, keys and
- * hashes through `tools`. A tick is due at `state.dueAt`; one that comes early does no harm.
+ * Applies one event and returns the next state with the effects to perform. The function is pure: time comes with the event,
+ * random numbers come from the state, keys and hashes from `tools`. The next tick is due at `state.dueAt`; an early one is
+ * harmless.
  */
 export function stepGossip(
   before: GossipState,
@@ -48,7 +49,7 @@ export function stepGossip(
 ): { state: GossipState; effects: readonly GossipEffect[] } {
   if (before.left) return { state: before, effects: [] }
   const tx = beginTx(before, event.at, tools)
-  if (event.at - before.dueAt > before.config.stallMs) wakeUp(tx, event.at - before.dueAt)
+  if (event.at - before.dueAt > before.config.stallMs) compensateStall(tx, event.at - before.dueAt)
   handle(tx, event)
   if (event.at >= tx.state.dueAt) tick(tx)
   sendSuspicions(tx)
@@ -63,13 +64,13 @@ function handle(tx: Tx, event: GossipEvent): void {
   else if (event.type === 'closed') onClosed(tx, event.link)
   else if (event.type === 'failed') onDialFailed(tx, event.link, event.refused)
   else if (event.type === 'received' && link) onMessage(tx, link, event.message)
-  else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sends what cannot be read')
+  else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sent a message that cannot be decoded')
   else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, event)
   else if (event.type === 'leaving') leave(tx)
   else if (event.type === 'recordUpdated') publish(tx, event.fields)
 }
 
-/** What each kind of message does. `link` is as it stands after the message was counted as a sign of life. */
+/** The handler of each kind of message. It is called after the message has been counted as a sign of life. */
 const handlers: { readonly [K in WireKind]: (tx: Tx, link: Link, body: WireBody<K>) => void } = {
   'link/hello': onHello,
   'link/bye': (tx, link, { why }) => {
@@ -101,7 +102,7 @@ function onMessage(tx: Tx, known: Link, { kind, body }: WireMessage): void {
 function addBootstrapAddresses(tx: Tx, { addresses, id }: Extract<GossipEvent, { type: 'addressDiscovered' }>): void {
   const { state, now } = tx
   state.bootstrapAddresses = [
-    ...state.bootstrapAddresses.slice(1 - state.config.tableMost),
+    ...state.bootstrapAddresses.slice(1 - state.config.maxMembers),
     { addresses, ...(id && { id }) },
   ]
   state.nextRetryAt = now
@@ -122,17 +123,17 @@ function tick(tx: Tx): void {
   if (now < state.nextRoundAt) return
   state.nextRoundAt = now + state.config.roundMs * (0.95 + random(tx) / 10)
   expireOld(tx)
-  probeQuietest(tx)
+  probeLongestSilent(tx)
   maintainLinks(tx)
 }
 
 /**
- * Compares tables with the links that were silent longest, which also probes them. As either end's word counts
- * for both, every link speaks twice as often as in SWIM's round robin, and the silent one is found in half the time.
+ * Pings the active links that have been silent longest, which also compares tables with them. A message from either end
+ * counts for both, so each link carries messages twice as often as with SWIM's round robin, which halves detection time.
  */
-function probeQuietest(tx: Tx): void {
+function probeLongestSilent(tx: Tx): void {
   const rest = activeLinks(tx)
-  for (let probes = 0; probes < tx.state.config.contacts && rest.length > 0; probes += 1) {
+  for (let probes = 0; probes < tx.state.config.probesPerRound && rest.length > 0; probes += 1) {
     let silent = 0
     for (let at = 1; at < rest.length; at += 1)
       if ((rest[at] as Link).receivedAt < (rest[silent] as Link).receivedAt) silent = at
@@ -149,12 +150,12 @@ function expireOld({ state, now }: Tx): void {
   state.banned = state.banned.filter((until) => until > now)
   state.dialledAt = state.dialledAt.filter((at) => at + config.redialMs > now)
   const tombstone = sample(state.tombstones, () => (now * 0.618_034) % 1)
-  if (tombstone && tombstone.at + config.tombstonesMs < now)
+  if (tombstone && tombstone.at + config.tombstoneMs < now)
     state.tombstones = deleteEntry(state.tombstones, tombstone.signed.short)
 }
 
-/** This process stood still: it missed what others seemed not to answer meanwhile. */
-function wakeUp({ state }: Tx, lateMs: number): void {
+/** Extends all deadlines after this process has stalled, because it could not receive answers meanwhile. */
+function compensateStall({ state }: Tx, lateMs: number): void {
   const later = (at: number) => at + lateMs
   state.probes = state.probes.map((each) => ({ ...each, deadline: later(each.deadline) }))
   state.suspects = state.suspects.map((each) => ({
@@ -163,7 +164,7 @@ function wakeUp({ state }: Tx, lateMs: number): void {
     probeAt: later(each.probeAt),
     endsAt: later(each.endsAt),
   }))
-  state.localHealth = nextLocalHealth(state.localHealth, 1, state.config.localHealthMost)
+  state.localHealth = nextLocalHealth(state.localHealth, 1, state.config.maxLocalHealth)
 }
 
 /** Sends a signed farewell, so that nobody suspects this node. */
@@ -182,6 +183,5 @@ function dueAt(tx: Tx): number {
   if (state.refuteSeq >= state.self.record.seq) due = Math.min(due, state.refutedAt + refuteInterval(state))
   if (isIsolated(tx)) due = Math.min(due, state.nextRetryAt)
   for (const { missing } of state.links.values()) if (missing.length > 0) due = Math.min(due, now + REQUEST_AGAIN_MS)
-  // What is due within a few milliseconds is done together.
   return Math.max(now, Math.min(state.nextRoundAt, Math.ceil(due / COALESCE_MS) * COALESCE_MS))
 }

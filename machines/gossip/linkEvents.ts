@@ -4,15 +4,13 @@ import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
 import type { GossipEvent, Link } from './gossipState.ts'
-import { closeLink, mergeRecord, newestOf, penalize, removeLink } from './membership.ts'
+import { closeLink, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
 import { accepts } from './overlay.ts'
 import { getEntry, sample } from './shardedMap.ts'
 import { compareDigests, push, refute, sendRecords } from './spread.ts'
 import { activeLinks, emit, linkTo, random, send, setLink, type Tx } from './tx.ts'
 
-/** The lifecycle of a connection as the step sees it: opened, handshake, closed, or failed. */
-
-/** Members named to a peer that is rejected. */
+/** Number of member records that a rejected peer gets. */
 const REFERRALS = 16
 
 type Opened = Extract<GossipEvent, { type: 'opened' }>
@@ -35,25 +33,25 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
     activeThere: true,
     helloReceived: false,
     subnet: subnetName(address, getEntry(state.members, peer)?.record.addresses[0]),
-    seen: address,
+    observedAddress: address,
     root: '',
     syncAt: 0,
-    settled: '',
-    settledUntil: 0,
+    failedSyncRoots: '',
+    syncBackoffUntil: 0,
     missing: [],
     bye: '',
     penalties: 0,
-    records: full,
+    recordTokens: full,
     suspicionTokens: full,
-    served: full,
-    digests: full,
+    servedTokens: full,
+    digestTokens: full,
   }
   const isBanned = (state.banned.get(peer) ?? 0) > now
   const old = linkTo(tx, peer)
-  // A bootstrap address that leads back to this node is not one.
+  // An address that leads back to this node is of no use as a bootstrap address.
   if (nodeId === state.self.record.id)
     state.bootstrapAddresses = state.bootstrapAddresses.filter(({ addresses }) => !addresses.includes(address))
-  if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.socketsMost)) {
+  if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.maxSockets)) {
     if (!isBanned) reject(tx, link)
     tx.effects.push({ type: 'close', link: id })
     return
@@ -63,8 +61,8 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
       entry.addresses.includes(address) ? { addresses: entry.addresses, id: nodeId } : entry,
     )
   emit(tx, { type: 'link.opened', link: id, id: nodeId, dialled, address })
-  if (old && old.dialled !== dialled && winner(state.self.record.id, nodeId) !== dialled) {
-    // Both dialled at once: both ends keep the one that the smaller id dialled.
+  if (old && old.dialled !== dialled && keepsDialled(state.self.record.id, nodeId) !== dialled) {
+    // Both nodes dialled at once, and both keep the link that the node with the smaller id dialled.
     closeLink(tx, link, 'duplicate')
     if (active) setLink(tx, { ...old, activeHere: true })
     markAlive(tx, peer)
@@ -73,7 +71,7 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
   if (old) closeLink(tx, old, 'duplicate')
   setLink(tx, old ? { ...link, activeHere: link.activeHere || old.activeHere } : link)
   state.linkOf = state.linkOf.set(peer, id)
-  // Now that there is a link, a suspect is told about it and can refute.
+  // If the peer is suspected, this tells it over the new link, so that it can refute.
   markAlive(tx, peer)
   if (dialled) sendHello(tx, link)
 }
@@ -82,15 +80,15 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   const { state, tools } = tx
   const signed = tools.read(...hello.record)
   if (!signed || signed.record.id !== link.nodeId) {
-    penalize(tx, link, 'its hello is not its own record')
+    penalize(tx, link, 'its hello carries the record of another node')
     return
   }
-  const verdict = mergeRecord(tx, signed, link, 1)
-  if (verdict === 'forged') penalize(tx, link, 'its hello is not signed by it')
-  if (verdict === 'forged') return
+  const result = mergeRecord(tx, signed, link, 1)
+  if (result === 'forged') penalize(tx, link, 'its hello carries a forged record')
+  if (result === 'forged') return
   const current = state.links.get(link.id)
   if (!current) return
-  const subnet = subnetName(link.seen, signed.record.addresses[0])
+  const subnet = subnetName(link.observedAddress, signed.record.addresses[0])
   const activeHere = link.dialled
     ? link.activeHere
     : hello.active && (link.activeHere || accepts(tx, subnet, hello.links))
@@ -106,26 +104,26 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   if (link.dialled && hello.active) state.linkBackoffMs = state.config.roundMs
   if (hello.observedAddress)
     emit(tx, { type: 'gossip.selfAddressObserved', address: hello.observedAddress, by: link.nodeId })
-  const newest = newestOf(tx, link.peer)
+  const newest = newestRecord(tx, link.peer)
   if (newest && newest.record.seq > signed.record.seq) sendRecords(tx, updated, [newest])
-  if (verdict === 'new') push(tx, [signed], 1, link.id)
+  if (result === 'new') push(tx, [signed], 1, link.id)
   refute(tx)
   const now = state.links.get(link.id)
   if (link.dialled && now && hello.root !== tools.digest.root(state.members)) compareDigests(tx, now)
 }
 
-/** A closed socket is a sign: its node may have died, or not. So probe it at once. */
+/** Handles a closed socket. The peer may have died, so it is probed at once. */
 export function onClosed(tx: Tx, id: string): void {
   const { state, now } = tx
   const link = state.links.get(id)
   if (!link) return
   removeLink(tx, link, link.bye || 'lost')
   if (link.bye !== '' || !getEntry(state.members, link.peer)) return
-  // Probes over this link will get no answer.
+  // Probes over this link cannot be answered any more.
   for (const probe of state.probes.values())
     if (probe.target === link.peer && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
   const isFailedHandshake = link.dialled && !link.helloReceived
-  // Once may be bad luck. One that does so again is not helped by another dial, and could have this node dial without end.
+  // One failed handshake may be accidental. After a second one the peer is suspected instead of dialled: else it could make this node dial forever.
   if (isFailedHandshake && (state.failedHandshakes.get(link.peer) ?? 0) > now) suspect(tx, link.peer, 'failed')
   else probeMember(tx, link.peer)
   if (isFailedHandshake) state.failedHandshakes = state.failedHandshakes.set(link.peer, now + state.config.redialMs)
@@ -145,28 +143,29 @@ function sendHello(tx: Tx, link: Link): void {
   const { text, signature } = state.self
   const root = tools.digest.root(state.members)
   const links = activeLinks(tx).length
-  // Where it comes from, as only this end can know; where it was dialled it knows itself.
-  const observed = !link.dialled && link.seen !== '' && link.seen.length <= 64 && { observedAddress: link.seen }
+  // The dialling end needs to be told its source address; the accepting end already knows the address that was dialled.
+  const { dialled, observedAddress } = link
+  const observed = !dialled && observedAddress !== '' && observedAddress.length <= 64 && { observedAddress }
   send(tx, link.id, {
     kind: 'link/hello',
     body: { record: [text, signature], root, active: link.activeHere, links, ...observed },
   })
 }
 
-/** Where a peer is: by the socket's own word where that is public, since a record may claim anything. */
-function subnetName(seen: string, claimed: string | undefined): string {
-  const subnet = subnetOf(seen)
+/** Returns the subnet of a peer: that of the observed address if it is public, because a record may claim any address. */
+function subnetName(observed: string, claimed: string | undefined): string {
+  const subnet = subnetOf(observed)
   return subnet.private ? subnetOf(claimed).name : subnet.name
 }
 
-/** No room here: a few members to try instead, so that a newcomer who knows only this node gets in. */
+/** Rejects a link for lack of room. The peer gets some members to try instead, so that a new node can still join. */
 function reject(tx: Tx, link: Link): void {
   const members = Array.from({ length: REFERRALS }, () => sample(tx.state.members, () => random(tx)))
   sendRecords(tx, link, [...new Set(members.filter((signed) => signed !== undefined))])
   send(tx, link.id, { kind: 'link/bye', body: { why: 'full' } })
 }
 
-/** Whether the link that this end dialled is the one to keep. */
-function winner(own: NodeId, other: NodeId): boolean {
+/** Whether, of two simultaneous links, the one that this node dialled is kept. */
+function keepsDialled(own: NodeId, other: NodeId): boolean {
   return own < other
 }

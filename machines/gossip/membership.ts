@@ -4,17 +4,16 @@ import { type Draft, type Link, signOwn } from './gossipState.ts'
 import { deleteEntry, emptyShardedMap, getEntry, sample, setEntry, shardKey, valuesOf } from './shardedMap.ts'
 import { emit, isActive, linkTo, random, send, setLink, type Tx } from './tx.ts'
 
-/**
- * Who is a member. A record enters because its author signed it, is newer than what was known, and its subnet
- * has room. A removed author comes back only by a newer record or by answering this node itself.
- */
+// The table of members. A record is merged if its author signed it, if it is newer than the known one, and if its subnet
+// has room. A removed member rejoins only with a newer record, or by answering this node itself.
 
+/** The one key of all private subnets in `subnetCounts`. */
 const PRIVATE = '-'
 
-/** Own records from elsewhere after which another node must be using this key. */
+/** After this many foreign copies of the own record, another running node must be using this key. */
 const MIN_CONFLICTS = 3
 
-/** Least time between two refutations. */
+/** Returns the minimum time between two refutations. */
 export function refuteInterval({ identityConflicts, config }: Pick<Draft, 'identityConflicts' | 'config'>): number {
   return Math.min(
     config.conflictRefuteIntervalMs,
@@ -22,42 +21,42 @@ export function refuteInterval({ identityConflicts, config }: Pick<Draft, 'ident
   )
 }
 
-/** As far from its author as a record may say that it is. */
-export const HOPS_MOST = 255
+/** Largest hop count of a record. */
+export const MAX_HOPS = 255
 
 /**
- * `new` changed the table; all else left it as it was. `conflict`: its author has used this seq twice, as it lost its file;
- * it must be told, or two halves of the network would hold two texts for good.
+ * The result of a merge. Only `new` changes the table. `conflict` means that the author has signed two records with this
+ * seq because it lost its file; it must be told, or parts of the network would keep different records forever.
  */
-export type Verdict = 'new' | 'conflict' | 'known' | 'removed' | 'forged' | 'overSubnetQuota'
+export type MergeResult = 'new' | 'conflict' | 'known' | 'removed' | 'forged' | 'overSubnetQuota'
 
-/** Merges a record into the table. `from`: the link over which its author itself sent it. */
-export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = HOPS_MOST): Verdict {
+/** Merges a record into the table. `from` is the link over which it arrived, `hops` its distance from the author. */
+export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MAX_HOPS): MergeResult {
   const { state, tools } = tx
   const { record, short } = signed
   if (short === state.self.short) return mergeOwnRecord(tx, signed)
   const known = getEntry(state.members, short)
   if (known && (known.record.id !== record.id || known.record.seq > record.seq)) return 'known'
   if (known?.record.seq === record.seq)
-    return known.text !== signed.text && tools.genuine(signed) ? 'conflict' : 'known'
+    return known.text !== signed.text && tools.hasValidSignature(signed) ? 'conflict' : 'known'
   const tombstone = getEntry(state.tombstones, short)
-  const answers = from?.peer === short
-  const invited = answers && from.dialled
+  const isFromAuthor = from?.peer === short
+  const wasDialled = isFromAuthor && from.dialled
   if (
     tombstone &&
-    (tombstone.signed.record.seq > record.seq || (tombstone.signed.record.seq === record.seq && !answers))
+    (tombstone.signed.record.seq > record.seq || (tombstone.signed.record.seq === record.seq && !isFromAuthor))
   )
     return 'removed'
-  if (!known && getEntry(state.rejected, short) === record.seq && !invited) return 'overSubnetQuota'
-  if (!tools.genuine(signed)) return 'forged'
+  if (!known && getEntry(state.rejected, short) === record.seq && !wasDialled) return 'overSubnetQuota'
+  if (!tools.hasValidSignature(signed)) return 'forged'
   if (record.left) {
     remove(tx, short, 'left', signed)
     addRecent(tx, short, hops)
     return 'new'
   }
-  if (!known && !hasRoom(tx, record, invited)) {
+  if (!known && !hasRoom(tx, record, wasDialled)) {
     state.rejected = setEntry(
-      state.rejected.size > state.config.tableMost ? emptyShardedMap() : state.rejected,
+      state.rejected.size > state.config.maxMembers ? emptyShardedMap() : state.rejected,
       short,
       record.seq,
     )
@@ -77,7 +76,7 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = HO
   return 'new'
 }
 
-/** Removes a member. `signed` where a newer record is the reason. */
+/** Removes a member. `signed` is the newer record that is the reason, if there is one. */
 export function remove(
   tx: Tx,
   short: ShortId,
@@ -88,7 +87,7 @@ export function remove(
   const known = getEntry(state.members, short)
   const last = signed ?? known
   if (last && why !== 'overSubnetQuota') {
-    if (state.tombstones.size >= state.config.tombstonesMost) evictTombstone(tx)
+    if (state.tombstones.size >= state.config.maxTombstones) evictTombstone(tx)
     state.tombstones = setEntry(state.tombstones, short, { signed: last, at: tx.now })
   }
   if (known) {
@@ -103,7 +102,7 @@ export function remove(
   if (link) closeLink(tx, link, why)
 }
 
-/** Signs a new version of the own record. */
+/** Signs the own record with a higher seq. */
 export function signOwnRecord(tx: Tx, change: Partial<NodeRecord> = {}): SignedRecord {
   const { state, tools } = tx
   const { record } = state.self
@@ -118,19 +117,19 @@ export function signOwnRecord(tx: Tx, change: Partial<NodeRecord> = {}): SignedR
   return self
 }
 
-/** The newest record known of it, alive or not. */
-export function newestOf({ state }: Tx, short: ShortId): SignedRecord | undefined {
+/** Returns the newest known record of a member or removed member. */
+export function newestRecord({ state }: Tx, short: ShortId): SignedRecord | undefined {
   return getEntry(state.members, short) ?? getEntry(state.tombstones, short)?.signed
 }
 
-/** Sends `link/bye` and closes. */
+/** Sends `link/bye` and closes the link. */
 export function closeLink(tx: Tx, link: Link, why: string): void {
   send(tx, link.id, { kind: 'link/bye', body: { why } })
   tx.effects.push({ type: 'close', link: link.id })
   removeLink(tx, link, why)
 }
 
-/** Removes a link, whichever end closed it. */
+/** Removes a closed link from the state. */
 export function removeLink(tx: Tx, link: Link, why: string): void {
   const { state } = tx
   state.links = state.links.delete(link.id)
@@ -138,13 +137,13 @@ export function removeLink(tx: Tx, link: Link, why: string): void {
   emit(tx, { type: 'link.closed', link: link.id, id: link.nodeId, why })
 }
 
-/** A peer that breaks the protocol again and again is banned for a while. */
+/** Counts a protocol violation of a peer. A peer with `maxPenalties` of them is banned for a while. */
 export function penalize(tx: Tx, link: Link, why: string): void {
   const { state, now } = tx
   const present = state.links.get(link.id)
   if (!present) return
   const penalties = present.penalties + 1
-  if (penalties < state.config.penaltiesMost) {
+  if (penalties < state.config.maxPenalties) {
     setLink(tx, { ...present, penalties })
     return
   }
@@ -153,21 +152,24 @@ export function penalize(tx: Tx, link: Link, why: string): void {
   closeLink(tx, present, 'banned')
 }
 
-/** Number of active links into one subnet. */
+/** Returns the number of active links into a subnet. */
 export function activeLinksInSubnet({ state }: Tx, subnet: string): number {
-  let addToSubnets = 0
-  for (const link of state.links.values()) if (isActive(link) && link.subnet === subnet) addToSubnets += 1
-  return addToSubnets
+  let count = 0
+  for (const link of state.links.values()) if (isActive(link) && link.subnet === subnet) count += 1
+  return count
 }
 
-/** A copy of the own record from elsewhere with a seq not below the present one: an earlier process of this node, or another node with its key. */
-function mergeOwnRecord(tx: Tx, signed: SignedRecord): Verdict {
+/**
+ * Handles a copy of the own record from another node. If its seq is not below the current one, an earlier process of this
+ * node or another node with this key has signed it, and this node supersedes it.
+ */
+function mergeOwnRecord(tx: Tx, signed: SignedRecord): MergeResult {
   const { state, tools } = tx
   const { record } = state.self
   if (signed.record.seq < record.seq || signed.text === state.self.text) return 'known'
-  if (!tools.genuine(signed)) return 'forged'
+  if (!tools.hasValidSignature(signed)) return 'forged'
   if (signed.record.seq > state.refuteSeq) {
-    // The first is an earlier process of this node. Those that answer what this process signs come from a node that runs.
+    // The first copy may come from an earlier process; copies newer than what this process signs come from a running node.
     state.identityConflicts += 1
     if (state.identityConflicts === MIN_CONFLICTS)
       emit(tx, { type: 'gossip.identityConflict', addresses: signed.record.addresses })
@@ -180,7 +182,7 @@ function addRecent({ state, now }: Tx, short: ShortId, hops: number): void {
   state.recent = [{ short, at: now, hops }, ...state.recent.filter((each) => each.short !== short)].slice(0, 64)
 }
 
-/** Evicts one tombstone to make room for another: the oldest of a few. */
+/** Evicts the oldest of a few random tombstones to make room for another. */
 function evictTombstone(tx: Tx): void {
   const { state } = tx
   const few = Array.from({ length: 8 }, () => sample(state.tombstones, () => random(tx)))
@@ -188,7 +190,7 @@ function evictTombstone(tx: Tx): void {
   if (oldest) state.tombstones = deleteEntry(state.tombstones, oldest.signed.short)
 }
 
-/** The key in `subnetCounts`. All private subnets are one: there, many members are no sign of a single owner. */
+/** Returns the key of a subnet in `subnetCounts`. Private subnets share one, because many members there do not imply one owner. */
 export function subnetKey(subnet: Subnet): string {
   return subnet.private ? PRIVATE : shardKey(subnet.name)
 }
@@ -197,30 +199,31 @@ function subnetKeys(record: NodeRecord): ReadonlySet<string> {
   const known = subnetKeyCache.get(record)
   if (known) return known
   const subnets = record.addresses.map(subnetOf)
-  const made = new Set(subnets.length > 0 ? subnets.map(subnetKey) : [PRIVATE])
-  subnetKeyCache.set(record, made)
-  return made
+  const keys = new Set(subnets.length > 0 ? subnets.map(subnetKey) : [PRIVATE])
+  subnetKeyCache.set(record, keys)
+  return keys
 }
 
-/** Records never change, and what follows from their addresses is asked at every change of the table. */
+/** Caches the keys of each record, because records are immutable and every update of the table needs the keys. */
 const subnetKeyCache = new WeakMap<NodeRecord, ReadonlySet<string>>()
 
-function addToSubnets({ state }: Tx, record: NodeRecord, by: number): void {
+function addToSubnets({ state }: Tx, record: NodeRecord, change: 1 | -1): void {
   for (const subnet of subnetKeys(record)) {
-    const now = (getEntry(state.subnetCounts, subnet) ?? 0) + by
-    state.subnetCounts = now > 0 ? setEntry(state.subnetCounts, subnet, now) : deleteEntry(state.subnetCounts, subnet)
+    const count = (getEntry(state.subnetCounts, subnet) ?? 0) + change
+    state.subnetCounts =
+      count > 0 ? setEntry(state.subnetCounts, subnet, count) : deleteEntry(state.subnetCounts, subnet)
   }
 }
 
-/** A member that this node chose to dial has room: one of its subnet that has no link here gives way. */
-function hasRoom(tx: Tx, record: NodeRecord, invited: boolean): boolean {
+/** Whether a new member has room. For one that this node dialled, it removes a member of the full subnet without a link here. */
+function hasRoom(tx: Tx, record: NodeRecord, wasDialled: boolean): boolean {
   const { state } = tx
-  const { tableMost, subnetQuota, privateMost } = state.config
-  const full = (subnet: string) =>
-    (getEntry(state.subnetCounts, subnet) ?? 0) >= (subnet === PRIVATE ? privateMost : subnetQuota)
-  const subnet = [...subnetKeys(record)].find(full)
-  if (subnet === undefined && state.members.size < tableMost) return true
-  if (!invited) return false
+  const { maxMembers, subnetQuota, maxPrivateMembers } = state.config
+  const isFull = (subnet: string) =>
+    (getEntry(state.subnetCounts, subnet) ?? 0) >= (subnet === PRIVATE ? maxPrivateMembers : subnetQuota)
+  const subnet = [...subnetKeys(record)].find(isFull)
+  if (subnet === undefined && state.members.size < maxMembers) return true
+  if (!wasDialled) return false
   for (const member of valuesOf(state.members)) {
     const { short } = member
     if (short === state.self.short || state.linkOf.has(short)) continue

@@ -7,24 +7,22 @@ import { getEntry, sample, shardKey } from './shardedMap.ts'
 import { takeTokens } from './tokenBucket.ts'
 import { activeLinks, isActive, linkTo, random, setLink, type Tx } from './tx.ts'
 
-/**
- * Which links a node has: a bounded random few that are active, however large the network, and ephemeral ones to members it has
- * no link to, which find dead members, join split networks and let newcomers in.
- */
+// The overlay network. A node keeps a bounded number of active links to random members, however large the network is, and
+// opens ephemeral links to members without one, which detects dead members, heals partitions and admits new nodes.
 
-/** Dials at one time to fill up active links: enough to be connected in a second, few enough to choose well. */
+/** Maximum number of dials in progress for active links: a node connects within a second and can still choose its peers. */
 const PARALLEL_DIALS = 3
 
-/** A node that every peer rejects still looks for an active link this often. */
-const LONGEST_PAUSE_MS = 30_000
+/** Longest backoff of a node that all peers reject. */
+const MAX_LINK_BACKOFF_MS = 30_000
 
-/** Tries to pick a suitable random member before this round gives up. */
+/** Number of random members to look at before a round gives up. */
 const RANDOM_TRIES = 16
 
-/** A node with fewer active links than this is accepted even where all places are taken. */
-const NEEDY_LINKS = 3
+/** A peer with fewer active links than this may replace an accepted link if there is no room. */
+const FEW_LINKS = 3
 
-/** Whether this member may be dialled now. `urgent`: for this node's own purpose, so not held back by `redialMs`. */
+/** Whether a member may be dialled now. Urgent dials are not subject to `redialMs`. */
 export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false): boolean {
   const { state } = tx
   if (short === state.self.short || record.addresses.length === 0 || linkTo(tx, short)) return false
@@ -38,20 +36,20 @@ export function dial(
   { short, record }: SignedRecord,
   { active, urgent }: { active: boolean; urgent: boolean },
 ): void {
-  // A death is decided in seconds, so a probe does not wait as long as a link that is to be active.
+  // A probe must be decided within seconds, so it has less time than the dial of an active link.
   startDial(tx, { target: short, active }, record.addresses, urgent ? tx.state.config.dialTimeoutMs : 5_000, record.id)
 }
 
-/** Each round: closes what neither end needs, looks for links, opens an ephemeral link now and then, tries removed members. */
+/** Once a round: closes ephemeral links, dials missing active links, now and then an ephemeral one, and removed members. */
 export function maintainLinks(tx: Tx): void {
   closeEphemeral(tx)
   const { state, now } = tx
   const { config } = state
-  const kept = activeLinks(tx)
-  const chosen = kept.filter(({ dialled }) => dialled).length
-  const coming = state.dials.values().filter(({ active }) => active).length
-  const wanted = Math.max(config.linksWanted - kept.length, config.linksChosen - chosen) - coming
-  for (let dials = 0; now >= state.nextLinkAt && dials < Math.min(wanted, PARALLEL_DIALS - coming); dials += 1) {
+  const active = activeLinks(tx)
+  const outbound = active.filter(({ dialled }) => dialled).length
+  const dialling = state.dials.values().filter(({ active }) => active).length
+  const missing = Math.max(config.targetLinks - active.length, config.minOutboundLinks - outbound) - dialling
+  for (let dials = 0; now >= state.nextLinkAt && dials < Math.min(missing, PARALLEL_DIALS - dialling); dials += 1) {
     const member = randomMember(tx)
     if (!member) break
     dial(tx, member, { active: true, urgent: false })
@@ -64,7 +62,7 @@ export function maintainLinks(tx: Tx): void {
   retry(tx)
 }
 
-/** Whether no link is active and none is being dialled: then bootstrap addresses are tried often. */
+/** Whether no link is active and none is being dialled. An isolated node dials bootstrap addresses often. */
 export function isIsolated({ state }: Tx): boolean {
   if (state.dials.size > 0) return false
   for (const link of state.links.values()) if (isActive(link)) return false
@@ -72,16 +70,16 @@ export function isIsolated({ state }: Tx): boolean {
 }
 
 /**
- * Whether an accepted link may be active: its subnet and the places for accepted ones have room, or its other end needs
- * one and comes from a subnet with fewer members than that of a link which then gives way. So invented nodes, many
- * to an address, only ever push out each other, and nobody can surround a node.
+ * Whether an accepted link may be active: either its subnet and the accepted links have room, or the peer has few links and
+ * its subnet has fewer members than that of an accepted link, which is then demoted. Sybil nodes, which share few subnets,
+ * therefore replace only each other and cannot eclipse a node.
  */
 export function accepts(tx: Tx, subnet: string, links: number): boolean {
   const { config } = tx.state
-  if (activeLinksInSubnet(tx, subnet) >= config.linksPerSubnet) return false
+  if (activeLinksInSubnet(tx, subnet) >= config.maxLinksPerSubnet) return false
   const accepted = activeLinks(tx).filter(({ dialled }) => !dialled)
-  if (accepted.length < config.linksMost - config.linksChosen) return true
-  if (links >= NEEDY_LINKS) return false
+  if (accepted.length < config.maxLinks - config.minOutboundLinks) return true
+  if (links >= FEW_LINKS) return false
   const subnetCount = (name: string) => getEntry(tx.state.subnetCounts, shardKey(name)) ?? 0
   const victim = accepted.reduce((one, other) => (subnetCount(other.subnet) > subnetCount(one.subnet) ? other : one))
   if (subnetCount(victim.subnet) <= subnetCount(subnet)) return false
@@ -93,12 +91,12 @@ function closeEphemeral(tx: Tx): void {
   const { state, now } = tx
   for (const link of state.links.values()) {
     if (isActive(link) && link.helloReceived) continue
-    // The end that dialled closes an ephemeral link; the other end waits in case it does not.
+    // The dialling end closes an ephemeral link; the accepting end waits longer, in case it does not.
     const maxAgeMs = state.config.ephemeralMs * (link.dialled || !link.helloReceived ? 1 : 3)
     if (now - link.openedAt <= maxAgeMs || isBusy(tx, link)) continue
-    // Rejected: the places are taken, so the next tries come slower and slower.
+    // The peer has not accepted the link as active, so this node backs off.
     if (link.dialled && link.activeHere) {
-      state.linkBackoffMs = Math.min(LONGEST_PAUSE_MS, 2 * state.linkBackoffMs)
+      state.linkBackoffMs = Math.min(MAX_LINK_BACKOFF_MS, 2 * state.linkBackoffMs)
       state.nextLinkAt = now + state.linkBackoffMs
     }
     closeLink(tx, link, 'ephemeral')
@@ -111,29 +109,29 @@ function isBusy({ state }: Tx, { peer, missing }: Link): boolean {
   return false
 }
 
-/** A random member to link to, each subnet as likely as any other, however many ids it has. */
+/** Returns a random member to dial. Each subnet is equally likely, however many members it has. */
 function randomMember(tx: Tx): SignedRecord | undefined {
   const { state } = tx
   for (let tries = 0; tries < RANDOM_TRIES; tries += 1) {
     const member = sample(state.members, () => random(tx))
     if (!member || state.suspects.has(member.short) || !canDial(tx, member)) continue
     const subnet = subnetOf(member.record.addresses[0])
-    if (activeLinksInSubnet(tx, subnet.name) >= state.config.linksPerSubnet) continue
+    if (activeLinksInSubnet(tx, subnet.name) >= state.config.maxLinksPerSubnet) continue
     const subnetCount = subnet.private ? 1 : (getEntry(state.subnetCounts, subnetKey(subnet)) ?? 1)
     if (random(tx) * subnetCount < 1) return member
   }
   return undefined
 }
 
-/** Dials a node that is not a member now: a removed one, or one given by the owner or a file. Often while there is no link. */
+/** Dials a removed member or a bootstrap address of a node that is not a member. Isolated nodes do so more often. */
 export function retry(tx: Tx): void {
   const { state, now } = tx
   const { config } = state
   if (now < state.nextRetryAt) return
   const isolated = isIsolated(tx)
   state.isolatedBackoffMs = isolated
-    ? Math.min(config.isolatedRetryMs, 2 * state.isolatedBackoffMs)
-    : config.isolatedFirstMs
+    ? Math.min(config.isolatedMaxBackoffMs, 2 * state.isolatedBackoffMs)
+    : config.isolatedInitialBackoffMs
   state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryMs)
   const tombstone = sample(state.tombstones, () => random(tx))
   const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !getEntry(state.members, shortOf(id)))
@@ -147,7 +145,7 @@ export function retry(tx: Tx): void {
 
 function mayDial({ state, now }: Tx, addresses: readonly string[], urgent: boolean): boolean {
   const { config } = state
-  if (state.links.size + state.dials.size >= config.socketsMost) return false
+  if (state.links.size + state.dials.size >= config.maxSockets) return false
   if (takeTokens(state.dialTokens, now, 1, config.dialsPerSecond)[0] === 0) return false
   return urgent || (state.dialledAt.get(addresses[0] ?? '') ?? Number.NEGATIVE_INFINITY) + config.redialMs <= now
 }

@@ -1,11 +1,11 @@
 /**
- * A persistent map: a change gives a new one. Made for a few dozen entries whose values change often. The keys and
- * their index are shared for as long as only values change, so that a change copies a short list and no Map.
+ * A persistent map for a few dozen entries whose values change often: an update returns a new map. Maps share the keys and
+ * their index as long as only values change, so that such an update copies a short array and no Map.
  */
 export class PersistentMap<K, V> {
   private readonly keys: readonly K[]
   private readonly list: readonly V[]
-  /** The position of each key; undefined where there are so few that searching the list is faster. */
+  /** The position of each key; undefined if there are so few keys that a linear search is faster. */
   private readonly index: ReadonlyMap<K, number> | undefined
 
   private constructor(keys: readonly K[], list: readonly V[], index: ReadonlyMap<K, number> | undefined) {
@@ -35,7 +35,7 @@ export class PersistentMap<K, V> {
     return this.indexOf(key) >= 0
   }
 
-  /** In the order in which their keys came. */
+  /** Returns the values in the order in which their keys were inserted. */
   values(): readonly V[] {
     return this.list
   }
@@ -54,7 +54,7 @@ export class PersistentMap<K, V> {
       : PersistentMap.from(this.keys.toSpliced(at, 1), this.list.toSpliced(at, 1))
   }
 
-  /** The same map where all are kept. */
+  /** Returns the map without the values that `keep` rejects; the same map if it rejects none. */
   filter(keep: (value: V) => boolean): PersistentMap<K, V> {
     if (this.list.every(keep)) return this
     const kept = this.list.map(keep)
@@ -73,13 +73,13 @@ export class PersistentMap<K, V> {
   }
 }
 
-/** From how many keys on an index pays. */
-const INDEXED = 9
+/** From this number of keys on, an index is faster than a linear search. */
+const INDEX_MIN_KEYS = 9
 
 const EMPTY = PersistentMap.from<never, never>([], [])
 
 function buildIndex<K>(keys: readonly K[]): ReadonlyMap<K, number> | undefined {
-  if (keys.length < INDEXED) return undefined
+  if (keys.length < INDEX_MIN_KEYS) return undefined
   const index = new Map<K, number>()
   for (let at = 0; at < keys.length; at += 1) index.set(keys[at] as K, at)
   return index

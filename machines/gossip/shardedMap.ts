@@ -1,13 +1,13 @@
 /**
- * Persistent maps: a change gives a new map that shares what stayed. Large ones are split into 64 shards, so that a
- * change copies a sixty-fourth.
+ * A persistent map for many entries: an update returns a new map, which shares what has not changed. The entries are split
+ * into 64 shards, so that an update copies one sixty-fourth of them.
  */
 export interface ShardedMap<K extends string, V> {
   readonly size: number
   readonly shards: readonly ReadonlyMap<K, V>[]
 }
 
-/** Base64's alphabet: keys are short ids, whose first character names the shard. */
+/** The base64 alphabet. Keys are short ids, whose first character determines the shard. */
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 const EMPTY: ReadonlyMap<never, never> = new Map<never, never>()
 const NONE: ShardedMap<never, never> = { size: 0, shards: Array.from(ALPHABET, () => EMPTY) }
@@ -23,7 +23,7 @@ export function shardOf(key: string): number {
   return at < 0 ? 0 : at
 }
 
-/** A key for text that is no short id, so that such keys too spread over the shards. */
+/** Returns a key for text that is not a short id: the text behind a character that spreads such keys over the shards. */
 export function shardKey(text: string): string {
   let sum = 0
   for (let at = 0; at < text.length; at += 1) sum = (Math.imul(sum, 31) + text.charCodeAt(at)) | 0
@@ -51,7 +51,7 @@ export function* valuesOf<K extends string, V>(map: ShardedMap<K, V>): Generator
   for (const shard of map.shards) yield* shard.values()
 }
 
-/** A random value, where `random` returns numbers from 0 to below 1; undefined where there is none. */
+/** Returns a uniformly random value, or undefined if the map is empty. `random` returns numbers from 0 to below 1. */
 export function sample<K extends string, V>(map: ShardedMap<K, V>, random: () => number): V | undefined {
   if (map.size === 0) return undefined
   let left = Math.floor(random() * map.size)

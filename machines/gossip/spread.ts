@@ -2,27 +2,25 @@ import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire/goss
 import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/wire/record.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
-import { HOPS_MOST, mergeRecord, newestOf, penalize, refuteInterval, signOwnRecord } from './membership.ts'
+import { MAX_HOPS, mergeRecord, newestRecord, penalize, refuteInterval, signOwnRecord } from './membership.ts'
 import { getEntry } from './shardedMap.ts'
 import { takeTokens } from './tokenBucket.ts'
 import { activeLinks, pick, queueSuspicion, random, send, setLink, type Tx } from './tx.ts'
 
-/**
- * How records travel. What is new is pushed at once to a few links; each round's heartbeats carry the root hash and what
- * is new, so that a node without it receives it or requests it; the rest is found by comparing digests.
- */
+// Dissemination of records. A new record is pushed at once to a few links. The heartbeats of each round carry the root hash
+// and the recent versions, so that nodes request what they lack. Comparing digests finds all other differences.
 
-/** Largest text of one batch of records. Far below `WIRE_MAX_BYTES`, so that a probe behind it is not held up. */
+/** Largest text of one batch of records. It is far below `WIRE_MAX_BYTES`, so that a batch does not delay a probe behind it. */
 const BATCH_CHARS = 48 * 1024
 
-/** Pushing on stops where the next hop would meet mostly nodes that know it already: those still without it soon ask. */
-const PUSH_UNTIL = 0.42
+/** A record is no longer forwarded once this share of the network should have it; the remaining nodes request it. */
+const MAX_PUSHED_SHARE = 0.42
 
-/** Below this many members a superfluous copy matters less than waiting for a round. */
-const FEW = 128
+/** Networks below this size are treated as if they had it, because there latency matters more than superfluous copies. */
+const SMALL_NETWORK = 128
 
-/** Besides those it pushes to, a node gets requests from this many in the time of a hop. Measured. */
-const ASKED_BESIDES = 1.5
+/** Number of nodes that request a record from a node in the time of one hop, as measured, besides its pushes. */
+const REQUESTS_PER_HOP = 1.5
 
 export function heartbeat(tx: Tx, link: Link, nonce: number): WireBody<'probe/ping'> {
   const { state, tools } = tx
@@ -30,7 +28,7 @@ export function heartbeat(tx: Tx, link: Link, nonce: number): WireBody<'probe/pi
   return { nonce, root: tools.digest.root(state.members), ...(recent && { recent }), active: link.activeHere }
 }
 
-/** Sends `records` to a few links, or all, without a request. `hops`: how often they were passed on before. */
+/** Pushes records that were forwarded `hops` times to a few random links, or to all if `everywhere`. */
 export function push(
   tx: Tx,
   records: readonly SignedRecord[],
@@ -40,20 +38,20 @@ export function push(
 ): void {
   const { config, members } = tx.state
   if (records.length === 0) return
-  const reached = (config.fanout + ASKED_BESIDES) ** Math.min(hops, 32)
-  if (!everywhere && hops > 0 && reached > Math.max(members.size, FEW) * PUSH_UNTIL) return
+  const reached = (config.fanout + REQUESTS_PER_HOP) ** Math.min(hops, 32)
+  if (!everywhere && hops > 0 && reached > Math.max(members.size, SMALL_NETWORK) * MAX_PUSHED_SHARE) return
   const links = activeLinks(tx).filter((link) => link.id !== except)
   const messages = inBatches(records, hops)
   for (const { id } of pick(tx, links, everywhere ? links.length : config.fanout))
     for (const message of messages) send(tx, id, message)
 }
 
-/** Signs and sends a new own record. */
+/** Signs the own record anew and pushes it. */
 export function publish(tx: Tx, change?: Parameters<typeof signOwnRecord>[1], everywhere = false): void {
   push(tx, [signOwnRecord(tx, change)], 0, undefined, everywhere)
 }
 
-/** Refutes the own death, if another node suspects it, no faster than `refuteInterval` allows. */
+/** Refutes suspicions of this node with a newer record, at most once in `refuteInterval`. */
 export function refute(tx: Tx): void {
   const { state, now } = tx
   if (state.refuteSeq < state.self.record.seq || now < state.refutedAt + refuteInterval(state)) return
@@ -67,22 +65,22 @@ export function onRecords(tx: Tx, link: Link, { records, hops }: WireBody<'table
   for (const [text, signature] of records) {
     const signed = tools.read(text, signature)
     if (!signed) {
-      penalize(tx, link, 'it sends what is no record')
+      penalize(tx, link, 'it sent an invalid record')
       return
     }
-    const newest = newestOf(tx, signed.short)
+    const newest = newestRecord(tx, signed.short)
     if (newest && !mayChange(newest, signed) && link.peer !== signed.short) continue
     const present = state.links.get(link.id) ?? link
-    const [granted, rest] = takeTokens(present.records, now, 1, state.config.recordsPerSecond)
-    setLink(tx, { ...present, records: rest })
+    const [granted, rest] = takeTokens(present.recordTokens, now, 1, state.config.recordsPerSecond)
+    setLink(tx, { ...present, recordTokens: rest })
     if (granted === 0) break
-    const verdict = mergeRecord(tx, signed, present, Math.min(HOPS_MOST, hops + 1))
-    if (verdict === 'forged') {
-      penalize(tx, present, 'it passes on what nobody signed')
+    const result = mergeRecord(tx, signed, present, Math.min(MAX_HOPS, hops + 1))
+    if (result === 'forged') {
+      penalize(tx, present, 'it forwarded a forged record')
       return
     }
-    if (verdict === 'new') fresh.push(signed)
-    if (verdict === 'conflict') notifyAuthor(tx, signed)
+    if (result === 'new') fresh.push(signed)
+    if (result === 'conflict') notifyAuthor(tx, signed)
   }
   push(tx, fresh, hops + 1, link.id)
   refute(tx)
@@ -95,9 +93,9 @@ export function onTableRequest(tx: Tx, link: Link, { shortIds }: WireBody<'table
     { length: shortIds.length / SHORT_CHARS },
     (_, at) => shortIds.slice(at * SHORT_CHARS, (at + 1) * SHORT_CHARS) as ShortId,
   )
-  const [granted, served] = takeTokens(link.served, tx.now, ids.length, config.servedPerSecond)
-  const present = setLink(tx, { ...link, served })
-  const records = ids.slice(0, granted).map((short) => newestOf(tx, short))
+  const [granted, servedTokens] = takeTokens(link.servedTokens, tx.now, ids.length, config.servedPerSecond)
+  const present = setLink(tx, { ...link, servedTokens })
+  const records = ids.slice(0, granted).map((short) => newestRecord(tx, short))
   sendRecords(
     tx,
     present,
@@ -105,7 +103,7 @@ export function onTableRequest(tx: Tx, link: Link, { shortIds }: WireBody<'table
   )
 }
 
-/** The peer's heartbeat. The end that pinged goes on to digests where what is new does not explain the difference. */
+/** Compares the peer's heartbeat with the own table. If recent versions do not explain a difference, the pinging end sends digests. */
 export function compare(tx: Tx, link: Link, beat: WireBody<'probe/ping'>, pinged: boolean): void {
   const { state, tools } = tx
   if (beat.root === tools.digest.root(state.members)) return
@@ -122,16 +120,16 @@ export function compareDigests(tx: Tx, link: Link): void {
   const { state, tools, now } = tx
   if (link.syncAt > 0 && now < link.syncAt + state.config.requestTimeoutMs) return
   const pair = rootPair(tx, link)
-  if (link.settled === pair && now < link.settledUntil) return
-  // Where the same two tables meet again, comparing them did not help.
-  setLink(tx, { ...link, syncAt: now, settled: pair, settledUntil: now + state.config.settledMs })
+  if (link.failedSyncRoots === pair && now < link.syncBackoffUntil) return
+  // If the same two roots meet again, the comparison did not help, and is not repeated for a while.
+  setLink(tx, { ...link, syncAt: now, failedSyncRoots: pair, syncBackoffUntil: now + state.config.syncBackoffMs })
   send(tx, link.id, { kind: 'table/buckets', body: { buckets: tools.digest.buckets(state.members) } })
 }
 
 export function onBuckets(tx: Tx, link: Link, { buckets }: WireBody<'table/buckets'>): void {
   const { state, tools, now } = tx
-  const [granted, digests] = takeTokens(link.digests, now, 1, state.config.digestsPerSecond)
-  setLink(tx, { ...link, digests })
+  const [granted, digestTokens] = takeTokens(link.digestTokens, now, 1, state.config.digestsPerSecond)
+  setLink(tx, { ...link, digestTokens })
   if (granted === 0) return
   const different = differing(tools.digest.buckets(state.members), buckets)
   send(tx, link.id, {
@@ -148,7 +146,7 @@ export function onVersions(tx: Tx, asked: Link, { buckets }: WireBody<'table/ver
   for (const [bucket, text] of buckets) {
     const theirs = new Map(unpackVersions(text).map(({ short, seq }) => [short, seq]))
     for (const [short, seq] of theirs) {
-      const newest = newestOf(tx, short)
+      const newest = newestRecord(tx, short)
       if (!newest || newest.record.seq < seq) {
         if (getEntry(state.rejected, short) !== seq) missing.push({ short, seq })
       } else if (newest.record.seq > seq || newest.record.left) lacking.push(newest)
@@ -162,13 +160,13 @@ export function onVersions(tx: Tx, asked: Link, { buckets }: WireBody<'table/ver
   requestMissing(tx, link)
 }
 
-/** Requests what is known to be newer there: each record from one link at a time, and no more than may be checked. */
+/** Requests records that are newer at the peer: each from one link at a time, and at most as many as may be verified. */
 export function requestMissing(tx: Tx, { id }: Link): void {
   const { state, now } = tx
   const link = state.links.get(id)
   if (!link || link.missing.length === 0) return
   const { config } = state
-  const [allowed] = takeTokens(link.records, now, BATCH.shortIds, config.recordsPerSecond)
+  const [allowed] = takeTokens(link.recordTokens, now, BATCH.shortIds, config.recordsPerSecond)
   const open = link.missing.filter((version) => isNewer(tx, version))
   const asked = new Set(open.filter(({ short }) => (state.pendingRequests.get(short) ?? 0) <= now).slice(0, allowed))
   setLink(tx, { ...link, missing: open.filter((version) => !asked.has(version)) })
@@ -180,7 +178,7 @@ export function requestMissing(tx: Tx, { id }: Link): void {
   send(tx, id, { kind: 'table/request', body: { shortIds: requested.join('') } })
 }
 
-/** Sends records in batches. `hops` as remembered where it is not given: what is no longer new is not passed on. */
+/** Sends records in batches. By default, `hops` is that of the recent records; records that are not recent are not forwarded. */
 export function sendRecords(tx: Tx, link: Link, records: readonly SignedRecord[], hops = hopsOf(tx, records)): void {
   for (const message of inBatches(records, hops)) send(tx, link.id, message)
 }
@@ -205,14 +203,14 @@ function mayChange(newest: SignedRecord, { record, text }: SignedRecord): boolea
   return record.seq > newest.record.seq || (record.seq === newest.record.seq && text !== newest.text)
 }
 
-/** Sends a suspicion that makes the author of two records with one seq sign a newer one. */
+/** Sends a suspicion of the author of two records with one seq, which makes it sign a newer one. */
 function notifyAuthor(tx: Tx, { short, record }: SignedRecord): void {
   for (const link of activeLinks(tx)) queueSuspicion(tx, link.id, [short, record.seq, tx.state.self.short])
 }
 
 function hopsOf({ state }: Tx, records: readonly SignedRecord[]): number {
   const hops = new Map(state.recent.map((each) => [each.short, each.hops]))
-  return Math.max(0, ...records.map(({ short }) => hops.get(short) ?? HOPS_MOST))
+  return Math.max(0, ...records.map(({ short }) => hops.get(short) ?? MAX_HOPS))
 }
 
 function recentVersions(tx: Tx): Version[] {
@@ -220,16 +218,16 @@ function recentVersions(tx: Tx): Version[] {
   const since = tx.now - config.recentMs
   const versions: Version[] = []
   for (const { short, at } of recent) {
-    // Latest first.
+    // The list has the latest record first.
     if (at < since || versions.length === BATCH.recent) break
-    const newest = newestOf(tx, short)
+    const newest = newestRecord(tx, short)
     if (newest) versions.push({ short, seq: newest.record.seq })
   }
   return versions
 }
 
 function isNewer(tx: Tx, { short, seq }: Version): boolean {
-  return (newestOf(tx, short)?.record.seq ?? 0) < seq && getEntry(tx.state.rejected, short) !== seq
+  return (newestRecord(tx, short)?.record.seq ?? 0) < seq && getEntry(tx.state.rejected, short) !== seq
 }
 
 function rootPair({ state, tools }: Tx, link: Link): string {
@@ -241,7 +239,7 @@ function union(some: readonly Version[], more: readonly Version[]): readonly Ver
   return more.length === 0 ? some : [...new Map([...some, ...more].map((each) => [each.short, each])).values()]
 }
 
-/** Expires requests that were not answered in time. */
+/** Removes requests that were not answered in time. */
 export function expireRequests({ state, now }: Tx): void {
   for (const until of state.pendingRequests.values())
     if (until <= now) {

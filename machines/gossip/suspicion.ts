@@ -1,34 +1,36 @@
-/** The mathematics of suspicion, as functions of all that they depend on. */
-
 interface Timing {
   members: number
-  /** Number of nodes that suspect it besides this node. */
+  /** Number of other nodes that suspect the member. */
   others: number
-  /** Number of confirmations that bring the shortest time. */
+  /** Number of confirmations at which the timeout is shortest. */
   confirmations: number
   shortestMs: number
-  spread: number
+  maxMultiplier: number
 }
 
 /**
- * How long from the first suspicion to death: long where one node alone suspects it, short where independent ones agree
- * (Lifeguard, section 4.2; the formula is memberlist's). Where nobody else could confirm, it is the shortest at once.
+ * Returns the milliseconds from the first suspicion until the member counts as dead. The timeout is long while one node
+ * alone suspects the member, and falls with independent confirmations (Lifeguard, section 4.2; the formula is
+ * memberlist's). It is the shortest at once if no other node could confirm.
  */
-export function suspicionMs({ members, others, confirmations, shortestMs, spread }: Timing): number {
+export function suspicionTimeout({ members, others, confirmations, shortestMs, maxMultiplier }: Timing): number {
   const shortest = shortestMs * Math.max(1, Math.log10(members))
   const expected = expectedConfirmations(members, confirmations)
   if (expected === 0) return shortest
-  const longest = shortest * spread
+  const longest = shortest * maxMultiplier
   const share = Math.log(Math.min(others, expected) + 1) / Math.log(expected + 1)
   return longest - (longest - shortest) * share
 }
 
-/** In a small network fewer can confirm: all but the suspect and this node. */
+/** Limits the confirmations to what the network can give: the suspect and this node cannot confirm. */
 export function expectedConfirmations(members: number, confirmations: number): number {
   return Math.max(0, Math.min(confirmations, members - 2))
 }
 
-/** Lifeguard's local health: failures of the own node raise it, successes lower it, and time-outs grow with it. */
-export function nextLocalHealth(localHealth: number, change: number, most: number): number {
-  return Math.max(0, Math.min(most - 1, localHealth + change))
+/**
+ * Returns Lifeguard's next local health score, from 0 to `max - 1`. Signs that this node itself is in trouble raise it,
+ * successful probes lower it, and timeouts grow with it.
+ */
+export function nextLocalHealth(localHealth: number, change: number, max: number): number {
+  return Math.max(0, Math.min(max - 1, localHealth + change))
 }

@@ -1,12 +1,12 @@
-/** A token bucket: a rate per second that may be saved up for a while. `left` counts in bursts: 1 is full. */
+/** A token bucket. `left` is its level, of which 1 is full, at the time `at`. */
 export interface TokenBucket {
   readonly left: number
   readonly at: number
 }
 
 /**
- * Takes up to `count` from what `perSecond` has filled since, saving at most `burst`. Returns how many were granted and what
- * remains.
+ * Takes up to `count` tokens from a bucket that fills at `perSecond` and holds at most `burst`. Returns how many it granted,
+ * and the bucket afterwards.
  */
 export function takeTokens(
   { left, at }: TokenBucket,

@@ -12,24 +12,24 @@ import {
   type Tools,
 } from './gossipState.ts'
 
-/** The transaction of one event: the state in progress, which only the step sees, and the effects so far. */
+/** The transaction of one event: a draft of the next state, which only the step sees, and the effects so far. */
 export interface Tx {
   readonly now: number
   readonly tools: Tools
   readonly state: Draft
   readonly effects: GossipEffect[]
-  /** Suspicion messages that are sent together at the end of the transaction. */
+  /** Suspicions for each link, which are sent together at the end of the transaction. */
   readonly suspicionMessages: Map<LinkId, SuspicionMessage[]>
 }
 
-/** `[who may be dead, at which seq, says whom]` */
+/** `[suspect, seq of the suspect, suspected by]`. */
 export type SuspicionMessage = [ShortId, number, ShortId]
 
 export function beginTx(state: GossipState, now: number, tools: Tools): Tx {
   return { now, tools, state: draftOf(state), effects: [], suspicionMessages: new Map() }
 }
 
-/** A number from 0 to below 1 (mulberry32, public domain). The state moves on, so a run repeats from its seed. */
+/** Returns a pseudo-random number from 0 to below 1 (mulberry32, public domain). Its state is part of the gossip state. */
 export function random({ state }: Tx): number {
   state.randomState = (state.randomState + 0x6d2b79f5) | 0
   let mixed = Math.imul(state.randomState ^ (state.randomState >>> 15), 1 | state.randomState)
@@ -37,36 +37,36 @@ export function random({ state }: Tx): number {
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
 }
 
-/** `count` of `items` at random, or all where there are fewer, in random order. */
+/** Returns `count` random items in random order, or all of them if there are fewer. */
 export function pick<T>(tx: Tx, items: readonly T[], count: number): T[] {
   const rest = [...items]
-  const most = Math.min(count, rest.length)
-  for (let at = 0; at < most; at += 1) {
+  const end = Math.min(count, rest.length)
+  for (let at = 0; at < end; at += 1) {
     const from = at + Math.floor(random(tx) * (rest.length - at))
     const chosen = rest[from] as T
     rest[from] = rest[at] as T
     rest[at] = chosen
   }
-  return rest.slice(0, most)
+  return rest.slice(0, end)
 }
 
 export function send({ effects }: Tx, link: LinkId, message: WireMessage): void {
   effects.push({ type: 'send', link, message })
 }
 
-export function queueSuspicion({ suspicionMessages: suspicions }: Tx, link: LinkId, what: SuspicionMessage): void {
-  const waiting = suspicions.get(link)
-  if (waiting) waiting.push(what)
-  else suspicions.set(link, [what])
+export function queueSuspicion({ suspicionMessages }: Tx, link: LinkId, suspicion: SuspicionMessage): void {
+  const queued = suspicionMessages.get(link)
+  if (queued) queued.push(suspicion)
+  else suspicionMessages.set(link, [suspicion])
 }
 
-/** Sends what `queueSuspicion` collected. */
+/** Sends the queued suspicions. */
 export function sendSuspicions(tx: Tx): void {
   let latest: SuspicionMessage[] = []
   let messages: WireMessage[] = []
   for (const [link, suspicions] of tx.suspicionMessages) {
     if (!tx.state.links.has(link)) continue
-    // Most links get the same messages, and each message is encoded only once.
+    // Most links get the same suspicions; sharing the message objects lets the transport encode each only once.
     if (suspicions.length !== latest.length || suspicions.some((each, at) => each !== latest[at])) {
       latest = suspicions
       messages = []
@@ -92,7 +92,7 @@ export function linkTo({ state }: Tx, short: ShortId): Link | undefined {
   return id === undefined ? undefined : state.links.get(id)
 }
 
-/** The links that both ends count as active. */
+/** Returns the links that both ends count as active. */
 export function activeLinks({ state }: Tx): Link[] {
   return state.links.values().filter(isActive)
 }

@@ -2,26 +2,26 @@
 export const GOSSIP = {
   /** One round: a node compares tables with `contacts` of its links, which is its probe of them too. */
   roundMs: 1_000,
-  contacts: 1,
+  probesPerRound: 1,
   /** Links to which something new is pushed at once. Three reach 94 % unaided; comparing finds the rest. */
   fanout: 3,
   /** Links that a node looks for, and active links that it keeps: a random graph of degree 8 stays connected. */
-  linksWanted: 8,
-  linksMost: 12,
+  targetLinks: 8,
+  maxLinks: 12,
   /** Of these, links that the node chose and dialled itself: they never give way to accepted ones. */
-  linksChosen: 4,
+  minOutboundLinks: 4,
   /** Connections at one time, ephemeral ones included. */
-  socketsMost: 64,
+  maxSockets: 64,
   /** Active links into one subnet, so that many nodes behind one address cannot surround a node. */
-  linksPerSubnet: 2,
+  maxLinksPerSubnet: 2,
   /** How long a link that one end does not count as active may stay: an ephemeral link is done in a second. */
   ephemeralMs: 4_000,
   /** How often a node dials a random member it has no link to: finds dead members, joins split networks. */
   ephemeralEveryMs: 30_000,
   /** How often a removed member, or an address given by the owner, is tried again; without any link soon, then less often. */
   retryMs: 15_000,
-  isolatedFirstMs: 150,
-  isolatedRetryMs: 1_000,
+  isolatedInitialBackoffMs: 150,
+  isolatedMaxBackoffMs: 1_000,
   /** Dials a second in all, and how long until one address that others named is dialled again. */
   dialsPerSecond: 10,
   redialMs: 30_000,
@@ -33,13 +33,13 @@ export const GOSSIP = {
   /** Members requested to probe too (SWIM's k). */
   indirectProbers: 3,
   /** A suspicion of a node without a link is probed after this and up to half as much again: its refutation is faster. */
-  suspicionPatienceMs: 600,
+  suspicionProbeDelayMs: 600,
   /** Shortest time from suspicion to death, times max(1, log10 of the members); the longest is `suspicionSpread` as long. */
-  suspicionMs: 1_000,
-  suspicionSpread: 3,
+  suspicionTimeoutMs: 1_000,
+  suspicionMaxMultiplier: 3,
   /** Independent confirmations that bring the shortest time, and how long where the address itself refuses. */
   confirmations: 2,
-  refusedMs: 300,
+  refusedTimeoutMs: 300,
   /** How long a node that just answered here is safe from suspicions of others. */
   recentlyConfirmedMs: 10_000,
   /** Least time between two refutations of the own death. */
@@ -49,7 +49,7 @@ export const GOSSIP = {
   /** An event this much later than it was due means that this process stood still, not that the others died. */
   stallMs: 1_000,
   /** Lifeguard: failures of the own node stretch its timeouts up to this many times. */
-  localHealthMost: 8,
+  maxLocalHealth: 8,
   /** How long something counts as new, to be named in a heartbeat. */
   recentMs: 10_000,
   /** Signatures to check that one peer may cause a second, and suspicions that it may forward. */
@@ -61,15 +61,15 @@ export const GOSSIP = {
   /** How long a requested record may take before another peer gets the request. */
   requestTimeoutMs: 1_000,
   /** How long two tables that cannot be brought closer are left alone while neither changes. */
-  settledMs: 5_000,
+  syncBackoffMs: 5_000,
   /** Members, members of one subnet, and members without a public address, which a LAN may have many of. */
-  tableMost: 4_096,
+  maxMembers: 4_096,
   subnetQuota: 16,
-  privateMost: 1_024,
+  maxPrivateMembers: 1_024,
   /** Removed members that are remembered, so that they do not rejoin, and how long. */
-  tombstonesMost: 4_096,
-  tombstonesMs: 48 * 3_600_000,
+  maxTombstones: 4_096,
+  tombstoneMs: 48 * 3_600_000,
   /** Broken messages or forged records until a peer is banned, and for how long. */
-  penaltiesMost: 3,
+  maxPenalties: 3,
   banMs: 600_000,
 } as const

@@ -109,7 +109,7 @@ export function readRecord(text: string, signature: string): SignedRecord | unde
 }
 
 /** Whether its author signed exactly this text. */
-export function isGenuine({ record, text, signature }: SignedRecord, verify: Verify): boolean {
+export function hasValidSignature({ record, text, signature }: SignedRecord, verify: Verify): boolean {
   return verify(record.id, record.key, DOMAIN + text, signature)
 }
 

@@ -220,7 +220,7 @@ test('a message in one piece with the answer to the upgrade is not lost', async 
 })
 
 function repeat(send: () => void): void {
-  for (let times = 0; times < GOSSIP.penaltiesMost; times += 1) send()
+  for (let times = 0; times < GOSSIP.maxPenalties; times += 1) send()
 }
 
 test('forged, cross-signed and replayed records change no table', async (t) => {
@@ -240,7 +240,7 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   const crossSigned = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
   const banned = nextEvent(node.bus, 'gossip.banned', (fact) => fact.id === mallory.id)
   // The first is no offence, only old; each of the others is a penalty.
-  assert.equal(GOSSIP.penaltiesMost, 3)
+  assert.equal(GOSSIP.maxPenalties, 3)
   for (const record of [replayed, forged, crossSigned, crossSigned])
     socket.send(encode({ kind: 'table/records', body: { records: [record], hops: 1 } }))
   await banned

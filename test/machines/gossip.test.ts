@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { packVersion } from '../../machines/gossip/digest.ts'
 import type { GossipEffect } from '../../machines/gossip/gossipState.ts'
 import { getEntry } from '../../machines/gossip/shardedMap.ts'
-import { expectedConfirmations, nextLocalHealth, suspicionMs } from '../../machines/gossip/suspicion.ts'
+import { expectedConfirmations, nextLocalHealth, suspicionTimeout } from '../../machines/gossip/suspicion.ts'
 import { takeTokens } from '../../machines/gossip/tokenBucket.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
@@ -30,7 +30,7 @@ const isMember = (node: GossipDriver, other: GossipDriver) => seqAt(node, other.
 
 test('suspicion: the more independent nodes agree, the sooner', () => {
   const at = (members: number, others: number) =>
-    Math.round(suspicionMs({ members, others, confirmations: 3, shortestMs: 1_000, spread: 3 }))
+    Math.round(suspicionTimeout({ members, others, confirmations: 3, shortestMs: 1_000, maxMultiplier: 3 }))
   const table: [members: number, others: number, ms: number][] = [
     [2, 0, 1_000], // Nobody could confirm.
     [3, 0, 3_000],
@@ -86,7 +86,7 @@ test('nobody speaks for another: a forged record changes nothing, and its sender
   const victim = others[0] as GossipDriver
   const forged = { ...victim.record({ seq: 9 }), signature: victim.record().signature }
   let banned: unknown[] = []
-  for (let penalties = 0; penalties < GOSSIP.penaltiesMost; penalties += 1)
+  for (let penalties = 0; penalties < GOSSIP.maxPenalties; penalties += 1)
     banned = emittedFacts(receive(node, links[1] as string, 'table/records', { records: [pair(forged)], hops: 0 }))
   assert.equal(seqAt(node, victim.id), 1)
   assert.ok(banned.some((fact) => (fact as { type: string }).type === 'gossip.banned'))
@@ -111,11 +111,11 @@ test('a greeting must be the record of whoever proved its key', () => {
 test('signatures to check are limited per peer, whatever it sends', () => {
   const { node, links } = connectedNode(1)
   let checked = 0
-  const { genuine } = node.tools
+  const { hasValidSignature } = node.tools
   Object.assign(node.tools, {
-    genuine: (signed: SignedRecord) => {
+    hasValidSignature: (signed: SignedRecord) => {
       checked += 1
-      return genuine(signed)
+      return hasValidSignature(signed)
     },
   })
   const peers = Array.from({ length: 400 }, () => makeGossipDriver())
@@ -183,7 +183,7 @@ test('a suspicion cannot drive the own seq beyond the next, nor faster than it m
 })
 
 test("a liar's suspicions drop nobody who answers, however many names it invents", () => {
-  const { node, others, links } = connectedNode(4, { linksWanted: 0 })
+  const { node, others, links } = connectedNode(4, { targetLinks: 0 })
   const [victim, liar] = [others[0] as GossipDriver, links[3] as string]
   for (let second = 0; second < 60; second += 1) {
     const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
@@ -196,7 +196,7 @@ test("a liar's suspicions drop nobody who answers, however many names it invents
 })
 
 test('an unverified suspicion alone drops nobody: a member without a link is dialled first, and its answer counts', () => {
-  const { node, links } = connectedNode(3, { linksWanted: 0, linksChosen: 0, ephemeralEveryMs: 1e9 })
+  const { node, links } = connectedNode(3, { targetLinks: 0, minOutboundLinks: 0, ephemeralEveryMs: 1e9 })
   const victim = makeGossipDriver()
   receive(node, links[0] as string, 'table/records', { records: [pair(victim.record())], hops: 255 })
   const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
@@ -217,7 +217,7 @@ test('an unverified suspicion alone drops nobody: a member without a link is dia
 })
 
 test('a suspect without an answer is dropped in its time, and only a newer record brings it back', () => {
-  const { node, others, links } = connectedNode(4, { linksWanted: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(4, { targetLinks: 0, ephemeralEveryMs: 1e9 })
   const [victim, on] = [others[0] as GossipDriver, links[0] as string]
   const silent = links.slice(1)
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), silent, false)
@@ -233,7 +233,7 @@ test('a suspect without an answer is dropped in its time, and only a newer recor
 })
 
 test('one that answers here itself comes back with the record it had', () => {
-  const { node, others, links } = connectedNode(3, { linksWanted: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(3, { targetLinks: 0, ephemeralEveryMs: 1e9 })
   const victim = others[0] as GossipDriver
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), links.slice(1), false)
   assert.ok(!isMember(node, victim))
@@ -262,22 +262,22 @@ test('closing on purpose is no sign of a failure', () => {
 })
 
 test('a refused address and one more voice end it fast; a refusal alone does not', () => {
-  const { node, others, links } = connectedNode(6, { linksWanted: 0 })
+  const { node, others, links } = connectedNode(6, { targetLinks: 0 })
   const victim = others[0] as GossipDriver
   const dial = node.do({ type: 'closed', link: links[0] as string }).find((effect) => effect.type === 'dial')
   assert.ok(dial?.type === 'dial')
   node.do({ type: 'failed', link: dial.link, refused: true }, 5)
-  node.wait(GOSSIP.refusedMs + 50)
+  node.wait(GOSSIP.refusedTimeoutMs + 50)
   assert.ok(isMember(node, victim))
   receive(node, links[1] as string, 'probe/suspect', {
     suspects: [[shortOf(victim.id), 1, shortOf(others[1]?.id as never)]],
   })
-  node.wait(GOSSIP.refusedMs + 50)
+  node.wait(GOSSIP.refusedTimeoutMs + 50)
   assert.ok(!isMember(node, victim))
 })
 
 test('a process that stood still does not blame the others', () => {
-  const { node, others } = connectedNode(6, { linksWanted: 0 })
+  const { node, others } = connectedNode(6, { targetLinks: 0 })
   node.wait(1_100)
   node.do({ type: 'tick' }, 30_000)
   node.do({ type: 'tick' }, 10)
@@ -336,10 +336,10 @@ test('a LAN may have many more than a subnet of unknown nodes', () => {
 
 test('ten thousand members to dial make no more than ten dials a second, each address once in half a minute', () => {
   const { node, links } = connectedNode(1, {
-    linksWanted: 60,
-    linksMost: 60,
+    targetLinks: 60,
+    maxLinks: 60,
     recordsPerSecond: 10_000,
-    linksPerSubnet: 99,
+    maxLinksPerSubnet: 99,
   })
   const peers = Array.from({ length: 600 }, () => makeGossipDriver())
   for (let at = 0; at < peers.length; at += 60)

@@ -152,7 +152,7 @@ test('in half a simulated hour with 5 % loss no node is declared dead, and the n
   })
   for (let minute = 1; minute <= 30; minute += 1) {
     simulation.runUntil(minute * 60_000)
-    for (const { state } of simulation.nodes) assert.ok((state?.links.size ?? 0) <= GOSSIP.linksMost + 20)
+    for (const { state } of simulation.nodes) assert.ok((state?.links.size ?? 0) <= GOSSIP.maxLinks + 20)
   }
   assert.deepEqual(dropped, [])
   assert.equal(simulation.disagreement(), '')
