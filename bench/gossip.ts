@@ -218,7 +218,9 @@ export const bench: Bench = async () => {
     [3, 1, 2.4],
   ] as const) {
     const name =
-      probesPerRound === fanout ? `fan-out ${fanout}` : `fan-out ${fanout}, ${probesPerRound} probed link a round (default)`
+      probesPerRound === fanout
+        ? `fan-out ${fanout}`
+        : `fan-out ${fanout}, ${probesPerRound} probed link a round (default)`
     const ideal = Array.from({ length: 50 }, (_, seed) => idealPushPull(MEMBERS, fanout, mulberry32(seed + 1)))
     const ours = measureSpread(fanout, probesPerRound, UPDATES)
     const rounds = ideal.reduce((sum, one) => sum + one.rounds, 0) / ideal.length
