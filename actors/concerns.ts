@@ -1,13 +1,11 @@
 import { join } from 'node:path'
 import type { AnyActorLogic } from 'xstate'
-import { advertisedAddresses } from '../machines/ipTable/advertisedAddresses.ts'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
-import { seedAddresses } from '../machines/ipTable/unverified.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { createContainerManager } from './containerManager.ts'
 import { createDockerEngine } from './engine/dockerEngine.ts'
-import { createGossip, type GossipListener, trackOwnRecord } from './gossip.ts'
+import { createGossip, type GossipListener } from './gossip.ts'
 import { sshConfigPath } from './groupTracker/borrowedFiles.ts'
 import { createNearest } from './groupTracker/nearest.ts'
 import { syncSshConfig } from './groupTracker/sshConfig.ts'
@@ -65,7 +63,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     port: background ? place.port : 0,
     addresses: ownAddresses(place),
     advertisable: advertisableAddresses(place, { test: config.Test }),
-    information: gossip.data.customInformation,
   })
   const resolve = createResolve(bus)
   const dialer = createDialer({
@@ -97,7 +94,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     files,
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
-  const ownRecord = trackOwnRecord(bus, gossip)
   const concerns = [
     toFactory(
       createIpTable({
@@ -113,9 +109,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
       createGossip({
         identity,
         store: gossip,
-        own: ownRecord,
-        advertised: () => ({ addresses: advertisedAddresses(self(), new Map()), port: place.port }),
-        bootstrapAddresses: () => seedAddresses(table.data),
         ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
@@ -127,7 +120,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     toFactory(plugins),
   ]
   const settled = async () => {
-    ownRecord.undo()
     sshConfig.undo()
     await Promise.all([containerManager.settled(), plugins.settled(), sshConfig.idle()])
     await written()

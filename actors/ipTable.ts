@@ -33,7 +33,7 @@ export interface IpTableDependencies {
   /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
   store: Store<IpTableFile>
   /** This node as it is now. A process that listens nowhere has port 0: no address is its own. */
-  self: () => Self
+  self: () => Omit<Self, 'information'>
   dialer: Dialer
   /** `Test` of `config.json`: anonymous callers may name loopback addresses. */
   test?: boolean
@@ -90,15 +90,17 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
         }),
       },
     }),
-    input: (signal) => ({
+    input: (signal, retained) => ({
       file: store.data,
-      self: self(),
+      self: { ...self(), information: retained['record.ownSigned']?.record.customInformation ?? '' },
       watch,
       test,
       signal,
       ...(quarantined && { quarantined }),
       ...(recovered && { recovered }),
+      ...(retained['node.addressFound'] && { publicAddress: retained['node.addressFound'].address }),
     }),
+    retains: ['record.ownSigned', 'node.addressFound'],
     accepts: [
       'peer.resolve',
       'peer.add',
@@ -116,6 +118,8 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       'link.closed',
       'node.concernCrashed',
       'gossip.selfAddressObserved',
+      'gossip.started',
+      'node.addressFound',
       'request.abandoned',
     ],
   }

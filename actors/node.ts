@@ -93,11 +93,12 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
       undo.push(() => listener.close())
       place.port = listener.port
       place.hosts = hostsOf(listener.addresses)
-      if (ipService) followPublicAddress(ipService, place, bus)
+      if (ipService) requestPublicAddress(ipService, bus)
       addresses.push(...listener.addresses)
     }
-    for (const join of concerns) {
-      const concern = join({ bus, inspect: registry.inspect })
+    // All of them before the first starts, so that each hears what the others say when they start.
+    const supervised = concerns.map((join) => join({ bus, inspect: registry.inspect }))
+    for (const concern of supervised) {
       registry.add(concern)
       undo.push(() => concern.stop())
       concern.start()
@@ -118,12 +119,9 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
   }
 }
 
-/** The table's watch over addresses finds what was told, as it finds a new interface. */
-function followPublicAddress(service: string, place: ListenAddresses, bus: Bus<BusEvent>): void {
+function requestPublicAddress(service: string, bus: Bus<BusEvent>): void {
   fetchPublicAddress(service).then(
-    (address) => {
-      place.publicAddress = address
-    },
+    (address) => bus.publish({ type: 'node.addressFound', address }),
     (error) => bus.publish({ type: 'node.addressFailed', ...toFailure(error) }),
   )
 }

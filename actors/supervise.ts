@@ -9,7 +9,7 @@ import {
 } from 'xstate'
 import type { Bus, Undo } from '../protocol/bus.ts'
 import { RESTART } from '../protocol/defaults/node.ts'
-import type { BusEvent, Concern } from '../protocol/index.ts'
+import type { BusEvent, Concern, Fact } from '../protocol/index.ts'
 import { type AcceptedType, bridge } from './bridge.ts'
 import { type Clock, realClock } from './clock.ts'
 
@@ -17,10 +17,21 @@ import { type Clock, realClock } from './clock.ts'
 export interface ConcernParts<L extends AnyActorLogic> {
   name: Concern
   logic: L
-  /** Made anew for each life. `signal` aborts when that life ends, by a crash as well as by `stop`. */
-  input: (signal: AbortSignal) => InputFrom<L>
+  /**
+   * Made anew for each life. `signal` aborts when that life ends, by a crash as well as by `stop`. `retained` has the
+   * latest fact of each type in `retains`, where there was one.
+   */
+  input: (signal: AbortSignal, retained: RetainedFacts) => InputFrom<L>
   accepts: readonly AcceptedType<L>[]
+  /**
+   * Facts that say how something is, rather than what has happened. The latest of each is kept from before the first
+   * life, as a broker keeps a retained message, so that a life begins with what the other concerns have said already.
+   */
+  retains?: readonly Fact['type'][]
 }
+
+/** The latest fact of each retained type. */
+export type RetainedFacts = { readonly [T in Fact['type']]?: Extract<Fact, { type: T }> }
 
 export interface Supervised<L extends AnyActorLogic> {
   /** The present life; undefined while a crashed one waits for its restart, and after `stop`. */
@@ -42,7 +53,7 @@ interface SuperviseOptions {
  * life after a wait that doubles up to `RESTART.longestMs`. What was said to it meanwhile reaches the new life.
  */
 export function supervise<L extends AnyActorLogic>(
-  { name, logic, input, accepts }: ConcernParts<L>,
+  { name, logic, input, accepts, retains = [] }: ConcernParts<L>,
   { bus, clock = realClock, inspect }: SuperviseOptions,
 ): Supervised<L> {
   let actor: Actor<L> | undefined
@@ -52,6 +63,12 @@ export function supervise<L extends AnyActorLogic>(
   let ended = false
   /** What the concern would have accepted while it waited for its restart. */
   const queued: BusEvent[] = []
+  const retained: Partial<Record<Fact['type'], BusEvent>> = {}
+  const undoRetaining = retains.map((type) =>
+    bus.on(type, (fact) => {
+      retained[type] = fact
+    }),
+  )
 
   function startInstance(): void {
     const startedAt = clock.now()
@@ -59,7 +76,7 @@ export function supervise<L extends AnyActorLogic>(
     // Everything that is under way in this life listens to it; Node would warn of the eleventh, in the middle of a screen.
     setMaxListeners(0, abort.signal)
     const instance = createActor(logic, {
-      input: input(abort.signal),
+      input: input(abort.signal, { ...retained } as RetainedFacts),
       clock,
       ...(inspect && { inspect: guarded(inspect) }),
     } as unknown as Parameters<typeof createActor<L>>[1] & { input: InputFrom<L> })
@@ -105,6 +122,7 @@ export function supervise<L extends AnyActorLogic>(
     start: startInstance,
     stop() {
       ended = true
+      for (const undo of undoRetaining) undo()
       clock.clearTimeout(timer)
       endInstance()
       actor?.stop()

@@ -97,13 +97,12 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
   const concern = createGossip({
     identity,
     store,
-    advertised: () => ({ addresses: [`127.0.0.1:${port}`], port }),
-    bootstrapAddresses: () => [],
-    own: { last: undefined },
     links: { source: gossipListener, dialer: createDialer({ identity, test: true }) },
     config,
   })
-  supervise(concern, { bus }).start()
+  const supervised = supervise(concern, { bus })
+  bus.publish({ type: 'table.selfAddressesChanged', addresses: [`127.0.0.1:${port}`], port })
+  supervised.start()
   bus.on('record.merged', () => opened(1))
   return port
 }

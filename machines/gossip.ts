@@ -1,6 +1,7 @@
 import { emit, enqueueActions, fromCallback, not, sendTo, setup, stopChild } from 'xstate'
 import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
+import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
 import { machineOf, type RecordFields } from '../protocol/wire/record.ts'
 import {
   type GossipEffect,
@@ -57,6 +58,8 @@ export const gossipMachine = setup({
     transport: fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {
       throw new Error('not provided')
     }),
+    /** Writes the seq of each own record to the disk, so that this node never signs two records under one. */
+    seqStore: fromCallback<{ type: 'signed'; seq: number }>(() => {}),
     /** Writes the owner's text to the disk. */
     persist: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(() => {
       throw new Error('not provided')
@@ -65,6 +68,11 @@ export const gossipMachine = setup({
   guards: {
     isConnected: ({ context }) => context.state.links.values().some(isActive),
     hasLeft: ({ context }) => context.state.left,
+    isMoved: ({ context, event }) => {
+      const { addresses, port } = event as SelfAddressesChanged
+      const { record } = context.state.self
+      return port !== record.port || addresses.join() !== record.addresses.join()
+    },
   },
   actions: {
     step: enqueueActions(({ context, enqueue }, event: GossipEvent) => {
@@ -73,6 +81,8 @@ export const gossipMachine = setup({
       for (const effect of effects) {
         if (effect.type === 'emit') enqueue.emit(effect.fact)
         else enqueue.sendTo('transport', effect)
+        if (effect.type === 'emit' && effect.fact.type === 'record.ownSigned')
+          enqueue.sendTo('seqStore', { type: 'signed', seq: effect.fact.record.seq })
       }
       enqueue.sendTo('transport', { type: 'wake', at: state.dueAt })
     }),
@@ -80,8 +90,17 @@ export const gossipMachine = setup({
 }).createMachine({
   id: 'gossip',
   context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal }),
-  invoke: { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },
-  entry: sendTo('transport', ({ context }) => ({ type: 'wake', at: context.state.dueAt })),
+  invoke: [
+    { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },
+    { id: 'seqStore', src: 'seqStore' },
+  ],
+  entry: enqueueActions(({ context: { state }, enqueue }) => {
+    const { record, text, signature } = state.self
+    enqueue.sendTo('seqStore', { type: 'signed', seq: record.seq })
+    enqueue.sendTo('transport', { type: 'wake', at: state.dueAt })
+    enqueue.emit({ type: 'record.ownSigned', record, signed: { text, signature } })
+    enqueue.emit({ type: 'gossip.started' })
+  }),
   on: {
     timestamped: { actions: { type: 'step', params: ({ event }) => event.event } },
     'peer.addressDiscovered': {
@@ -90,7 +109,14 @@ export const gossipMachine = setup({
         event: { type: 'addressDiscovered', addresses, ...(id && { id }) },
       })),
     },
+    'table.seedsListed': {
+      actions: sendTo('transport', ({ event: { seeds } }) => ({
+        type: 'timestamp',
+        event: { type: 'seedsListed', seeds },
+      })),
+    },
     'table.selfAddressesChanged': {
+      guard: 'isMoved',
       actions: sendTo('transport', ({ event: { addresses, port } }) => recordUpdated({ addresses, port })),
     },
     'specs.changed': {

@@ -5,9 +5,9 @@ import { onGossipFact, onGossipLost, updateLinks } from './ipTable/gossipChange.
 import { contextOf } from './ipTable/ipTableContext.ts'
 import { ipTableSetup } from './ipTable/ipTableSetup.ts'
 import { addObservation, keyProved } from './ipTable/peerChange.ts'
-import { fileOf } from './ipTable/peerTable.ts'
+import { fileOf, seedsOf } from './ipTable/peerTable.ts'
 import { applyOutcome } from './ipTable/peerWatch.ts'
-import { listed } from './ipTable/tableFacts.ts'
+import { listed, selfAddressesFact } from './ipTable/tableFacts.ts'
 import { childId, joinIfRepeated } from './requests.ts'
 
 /** Keeps the list of peers that answer: learns them, looks after them, writes them down, finds them by name. */
@@ -17,6 +17,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
   invoke: { src: 'watchAddresses', id: 'watchAddresses', input: ({ context }) => ({ signal: context.signal }) },
   entry: enqueueActions(({ context, enqueue }) => {
     if (context.quarantined) enqueue.emit({ type: 'table.damaged', quarantined: context.quarantined })
+    enqueue.emit(selfAddressesFact(context.self, context.observedAddresses))
   }),
   type: 'parallel',
   states: {
@@ -167,23 +168,27 @@ export const ipTableMachine = ipTableSetup.createMachine({
       guard: ({ event }) => event.concern === 'gossip',
       actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => onGossipLost(context.table) }],
     },
+    'gossip.started': {
+      actions: emit(({ context }) => ({ type: 'table.seedsListed', seeds: seedsOf(context.table) })),
+    },
     'gossip.selfAddressObserved': {
       actions: {
-        type: 'updateSelfAddresses',
-        params: ({ context: { self, observedAddresses }, event }) => ({
-          self,
-          observedAddresses: observeAddress(observedAddresses, event.by, event.address),
+        type: 'updateSelf',
+        params: ({ context, event: { by, address } }) => ({
+          observedAddresses: observeAddress(context.observedAddresses, by, address),
         }),
       },
     },
     'self.addressesChanged': {
       actions: {
-        type: 'updateSelfAddresses',
-        params: ({ context: { self, observedAddresses }, event: { addresses, advertisable } }) => ({
-          self: { ...self, addresses, advertisable },
-          observedAddresses,
+        type: 'updateSelf',
+        params: ({ context, event: { addresses, advertisable } }) => ({
+          self: { ...context.self, addresses, advertisable },
         }),
       },
+    },
+    'node.addressFound': {
+      actions: { type: 'updateSelf', params: ({ event }) => ({ publicAddress: event.address }) },
     },
     'request.abandoned': [
       {

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { nodeId } from './ids.ts'
-import type { AddressDiscovered, SelfAddressesChanged } from './ipTable.ts'
+import type { AddressDiscovered, SeedsListed, SelfAddressesChanged } from './ipTable.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
 import { recordSchema } from './wire/record.ts'
@@ -37,6 +37,8 @@ export type GossipCommand = CommandsOf<typeof gossipCommands>
 /** What the gossip concern accepts and emits on the bus. What it sends to other nodes is in `wire.ts`. */
 
 export const gossipFacts = {
+  /** A life of the concern has begun; it knows no way into the network yet but what others tell it. */
+  'gossip.started': z.object({}),
   /** An active or ephemeral link is open. `id` is proved, `address` is where the other end appears. */
   'link.opened': z.object({ link: z.string(), id: nodeId, dialled: z.boolean(), address: z.string() }),
   'link.closed': z.object({ link: z.string(), id: nodeId, why: z.string() }),
@@ -47,7 +49,7 @@ export const gossipFacts = {
   'record.cleared': z.object({ id: nodeId }),
   /** `left`: its own farewell. `silent`: it answered nobody, this node included. `overSubnetQuota`: it gave way to another member. */
   'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota']) }),
-  /** This node's own record, newly signed. To be stored before the next start: its seq must never fall. */
+  /** This node's own record, newly signed, also at the start. */
   'record.ownSigned': z.object({ record: recordSchema, signed: z.object({ text: z.string(), signature: z.string() }) }),
   'record.described': answer({ text: z.string() }),
   'record.describeFailed': failed,
@@ -67,4 +69,10 @@ export type NetworkFact = Exclude<
   { type: 'gossip.banned' | 'gossip.identityConflict' | 'record.described' | 'record.describeFailed' }
 >
 
-export type GossipAccepts = GossipCommand | AddressDiscovered | SelfAddressesChanged | SpecsChanged | NodeStopping
+export type GossipAccepts =
+  | GossipCommand
+  | AddressDiscovered
+  | SeedsListed
+  | SelfAddressesChanged
+  | SpecsChanged
+  | NodeStopping

@@ -7,7 +7,7 @@ import { tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
-import type { ConcernCrashed } from './node.ts'
+import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
 import { specsSchema as specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
@@ -109,7 +109,11 @@ export const ipTableFacts = {
   'table.damaged': z.object({ quarantined: z.string() }),
   /** Addresses of a node, from the owner, a proof or the local network. */
   'peer.addressDiscovered': z.object({ addresses: z.array(z.string()), id: nodeId.optional() }),
-  /** Where this node can be dialled, `ip:port`, best first. */
+  /** The ways into the network: addresses that the owner named or a key was proved at, said when gossip starts. */
+  'table.seedsListed': z.object({
+    seeds: z.array(z.object({ addresses: z.array(z.string()), id: nodeId.optional() })),
+  }),
+  /** Where this node can be dialled, `ip:port`, best first; said at the start too. */
   'table.selfAddressesChanged': z.object({ addresses: z.array(z.string()), port: z.number() }),
 } as const satisfies FactSpecs
 
@@ -117,8 +121,17 @@ export type IpTableEmits = FactsOf<typeof ipTableFacts>
 
 export type AddressDiscovered = Extract<IpTableEmits, { type: 'peer.addressDiscovered' }>
 
+export type SeedsListed = Extract<IpTableEmits, { type: 'table.seedsListed' }>
+
 export type SelfAddressesChanged = Extract<IpTableEmits, { type: 'table.selfAddressesChanged' }>
 
 export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
-export type IpTableAccepts = IpTableCommand | DialSucceeded | RequestFact | SpeedMeasured | NetworkFact | ConcernCrashed
+export type IpTableAccepts =
+  | IpTableCommand
+  | DialSucceeded
+  | RequestFact
+  | SpeedMeasured
+  | NetworkFact
+  | ConcernCrashed
+  | AddressFound

@@ -53,6 +53,8 @@ export type ActorView = z.infer<typeof actorView>
 export const nodeFacts = {
   'node.started': z.object({ id: nodeId, addresses: z.array(z.string()) }),
   'node.stopping': z.object({}),
+  /** The service that the owner named says that this machine has this public address. */
+  'node.addressFound': z.object({ address: z.string() }),
   /** The service that the owner named did not say this machine's public address. */
   'node.addressFailed': failure,
   /** A file that could not be read was renamed to `quarantinePath`; the node goes on with an empty one. */
@@ -74,6 +76,8 @@ export const nodeFacts = {
 export type NodeEmits = FactsOf<typeof nodeFacts>
 
 export type ConcernCrashed = Extract<NodeEmits, { type: 'node.concernCrashed' }>
+
+export type AddressFound = Extract<NodeEmits, { type: 'node.addressFound' }>
 
 export type NodeStopping = Extract<NodeEmits, { type: 'node.stopping' }>
 

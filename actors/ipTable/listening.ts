@@ -13,8 +13,6 @@ export interface ListenAddresses {
   port: number
   /** Empty until the listeners are open, and for a process that listens nowhere. */
   hosts: readonly string[]
-  /** The public address that a service outside has told, where the owner wants one asked. */
-  publicAddress?: string
 }
 
 /** The hosts in what the listeners say of themselves, such as `[::]:8088`. */
@@ -31,13 +29,10 @@ export function ownAddresses({ hosts }: ListenAddresses): string[] {
  * Those of them that others may be told: not loopback and not link-local, and not the bridges that container engines make,
  * which every lender has under the same address. `test`: loopback is a network too.
  */
-export function advertisableAddresses(
-  { hosts, publicAddress }: ListenAddresses,
-  { test }: { test: boolean },
-): string[] {
+export function advertisableAddresses({ hosts }: ListenAddresses, { test }: { test: boolean }): string[] {
   const own = isWildcard(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
   const routable = own.filter((host) => !isLoopback(host) && !/^(0\.|169\.254\.|fe80:|::$)/.test(host))
-  return [...(publicAddress ? [publicAddress] : []), ...routable, ...(test ? own.filter(isLoopback) : [])]
+  return [...routable, ...(test ? own.filter(isLoopback) : [])]
 }
 
 /** Calls `onMoved` when what `read` gives has changed, until the undo or `signal` ends it. */

@@ -158,6 +158,7 @@ export type GossipEvent =
   | { type: 'received'; at: number; link: LinkId; message: WireMessage }
   | { type: 'protocolError'; at: number; link: LinkId }
   | { type: 'addressDiscovered'; at: number; addresses: readonly string[]; id?: NodeId }
+  | { type: 'seedsListed'; at: number; seeds: GossipState['bootstrapAddresses'] }
   | { type: 'recordUpdated'; at: number; fields: Partial<RecordFields> }
   | { type: 'leaving'; at: number }
 

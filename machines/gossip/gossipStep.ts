@@ -65,7 +65,8 @@ function handle(tx: Tx, event: GossipEvent): void {
   else if (event.type === 'failed') onDialFailed(tx, event.link, event.refused)
   else if (event.type === 'received' && link) onMessage(tx, link, event.message)
   else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sent a message that cannot be decoded')
-  else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, event)
+  else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, [event])
+  else if (event.type === 'seedsListed') addBootstrapAddresses(tx, event.seeds)
   else if (event.type === 'leaving') leave(tx)
   else if (event.type === 'recordUpdated') publish(tx, event.fields)
 }
@@ -99,12 +100,10 @@ function onMessage(tx: Tx, known: Link, { kind, body }: WireMessage): void {
   handler(tx, link, body)
 }
 
-function addBootstrapAddresses(tx: Tx, { addresses, id }: Extract<GossipEvent, { type: 'addressDiscovered' }>): void {
+function addBootstrapAddresses(tx: Tx, seeds: GossipState['bootstrapAddresses']): void {
   const { state, now } = tx
-  state.bootstrapAddresses = [
-    ...state.bootstrapAddresses.slice(1 - state.config.maxMembers),
-    { addresses, ...(id && { id }) },
-  ]
+  const added = seeds.map(({ addresses, id }) => ({ addresses, ...(id && { id }) }))
+  state.bootstrapAddresses = [...state.bootstrapAddresses, ...added].slice(-state.config.maxMembers)
   state.nextRetryAt = now
   state.nextRoundAt = Math.min(state.nextRoundAt, now)
 }

@@ -5,7 +5,7 @@ import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
 import type { Found } from './peerLookUp.ts'
-import { loadTable, type Self, type Table } from './peerTable.ts'
+import { loadTable, type Self, type Table, withPublicAddress } from './peerTable.ts'
 import { addUnverified, type Unverified } from './unverified.ts'
 
 /** What the table's chart remembers, and how it begins. */
@@ -23,6 +23,8 @@ export type TableRequest =
 export interface IpTableInput {
   file: IpTableFile
   self: Self
+  /** What a service outside has told, where the owner wants one asked. */
+  publicAddress?: string
   /** Look after peers in the background, as a running node does and a single command does not. */
   watch: boolean
   /** P2PRC's switch for networks on one machine: anonymous callers may name loopback addresses. */
@@ -49,10 +51,14 @@ export interface Context extends IpTableInput {
   links: Links
 }
 
+/** What may change about where this node can be dialled. */
+export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses'>>
+
 export function contextOf(input: IpTableInput): Context {
   const table = loadTable(input.file, input.self)
   return {
     ...input,
+    self: withPublicAddress(input.self, input.publicAddress),
     table,
     now: 0,
     revision: 0,

@@ -5,14 +5,13 @@ import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableAccepts, IpTableCommand, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { begin, childId, end, enter, find, inPhase, join, leave } from '../requests.ts'
-import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
-import type { Context, IpTableInput, TableRequest } from './ipTableContext.ts'
+import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
 import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
 import { type Found, lookUp } from './peerLookUp.ts'
 import { parsed } from './peerRow.ts'
-import { addPeer, type Change, countOf, type Self, seedAddress } from './peerTable.ts'
+import { addPeer, type Change, countOf, seedAddress, withPublicAddress } from './peerTable.ts'
 import { planProbes, probeOf } from './peerWatch.ts'
-import { addressToAdd, publicDocument, resolvedFact, savedFact, selfFailure } from './tableFacts.ts'
+import { addressToAdd, publicDocument, resolvedFact, savedFact, selfAddressesFact, selfFailure } from './tableFacts.ts'
 import { addUnverified } from './unverified.ts'
 
 type CommandOf<T extends IpTableCommand['type']> = Extract<IpTableCommand, { type: T }>
@@ -72,16 +71,14 @@ export const ipTableSetup = setup({
       const count = countOf(table)
       if (membersChanged || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
     }),
-    /** Gossip says where this node can be dialled. */
-    updateSelfAddresses: enqueueActions(
-      ({ context, enqueue }, { self, observedAddresses }: { self: Self; observedAddresses: ObservedAddresses }) => {
-        const addresses = advertisedAddresses(self, observedAddresses)
-        const before = advertisedAddresses(context.self, context.observedAddresses)
-        enqueue.assign({ self, observedAddresses })
-        if (addresses.join() !== before.join())
-          enqueue.emit({ type: 'table.selfAddressesChanged', addresses, port: self.port })
-      },
-    ),
+    updateSelf: enqueueActions(({ context, enqueue }, change: SelfChange) => {
+      const { observedAddresses, publicAddress } = { ...context, ...change }
+      const self = withPublicAddress(change.self ?? context.self, publicAddress)
+      const fact = selfAddressesFact(self, observedAddresses)
+      const before = selfAddressesFact(context.self, context.observedAddresses)
+      enqueue.assign({ ...change, self })
+      if (fact.addresses.join() !== before.addresses.join()) enqueue.emit(fact)
+    }),
     spawnProbes: enqueueActions(({ context, enqueue }) => {
       const { probes, unverified } = context.watch
         ? planProbes(context)

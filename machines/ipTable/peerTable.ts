@@ -2,7 +2,7 @@ import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { AddressDiscovered, IpTableEmits, Peer, PeerAt } from '../../protocol/ipTable.ts'
+import type { AddressDiscovered, IpTableEmits, Peer, PeerAt, SeedsListed } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { canonical, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
 
@@ -129,7 +129,21 @@ export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | und
   return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
 }
 
-export function isSelfAt(self: Self, { host, port }: PeerAt): boolean {
+/** The ways into the network that the table holds: addresses that the owner named, or at which a key was proved. */
+export function seedsOf(table: Table): SeedsListed['seeds'] {
+  return [...table.values()].flatMap(({ addresses, entry: { NodeId: id } }) => {
+    const trusted = addresses.filter((at) => at.trusted).map(formatAddress)
+    return trusted.length > 0 ? [{ addresses: trusted, ...(id && { id: id as NodeId }) }] : []
+  })
+}
+
+/** A public address goes before those of this machine's interfaces. */
+export function withPublicAddress(self: Self, address: string | undefined): Self {
+  if (!address) return self
+  return { ...self, advertisable: [...new Set([address, ...self.advertisable])] }
+}
+
+export function isSelfAt(self: Pick<Self, 'port' | 'addresses'>, { host, port }: PeerAt): boolean {
   if (port !== self.port) return false
   const everywhere = self.addresses.includes('0.0.0.0') || self.addresses.includes('::')
   return self.addresses.includes(host) || (everywhere && /^(127\.|0\.|::1?$|localhost$)/.test(host))

@@ -1,13 +1,14 @@
 import { TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import type { IpTableEmits, PeerAt, SelfAddressesChanged } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
+import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
 import { linkedTo } from './gossipChange.ts'
 import type { Context, TableRequest } from './ipTableContext.ts'
 import type { Found } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
-import { findByAddress, isSelfAt, listOf, publicTableOf } from './peerTable.ts'
+import { findByAddress, isSelfAt, listOf, publicTableOf, type Self } from './peerTable.ts'
 
 /** The facts that answer the table's commands, and what the commands mean, as pure functions of its context. */
 
@@ -48,4 +49,10 @@ export function listed({ table, now, links }: Context): ReturnType<typeof listOf
 /** What others are told of the table, as JSON text. */
 export function publicDocument({ table, self, now }: Context): string {
   return JSON.stringify(publicTableOf(table, self, now))
+}
+
+/** Where this node can be dialled, which is what gossip tells others. */
+export function selfAddressesFact(self: Self, observedAddresses: ObservedAddresses): SelfAddressesChanged {
+  const addresses = advertisedAddresses(self, observedAddresses)
+  return { type: 'table.selfAddressesChanged', addresses, port: self.port }
 }

@@ -1,6 +1,5 @@
 import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
-import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
@@ -16,14 +15,6 @@ export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
     .filter((entry) => !(entry.NAT && entry.EscapeImplementation === 'None'))
     .flatMap((entry) => rowOf(entry)?.addresses ?? [])
     .map(({ host, port }) => ({ host, port }))
-}
-
-/** The ways into the network that this node's own table holds: addresses that its owner named or a key was proved at. */
-export function seedAddresses({ ip_address, Dormant = [] }: IpTableFile): { addresses: string[]; id?: NodeId }[] {
-  return [...ip_address, ...Dormant].flatMap((entry) => {
-    const addresses = (rowOf(entry)?.addresses ?? []).filter(({ trusted }) => trusted).map(formatAddress)
-    return addresses.length > 0 ? [{ addresses, ...(entry.NodeId && { id: entry.NodeId as NodeId }) }] : []
-  })
 }
 
 /** Takes in what an anonymous caller named, as far as it is new, may be dialled and leaves room for others. */

@@ -119,6 +119,36 @@ test('the wait doubles up to its longest, and starts anew after a healthy time',
   supervised.stop()
 })
 
+test('each life begins with the latest of the facts that it retains, also of those from before the first', () => {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const { parts } = fragile()
+  const begun: (readonly string[] | undefined)[] = []
+  const retaining: typeof parts = {
+    ...parts,
+    retains: ['table.selfAddressesChanged'],
+    input: (signal, retained) => {
+      begun.push(retained['table.selfAddressesChanged']?.addresses)
+      assert.equal(retained['table.changed'], undefined)
+      return signal
+    },
+  }
+  const say = (...addresses: string[]) => bus.publish({ type: 'table.selfAddressesChanged', addresses, port: 1 })
+  const none = supervise(retaining, { bus, clock })
+  none.start()
+  none.stop()
+  const supervised = supervise(retaining, { bus, clock })
+  bus.publish({ type: 'table.changed', count: 7 })
+  say('old:1')
+  say('new:1')
+  supervised.start()
+  bus.publish(die)
+  say('newest:1')
+  clock.increment(RESTART.firstMs)
+  assert.deepEqual(begun, [undefined, ['new:1'], ['newest:1']])
+  supervised.stop()
+})
+
 test('stop during the wait is for good', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()

@@ -393,6 +393,17 @@ test('an address that leads back to this node is no bootstrap address', () => {
   assert.deepEqual(node.state.bootstrapAddresses, [])
 })
 
+test('seeds that the table lists are dialled at once; of very many the latest are kept', () => {
+  const node = makeGossipDriver()
+  const seeds = Array.from({ length: node.state.config.maxMembers + 5 }, (_, at) => ({
+    addresses: [`10.9.9.9:${at + 1}`],
+  }))
+  const dials = node.do({ type: 'seedsListed', seeds }).filter(({ type }) => type === 'dial')
+  assert.ok(dials.length > 0)
+  assert.equal(node.state.bootstrapAddresses.length, node.state.config.maxMembers)
+  assert.deepEqual(node.state.bootstrapAddresses.at(-1), seeds.at(-1))
+})
+
 test('two nodes of one key: said once, and they answer each other less and less often', () => {
   const { node, links } = connectedNode(1)
   let conflicts = 0

@@ -9,9 +9,8 @@ import {
 import { type Links, linkedTo, onGossipFact, onGossipLost, updateLinks } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
-import { fileOf, listOf, type Self, type Table } from '../../machines/ipTable/peerTable.ts'
+import { fileOf, listOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
 import { applyOutcome, planProbes } from '../../machines/ipTable/peerWatch.ts'
-import { seedAddresses } from '../../machines/ipTable/unverified.ts'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
@@ -156,7 +155,9 @@ test('a record says what the machine has and what its owner says', () => {
 
 test('ways into the network: addresses that the owner named or a key was proved at, no hearsay', () => {
   const { table } = after([learned('b')], proved('a'))
-  assert.deepEqual(seedAddresses(fileOf(table, emptyIpTable())), [{ addresses: ['10.0.1.97:8088'], id: id('a') }])
+  const seeds = [{ addresses: ['10.0.1.97:8088'], id: id('a') }]
+  assert.deepEqual(seedsOf(table), seeds)
+  assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable()), self)), seeds)
 })
 
 test('members of the gossip are first looked at two a tick, so that a network comes up without a storm', () => {

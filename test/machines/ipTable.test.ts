@@ -60,6 +60,8 @@ const plain: IpTableInput = {
   signal: new AbortController().signal,
 }
 
+const advertised = self.advertisable.map((host) => `${host}:${self.port}`)
+
 test('chart: what each event says at once', () => {
   const known = contact('a', '10.0.0.1', 'anna')
   const rows: [string, object[], string[]][] = [
@@ -108,9 +110,46 @@ test('chart: what each event says at once', () => {
   }
 })
 
+test('chart: gossip hears the ways into the network when it starts, and where this node is when that changes', () => {
+  const known = contact('a', '10.0.0.1', 'anna')
+  const publicAddress = { type: 'node.addressFound', address: '93.184.1.1' }
+  const moved = { type: 'self.addressesChanged', addresses: ['10.0.0.8'], advertisable: ['10.0.0.8'] }
+  const rows: [string, object[], { type: string }[]][] = [
+    ['an empty table', [{ type: 'gossip.started' }], [{ type: 'table.seedsListed', seeds: [] } as never]],
+    [
+      'a proved address',
+      [known, { type: 'gossip.started' }],
+      [{ type: 'table.seedsListed', seeds: [{ addresses: ['10.0.0.1:8088'], id: id('a') }] } as never],
+    ],
+    [
+      'a public address comes first',
+      [publicAddress],
+      [{ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088', ...advertised], port: 8_088 } as never],
+    ],
+    ['the same again says nothing', [publicAddress, publicAddress], []],
+    [
+      'and stays where the interfaces change',
+      [publicAddress, moved],
+      [{ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088', '10.0.0.8:8088'], port: 8_088 } as never],
+    ],
+  ]
+  for (const [name, events, expected] of rows) {
+    let [snapshot, actions] = initialTransition(ipTableMachine, plain)
+    for (const event of events) [snapshot, actions] = transition(ipTableMachine, snapshot, event as never)
+    assert.deepEqual(emitted(actions), expected, name)
+  }
+  // A later life is told by its input.
+  const [, actions] = initialTransition(ipTableMachine, { ...plain, publicAddress: '93.184.1.1' })
+  const [first] = emitted(actions)
+  assert.deepEqual(first?.addresses, ['93.184.1.1:8088', ...advertised])
+})
+
 test('chart: a damaged table is reported at the start', () => {
   const [, actions] = initialTransition(ipTableMachine, { ...plain, quarantined: '/x.damaged-1' })
-  assert.deepEqual(emitted(actions), [{ type: 'table.damaged', quarantined: '/x.damaged-1' }])
+  assert.deepEqual(emitted(actions), [
+    { type: 'table.damaged', quarantined: '/x.damaged-1' },
+    { type: 'table.selfAddressesChanged', addresses: advertised, port: self.port },
+  ])
 })
 
 interface Fakes {
