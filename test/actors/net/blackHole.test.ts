@@ -112,16 +112,8 @@ const dials: [string, (asker: Asker) => Promise<unknown>][] = [
         indent: ' ',
       })
       const opened = nextEvent(bus, 'link.opened')
-      run(
-        createGossip({
-          identity,
-          store,
-          own: { last: undefined },
-          advertised: () => ({ addresses: [], port: 0 }),
-          bootstrapAddresses: () => [{ addresses: target.endpoints.map(formatEndpoint), id: target.id }],
-          links: { dialer, source: { listen: () => () => {} } },
-        }),
-      )
+      run(createGossip({ identity, store, links: { dialer, source: { listen: () => () => {} } } }))
+      bus.publish({ type: 'peer.addressDiscovered', addresses: target.endpoints.map(formatEndpoint), id: target.id })
       return opened
     },
   ],
