@@ -29,6 +29,8 @@ export interface NodeOptions {
   ipService?: string
   /** Sees every event from the first on. */
   tap?: (event: BusEvent) => void
+  /** Told of a listener on the bus that threw, and in development of an event that does not fit. Default: a warning. */
+  onError?: (error: unknown, type: string) => void
 }
 
 export interface Node {
@@ -48,7 +50,14 @@ const START_LOCK_WAIT_MS = 800
  * The composition root: takes the home, constructs everything, joins it on one bus, starts it, and stops it in reverse.
  * Throws `home_locked`, `home_unusable`, `bad_identity`, `newer_file`, `port_busy` or `listen_failed`, with nothing left running.
  */
-export async function createNode({ home, listen, open, ipService, tap }: NodeOptions): Promise<Node> {
+export async function createNode({
+  home,
+  listen,
+  open,
+  ipService,
+  tap,
+  onError = (error, type) => process.emitWarning(`on the bus, with ${type}: ${String(error)}`),
+}: NodeOptions): Promise<Node> {
   const undo: (() => unknown)[] = []
   const stop = once(async () => {
     for (const take of undo.reverse()) await take()
@@ -56,9 +65,7 @@ export async function createNode({ home, listen, open, ipService, tap }: NodeOpt
   try {
     undo.push(await lockHome(home, { waitMs: listen ? START_LOCK_WAIT_MS : 0 }))
     const identity = await loadIdentity(home.paths, home.config.MachineName)
-    const bus = createBus<BusEvent>({
-      onError: (error, type) => process.emitWarning(`a listener of ${type} failed: ${String(error)}`),
-    })
+    const bus = createBus<BusEvent>({ onError })
     undo.push(() => bus.close())
     if (tap) bus.tap(tap)
     const registry = createRegistry()

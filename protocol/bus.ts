@@ -1,4 +1,5 @@
 import mitt from 'mitt'
+import { checkEvent } from '#checks'
 
 /**
  * The bus on which the concerns of one node meet. What it promises:
@@ -10,6 +11,8 @@ import mitt from 'mitt'
  * 5. Taps first: a tap sees every event, before the listeners of that event do.
  * 6. No history: a listener added during delivery hears the next event, not the present one.
  * 7. End: after `close` nothing is delivered, what is still queued included.
+ * 8. Shape: in development (`--conditions=development`) `onError` is told of an event that does not fit its schema, at
+ *    `publish`. The event reaches everybody all the same, as it does otherwise, where nothing is checked.
  *
  * It has no wildcards beyond `tap`, no retry and no async delivery: it is dumb on purpose. Whoever listens must return
  * quickly; work belongs in an actor.
@@ -25,13 +28,21 @@ export interface Bus<E extends { type: string }> {
 export type Undo = () => void
 
 export interface BusOptions {
-  /** Told of a listener that threw, with the event's type. Default: nobody. */
+  /**
+   * Told of a listener that threw and of an event that does not fit, with the event's type. Default: the error is thrown
+   * where nobody can catch it, as the DOM's `reportError` does.
+   */
   onError?: (error: unknown, type: string) => void
+  /** Throws for an event that does not fit. Default: the check against the slices' schemas, in development alone. */
+  check?: (event: { type: string }) => void
 }
 
 const TAP = '*tap*'
 
-export function createBus<E extends { type: string }>({ onError = () => {} }: BusOptions = {}): Bus<E> {
+export function createBus<E extends { type: string }>({
+  onError = reportError,
+  check = checkEvent,
+}: BusOptions = {}): Bus<E> {
   const emitter = mitt<Record<string, E>>()
   const queue: E[] = []
   let delivery = 0
@@ -40,6 +51,11 @@ export function createBus<E extends { type: string }>({ onError = () => {} }: Bu
 
   function publish(event: E): void {
     if (closed) return
+    try {
+      check(event)
+    } catch (error) {
+      onError(error, event.type)
+    }
     queue.push(event)
     if (draining) return
     draining = true
@@ -79,4 +95,10 @@ export function createBus<E extends { type: string }>({ onError = () => {} }: Bu
       emitter.all.clear()
     },
   }
+}
+
+function reportError(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
 }

@@ -9,7 +9,7 @@ import type { Action } from './rights.ts'
  */
 export interface CommandSpec {
   /** What the outside may say, without `type`, `requestId` and `caller`. */
-  schema: z.ZodType
+  schema: z.ZodObject
   /** What the caller must be allowed to do. */
   action: Action
   /** The facts that finish it, success first. A failed one carries `code` and `message`. */

@@ -94,3 +94,10 @@ export const commands: ReadonlyMap<string, CommandSpec & { concern: Concern }> =
     Object.entries(specs).map(([type, spec]) => [type, { ...spec, concern: concern as Concern }] as const),
   ),
 )
+
+/** Every fact with its schema and the concern that emits it. */
+export const facts: ReadonlyMap<string, { schema: FactSpecs[string]; concern: Concern }> = new Map(
+  Object.entries(factsByConcern).flatMap(([concern, schemas]) =>
+    Object.entries(schemas).map(([type, schema]) => [type, { schema, concern: concern as Concern }] as const),
+  ),
+)

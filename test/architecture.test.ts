@@ -10,7 +10,7 @@ const root = resolve(import.meta.dirname, '..')
 /** The columns of the house and what each may import: of ours, and from outside. */
 const columns: Record<string, { ours: string[]; packages: RegExp }> = {
   // Of node:net only `BlockList` and `isIP`, which look at text.
-  protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net)$/ },
+  protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net|#checks)$/ },
   machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
   // Its core is for browsers too.
   client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|string_decoder|util))$/ },

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBus } from '../../protocol/bus.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { Secret } from '../../protocol/secret.ts'
 
 type Event = { type: 'a'; n: number } | { type: 'b'; n: number }
 
+/** The first seven concern events of any shape. */
+const check = () => {}
+
 test('1. order: every listener sees events in the order of publishing', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', ({ n }) => seen.push(`a${n}`))
   bus.on('b', ({ n }) => seen.push(`b${n}`))
@@ -16,7 +21,7 @@ test('1. order: every listener sees events in the order of publishing', () => {
 })
 
 test('2. no re-entrance: an event published during delivery waits until the present one has reached everybody', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => bus.publish({ type: 'b', n: 0 }))
   bus.on('b', () => seen.push('b'))
@@ -27,7 +32,7 @@ test('2. no re-entrance: an event published during delivery waits until the pres
 
 test('3. isolation: a listener that throws hurts nobody else, and onError is told', () => {
   const errors: unknown[] = []
-  const bus = createBus<Event>({ onError: (error, type) => errors.push([(error as Error).message, type]) })
+  const bus = createBus<Event>({ check, onError: (error, type) => errors.push([(error as Error).message, type]) })
   const seen: string[] = []
   bus.tap(() => {
     throw new Error('tap')
@@ -46,7 +51,7 @@ test('3. isolation: a listener that throws hurts nobody else, and onError is tol
 })
 
 test('4. undo: takes effect at once, even in the middle of a delivery, and may be called twice', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => undo())
   const undo = bus.on('a', () => seen.push('undone'))
@@ -58,7 +63,7 @@ test('4. undo: takes effect at once, even in the middle of a delivery, and may b
 })
 
 test('5. taps first: a tap sees every event, before its listeners do', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => seen.push('listener'))
   bus.tap(({ type }) => seen.push(`tap ${type}`))
@@ -68,7 +73,7 @@ test('5. taps first: a tap sees every event, before its listeners do', () => {
 })
 
 test('6. no history: a listener added during delivery hears the next event, not the present one', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: number[] = []
   const stop = bus.tap(() => {
     stop()
@@ -80,7 +85,7 @@ test('6. no history: a listener added during delivery hears the next event, not 
 })
 
 test('7. end: after close nothing is delivered, what is still queued included', () => {
-  const bus = createBus<Event>()
+  const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => {
     bus.publish({ type: 'b', n: 0 })
@@ -91,4 +96,80 @@ test('7. end: after close nothing is delivered, what is still queued included', 
   bus.publish({ type: 'a', n: 0 })
   bus.publish({ type: 'b', n: 0 })
   assert.deepEqual(seen, [])
+})
+
+/** What the bus says of one event, and what a listener got of it. */
+function published(event: { type: string; [key: string]: unknown }): { errors: [string, string][]; heard: unknown[] } {
+  const errors: [string, string][] = []
+  const heard: unknown[] = []
+  const bus = createBus<BusEvent>({ onError: (error, type) => errors.push([(error as Error).message, type]) })
+  bus.tap((each) => heard.push(each))
+  bus.publish(event as never)
+  return { errors, heard }
+}
+
+test('8. shape: what does not fit is an error that names type, path and reason, and reaches everybody all the same', () => {
+  const cases: [event: { type: string; [key: string]: unknown }, says: RegExp][] = [
+    [{ type: 'table.changed', count: 'three' }, /table\.changed does not fit: count: .*expected number/],
+    [{ type: 'table.changed' }, /table\.changed does not fit: count: /],
+    [{ type: 'table.changed', count: Number.NaN }, /count: .*number/],
+    [{ type: 'table.changed', count: 1n }, /count: .*number/],
+    [{ type: 'table.changed', count: 1, socket: {} }, /table\.changed does not fit: its schema has no socket/],
+    [{ type: 'link.opened', link: 'l', id: 'me', dialled: true, address: '' }, /link\.opened does not fit: id: /],
+    [
+      { type: 'trust.listed', requestId: 'r', peers: [{ id: 'x', name: '', key: '' }] },
+      /trust\.listed does not fit: peers\[0\]\.id: /,
+    ],
+    [{ type: 'trust.listed', peers: [] }, /trust\.listed does not fit: requestId: /],
+    [{ type: 'trust.list', requestId: 'r' }, /trust\.list does not fit: caller: /],
+    [{ type: 'table.update', requestId: 'r', caller: 'owner' }, /table\.update does not fit: it has no hops/],
+    [{ type: 'table.update', requestId: 'r', caller: 'owner', hops: 0 }, /table\.update does not fit: hops: /],
+    [{ type: 'toString' }, /toString does not fit: no slice declares it/],
+  ]
+  for (const [event, says] of cases) {
+    const { errors, heard } = published(event)
+    assert.equal(errors.length, 1, `${event.type}: ${JSON.stringify(errors)}`)
+    assert.match(errors[0]?.[0] as string, says)
+    assert.equal(errors[0]?.[1], event.type)
+    assert.deepEqual(heard, [event])
+  }
+})
+
+test('8. shape: a password of plain text does not fit, and is not in the error', () => {
+  const container = {
+    SSHUsername: 'root',
+    SSHPassword: 'hunter2' as Secret | string,
+    SSHPublicKey: '',
+    SSHHostKey: '',
+    VNCUsername: '',
+    VNCPassword: '',
+    ID: 'a'.repeat(64),
+    TagName: '',
+    ImagePath: '',
+    Ports: { Port: [] },
+    GPU: 'false',
+    TempPath: '',
+    BaseImage: '',
+    LogsPath: '',
+    SSHCommand: '',
+  }
+  const { errors } = published({ type: 'container.created', requestId: 'r', container })
+  assert.match(errors[0]?.[0] as string, /container\.created does not fit: container\.SSHPassword: /)
+  assert.doesNotMatch(errors[0]?.[0] as string, /hunter2/)
+  container.SSHPassword = new Secret('hunter2')
+  assert.deepEqual(published({ type: 'container.created', requestId: 'r', container }).errors, [])
+})
+
+test('8. shape: a misfit in the middle of a delivery loses neither what is queued nor the request that waits', () => {
+  const errors: string[] = []
+  const seen: string[] = []
+  const bus = createBus<BusEvent>({ onError: (_error, type) => errors.push(type) })
+  bus.on('node.stopping', () => {
+    bus.publish({ type: 'table.changed', count: '1' } as never)
+    bus.publish({ type: 'table.changed', count: 2 })
+  })
+  bus.on('table.changed', ({ count }) => seen.push(String(count)))
+  bus.publish({ type: 'node.stopping' })
+  assert.deepEqual(errors, ['table.changed'])
+  assert.deepEqual(seen, ['1', '2'])
 })

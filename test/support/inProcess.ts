@@ -12,10 +12,17 @@ export async function nodeHere(t: TestContext, env: NodeJS.ProcessEnv = temporar
   process.env.DOCKER_HOST = 'unix:///nonexistent/docker.sock'
   const home = await openHome(env)
   home.config.Test = true
-  const node = await createNode({ home, listen: { host: '127.0.0.1', port: 0 }, open: false })
+  const node = await createNode({ home, listen: { host: '127.0.0.1', port: 0 }, open: false, onError })
   t.after(() => node.stop())
   const where = node.addresses[0] as string
   return { ...node, where, port: Number(where.split(':')[1]) }
+}
+
+/** Thrown where nobody catches it, so that the test in which it happened fails. */
+function onError(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
 }
 
 /** The owner's command to it, and the fact that answered. */
