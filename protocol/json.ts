@@ -1,5 +1,9 @@
+import type { z } from 'zod'
 import { JSON_MAX_DEPTH } from './defaults/listeners.ts'
 import { AppError } from './errors.ts'
+
+/** What JSON can hold. */
+export type Json = z.core.util.JSONType
 
 /**
  * JSON from outside. Throws `bad_request` for what is not JSON, is nested deeper than `JSON_MAX_DEPTH` (looked at

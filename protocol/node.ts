@@ -45,7 +45,7 @@ const actorView = z.object({
   /** Oldest first: the last few, or the latest alone where no details were requested. */
   transitions: z.array(actorTransition),
   /** JSON-safe, redacted and bounded, see `contextView`; absent where no details were requested. */
-  context: z.unknown().optional(),
+  context: z.json().optional(),
 })
 
 export type ActorView = z.infer<typeof actorView>

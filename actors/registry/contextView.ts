@@ -1,4 +1,5 @@
 import { CONTEXT_MAX_CHARS, CONTEXT_MAX_DEPTH, TEXT_MAX_CHARS } from '../../protocol/defaults/registry.ts'
+import type { Json } from '../../protocol/json.ts'
 import { MASK, Secret } from '../../protocol/secret.ts'
 import { type ActorRefView, actorPath, isActorRef } from './actorPath.ts'
 
@@ -16,8 +17,8 @@ import { type ActorRefView, actorPath, isActorRef } from './actorPath.ts'
  *
  * Nothing of `context` is kept, and none of its methods is called.
  */
-export function contextView(context: unknown, maxChars = CONTEXT_MAX_CHARS): unknown {
-  return valueView(context, { left: maxChars }, []) ?? null
+export function contextView(context: unknown, maxChars = CONTEXT_MAX_CHARS): Json {
+  return (valueView(context, { left: maxChars }, []) ?? null) as Json
 }
 
 /** Characters of JSON that may still be written. */

@@ -117,7 +117,7 @@ test('add, list, rename, remove: the rights follow, and the file holds it over a
 
 test('what a later version wrote beside what we know stays in the file', async () => {
   const path = join(dir, 'later.json')
-  const peer = { ...entry('abc', 'x'), quota: 7 }
+  const peer = { ...entry('abc'.padEnd(43, 'A'), 'x'), quota: 7 }
   await writeFile(path, JSON.stringify({ version: 1, peers: [peer], policy: { a: 1 } }))
   const { tell, trust } = await trustFixture(
     await openStore(path, { schema: trustFile, empty: emptyTrust, indent: '  ' }),

@@ -17,7 +17,7 @@ import type { TakeCommand } from '../../machines/loan.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { trackContainersFile } from '../../protocol/files/loans.ts'
-import type { BusEvent, Command, Fact } from '../../protocol/index.ts'
+import { type BusEvent, type Command, commands, type Fact } from '../../protocol/index.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { openFakeLender } from './fakeLender.ts'
@@ -69,7 +69,13 @@ export async function openFakeBorrower(
     requests += 1
     return request(
       bus,
-      { type, requestId: `r${requests}`, caller: 'owner', ...defaults(type), ...payload } as Command,
+      {
+        type,
+        requestId: `r${requests}`,
+        caller: 'owner',
+        ...commands.get(type)?.schema.parse(payload),
+        ...payload,
+      } as Command,
       options,
     )
   }
@@ -99,16 +105,6 @@ export async function openFakeBorrower(
     damaged,
     stop,
   }
-}
-
-function defaults(type: string): object {
-  const take = { key: '', ports: 0, udpPorts: 0, gpu: false, image: '', password: false, keyFile: '' }
-  if (type === 'loan.take') return take
-  if (type === 'loan.logs') return { follow: false, tail: 200 }
-  if (type === 'group.create') return { ...take, name: '', members: [], on: [], count: 0 }
-  if (type === 'group.delete') return { containers: false }
-  if (type === 'group.exec') return { retryFailed: false }
-  return {}
 }
 
 export type FactOf<T extends Fact['type']> = Extract<Fact, { type: T }>

@@ -46,7 +46,8 @@ export type FakeLender = Awaited<ReturnType<typeof openFakeLender>>
  */
 export async function openFakeLender(folder: string, host = '127.0.0.1') {
   const identity = await loadIdentity({ key: join(folder, 'key'), publicKey: join(folder, 'key.pub') }, 'lender')
-  const bus = createBus<BusEvent>()
+  // What its script says may be anything: a lender may be hostile.
+  const bus = createBus<BusEvent>({ check: () => {} })
   const events = record(bus)
   const containers = new Map<string, { requestId: string; state: 'running' | 'stopped' }>()
   const rights = { trusted: new Set<NodeId>(), open: false }

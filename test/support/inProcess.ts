@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { openHome } from '../../actors/home.ts'
 import { createNode, type Node } from '../../actors/node.ts'
-import type { Answer } from '../../protocol/index.ts'
+import { type Answer, commands } from '../../protocol/index.ts'
 import { temporaryHome } from './processes.ts'
 
 export type NodeHere = Node & { port: number; where: string }
@@ -28,6 +28,7 @@ function onError(error: unknown): void {
 /** The owner's command to it, and the fact that answered. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields that it expects
 export async function request(node: Pick<Node, 'request'>, command: Record<string, unknown>): Promise<any> {
-  const full = { requestId: randomUUID(), caller: 'owner', ...command }
+  const defaults = commands.get(String(command.type))?.schema.parse(command)
+  const full = { requestId: randomUUID(), caller: 'owner', ...defaults, ...command }
   return (await node.request(full as never)) as Answer
 }

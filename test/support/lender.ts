@@ -55,11 +55,7 @@ export function startLender(
   options: Partial<ContainerManagerOptions> & { clock?: Clock } = {},
 ): Lender {
   const { clock = realClock, nodeId = `SHA256:test-${randomBytes(8).toString('hex')}`, ...more } = options
-  const bus = createBus<BusEvent>({
-    onError: (error) => {
-      throw error
-    },
-  })
+  const bus = createBus<BusEvent>()
   const heard = record(bus)
   const parts = createContainerManager({ engine, nodeId, imagesDir: images, ...more })
   const life = supervise(parts, { bus, clock })
