@@ -5,7 +5,9 @@ import Dockerode, { type ContainerCreateOptions } from 'dockerode'
 import { keysArchive, toCreateOptions } from '../actors/containerManager/containerSpec.ts'
 import { waitForBanner } from '../actors/containerManager/sshBanner.ts'
 import { makeSshKeyPair } from '../actors/identity.ts'
-import { sendRequest } from '../client/commandStream.ts'
+import { connect } from '../client/client.ts'
+import { controlSocket } from '../client/controlSocket.ts'
+import type { Revealed } from '../client/types.ts'
 import type { ContainerSpec } from '../machines/containerManager/containerTypes.ts'
 import type { ContainerReply, Port } from '../protocol/containerManager.ts'
 import { CONTAINER_LIMITS } from '../protocol/defaults/containerManager.ts'
@@ -30,29 +32,23 @@ export const bench: Bench = async () => {
   const home = scratch('create')
   const node = await startedNode(home, await freePort())
   const lock = JSON.parse(readFileSync(join(home, 'lock'), 'utf8')) as { socket: string }
-  const own = { connect: { socketPath: lock.socket }, where: 'the node' }
+  const client = connect({ transport: controlSocket({ path: lock.socket }) })
   const engine = new Dockerode()
   const { publicKey } = makeSshKeyPair('bench')
 
-  async function ours(): Promise<Times & { reply: ContainerReply }> {
+  async function ours(): Promise<Times & { reply: Revealed<ContainerReply> }> {
     const began = performance.now()
     let running = Number.NaN
-    const fact = await sendRequest(
-      { type: 'container.create', requestId: randomUUID(), key: publicKey },
-      {
-        ...own,
-        onFact: (one) => {
-          if (one.type === 'container.progress' && one.step === 'ssh') running = performance.now() - began
-        },
-      },
-    )
+    const pending = client.request({ type: 'container.create', requestId: randomUUID(), key: publicKey })
+    for await (const fact of pending)
+      if (fact.type === 'container.progress' && fact.step === 'ssh') running = performance.now() - began
     const banner = performance.now() - began
-    const reply = fact.container as ContainerReply
-    await sendRequest({ type: 'container.remove', id: reply.ID }, own)
+    const reply = (await pending.answer).container
+    await client.request({ type: 'container.remove', id: reply.ID }).answer
     return { running, banner, reply }
   }
 
-  async function raw({ TagName, Ports: { Port: ports } }: ContainerReply): Promise<Times> {
+  async function raw({ TagName, Ports: { Port: ports } }: Revealed<ContainerReply>): Promise<Times> {
     const containerName = `p2prc-bench-${randomBytes(4).toString('hex')}`
     const credentials = {
       containerName,
@@ -91,7 +87,7 @@ export const bench: Bench = async () => {
   }
 
   try {
-    await sendRequest({ type: 'image.build' }, own)
+    await client.request({ type: 'image.build' }).answer
     const { reply } = await ours()
     await raw(reply)
     const [us, them]: [Times[], Times[]] = [[], []]

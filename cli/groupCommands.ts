@@ -1,7 +1,7 @@
 import { EXTRA_PORTS_MAX } from '../protocol/defaults/containerManager.ts'
 import { GROUP_MEMBERS_MAX } from '../protocol/defaults/groupTracker.ts'
 import { AppError, exitCodeOf } from '../protocol/errors.ts'
-import type { ExecResult, MemberFailure } from '../protocol/groups.ts'
+import type { ExecResult, Group, MemberFailure } from '../protocol/groups.ts'
 import { wholeNumber } from './commandLine.ts'
 import type { ReceivedFact } from './controlClient.ts'
 import * as show from './groupTables.ts'
@@ -103,7 +103,9 @@ export const groupCommands = {
   },
 } satisfies Record<string, Handler>
 
-async function hostEntries(group: Parameters<typeof show.groupText>[0]): Promise<string> {
+async function hostEntries(shown: show.Group): Promise<string> {
+  // No password is in a Host entry, so that it does not matter that it is a plain string here.
+  const group = shown as Group
   const [{ sshConfigOf }, { homePaths }] = await Promise.all([
     import('./inProcess.ts'),
     import('../actors/homePaths.ts'),

@@ -1,10 +1,14 @@
-import type { ExecResult, Group, MemberFailure } from '../protocol/groups.ts'
+import type { Revealed } from '../client/types.ts'
+import type { ExecResult, MemberFailure, Group as NodeGroup } from '../protocol/groups.ts'
 import { portsText, shortId } from './tables.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
 /** What a person and a script see of groups. */
 
 type Style = Terminal['style']
+
+/** A group as the client gives it. */
+export type Group = Revealed<NodeGroup>
 
 /** P2PRC's record of a group; it writes `null` for no containers, which scripts written for it may look for. */
 export function groupDocument({ TrackContainer, ...group }: Group, legacy: boolean): object {

@@ -1,3 +1,4 @@
+import type { CommandType } from '../client/types.ts'
 import { AppError, toAppError } from '../protocol/errors.ts'
 import type { CommandName } from './cliCommands.ts'
 import { type CommandLine, readCommandLine } from './commandLine.ts'
@@ -91,7 +92,9 @@ function createCall({ args, options, rest, legacy }: CommandLine, terminal: Term
   }
 }
 
-function progressOptions(terminal: Terminal): RequestOptions {
+function progressOptions(
+  terminal: Terminal,
+): Pick<RequestOptions<CommandType>, 'onNote'> & { onFact(fact: ReceivedFact): void } {
   const onFact = ({ type, member, step, line }: ReceivedFact) => {
     const whose = member === undefined ? '' : `${member}: `
     // These say themselves what they are; a line of an image that is built, or a figure, does not.

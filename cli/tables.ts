@@ -1,5 +1,6 @@
-import type { ContainerReply, ContainerSummary, Port } from '../protocol/containerManager.ts'
-import type { Loan, LoanState } from '../protocol/groupTracker.ts'
+import type { Revealed } from '../client/types.ts'
+import type { ContainerSummary, Port } from '../protocol/containerManager.ts'
+import type { LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
 import type { Specs } from '../protocol/specs.ts'
 import type { TrustedPeer } from '../protocol/trust.ts'
 import type { ReceivedFact } from './controlClient.ts'
@@ -13,6 +14,8 @@ type Style = Terminal['style']
 export function shortId(id: string): string {
   return id.slice(0, 12)
 }
+
+type Loan = Revealed<NodeLoan>
 
 export function loansTable(loans: readonly (Loan & { state: LoanState })[], style: Style): string {
   if (loans.length === 0) return 'Nothing is borrowed. Take a container with `p2prc touch WHERE`.'
@@ -37,14 +40,9 @@ export function loanText({ ID, IpAddress, Container }: Loan, style: Style): stri
   ]
   if (Container.SSHCommand) pairs.push(['SSH', Container.SSHCommand])
   // The one place where it is shown: nothing keeps it.
-  const password = plainPassword(Container)
-  if (password) pairs.push(['Password', `${password} (shown once)`])
+  if (Container.SSHPassword) pairs.push(['Password', `${Container.SSHPassword} (shown once)`])
   pairs.push(['Ports', portsText(Container.Ports.Port)])
   return `${style('green', '✓')} It runs\n${list(pairs, style)}`
-}
-
-function plainPassword({ SSHPassword }: ContainerReply): string {
-  return typeof SSHPassword === 'string' ? SSHPassword : SSHPassword.reveal()
 }
 
 export function portsText(ports: readonly Port[]): string {

@@ -1,15 +1,21 @@
 import { AppError } from '../protocol/errors.ts'
-import { withoutControlCharacters } from './receivedText.ts'
+import { withoutControlCharacters } from './text.ts'
 
-/** An error of the connection in the catalogue's words. `code` is Node's, such as ECONNREFUSED. */
-export function connectionError(error: NodeJS.ErrnoException, where: string): AppError {
+/** An error of the connection, with the message of the catalogue. `code` is Node's, such as ECONNREFUSED. */
+export function connectionError(error: unknown, where: string): AppError {
   if (error instanceof AppError) return error
-  const { code = '' } = error
+  const { code = '', message } = error as { code?: string; message: string }
   if (/^(HPE_|ERR_SSL|ERR_TLS|EPROTO)/.test(code)) return protocolError(where, 'it speaks something else', error)
   if (code === 'ETIMEDOUT') return new AppError('unreachable', { where, why: 'nothing answers there' }, error)
   if (/^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(code))
     return new AppError('connection_lost', { where }, error)
-  return new AppError('unreachable', { where, why: reasons[code] ?? withoutControlCharacters(error.message) }, error)
+  return new AppError('unreachable', { where, why: reasons[code] ?? withoutControlCharacters(message) }, error)
+}
+
+/** An error of a connection that has begun to answer: whatever broke it, the answer is lost. */
+export function brokenAnswer(error: unknown, where: string): AppError {
+  const known = connectionError(error, where)
+  return known.code === 'unreachable' ? new AppError('connection_lost', { where }, error) : known
 }
 
 const reasons: Record<string, string> = {

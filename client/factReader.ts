@@ -1,63 +1,54 @@
-import type { IncomingMessage } from 'node:http'
-import { StringDecoder } from 'node:string_decoder'
 import { NDJSON } from '../protocol/control.ts'
 import { LINE_MAX_BYTES } from '../protocol/defaults/net.ts'
-import { isFailure } from '../protocol/errors.ts'
+import { type AppError, isFailure } from '../protocol/errors.ts'
 import { readJson } from '../protocol/json.ts'
-import { connectionError, protocolError } from './connectionError.ts'
-import { receivedError } from './receivedText.ts'
+import { brokenAnswer, protocolError } from './connectionError.ts'
+import { receivedError } from './text.ts'
+import type { ReceivedFact } from './transport.ts'
 
-/** A fact as it came over a connection. Its shape is the sender's word. */
-export interface ReceivedFact {
-  type: string
-  [key: string]: unknown
+/** The head of an HTTP answer and its bytes as they come, in the shape that `fetch` gives them too. */
+export interface HttpResponse {
+  status: number
+  contentType: string
+  /** Ends where the answer ends; throws where the connection was cut off before. */
+  body: AsyncIterable<Uint8Array>
 }
 
 /**
- * Reads an answer of `/api/v1` to its proper end and hands over each fact. Throws the refusal or error that the other
- * side sent, `protocol_error` for what no node sends, `connection_lost` when it is cut off. `onAlive`: something came.
+ * The facts of an answer of `/api/v1`, to its proper end. Throws the refusal or the error that the other side sent,
+ * `protocol_error` for what no node sends, and `connection_lost` when it is cut off.
  */
-export async function readFacts(
-  response: IncomingMessage,
+export async function* readFacts(
+  response: HttpResponse,
   where: string,
-  take: (fact: ReceivedFact) => void,
-  onAlive: () => void,
-): Promise<void> {
-  const isStream = response.statusCode === 200 && response.headers['content-type']?.startsWith(NDJSON)
-  let refusal = ''
-  const onLine = (line: string) => {
-    if (isStream) {
-      if (line !== '') take(factIn(line, where))
-    } else if (refusal.length < LINE_MAX_BYTES) refusal += line
-  }
-  try {
-    await readLines(response, where, onLine, onAlive)
-  } catch (error) {
-    // Without a code it is not the connection's: whoever hears the facts threw it.
-    throw (error as NodeJS.ErrnoException).code ? connectionError(error as NodeJS.ErrnoException, where) : error
-  }
-  if (isStream) return
-  const { error } = parsed(refusal, where) as { error?: unknown }
-  throw isFailure(error) ? receivedError(error) : protocolError(where, `it answered with status ${response.statusCode}`)
+): AsyncGenerator<ReceivedFact, undefined, undefined> {
+  if (response.status !== 200 || !response.contentType.startsWith(NDJSON)) throw await refusalIn(response, where)
+  for await (const line of readLines(response.body, where)) if (line !== '') yield factIn(line, where)
 }
 
-/** Every whole line of a stream; throws `protocol_error` for one longer than `LINE_MAX_BYTES`, or when the sum is cut off. */
-async function readLines(
-  source: IncomingMessage,
-  where: string,
-  onLine: (line: string) => void,
-  onAlive: () => void,
-): Promise<void> {
-  const decoder = new StringDecoder('utf8')
+/** Every whole line of a stream; throws `protocol_error` for one longer than `LINE_MAX_BYTES`. */
+async function* readLines(body: AsyncIterable<Uint8Array>, where: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
   let rest = ''
-  for await (const chunk of source as AsyncIterable<Buffer>) {
-    onAlive()
-    const lines = (rest + decoder.write(chunk)).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) onLine(line)
-    if (rest.length > LINE_MAX_BYTES) throw protocolError(where, 'one of its lines is too long')
+  try {
+    for await (const chunk of body) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      yield* lines
+      if (rest.length > LINE_MAX_BYTES) throw protocolError(where, 'one of its lines is too long')
+    }
+  } catch (error) {
+    throw brokenAnswer(error, where)
   }
-  if (rest !== '') onLine(rest)
+  if (rest !== '') yield rest
+}
+
+/** Why a request was refused before it began, as the answer says it. */
+async function refusalIn({ status, body }: HttpResponse, where: string): Promise<AppError> {
+  let text = ''
+  for await (const line of readLines(body, where)) if (text.length < LINE_MAX_BYTES) text += line
+  const { error } = parsed(text, where) as { error?: unknown }
+  return isFailure(error) ? receivedError(error) : protocolError(where, `it answered with status ${status}`)
 }
 
 function factIn(line: string, where: string): ReceivedFact {
@@ -73,7 +64,7 @@ function parsed(text: string, where: string): object {
     const value = readJson(text)
     if (typeof value === 'object' && value !== null) return value
   } catch {
-    // Said below: whatever is wrong with it, it is not what a node sends.
+    // Thrown below: whatever is wrong with it, it is not what a node sends.
   }
   throw protocolError(where, 'it does not send what it should')
 }

@@ -12,8 +12,7 @@ const columns: Record<string, { ours: string[]; packages: RegExp }> = {
   // Of node:net only `BlockList` and `isIP`, which look at text.
   protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net|#checks)$/ },
   machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
-  // Its core is for browsers too.
-  client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|string_decoder|util))$/ },
+  client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|os|path|stream))$/ },
   actors: { ours: ['protocol', 'machines', 'client', 'actors', 'package.json'], packages: /./ },
   cli: { ours: ['protocol', 'machines', 'client', 'actors', 'cli', 'package.json'], packages: /./ },
 }
@@ -57,6 +56,32 @@ for (const [column, { ours, packages }] of Object.entries(columns)) {
     }
   })
 }
+
+/** What a file loads when it runs, through other files of ours too: the packages by name. `import type` loads nothing. */
+function packagesLoadedBy(file: string, seen = new Set<string>()): Set<string> {
+  const packages = new Set<string>()
+  if (seen.has(file)) return packages
+  seen.add(file)
+  const text = readFileSync(join(root, file), 'utf8')
+  for (const [, from] of text.matchAll(/(?:^|\n)(?:import|export)\s(?!type\s)[^'"]*?from\s+'([^']+)'/g)) {
+    if (!from?.startsWith('.')) packages.add(from as string)
+    else
+      for (const name of packagesLoadedBy(relative(root, resolve(root, dirname(file), from)), seen)) packages.add(name)
+  }
+  return packages
+}
+
+test('the client loads no library, and its core not even what belongs to Node', () => {
+  assert.deepEqual([...packagesLoadedBy('client/client.ts')], [], 'the core')
+  assert.deepEqual([...packagesLoadedBy('client/httpTransport.ts')], [], 'its transport over anything like fetch')
+  const whole = [...packagesLoadedBy('client/index.ts')]
+  assert.deepEqual(
+    whole.filter((name) => !name.startsWith('node:')),
+    [],
+  )
+  assert.ok(whole.includes('node:http'), 'imports are found')
+  assert.ok(packagesLoadedBy('protocol/index.ts').has('zod'), 'also those of other files')
+})
 
 test('a concern is three files of one name, and its machine handles every command of its slice', async () => {
   for (const [concern, commands] of Object.entries(commandsByConcern)) {

@@ -68,7 +68,9 @@ export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
           signal: abort.signal,
           onFact: (fact) => {
             finished ||= terminalEvents?.includes(fact.type) ?? false
-            if (stream.write({ ...(revealed(fact) as object), requestId })) return
+            if (stream.write({ ...(revealed(fact) as object), requestId }) || finished) return
+            // Said even to a reader that is too slow, since an answer that just ends would look like a whole one.
+            stream.write({ error: new AppError('reader_slow').toJSON() })
             stream.end()
             leave()
           },

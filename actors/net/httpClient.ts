@@ -1,41 +1,10 @@
-import { Agent, request } from 'node:http'
+import { request } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { agentOver } from '../../client/agentOver.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { abortError } from './race.ts'
 
 /** HTTP over a connection that the dialer has opened, whatever carries it. */
-
-/** An agent whose only connection is the given one, for requests one after another. */
-class ConnectionAgent extends Agent {
-  readonly #stream: Duplex
-
-  constructor(stream: Duplex) {
-    super({ keepAlive: true, maxSockets: 1 })
-    this.#stream = stream
-  }
-
-  override createConnection(): Duplex {
-    return this.#stream
-  }
-
-  // The two below replace steps that need a TCP socket.
-  override keepSocketAlive(): boolean {
-    return !this.#stream.destroyed
-  }
-
-  override reuseSocket(): void {}
-}
-
-const agents = new WeakMap<Duplex, Agent>()
-
-/** The agent for `node:http` that sends requests over this connection. */
-export function agentOver(stream: Duplex): Agent {
-  const known = agents.get(stream)
-  if (known) return known
-  const created = new ConnectionAgent(stream)
-  agents.set(stream, created)
-  return created
-}
 
 export interface TextRequest {
   /** How errors name the other side. */

@@ -1,10 +1,10 @@
-import { type ReceivedFact, sendRequest, withoutControlCharacters } from '../../client/commandStream.ts'
-import { protocolError } from '../../client/connectionError.ts'
-import { type Answer, commands } from '../../protocol/index.ts'
+import { connect } from '../../client/client.ts'
+import { mutualTls } from '../../client/mutualTls.ts'
+import type { CommandInput, CommandType } from '../../client/types.ts'
+import type { Answer } from '../../protocol/index.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { ProvenPeer } from '../identity/certificate.ts'
 import type { Dialer, DialTarget, NodeConnection } from './dialer.ts'
-import { agentOver } from './httpClient.ts'
 
 /** A command for another node. */
 interface PeerCommand {
@@ -55,19 +55,9 @@ export async function requestOver(
   command: PeerCommand,
   { onFact, signal, silenceMs }: PeerRequestOptions = {},
 ): Promise<Answer> {
-  const where = formatEndpoint(endpoint)
-  const fact = await sendRequest(command, {
-    connect: { agent: agentOver(stream), headers: { host: where } },
-    where,
-    ...(onFact && { onFact: (received: ReceivedFact) => onFact(asAnswer(received)) }),
-    ...(signal && { signal }),
-    ...(silenceMs !== undefined && { silenceMs }),
-  })
-  const terminalEvents = commands.get(command.type)?.terminalEvents
-  if (terminalEvents && !terminalEvents.includes(fact.type)) throw protocolError(where, 'it stopped half-way')
-  return asAnswer(fact)
-}
-
-function asAnswer(fact: ReceivedFact): Answer {
-  return withoutControlCharacters(fact) as unknown as Answer
+  const client = connect({ transport: mutualTls({ where: formatEndpoint(endpoint), stream, silenceMs }) })
+  // The peer checks the command. Its facts are the peer's word, whatever their types say: whoever uses a field checks it.
+  const pending = client.request(command as CommandInput<CommandType>, { signal })
+  for await (const fact of pending) onFact?.(fact as unknown as Answer)
+  return (await pending.answer) as unknown as Answer
 }

@@ -1,11 +1,11 @@
 import { type IncomingMessage, request } from 'node:http'
+import { agentOver } from '../../client/agentOver.ts'
 import { connectionError } from '../../client/connectionError.ts'
 import { mbps } from '../../machines/speedMeter.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Dialer, DialTarget } from '../net/dialer.ts'
-import { agentOver } from '../net/httpClient.ts'
 import { countFlow, sendRandom } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 

@@ -1,14 +1,15 @@
 import { type IncomingMessage, request } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { agentOver } from '../../client/agentOver.ts'
 import { connectionError, protocolError } from '../../client/connectionError.ts'
 import { readFacts } from '../../client/factReader.ts'
+import { responseOf } from '../../client/streamExchange.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Direction } from '../../protocol/speedTester.ts'
 import { SPEED_PATH, type SpeedReport, speedReport } from '../../protocol/wire/speed.ts'
 import type { Dialer, DialTarget } from '../net/dialer.ts'
-import { agentOver } from '../net/httpClient.ts'
 import { type Counted, countFlow, sendRandom } from './countFlow.ts'
 
 export interface FlowOptions {
@@ -64,15 +65,17 @@ function upload(stream: Duplex, where: string, { onReport }: FlowOptions): Promi
     clientRequest.on('error', reject)
     clientRequest.on('response', (response) => {
       if (response.statusCode !== 200) return void rejectWithRefusal(response, where).catch(reject)
-      const take = (fact: unknown) => {
+      readReports(response).then(() => reject(new AppError('connection_lost', { where })), reject)
+    })
+    const readReports = async (response: IncomingMessage) => {
+      for await (const fact of readFacts(responseOf(response), where)) {
         const report = speedReport.safeParse(fact)
-        if (!report.success) return reject(protocolError(where, 'its count cannot be read'))
+        if (!report.success) throw protocolError(where, 'its count cannot be read')
         last = report.data
         if (last.done) resolve(last)
         else onReport(last.mbps)
       }
-      readFacts(response, where, take, () => {}).then(() => reject(new AppError('connection_lost', { where })), reject)
-    })
+    }
     // Nothing is sent to a peer that has not agreed: its 200 comes before the first byte of ours.
     clientRequest.flushHeaders()
     clientRequest.on('response', ({ statusCode }) => {
@@ -81,13 +84,8 @@ function upload(stream: Duplex, where: string, { onReport }: FlowOptions): Promi
   })
 }
 
-/** Rejects with the words of a refusal. */
+/** Rejects with the message of a refusal. */
 async function rejectWithRefusal(response: IncomingMessage, where: string): Promise<never> {
-  await readFacts(
-    response,
-    where,
-    () => {},
-    () => {},
-  )
+  for await (const _ of readFacts(responseOf(response), where));
   throw protocolError(where, `it answers with status ${response.statusCode}`)
 }

@@ -6,6 +6,7 @@ import { peersText, speedText } from '../../cli/peerCommands.ts'
 import { peerRows } from '../../cli/peerRows.ts'
 import { containersTable, eventLine, loansTable, loanText, ownerLine, trustTable } from '../../cli/tables.ts'
 import { createTerminal, list, type OutputOptions, type Streams, table } from '../../cli/terminal.ts'
+import type { Revealed } from '../../client/types.ts'
 import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
 import type { ContainerId, NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
@@ -193,7 +194,7 @@ describe('tables', () => {
     GPU: 'false',
     Ports: { Port: [port('SSH', 22, 20_000), port('AutoGen Port', 20_001, 20_001), port('x', 53, 20_002, 'udp')] },
     SSHCommand: 'ssh -p 20000 root@h',
-  } as ContainerReply
+  } as Revealed<ContainerReply>
   const loan = { ID: 'a'.repeat(64) as ContainerId, IpAddress: 'h:8088', Container }
 
   test('loans', () => {
@@ -204,7 +205,7 @@ describe('tables', () => {
 
   test('a password is shown with the loan that brought it, and only then', () => {
     assert.doesNotMatch(loanText(loan, plain), /Password/)
-    const withPassword = { ...loan, Container: { ...Container, SSHPassword: 'hunter2' } } as unknown as typeof loan
+    const withPassword = { ...loan, Container: { ...Container, SSHPassword: 'hunter2' } }
     assert.match(loanText(withPassword, plain), /Password\s+hunter2 \(shown once\)/)
     assert.doesNotMatch(loansTable([{ ...withPassword, state: 'running' }], plain), /hunter2/)
   })

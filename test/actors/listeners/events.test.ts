@@ -5,7 +5,8 @@ import { after, test } from 'node:test'
 import { createActor, createMachine } from 'xstate'
 import { createEventStream } from '../../../actors/listeners/eventStream.ts'
 import { createRegistry } from '../../../actors/registry.ts'
-import { followEvents, type ReceivedFact } from '../../../client/commandStream.ts'
+import { connect } from '../../../client/client.ts'
+import { controlSocket } from '../../../client/controlSocket.ts'
 import { createBus } from '../../../protocol/bus.ts'
 import { EVENTS_PATH } from '../../../protocol/control.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
@@ -99,27 +100,16 @@ test('a reader that cannot keep up is dropped with a line that says so; the othe
 })
 
 test('the owner follows them over the control socket until he stops, or the node does', async () => {
-  const seen: ReceivedFact[] = []
+  const client = connect({ transport: controlSocket({ path: place.socketPath }) })
   const stop = new AbortController()
-  let opened = () => {}
-  const first = new Promise<void>((resolve) => {
-    opened = resolve
-  })
   const timer = setInterval(() => place.bus.publish({ type: 'node.stopping' }), 10)
-  const following = followEvents({
-    connect: { socketPath: place.socketPath },
-    where: 'the node',
-    onFact: (fact) => {
-      seen.push(fact)
-      opened()
-    },
-    signal: stop.signal,
-  })
-  await first
-  clearInterval(timer)
-  stop.abort()
-  await following
-  assert.equal(seen[0]?.type, 'node.stopping')
+  const seen: string[] = []
+  for await (const { type } of client.events({ signal: stop.signal })) {
+    clearInterval(timer)
+    seen.push(type)
+    stop.abort()
+  }
+  assert.equal(seen[0], 'node.stopping')
 })
 
 test('a reader over HTTP that stops reading does not fill the memory', async () => {

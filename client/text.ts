@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from 'node:util'
 import { FAILURE_MAX_CHARACTERS } from '../protocol/defaults/net.ts'
 import { type AppError, errorKinds, fromFailure } from '../protocol/errors.ts'
 
@@ -15,11 +14,19 @@ export function withoutControlCharacters<T>(value: T): T {
   return cleaned(value) as T
 }
 
+/**
+ * The escape sequences of ECMA-48: control strings such as a window's title with their terminator (BEL, ST), control
+ * sequences such as colours, and the short ones. No part can match what begins another, so the time is linear.
+ */
+const ESCAPE_SEQUENCES =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  /(?:\u001b[P\]X^_]|[\u0090\u0098\u009d-\u009f])\P{Cc}*(?:\u0007|\u001b\\|\u009c)|(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|\u001b[ -/]*[0-~]/gu
+
 /** Control characters other than tab and line feed, and those that turn the direction of writing. */
-const STEERING = /(?![\t\n])[\p{Cc}\p{Bidi_Control}]/gu
+const CONTROL_CHARACTERS = /(?![\t\n])[\p{Cc}\p{Bidi_Control}]/gu
 
 function cleaned(value: unknown): unknown {
-  if (typeof value === 'string') return stripVTControlCharacters(value).replace(STEERING, '')
+  if (typeof value === 'string') return value.replace(ESCAPE_SEQUENCES, '').replace(CONTROL_CHARACTERS, '')
   if (Array.isArray(value)) return value.map(cleaned)
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [cleaned(key), cleaned(entry)]))

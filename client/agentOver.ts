@@ -1,0 +1,34 @@
+import { Agent } from 'node:http'
+import type { Duplex } from 'node:stream'
+
+/** An agent whose only connection is the given one, for requests one after another. */
+class ConnectionAgent extends Agent {
+  readonly #stream: Duplex
+
+  constructor(stream: Duplex) {
+    super({ keepAlive: true, maxSockets: 1 })
+    this.#stream = stream
+  }
+
+  override createConnection(): Duplex {
+    return this.#stream
+  }
+
+  // The two below replace steps that need a TCP socket.
+  override keepSocketAlive(): boolean {
+    return !this.#stream.destroyed
+  }
+
+  override reuseSocket(): void {}
+}
+
+const agents = new WeakMap<Duplex, Agent>()
+
+/** The agent for `node:http` that sends requests over this connection. */
+export function agentOver(stream: Duplex): Agent {
+  const known = agents.get(stream)
+  if (known) return known
+  const created = new ConnectionAgent(stream)
+  agents.set(stream, created)
+  return created
+}

@@ -1,0 +1,46 @@
+import type { AnswerType, CommandType } from './types.ts'
+
+/**
+ * The fact that each command ends with when it succeeds. The slices say the same (`terminalEvents`), and the compiler
+ * compares the two; they stand here again because a slice loads the schema library, which a client does without.
+ */
+export const answers = {
+  'actor.list': 'actor.listed',
+  'container.create': 'container.created',
+  'container.list': 'container.listed',
+  'container.logs': 'container.logsEnded',
+  'container.remove': 'container.removed',
+  'group.add': 'group.added',
+  'group.create': 'group.created',
+  'group.delete': 'group.deleted',
+  'group.exec': 'group.executed',
+  'group.list': 'group.listed',
+  'group.remove': 'group.removed',
+  'group.show': 'group.shown',
+  'image.build': 'image.built',
+  'loan.find': 'loan.found',
+  'loan.list': 'loan.listed',
+  'loan.logs': 'loan.logsEnded',
+  'loan.resolve': 'loan.resolved',
+  'loan.return': 'loan.returned',
+  'loan.take': 'loan.taken',
+  'loan.usePorts': 'loan.portsUsed',
+  'node.show': 'node.shown',
+  'peer.add': 'peer.added',
+  'peer.list': 'peer.listed',
+  'peer.resolve': 'peer.resolved',
+  'plugin.list': 'plugin.listed',
+  'plugin.pull': 'plugin.pulled',
+  'plugin.remove': 'plugin.removed',
+  'plugin.run': 'plugin.finished',
+  'plugin.show': 'plugin.shown',
+  'record.describe': 'record.described',
+  'specs.get': 'specs.got',
+  'specs.request': 'specs.got',
+  'speed.measure': 'speed.measured',
+  'table.exchange': 'table.exchanged',
+  'table.update': 'table.updated',
+  'trust.add': 'trust.added',
+  'trust.list': 'trust.listed',
+  'trust.remove': 'trust.removed',
+} as const satisfies { [T in CommandType]: AnswerType<T> }
