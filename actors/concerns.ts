@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { AnyActorLogic } from 'xstate'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
@@ -40,7 +39,7 @@ interface ConcernDependencies {
 type SuperviseParameters = Parameters<typeof supervise>[1]
 
 /** What node.ts needs of a concern, whatever its machine is. */
-type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised<AnyActorLogic>, 'actor' | 'start' | 'stop'>
+type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised, 'actor' | 'start' | 'stop'>
 
 /** Opens the files and constructs every concern, un-started, in the order in which they start. */
 export async function openConcerns(dependencies: ConcernDependencies): Promise<{
@@ -127,6 +126,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   return { concerns, quarantined, settled }
 }
 
-function toFactory<L extends AnyActorLogic>(parts: ConcernParts<L>): ConcernFactory {
+function toFactory(parts: ConcernParts): ConcernFactory {
   return (life) => supervise(parts, life)
 }

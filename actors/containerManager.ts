@@ -126,14 +126,6 @@ export function createContainerManager({
       scope = signal
       return { maxContainers, defaultImage, background }
     },
-    accepts: [
-      'container.create',
-      'container.remove',
-      'container.list',
-      'container.logs',
-      'image.build',
-      'request.abandoned',
-    ],
     async settled() {
       const timer = new AbortController()
       const timeout = pause(ROLL_BACK_MS, undefined, { signal: timer.signal }).catch(() => {})

@@ -73,14 +73,6 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
       }
       return { start, tools: createGossipTools(tls.key), signal }
     },
-    accepts: [
-      'peer.addressDiscovered',
-      'table.seedsListed',
-      'table.selfAddressesChanged',
-      'specs.changed',
-      'record.describe',
-      'node.stopping',
-    ],
     retains: ['table.selfAddressesChanged', 'specs.changed', 'record.ownSigned'],
   }
 }

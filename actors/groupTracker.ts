@@ -124,22 +124,5 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
       scope = signal
       return undefined
     },
-    accepts: [
-      'loan.take',
-      'loan.return',
-      'loan.list',
-      'loan.find',
-      'loan.logs',
-      'loan.resolve',
-      'loan.usePorts',
-      'group.create',
-      'group.list',
-      'group.show',
-      'group.add',
-      'group.remove',
-      'group.delete',
-      'group.exec',
-      'request.abandoned',
-    ],
   }
 }

@@ -101,27 +101,6 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       ...(retained['node.addressFound'] && { publicAddress: retained['node.addressFound'].address }),
     }),
     retains: ['record.ownSigned', 'node.addressFound'],
-    accepts: [
-      'peer.resolve',
-      'peer.add',
-      'peer.list',
-      'table.update',
-      'table.exchange',
-      'dial.succeeded',
-      'speed.measured',
-      'record.merged',
-      'record.suspected',
-      'record.cleared',
-      'record.dropped',
-      'record.ownSigned',
-      'link.opened',
-      'link.closed',
-      'node.concernCrashed',
-      'gossip.selfAddressObserved',
-      'gossip.started',
-      'node.addressFound',
-      'request.abandoned',
-    ],
   }
 }
 

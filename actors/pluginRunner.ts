@@ -45,7 +45,6 @@ export function createPluginRunner(deps: PluginRunnerDeps): PluginRunnerParts {
     name: 'pluginRunner',
     logic: pluginRunnerMachine.provide({ actors: { run: runs.logic, reply: replyLogic } }),
     input: (signal) => ({ signal }),
-    accepts: ['plugin.list', 'plugin.show', 'plugin.run', 'plugin.pull', 'plugin.remove', 'request.abandoned'],
     async settled() {
       await Promise.all(pending)
       await runs.settled()

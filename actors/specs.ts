@@ -52,7 +52,6 @@ export function createSpecs({
       concernSignal = signal
       return { intervalMs, background }
     },
-    accepts: ['specs.get', 'specs.request', 'request.abandoned'],
   }
 }
 

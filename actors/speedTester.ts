@@ -71,7 +71,6 @@ export function createSpeedTester({
       concernSignal = signal
       return undefined
     },
-    accepts: ['speed.measure', 'request.abandoned'],
   }
 }
 

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import {
   type Actor,
-  type AnyActorLogic,
+  type AnyStateMachine,
   createActor,
   type EmittedFrom,
   type InputFrom,
@@ -10,19 +10,21 @@ import {
 import type { Bus, Undo } from '../protocol/bus.ts'
 import { RESTART } from '../protocol/defaults/node.ts'
 import type { BusEvent, Concern, Fact } from '../protocol/index.ts'
-import { type AcceptedType, bridge } from './bridge.ts'
+import { acceptedTypes, bridge } from './bridge.ts'
 import { type Clock, realClock } from './clock.ts'
 
-/** A concern as its actor file hands it over: un-started logic, its input, and what it accepts from the bus. */
-export interface ConcernParts<L extends AnyActorLogic> {
+/**
+ * A concern as its actor file hands it over: its un-started machine and the machine's input. What it accepts from the bus
+ * follows from the machine. Its type refuses a machine that emits what the bus does not know.
+ */
+export interface ConcernParts<M extends AnyStateMachine = AnyStateMachine> {
   name: Concern
-  logic: L
+  logic: [EmittedFrom<M>] extends [BusEvent] ? M : never
   /**
    * Made anew for each life. `signal` aborts when that life ends, by a crash as well as by `stop`. `retained` has the
    * latest fact of each type in `retains`, where there was one.
    */
-  input: (signal: AbortSignal, retained: RetainedFacts) => InputFrom<L>
-  accepts: readonly AcceptedType<L>[]
+  input: (signal: AbortSignal, retained: RetainedFacts) => InputFrom<M>
   /**
    * Facts that say how something is, rather than what has happened. The latest of each is kept from before the first
    * life, as a broker keeps a retained message, so that a life begins with what the other concerns have said already.
@@ -33,9 +35,9 @@ export interface ConcernParts<L extends AnyActorLogic> {
 /** The latest fact of each retained type. */
 export type RetainedFacts = { readonly [T in Fact['type']]?: Extract<Fact, { type: T }> }
 
-export interface Supervised<L extends AnyActorLogic> {
+export interface Supervised {
   /** The present life; undefined while a crashed one waits for its restart, and after `stop`. */
-  readonly actor: Actor<L> | undefined
+  readonly actor: Actor<AnyStateMachine> | undefined
   start(): void
   /** Ends it for good. May be called more than once. */
   stop(): void
@@ -52,21 +54,22 @@ interface SuperviseOptions {
  * `AbortSignal` that every resource of it must heed; a crash aborts it, says `node.concernCrashed` and starts a new
  * life after a wait that doubles up to `RESTART.longestMs`. What was said to it meanwhile reaches the new life.
  */
-export function supervise<L extends AnyActorLogic>(
-  { name, logic, input, accepts, retains = [] }: ConcernParts<L>,
+export function supervise(
+  { name, logic, input, retains = [] }: ConcernParts,
   { bus, clock = realClock, inspect }: SuperviseOptions,
-): Supervised<L> {
-  let actor: Actor<L> | undefined
+): Supervised {
+  const accepts = acceptedTypes(name, logic)
+  let actor: Actor<AnyStateMachine> | undefined
   let endInstance: Undo = () => {}
   let timer: unknown
   let waitMs: number = RESTART.firstMs
   let ended = false
   /** What the concern would have accepted while it waited for its restart. */
   const queued: BusEvent[] = []
-  const retained: Partial<Record<Fact['type'], BusEvent>> = {}
+  let retained: RetainedFacts = {}
   const undoRetaining = retains.map((type) =>
     bus.on(type, (fact) => {
-      retained[type] = fact
+      retained = { ...retained, [type]: fact }
     }),
   )
 
@@ -76,11 +79,11 @@ export function supervise<L extends AnyActorLogic>(
     // Everything that is under way in this life listens to it; Node would warn of the eleventh, in the middle of a screen.
     setMaxListeners(0, abort.signal)
     const instance = createActor(logic, {
-      input: input(abort.signal, { ...retained } as RetainedFacts),
+      input: input(abort.signal, retained),
       clock,
       ...(inspect && { inspect: guarded(inspect) }),
-    } as unknown as Parameters<typeof createActor<L>>[1] & { input: InputFrom<L> })
-    const unbridge = bridge<L>(bus, instance as [EmittedFrom<L>] extends [BusEvent] ? Actor<L> : never, accepts)
+    })
+    const unbridge = bridge(bus, instance, accepts)
     endInstance = () => {
       unbridge()
       abort.abort()
@@ -88,7 +91,7 @@ export function supervise<L extends AnyActorLogic>(
     instance.subscribe({ error: (error) => crash(error, clock.now() - startedAt) })
     actor = instance
     instance.start()
-    for (const event of queued.splice(0)) (instance as unknown as { send(event: BusEvent): void }).send(event)
+    for (const event of queued.splice(0)) instance.send(event)
   }
 
   function queueMeanwhile(): Undo {

@@ -21,7 +21,6 @@ export function createTrust({ store }: { store: Store<TrustFile> }): ConcernPart
     name: 'trust',
     logic: trustMachine.provide({ actors: { readKey, save } }),
     input: () => ({ peers: store.data.peers }),
-    accepts: ['trust.add', 'trust.remove', 'trust.list', 'request.abandoned'],
   }
 }
 

@@ -1,14 +1,32 @@
 import { assign, emit, enqueueActions, stopChild } from 'xstate'
 import { toFailure } from '../protocol/errors.ts'
+import type { NetworkFact } from '../protocol/gossip.ts'
 import { observeAddress } from './ipTable/advertisedAddresses.ts'
-import { onGossipFact, onGossipLost, updateLinks } from './ipTable/gossipChange.ts'
-import { contextOf } from './ipTable/ipTableContext.ts'
+import { onGossipFact, onGossipLost } from './ipTable/gossipChange.ts'
+import { type Context, contextOf } from './ipTable/ipTableContext.ts'
 import { ipTableSetup } from './ipTable/ipTableSetup.ts'
 import { addObservation, keyProved } from './ipTable/peerChange.ts'
 import { fileOf, seedsOf } from './ipTable/peerTable.ts'
 import { applyOutcome } from './ipTable/peerWatch.ts'
 import { listed, selfAddressesFact } from './ipTable/tableFacts.ts'
 import { childId, joinIfRepeated } from './requests.ts'
+
+const onRecordFact = {
+  actions: {
+    type: 'commit',
+    params: ({ context, event }: { context: Context; event: NetworkFact }) => onGossipFact(context, event),
+  },
+} as const
+
+const onLinkFact = {
+  actions: [
+    { type: 'updateLinks', params: ({ event }: { event: NetworkFact }) => event },
+    {
+      type: 'commit',
+      params: ({ context, event }: { context: Context; event: NetworkFact }) => onGossipFact(context, event),
+    },
+  ],
+} as const
 
 /** Keeps the list of peers that answer: learns them, looks after them, writes them down, finds them by name. */
 export const ipTableMachine = ipTableSetup.createMachine({
@@ -150,20 +168,17 @@ export const ipTableMachine = ipTableSetup.createMachine({
           ),
       },
     },
-    'record.*': {
-      actions: { type: 'commit', params: ({ context, event }) => onGossipFact(context, event) },
-    },
+    'record.merged': onRecordFact,
+    'record.suspected': onRecordFact,
+    'record.cleared': onRecordFact,
+    'record.dropped': onRecordFact,
     'record.ownSigned': {
       actions: assign({
         self: ({ context, event }) => ({ ...context.self, information: event.record.customInformation }),
       }),
     },
-    'link.*': {
-      actions: [
-        assign({ links: ({ context, event }) => updateLinks(context.links, event) }),
-        { type: 'commit', params: ({ context, event }) => onGossipFact(context, event) },
-      ],
-    },
+    'link.opened': onLinkFact,
+    'link.closed': onLinkFact,
     'node.concernCrashed': {
       guard: ({ event }) => event.concern === 'gossip',
       actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => onGossipLost(context.table) }],

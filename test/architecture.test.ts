@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { test } from 'node:test'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
-import { commandsByConcern } from '../protocol/index.ts'
+import { acceptedTypes, matches } from '../actors/bridge.ts'
+import { type Concern, commandsByConcern, factsByConcern } from '../protocol/index.ts'
 
 const root = resolve(import.meta.dirname, '..')
 
@@ -94,6 +95,68 @@ test('a concern is three files of one name, and its machine handles every comman
     assert.equal(machine.id, concern)
     for (const command of Object.keys(commands))
       assert.ok(machine.events.includes(command), `${concern} handles ${command}`)
+  }
+})
+
+async function concernMachine(concern: string): Promise<AnyStateMachine> {
+  const exported: Record<string, unknown> = await import(join(root, 'machines', `${concern}.ts`))
+  return exported[`${concern}Machine`] as AnyStateMachine
+}
+
+test('every command has a hearer, and only one', async () => {
+  const hearers = new Map<string, string[]>()
+  for (const concern of Object.keys(commandsByConcern) as Concern[]) {
+    if (concern === 'node') continue
+    for (const type of acceptedTypes(concern, await concernMachine(concern)))
+      hearers.set(type, [...(hearers.get(type) ?? []), concern])
+  }
+  const actorSources = sources('actors').map((file) => readFileSync(join(root, file), 'utf8'))
+  for (const [concern, commands] of Object.entries(commandsByConcern)) {
+    for (const command of Object.keys(commands)) {
+      // The composition root answers its own commands without a machine.
+      if (concern === 'node') {
+        assert.ok(
+          actorSources.some((text) => text.includes(`bus.on('${command}'`)),
+          `nobody hears ${command}`,
+        )
+      } else assert.deepEqual(hearers.get(command), [concern], `hearers of ${command}`)
+    }
+  }
+})
+
+/** Sources without type declarations and without the keys of transitions: what is left of an event's name sends it. */
+function sendingText(): string {
+  return ['machines', 'actors']
+    .flatMap(sources)
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n')
+    .replace(
+      /^(export )?(type|interface) \w+[\s\S]*?(?=^(\/\*\*|export|const|function|async|type|interface|\}\n)|\n\n)/gm,
+      '',
+    )
+    .replace(/'[\w.*]+': /g, '')
+    .replace(/event\.type [!=]== '[\w.]+'/g, '')
+}
+
+test('a machine handles no event that nobody can send it', async () => {
+  const sending = sendingText()
+  const onBus = new Set([
+    ...Object.values(commandsByConcern).flatMap((commands) => Object.keys(commands)),
+    ...Object.values(factsByConcern).flatMap((facts) => Object.keys(facts)),
+  ])
+  for (const [name, machine] of await machines()) {
+    const accepted = machine.id in commandsByConcern ? acceptedTypes(machine.id as Concern, machine) : []
+    for (const descriptor of machine.events as string[]) {
+      if (descriptor.startsWith('xstate.')) continue
+      if (accepted.some((type) => matches(descriptor, type))) continue
+      assert.ok(!onBus.has(descriptor), `${name} handles ${descriptor}, which the bus does not bring it`)
+      // Said by a child or a parent, whole or with its last word filled in.
+      const [noun] = descriptor.split('.') as [string]
+      assert.ok(
+        sending.includes(`'${descriptor}'`) || (descriptor.includes('.') && sending.includes(`\`${noun}.\${`)),
+        `${name} handles ${descriptor}, which nobody sends`,
+      )
+    }
   }
 })
 

@@ -1,10 +1,12 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup } from 'xstate'
 import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
+import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableAccepts, IpTableCommand, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { begin, childId, end, enter, find, inPhase, join, leave } from '../requests.ts'
+import { updateLinks } from './gossipChange.ts'
 import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
 import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
 import { type Found, lookUp } from './peerLookUp.ts'
@@ -87,6 +89,7 @@ export const ipTableSetup = setup({
       enqueue.assign({ unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })
     }),
+    updateLinks: assign({ links: ({ context }, fact: NetworkFact) => updateLinks(context.links, fact) }),
     join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
     leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
     giveUp: enqueueActions(({ context, enqueue }, { requestId }: RequestId) => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createActor, emit, setup } from 'xstate'
-import { bridge } from '../../actors/bridge.ts'
+import { acceptedTypes, bridge } from '../../actors/bridge.ts'
+import type { ConcernParts } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { TrustCommand, TrustEmits } from '../../protocol/trust.ts'
@@ -20,7 +21,7 @@ test('joins: what it hears reaches the actor, what it emits reaches the bus, on 
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const actor = createActor(lister)
-  bridge<typeof lister>(bus, actor, ['trust.list'])
+  bridge(bus, actor, ['trust.list'])
   actor.start()
   bus.publish({ type: 'trust.list', requestId: 'r1', caller: 'owner' })
   assert.deepEqual(
@@ -33,7 +34,7 @@ test('unjoins in both directions', () => {
   const bus = createBus<BusEvent>()
   const actor = createActor(lister).start()
   const events = record(bus)
-  const undo = bridge<typeof lister>(bus, actor, ['trust.list'])
+  const undo = bridge(bus, actor, ['trust.list'])
   undo()
   bus.publish({ type: 'trust.list', requestId: 'r1', caller: 'owner' })
   actor.send({ type: 'trust.list', requestId: 'r2', caller: 'owner' })
@@ -43,17 +44,33 @@ test('unjoins in both directions', () => {
   )
 })
 
-test('the types refuse what does not fit', () => {
+test('accepts what its machine handles and others say: neither what it does not handle nor what it says itself', () => {
+  const handled = { actions: () => {} }
+  const looping = setup({ types: { events: {} as BusEvent, emitted: {} as TrustEmits } }).createMachine({
+    on: { 'trust.*': handled, 'request.abandoned': handled, 'child.ended': handled } as object,
+    initial: 'idle',
+    states: { idle: { on: { 'node.*': handled } } },
+  })
+  const accepted = acceptedTypes('trust', looping)
+  assert.deepEqual(accepted.filter((type) => type.startsWith('trust.')).sort(), [
+    'trust.add',
+    'trust.list',
+    'trust.remove',
+  ])
+  assert.ok(accepted.includes('request.abandoned') && accepted.includes('node.stopping'))
+  assert.ok(!accepted.includes('specs.get'), 'the machine does not handle it')
+  assert.ok(!accepted.includes('trust.changed'), 'it says that itself: a loop')
+  assert.ok(!accepted.includes('child.ended' as never), 'the bus does not know it')
+  assert.deepEqual(acceptedTypes('trust', lister), ['trust.list'])
+})
+
+test('the types refuse a machine that emits what the bus does not know', () => {
   const unknown = setup({ types: { emitted: {} as { type: 'from.nowhere' } } }).createMachine({})
-  const refusals = () => {
-    const bus = createBus<BusEvent>()
-    const actor = createActor(lister)
-    // @ts-expect-error the machine does not handle it
-    bridge<typeof lister>(bus, actor, ['specs.get'])
-    // @ts-expect-error it says that itself: a loop
-    bridge<typeof lister>(bus, actor, ['trust.changed'])
+  const refusal = (): ConcernParts<typeof unknown> => ({
+    name: 'trust',
     // @ts-expect-error the bus does not know what it emits
-    bridge<typeof unknown>(bus, createActor(unknown), [])
-  }
-  assert.equal(typeof refusals, 'function')
+    logic: unknown,
+    input: () => undefined,
+  })
+  assert.equal(typeof refusal, 'function')
 })

@@ -241,7 +241,7 @@ test('a concern that crashed is listed again with its next life, and its orphans
   })
   let restart = () => {}
   const clock = { now: () => 0, setTimeout: (run: () => void) => (restart = run), clearTimeout: () => {} }
-  const parts = { name: 'trust', logic: crashing, input: () => undefined, accepts: ['trust.list'] }
+  const parts = { name: 'trust', logic: crashing, input: () => undefined }
   const concern = supervise(parts as unknown as ConcernParts<typeof crashing>, {
     bus,
     clock,

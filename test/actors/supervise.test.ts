@@ -15,7 +15,6 @@ function fragile(): { parts: ConcernParts<typeof machine>; open: () => number; l
   let lives = 0
   const parts: ConcernParts<typeof machine> = {
     name: 'trust',
-    accepts: ['trust.list', 'trust.remove'],
     logic: machine.provide({
       actors: {
         hold: fromCallback(({ input }: { input: AbortSignal }) => {

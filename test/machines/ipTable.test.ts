@@ -177,15 +177,6 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
         },
       }),
       input: (signal) => ({ ...plain, watch: true, signal, ...input }),
-      accepts: [
-        'peer.add',
-        'peer.list',
-        'peer.resolve',
-        'dial.succeeded',
-        'table.exchange',
-        'table.update',
-        'request.abandoned',
-      ],
     },
     { bus, clock },
   )
