@@ -44,28 +44,41 @@ export interface CommandRoute {
 
 export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
   const open = new Set<(error: AppError) => void>()
-  const listeners = new Map<string, number>()
+  /** For each request on the bus: the open connections that wait for it, and the abort of all its repetitions. */
+  const waiting = new Map<string, { connections: number; abort: AbortController }>()
+
+  /** A principal who sends a request again waits for the same answer, so it is abandoned when the last connection closes. */
+  function wait(requestId: string): { signal: AbortSignal; leave: () => void } {
+    const shared = waiting.get(requestId) ?? { connections: 0, abort: new AbortController() }
+    waiting.set(requestId, shared)
+    shared.connections += 1
+    let left = false
+    const leave = () => {
+      if (left) return
+      left = true
+      shared.connections -= 1
+      if (shared.connections > 0) return
+      waiting.delete(requestId)
+      shared.abort.abort()
+    }
+    return { signal: shared.abort.signal, leave }
+  }
 
   return {
     async reply({ command, requestId }, response) {
-      const abort = new AbortController()
-      listeners.set(command.requestId, (listeners.get(command.requestId) ?? 0) + 1)
-      // A principal who asked again after a broken connection waits for the same thing: nothing is abandoned then.
-      const leave = () => {
-        if (listeners.get(command.requestId) === 1) abort.abort()
-      }
+      const { signal, leave } = wait(command.requestId)
       const stream = openFactStream(response, leave)
       const stop = (error: AppError) => {
         stream.write({ error: error.toJSON() })
         stream.end()
-        abort.abort()
+        leave()
       }
       open.add(stop)
       const terminalEvents = commands.get(command.type)?.terminalEvents
       let finished = false
       try {
         await request(bus, command, {
-          signal: abort.signal,
+          signal,
           onFact: (fact) => {
             finished ||= terminalEvents?.includes(fact.type) ?? false
             if (stream.write({ ...(revealed(fact) as object), requestId }) || finished) return
@@ -78,9 +91,7 @@ export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
       } catch (error) {
         if (!finished) stream.write({ error: toFailure(error) })
       } finally {
-        const others = (listeners.get(command.requestId) ?? 1) - 1
-        if (others === 0) listeners.delete(command.requestId)
-        else listeners.set(command.requestId, others)
+        leave()
         open.delete(stop)
         stream.end()
       }

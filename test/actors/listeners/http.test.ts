@@ -281,6 +281,24 @@ test('who hangs up abandons the request; who asked the same again keeps it alive
   third.destroy()
   assert.equal((await abandoned).requestId, `${alice.id} alone`)
   await lost
+
+  // When both have gone, each of the two is abandoned: the concern counts who waits.
+  const both = [await knock(), await knock()]
+  const gone: Promise<unknown>[] = []
+  for (const socket of both) {
+    const heard = nextEvent(bus, 'container.create')
+    gone.push(command(socket, { ...identical, requestId: 'both' }).catch(() => undefined))
+    await heard
+  }
+  seen.length = 0
+  const last = nextEvent(
+    bus,
+    'request.abandoned',
+    () => seen.filter(({ type }) => type === 'request.abandoned').length === 2,
+  )
+  for (const socket of both) socket.destroy()
+  assert.equal((await last).requestId, `${alice.id} both`)
+  await Promise.all(gone)
   rights.current = { trusted: new Set(), open: false }
 })
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { AnyActorLogic } from 'xstate'
 import { createGossip, openGossipListener } from '../../../actors/gossip.ts'
 import { crawl } from '../../../actors/ipTable/crawl.ts'
 import { probe } from '../../../actors/ipTable/probe.ts'
@@ -57,7 +56,7 @@ async function asker(t: TestContext, hole: { host: string; port: number }) {
   const dialer = createDialer({ identity, test: true, publish: (fact) => bus.publish(fact) })
   const target = { id: node.identity.id, endpoints: [directEndpoint(hole), directEndpoint(node.where)] }
   const resolve = async () => target
-  const run = <L extends AnyActorLogic>(parts: ConcernParts<L>) => {
+  const run = (parts: ConcernParts) => {
     const concern = supervise(parts, { bus })
     concern.start()
     t.after(() => concern.stop())
