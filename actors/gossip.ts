@@ -17,14 +17,14 @@ export { type GossipListener, openGossipListener } from './gossip/accept.ts'
 export interface GossipOptions {
   identity: Pick<Identity, 'id' | 'name' | 'publicKey' | 'tls'>
   store: Store<GossipFile>
-  /** Absent: no links, as for a single command. What it describes travels when the node runs. */
+  /** Without it the concern has no links, as for a single command. A new text then spreads when the node runs. */
   links?: TransportOptions
   config?: GossipStart['config']
 }
 
 /**
- * The gossip concern over WebSockets and mutual TLS. Where this node is, which machine it has and the ways into the
- * network are facts of other concerns: a life begins with the latest of them, and hears the rest.
+ * Creates the gossip concern, which runs over WebSockets and mutual TLS. The addresses of this node, its hardware and the
+ * bootstrap addresses are facts of other concerns: each start begins with the latest of them and accepts later ones.
  */
 export function createGossip(options: GossipOptions): ConcernParts<typeof gossipMachine> {
   const { identity, store, links, config } = options
@@ -64,7 +64,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
           customInformation: store.data.customInformation,
           capabilities: [],
         },
-        // The disk may lag behind what a crashed life has signed.
+        // The file may lag behind the seq that a crashed run has signed.
         lastSeq: Math.max(store.data.seq, retained['record.ownSigned']?.record.seq ?? 0),
         bootstrapAddresses: [],
         now: performance.now(),
@@ -77,7 +77,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
   }
 }
 
-/** A disk that fails costs nothing: others remember the seq too. */
+/** Stores the seq. A failure is ignored, because other nodes return a higher seq. */
 function persistSeq(store: Store<GossipFile>, seq: number): void {
   if (seq <= SEQ_MAX) store.update((data) => ({ ...data, seq: Math.max(seq, data.seq) })).catch(() => {})
 }

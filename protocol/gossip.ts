@@ -7,24 +7,24 @@ import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
 import { recordSchema } from './wire/record.ts'
 
-/** The WebSocket of a link: over mutual TLS only, text frames, deflate off. */
+/** Path of the WebSocket of a link. It runs over mutual TLS only, with text frames and without compression. */
 export const GOSSIP_PATH = '/api/v1/gossip'
 
-/** Longest free text of a node's owner, in UTF-16 units. */
+/** Maximum length of the owner's free text, in UTF-16 code units. */
 export const DESCRIPTION_MAX = 2_048
 
 /**
- * Free text as it travels: line breaks and tabs stay, other control characters and halves of characters go, because
- * JSON writes each of them as six and a record has a limit.
+ * The owner's free text. The schema keeps line breaks and tabs, and removes other control characters and lone surrogates,
+ * because JSON needs six characters for each of them and the size of a record is limited.
  */
 const description = z
   .string()
   .max(DESCRIPTION_MAX)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones that go
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression removes them
   .transform((text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '').toWellFormed())
 
 export const gossipCommands = {
-  /** The owner's free text about this machine, which every node gets to see (P2PRC's `--amd`). '' takes it back. */
+  /** Sets the owner's free text about this machine, which every node sees (P2PRC's `--amd`). An empty text removes it. */
   'record.describe': {
     schema: z.object({ text: description }),
     action: 'administer',
@@ -34,36 +34,34 @@ export const gossipCommands = {
 
 export type GossipCommand = CommandsOf<typeof gossipCommands>
 
-/** What the gossip concern accepts and emits on the bus. What it sends to other nodes is in `wire.ts`. */
-
 export const gossipFacts = {
-  /** A life of the concern has begun; it knows no way into the network yet but what others tell it. */
+  /** The concern has started, and knows no bootstrap address yet. */
   'gossip.started': z.object({}),
-  /** An active or ephemeral link is open. `id` is proved, `address` is where the other end appears. */
+  /** An active or ephemeral link has opened. The peer has proved `id`, and appears to this node at `address`. */
   'link.opened': z.object({ link: z.string(), id: nodeId, dialled: z.boolean(), address: z.string() }),
   'link.closed': z.object({ link: z.string(), id: nodeId, why: z.string() }),
-  /** The author of this record is a member, or has changed its record. Its signature was checked. */
+  /** A node has become a member, or a member has updated its record. The signature of the record is valid. */
   'record.merged': z.object({ record: recordSchema }),
-  /** Its author may be dead; it stays a member until `record.dropped`, or is `record.cleared` by an answer. */
+  /** A member may be dead. It stays a member until `record.dropped`; an answer leads to `record.cleared`. */
   'record.suspected': z.object({ id: nodeId }),
   'record.cleared': z.object({ id: nodeId }),
-  /** `left`: its own farewell. `silent`: it answered nobody, this node included. `overSubnetQuota`: it gave way to another member. */
+  /** A member was removed: it has `left`, was `silent` to all nodes until its timeout, or was `overSubnetQuota`. */
   'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota']) }),
-  /** This node's own record, newly signed, also at the start. */
+  /** This node has signed its own record anew, also at the start. The seq must be stored, because it may never decrease. */
   'record.ownSigned': z.object({ record: recordSchema, signed: z.object({ text: z.string(), signature: z.string() }) }),
   'record.described': answer({ text: z.string() }),
   'record.describeFailed': failed,
-  /** A peer sees this node at `address`. */
+  /** This node appears to the peer `by` at `address`. */
   'gossip.selfAddressObserved': z.object({ address: z.string(), by: nodeId }),
-  /** Another running node signs with this node's key, likely a copy of its home folder; there is only one in every table. */
+  /** Another running node signs with this node's key, probably from a copy of its home folder. A table can list only one of them. */
   'gossip.identityConflict': z.object({ addresses: z.array(z.string()) }),
-  /** A peer broke the protocol and is banned for a while. */
+  /** A peer has violated the protocol and is banned for a while. */
   'gossip.banned': z.object({ id: nodeId, why: z.string() }),
 } as const satisfies FactSpecs
 
 export type GossipEmits = FactsOf<typeof gossipFacts>
 
-/** What the table follows of it. */
+/** The facts from which the IP table is updated. */
 export type NetworkFact = Exclude<
   GossipEmits,
   { type: 'gossip.banned' | 'gossip.identityConflict' | 'record.described' | 'record.describeFailed' }

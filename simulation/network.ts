@@ -1,4 +1,4 @@
-import { decode, encode, type Unreadable, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
+import { decode, encode, type DecodeFailure, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
 
 export interface NetworkConditions {
   /** One-way delay in milliseconds, drawn uniformly from this range. */
@@ -28,7 +28,7 @@ interface Socket {
 interface Packet {
   readonly text: string
   readonly message: WireMessage
-  decoded: WireMessage | Unreadable | undefined
+  decoded: WireMessage | DecodeFailure | undefined
 }
 
 /** Bytes that a mutual TLS handshake and a WebSocket upgrade cost each end. */

@@ -8,25 +8,25 @@ import { canonicalHost } from '../../protocol/net/reachable.ts'
 import { WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
 import type { Upgrade } from '../listeners/principal.ts'
 
-/** A link that another node dialled and whose key it has proved. */
+/** A link that another node dialled, after it proved its key. */
 export interface AcceptedLink {
   socket: WebSocket
   id: NodeId
-  /** Where it comes from, `host:port`. */
+  /** The remote address, `host:port`. */
   address: string
 }
 
 export interface LinkSource {
-  /** One listener at a time; returns its undo. Links that come while nobody listens are closed. */
+  /** Sets the one listener and returns a function that removes it. Without a listener, new links are closed. */
   listen(listener: (link: AcceptedLink) => void): () => void
 }
 
 export interface GossipListener extends LinkSource {
-  /** Takes the upgrade request of a proven node, refuses all others and other paths. Never throws. */
+  /** Accepts upgrade requests of authenticated nodes and refuses all others. It never throws. */
   upgrade: Upgrade
 }
 
-/** Where the listeners hand over the WebSockets of other nodes. */
+/** Creates the listener to which the HTTP server hands the upgrade requests of other nodes. */
 export function openGossipListener(): GossipListener {
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: WIRE_MAX_BYTES })
   let current: ((link: AcceptedLink) => void) | undefined
@@ -39,7 +39,7 @@ export function openGossipListener(): GossipListener {
     },
     upgrade(request, socket, head, { caller }) {
       socket.on('error', () => {})
-      // A browser sends an origin and holds no node's key; a page may not gossip in its owner's name.
+      // Browsers send an origin, and a page must not gossip in the name of the owner of a client certificate.
       if (request.url !== GOSSIP_PATH || !current) return refuse(socket, 404, 'Not Found')
       if (caller === 'anonymous' || caller === 'owner' || request.headers.origin !== undefined)
         return refuse(socket, 403, 'Forbidden')

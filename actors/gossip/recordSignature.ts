@@ -6,26 +6,24 @@ import { HASH_CHARS } from '../../protocol/wire/gossip.ts'
 import { hasValidSignature, readRecord, type Sign, type SignedRecord, type Verify } from '../../protocol/wire/record.ts'
 import { ED25519 } from '../identity/sshPublicKey.ts'
 
-/** Ed25519 and SHA-256 for gossip: what signs and checks records and hashes digests. */
+/** Size of the cache of verified records. Verifying one again takes 0.1 ms; keeping it takes 600 bytes. */
+const CACHE_MAX = 8_192
 
-/** Verified records that are remembered: each costs 0.1 ms to check again and 600 bytes to keep. */
-const REMEMBERED = 8_192
-
-/** What an OpenSSH Ed25519 key begins with: the length and name of its type, and the length of the point. */
+/** The first bytes of an OpenSSH Ed25519 key: the length and name of its type, and the length of the point. */
 const BLOB_HEAD = Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from(ED25519), Buffer.from([0, 0, 0, 32])])
 
-/** `pem`: the private key as PKCS#8, as in `Identity.tls.key`. */
+/** Creates the signing function of a private key. `pem` is in PKCS#8, as in `Identity.tls.key`. */
 export function createSign(pem: string): Sign {
   const key = createPrivateKey(pem)
   return (message) => sign(null, Buffer.from(message), key).toString('base64')
 }
 
-/** Never throws: what cannot be checked is not genuine. */
+/** Verifies a signature. It never throws: malformed input is not valid. */
 export const verifySignature: Verify = (id, line, message, signature) => {
   const blob = Buffer.from(line.slice(ED25519.length + 1), 'base64')
   if (blob.length !== BLOB_HEAD.length + 32 || !blob.subarray(0, BLOB_HEAD.length).equals(BLOB_HEAD)) return false
   if (fingerprint(blob) !== id) return false
-  // One signature has one spelling, or a record could be had in many texts.
+  // Only the canonical base64 is valid; otherwise one record could have many signatures.
   const bytes = Buffer.from(signature, 'base64')
   if (bytes.length !== 64 || bytes.toString('base64') !== signature) return false
   try {
@@ -39,7 +37,7 @@ export function hashForDigest(text: string): string {
   return hash('sha256', text, 'base64').slice(0, HASH_CHARS)
 }
 
-/** The functions that the gossip step needs from the actor. A record that was found genuine is not checked again. */
+/** Creates the functions that the gossip step needs from the actor. Records with valid signatures are cached. */
 export function createGossipTools(pem: string): Tools {
   const verified = new Map<string, SignedRecord>()
   return {
@@ -50,7 +48,7 @@ export function createGossipTools(pem: string): Tools {
       if (known?.text === signed.text && known.signature === signed.signature) return true
       if (!hasValidSignature(signed, verifySignature)) return false
       verified.set(key, signed)
-      const oldest = verified.size > REMEMBERED && verified.keys().next().value
+      const oldest = verified.size > CACHE_MAX && verified.keys().next().value
       if (oldest) verified.delete(oldest)
       return true
     },

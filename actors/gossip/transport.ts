@@ -20,13 +20,13 @@ export interface TransportOptions {
   now?: () => number
 }
 
-/** Bytes that may wait for a slow peer until it is given up: two of the largest messages and some. */
-const WAITING_MOST_BYTES = 1024 * 1024
+/** A link to a slow peer is closed when this many bytes are buffered for it, which is several of the largest messages. */
+const MAX_BUFFERED_BYTES = 1024 * 1024
 
-/** How long a closing handshake may take. */
+/** Timeout of the closing handshake. */
 const CLOSE_MS = 1_000
 
-/** The sockets and the timer of one gossip machine. All end with `signal`, whatever happens to the machine. */
+/** Creates the actor that owns the sockets and the timer of a gossip machine. All of them close when `signal` aborts. */
 export function createTransport({ dialer, source, now = () => performance.now() }: TransportOptions) {
   return fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(
     ({ input: { signal }, sendBack, receive }) => {
@@ -46,7 +46,7 @@ export function createTransport({ dialer, source, now = () => performance.now() 
           if (typeof message === 'string') emit({ type: 'protocolError', link })
           else emit({ type: 'received', link, message })
         })
-        // An error is followed by the close, which says all that matters.
+        // An error is always followed by `close`, which is handled below.
         socket.on('error', () => {})
         socket.on('close', () => {
           if (!sockets.delete(link)) return
@@ -57,7 +57,7 @@ export function createTransport({ dialer, source, now = () => performance.now() 
       function send(link: string, text: string): void {
         const socket = sockets.get(link)
         if (socket?.readyState !== WebSocket.OPEN) return
-        if (socket.bufferedAmount > WAITING_MOST_BYTES) socket.terminate()
+        if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate()
         else socket.send(text)
       }
 
@@ -120,13 +120,13 @@ export function createTransport({ dialer, source, now = () => performance.now() 
   )
 }
 
-/** Lets go out what was sent, then closes, by force where the other end does not take part. */
+/** Closes a socket after everything that was sent has gone out, and terminates it if the peer does not answer. */
 function close(socket: WebSocket): void {
   socket.close(1000)
   setTimeout(() => socket.terminate(), CLOSE_MS).unref()
 }
 
-/** Upgrades a connection to a WebSocket, which is paused: what comes before the link is registered waits for it. */
+/** Upgrades a connection to a WebSocket. The socket is paused, so that no message arrives before the link is registered. */
 function openSocket(stream: Duplex, signal: AbortSignal): Promise<WebSocket> {
   const socket = new WebSocket(`ws://peer${GOSSIP_PATH}`, {
     createConnection: () => stream as Socket,
@@ -134,7 +134,7 @@ function openSocket(stream: Duplex, signal: AbortSignal): Promise<WebSocket> {
     maxPayload: WIRE_MAX_BYTES,
     followRedirects: false,
   })
-  // Frames may come in one piece with the answer to the upgrade: a broken one must not find a socket without an error listener.
+  // A faulty frame may arrive together with the upgrade response, so the socket needs an error listener from the start.
   socket.on('error', () => {})
   return new Promise((resolve, reject) => {
     const fail = (error?: unknown) => {
@@ -155,7 +155,7 @@ function openSocket(stream: Duplex, signal: AbortSignal): Promise<WebSocket> {
   })
 }
 
-/** The machine is there and says that no node listens, as against saying nothing. */
+/** Whether one of the attempts was refused: the machine is up, but no node listens there. */
 function isRefused(error: unknown): boolean {
   return error instanceof DialError && error.attempts.some((attempt) => isRefusal(attempt.error))
 }

@@ -1,75 +1,76 @@
-/** Gossip. Times are monotonic milliseconds. What a round costs is measured in `bench/gossip.ts`. */
+/** Limits of gossip. Durations are milliseconds of the monotonic clock. `bench/gossip.ts` measures what a round costs. */
 export const GOSSIP = {
-  /** One round: a node compares tables with `contacts` of its links, which is its probe of them too. */
+  /** Length of a round. In each, a node pings `probesPerRound` of its links, which also compares tables over them. */
   roundMs: 1_000,
   probesPerRound: 1,
-  /** Links to which something new is pushed at once. Three reach 94 % unaided; comparing finds the rest. */
+  /** Number of links to which a new record is pushed at once. Three reach 94 % of the nodes; comparing tables reaches the rest. */
   fanout: 3,
-  /** Links that a node looks for, and active links that it keeps: a random graph of degree 8 stays connected. */
+  /** A node dials until it has `targetLinks` active links, and keeps at most `maxLinks`. A random graph of degree 8 stays connected. */
   targetLinks: 8,
   maxLinks: 12,
-  /** Of these, links that the node chose and dialled itself: they never give way to accepted ones. */
+  /** Number of active links that the node dialled itself. Accepted links cannot displace them. */
   minOutboundLinks: 4,
-  /** Connections at one time, ephemeral ones included. */
+  /** Number of open connections, ephemeral links included. */
   maxSockets: 64,
-  /** Active links into one subnet, so that many nodes behind one address cannot surround a node. */
+  /** Number of active links into one subnet, so that many nodes in one subnet cannot eclipse a node. */
   maxLinksPerSubnet: 2,
-  /** How long a link that one end does not count as active may stay: an ephemeral link is done in a second. */
+  /** An ephemeral link is closed at this age. Its exchange takes about a second. */
   ephemeralMs: 4_000,
-  /** How often a node dials a random member it has no link to: finds dead members, joins split networks. */
+  /** Interval at which a node opens an ephemeral link to a random member, which detects dead members and heals partitions. */
   ephemeralEveryMs: 30_000,
-  /** How often a removed member, or an address given by the owner, is tried again; without any link soon, then less often. */
+  /** Interval at which removed members and bootstrap addresses are dialled; for an isolated node, the bounds of the backoff. */
   retryMs: 15_000,
   isolatedInitialBackoffMs: 150,
   isolatedMaxBackoffMs: 1_000,
-  /** Dials a second in all, and how long until one address that others named is dialled again. */
+  /** Rate of all dials, and the interval at which one address is dialled again, unless the dial is urgent. */
   dialsPerSecond: 10,
   redialMs: 30_000,
-  /** How long an answer may take, twice, before others are requested to probe too; then how long those may take. */
+  /** Timeout of a ping, which is sent twice before indirect probes are requested, and the timeout of these. */
   pingTimeoutMs: 300,
   indirectTimeoutMs: 700,
-  /** How long dialling may take when it is a probe: one lost SYN is sent again after a second. */
+  /** Timeout of a dial that is a probe. TCP retransmits a lost SYN after one second. */
   dialTimeoutMs: 1_600,
-  /** Members requested to probe too (SWIM's k). */
+  /** Number of indirect probers (k in SWIM). */
   indirectProbers: 3,
-  /** A suspicion of a node without a link is probed after this and up to half as much again: its refutation is faster. */
+  /** Delay, plus up to half as much again, before a suspect without a link is probed, because its refutation is usually faster. */
   suspicionProbeDelayMs: 600,
-  /** Shortest time from suspicion to death, times max(1, log10 of the members); the longest is `suspicionSpread` as long. */
+  /** Shortest suspicion timeout, times max(1, log10(members)); the longest is `suspicionMaxMultiplier` times as long. */
   suspicionTimeoutMs: 1_000,
   suspicionMaxMultiplier: 3,
-  /** Independent confirmations that bring the shortest time, and how long where the address itself refuses. */
+  /** Number of independent confirmations at which the suspicion timeout is the shortest. */
   confirmations: 2,
+  /** Suspicion timeout if the suspect's address refuses connections and another node confirms the suspicion. */
   refusedTimeoutMs: 300,
-  /** How long a node that just answered here is safe from suspicions of others. */
+  /** A member that has answered this node is not suspected on another node's word for this long. */
   recentlyConfirmedMs: 10_000,
-  /** Least time between two refutations of the own death. */
+  /** Minimum interval between two refutations of this node. */
   refuteIntervalMs: 400,
-  /** With another node that uses this key, that pause doubles up to this: else the two would never stop refuting each other. */
+  /** If another node uses this key, the interval doubles up to this, because the two would otherwise refute each other forever. */
   conflictRefuteIntervalMs: 300_000,
-  /** An event this much later than it was due means that this process stood still, not that the others died. */
+  /** An event that is later than this after it was due shows that this process has stalled, not that other nodes have died. */
   stallMs: 1_000,
-  /** Lifeguard: failures of the own node stretch its timeouts up to this many times. */
+  /** Upper bound of Lifeguard's local health score, which stretches this node's timeouts. */
   maxLocalHealth: 8,
-  /** How long something counts as new, to be named in a heartbeat. */
+  /** A merged record is named in heartbeats for this long. */
   recentMs: 10_000,
-  /** Signatures to check that one peer may cause a second, and suspicions that it may forward. */
+  /** Records of one peer that are verified in a second, and suspicions of one peer that are handled in a second. */
   recordsPerSecond: 200,
   suspicionsPerSecond: 100,
-  /** Records and digests that one peer is served a second. */
+  /** Records and digests that one peer is served in a second. */
   servedPerSecond: 400,
   digestsPerSecond: 4,
-  /** How long a requested record may take before another peer gets the request. */
+  /** A requested record that has not arrived after this time is requested from another peer. */
   requestTimeoutMs: 1_000,
-  /** How long two tables that cannot be brought closer are left alone while neither changes. */
+  /** After a comparison that did not make two tables equal, it is not repeated for this long while neither changes. */
   syncBackoffMs: 5_000,
-  /** Members, members of one subnet, and members without a public address, which a LAN may have many of. */
+  /** Number of members, of members in one subnet, and of members without a public address, of which a LAN may have many. */
   maxMembers: 4_096,
   subnetQuota: 16,
   maxPrivateMembers: 1_024,
-  /** Removed members that are remembered, so that they do not rejoin, and how long. */
+  /** Number of tombstones, and how long they are kept. They keep old records from rejoining. */
   maxTombstones: 4_096,
   tombstoneMs: 48 * 3_600_000,
-  /** Broken messages or forged records until a peer is banned, and for how long. */
+  /** Number of protocol violations at which a peer is banned, and for how long. */
   maxPenalties: 3,
   banMs: 600_000,
 } as const

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { DESCRIPTION_MAX } from '../gossip.ts'
 import { SEQ_MAX } from '../wire/record.ts'
 
-/** `gossip.json`: the highest seq under which this key has signed (when lost, others send it) and the free text. */
+/** `gossip.json`: the highest seq that this key has signed, which other nodes return if the file is lost, and the free text. */
 export const gossipFile = z.looseObject({
   version: z.literal(1),
   seq: z.int().min(0).max(SEQ_MAX),

@@ -4,13 +4,13 @@ import type { NodeId } from '../ids.ts'
 import type { PeerAt } from '../ipTable.ts'
 import { isIPv4, isIPv6 } from '../net/address.ts'
 
-/** What nodes of one LAN say to each other by mDNS: DNS service discovery (RFC 6763) with one service type. */
+/** The service type by which the nodes of a LAN find each other, with DNS-based service discovery (RFC 6763) over mDNS. */
 export const SERVICE = '_p2prc._tcp.local'
 
-/** Seconds that others may keep an answer. RFC 6762 advises 120 for records that name a host. */
+/** Time to live of the records. RFC 6762 recommends 120 seconds for records that contain a host name. */
 const TTL_SECONDS = 120
 
-/** A record as the DNS library takes and gives it. */
+/** A resource record in the form that the DNS library uses. */
 export type AnnouncedRecord =
   | { type: 'PTR'; name: string; ttl: number; data: string }
   | { type: 'SRV'; name: string; ttl: number; data: { target: string; port: number } }
@@ -22,7 +22,7 @@ export interface Announcement {
   additionals: AnnouncedRecord[]
 }
 
-/** The node's records for one interface; `goodbye` takes them back. Names carry the id, so that they never clash. */
+/** Returns the node's records for one interface. `goodbye` withdraws them. The names contain the id, so that they are unique. */
 export function announcement(id: NodeId, port: number, hosts: readonly string[], goodbye = false): Announcement {
   const ttl = goodbye ? 0 : TTL_SECONDS
   const name = instanceOf(id)
@@ -40,14 +40,14 @@ export function announcement(id: NodeId, port: number, hosts: readonly string[],
   }
 }
 
-/** Whether a query asks for nodes. */
+/** Whether a query is for this service type. */
 export function isServiceQuery(questions: unknown): boolean {
   return list(questions, question).some(
     ({ name, type }) => name.toLowerCase() === SERVICE && (type === 'PTR' || type === 'ANY'),
   )
 }
 
-/** The addresses of other nodes that an answer names. Anybody on the LAN may have sent it, in any shape. */
+/** Returns the addresses of other nodes in a response. Any host of the LAN may have sent it, in any shape. */
 export function addressesIn(packet: { answers?: unknown; additionals?: unknown }, own: NodeId): PeerAt[] {
   const records = [...list(packet.answers, record), ...list(packet.additionals, record)]
   const found: PeerAt[] = []
@@ -70,7 +70,7 @@ const question = z.object({ name: z.string(), type: z.string() })
 const record = z.object({ name: z.string(), type: z.string(), ttl: z.number().catch(TTL_SECONDS), data: z.unknown() })
 const srv = z.object({ target: z.string(), port: z.number().int().min(1).max(65_535) })
 
-/** Those of a list that have the shape, at most as many as an honest packet holds. */
+/** Returns the valid entries of a list, of which it reads at most as many as a legitimate packet has. */
 function list<T>(values: unknown, shape: z.ZodType<T>): T[] {
   if (!Array.isArray(values)) return []
   return values.slice(0, 64).flatMap((value) => {
@@ -83,7 +83,7 @@ function instanceOf(id: NodeId): string {
   return `${labelOf(id)}.${SERVICE}`
 }
 
-/** A fingerprint as one DNS label: hex, since DNS compares without case and base64 would clash. */
+/** Encodes a fingerprint as a DNS label. It is in hex, because DNS ignores case, which base64 needs. */
 function labelOf(id: NodeId): string {
   const bytes = Uint8Array.from(atob(id.slice('SHA256:'.length)), (character) => character.charCodeAt(0))
   return [...bytes.slice(0, 16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')

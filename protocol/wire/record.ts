@@ -4,27 +4,24 @@ import { readJson } from '../json.ts'
 import { isIPv4, isIPv6, parseAddress } from '../net/address.ts'
 import type { Specs } from '../specs.ts'
 
-/**
- * A node's own entry in the table: written and signed by that node alone. It travels as the exact text that was signed,
- * so keys that a later version adds survive the journey, and two writers of JSON cannot disagree about the bytes.
- */
+// A record is a node's own entry in the table. Only that node writes and signs it. Nodes forward the exact text that was
+// signed, so keys of later versions are preserved, and different JSON writers cannot invalidate the signature.
 
-/** The first 66 bits of a node id, in base64: what stands for a node in digests, suspicions and tables. */
+/** The first 66 bits of a node id in base64, which identify a node in digests, suspicions and tables. */
 export type ShortId = string & { readonly brand: 'ShortId' }
 
-/** Characters of a `ShortId`. The first one is also the bucket of the digest, of which there are 64. */
+/** Characters of a `ShortId`. The first one determines the bucket in the digest, of which there are 64. */
 export const SHORT_CHARS = 11
 
-/** Longest text of a record. All fields at their limits need half of it. */
+/** Maximum length of a record's text. A record whose fields are all at their limits needs half of it. */
 export const RECORD_MAX_CHARS = 6_144
 
-/** Sequence numbers fit 32 bits: a change a second would take 136 years to use them up. */
+/** Sequence numbers have 32 bits: one update a second would use them up in 136 years. */
 export const SEQ_MAX = 0xffff_ffff
 
-/** Signed before the text, so that no other signature of the key can pass for a record's. */
+/** Domain separation: it precedes the text in what is signed, so that no other signature of the key is valid for a record. */
 const DOMAIN = 'p2prc record 1\n'
 
-/** A pebibyte and more. */
 const SIZE_MAX_MIB = 2 ** 40
 
 export const machine = z.object({
@@ -36,23 +33,23 @@ export const machine = z.object({
 
 export const recordSchema = z.object({
   id: nodeId,
-  /** `ssh-ed25519 AAAA…`; its fingerprint is `id`. */
+  /** The OpenSSH line `ssh-ed25519 AAAA…`, whose fingerprint is `id`. */
   key: z.string().regex(/^ssh-ed25519 [A-Za-z0-9+/]{68}$/),
-  /** Rises with every change, and with every proof of life after a suspicion. */
+  /** Rises with every update and with every refutation of a suspicion. */
   seq: z.int().min(1).max(SEQ_MAX),
   name: z.string().max(128),
-  /** Where the node can be dialled, `ip:port` or `[v6]:port`, best first; none for a node that only dials. */
+  /** Addresses at which the node can be dialled, `ip:port` or `[v6]:port`, best first; empty for a node that only dials. */
   addresses: z.array(z.string().max(64).refine(isIpAndPort)).max(8),
-  /** The port on which the node itself listens. */
+  /** The port on which the node listens. */
   port: z.int().min(0).max(65_535),
-  /** Of the program. */
+  /** The version of the program. */
   version: z.string().max(32),
   /** The owner's free text (`--amd`). */
   customInformation: z.string().max(2_048).default(''),
   capabilities: z.array(z.string().max(32)).max(16).default([]),
-  /** What the machine has. How busy it is changes too often to travel: whoever is near enough asks. */
+  /** The hardware of the machine. Its load changes too often to be gossiped; nodes request it directly. */
   machine: machine.optional(),
-  /** The author's farewell: it stops, and nobody has to probe it. */
+  /** Whether this is the author's farewell. A node that has left is not probed. */
   left: z.boolean().default(false),
 })
 
@@ -60,7 +57,7 @@ export type NodeRecord = z.infer<typeof recordSchema>
 
 export type Machine = z.infer<typeof machine>
 
-/** The fields that a node may set freely; the rest follows from its key and its history. */
+/** The fields that a node may choose; the others follow from its key and its history. */
 export type RecordFields = Omit<NodeRecord, 'id' | 'key' | 'seq' | 'left'>
 
 export interface SignedRecord {
@@ -71,13 +68,13 @@ export interface SignedRecord {
   readonly signature: string
 }
 
-/** Signs with the node's key, the message as UTF-8; answers base64. */
+/** Signs a message, encoded as UTF-8, with the node's key. Returns base64. */
 export type Sign = (message: string) => string
 
 /** Whether `signature` is by the key in the OpenSSH line `key`, and the key's fingerprint is `id`. */
 export type Verify = (id: NodeId, key: string, message: string, signature: string) => boolean
 
-/** The part of the specifications that a record carries. */
+/** Returns the part of the specifications that a record carries. */
 export function machineOf({ Cores, RAM, Disk, GPUs }: Specs): Machine {
   const whole = (amount: number) => Math.min(SIZE_MAX_MIB, Math.round(amount))
   return {
@@ -97,7 +94,7 @@ export function signRecord(record: NodeRecord, sign: Sign): SignedRecord {
   return { record, short: shortOf(record.id), text, signature: sign(DOMAIN + text) }
 }
 
-/** The record in a pair from the wire, not yet verified; undefined where it is none. */
+/** Parses a record from the wire without verifying its signature. Returns undefined if it is not a valid record. */
 export function readRecord(text: string, signature: string): SignedRecord | undefined {
   if (text.length > RECORD_MAX_CHARS) return undefined
   try {
@@ -108,7 +105,7 @@ export function readRecord(text: string, signature: string): SignedRecord | unde
   }
 }
 
-/** Whether its author signed exactly this text. */
+/** Whether the author signed exactly this text. */
 export function hasValidSignature({ record, text, signature }: SignedRecord, verify: Verify): boolean {
   return verify(record.id, record.key, DOMAIN + text, signature)
 }

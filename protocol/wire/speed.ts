@@ -2,12 +2,12 @@ import { z } from 'zod'
 import { SPEED } from '../defaults/speedTester.ts'
 
 /**
- * `GET` on it streams bytes until the reader has enough, `POST` takes them and reports what arrived: mutual TLS, the
- * action `measure`.
+ * Path of the speed test. `GET` streams bytes until the client closes the connection; `POST` receives bytes and reports how
+ * many arrived. It requires mutual TLS and the action `measure`.
  */
 export const SPEED_PATH = '/api/v1/speed'
 
-/** A line of the answer to a `POST`: what the receiver has counted; the last one is `done`. */
+/** One line of the response to a `POST`: what the receiver has counted so far. The last line has `done` set. */
 export const speedReport = z.object({
   type: z.literal('speed/report'),
   bytes: z.number().int().min(0),
@@ -17,7 +17,7 @@ export const speedReport = z.object({
 
 export type SpeedReport = z.infer<typeof speedReport>
 
-/** The part of `/50` that a `Range` header asks for: all of it without one or with one of another kind, null for none. */
+/** Parses the `Range` header of `/50`. Returns the whole file for no or another kind of range, null if it is not satisfiable. */
 export function rangeOf(
   header: string | undefined,
   size: number = SPEED.fileBytes,
