@@ -1,4 +1,4 @@
-import { decode, encode, type DecodeFailure, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
+import { type DecodeFailure, decode, encode, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
 
 export interface NetworkConditions {
   /** One-way delay in milliseconds, drawn uniformly from this range. */

@@ -21,7 +21,7 @@ import { http, newIdentity, raw, tls } from '../support/httpHarness.ts'
 import { type NodeHere, nodeHere, request } from '../support/inProcess.ts'
 import { temporaryHome } from '../support/processes.ts'
 
-/** Resolves when `node` has learned the record of `who` that fits. */
+/** Resolves when `node` has merged a matching record of the node `who`. */
 const learned = (node: NodeHere, who: NodeId, fits: (record: NodeRecord) => boolean = () => true) =>
   nextEvent(node.bus, 'record.merged', ({ record }) => record.id === who && fits(record))
 
@@ -29,7 +29,7 @@ const peersOf = async (node: NodeHere): Promise<Peer[]> => (await request(node, 
 
 const add = (node: NodeHere, other: NodeHere) => request(node, { type: 'peer.add', where: other.where, replace: false })
 
-/** Two nodes that have each other's record. */
+/** Starts two nodes and waits until each has the record of the other. */
 async function pair(t: TestContext): Promise<[NodeHere, NodeHere]> {
   const [one, other] = [await nodeHere(t), await nodeHere(t)]
   const known = Promise.all([learned(one, other.identity.id), learned(other, one.identity.id)])
@@ -38,7 +38,7 @@ async function pair(t: TestContext): Promise<[NodeHere, NodeHere]> {
   return [one, other]
 }
 
-/** Somebody with a key, and no more of a node than the test gives it. */
+/** Makes an identity that signs records but runs no node. */
 async function outsider(t: TestContext): Promise<Identity & { record(more?: Partial<NodeRecord>): [string, string] }> {
   const folder = mkdtempSync(join(tmpdir(), 'p2prc-outsider-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -68,7 +68,7 @@ async function outsider(t: TestContext): Promise<Identity & { record(more?: Part
   }
 }
 
-/** Its link to a node, open, nothing said yet. */
+/** Opens a link to a node without sending a hello. */
 async function linkTo(node: NodeHere, { tls: key }: Pick<Identity, 'tls'>): Promise<WebSocket> {
   const secure = await tls(node.port, key)
   const socket = new WebSocket(`ws://peer${GOSSIP_PATH}`, {
@@ -85,7 +85,7 @@ const hello = (record: [string, string]): WireMessage => ({
   body: { record, root: 'A'.repeat(11), active: true, links: 0 },
 })
 
-test('a node that is added is linked to, and both tables have both, with what the machines are', async (t) => {
+test('adding a node opens a link, and both tables list the other node with its hardware', async (t) => {
   const [one, other] = await pair(t)
   for (const [node, peer] of [
     [one, other],
@@ -100,7 +100,7 @@ test('a node that is added is linked to, and both tables have both, with what th
   assert.ok(row.machine.cores > 0 && row.machine.ramMiB > 0)
 })
 
-test('what an owner says of a machine reaches those it has no link to, and is there after a restart', async (t) => {
+test("an owner's text reaches nodes without a link to that node, and survives a restart", async (t) => {
   const [first, middle] = await pair(t)
   const home = temporaryHome()
   const last = await nodeHere(t, home)
@@ -119,7 +119,7 @@ test('what an owner says of a machine reaches those it has no link to, and is th
   await again
 })
 
-test('a node that stops says goodbye and is gone at once', async (t) => {
+test('a node that stops sends a farewell and is removed at once', async (t) => {
   const [one, other] = await pair(t)
   const gone = nextEvent(one.bus, 'peer.gone', ({ peer }) => peer.id === other.identity.id)
   await other.stop()
@@ -127,7 +127,7 @@ test('a node that stops says goodbye and is gone at once', async (t) => {
   assert.deepEqual(await peersOf(one), [])
 })
 
-test('each end is told the address at which it appears', async (t) => {
+test('a node learns from its peer the address at which it appears', async (t) => {
   const one = await nodeHere(t)
   const other = await nodeHere(t)
   const seen = nextEvent(one.bus, 'gossip.selfAddressObserved', ({ by }) => by === other.identity.id)
@@ -135,7 +135,7 @@ test('each end is told the address at which it appears', async (t) => {
   assert.match((await seen).address, /^127\.0\.0\.1:\d+$/)
 })
 
-test('only a proven node gets a link: anonymous callers, pages, other paths and plain HTTP do not', async (t) => {
+test('only authenticated nodes get a link: anonymous callers, web pages, other paths and plain HTTP are refused', async (t) => {
   const node = await nodeHere(t)
   const { tls: key } = await outsider(t)
   const upgrade = {
@@ -157,7 +157,7 @@ test('only a proven node gets a link: anonymous callers, pages, other paths and 
   assert.match(plain, /^HTTP\/1\.1 403 /)
 })
 
-test('frames that are too large, not text, or not a message: the link ends, the honest one stays', async (t) => {
+test('frames that are too large, binary or invalid end the link of their sender, but no other link', async (t) => {
   const [node, honest] = await pair(t)
   const closed: string[] = []
   node.bus.on('link.closed', ({ id }) => closed.push(id))
@@ -182,7 +182,7 @@ test('frames that are too large, not text, or not a message: the link ends, the 
   assert.equal(({} as Record<string, unknown>).why, undefined)
 })
 
-/** A peer that answers the upgrade, and in the same piece sends what it likes. */
+/** Starts a peer that sends the upgrade response and the given frames in one TCP segment. */
 async function hastyPeer(t: TestContext, frames: Buffer[]): Promise<Identity & { where: string }> {
   const identity = await outsider(t)
   const server = createServer({ ...identity.tls, requestCert: true, rejectUnauthorized: false }, (socket) => {
@@ -199,7 +199,7 @@ async function hastyPeer(t: TestContext, frames: Buffer[]): Promise<Identity & {
   return { ...identity, where: `127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
-test('a broken frame in one piece with the answer to the upgrade ends the link and nothing else', async (t) => {
+test('a faulty frame that arrives with the upgrade response ends the link and nothing else', async (t) => {
   const node = await nodeHere(t)
   const peer = await hastyPeer(t, [Buffer.from([0xff, 0x00])])
   const closed = nextEvent(node.bus, 'link.closed', ({ id }) => id === peer.id)
@@ -207,7 +207,7 @@ test('a broken frame in one piece with the answer to the upgrade ends the link a
   await closed
 })
 
-test('a message in one piece with the answer to the upgrade is not lost', async (t) => {
+test('a message that arrives with the upgrade response is not lost', async (t) => {
   const node = await nodeHere(t)
   const known = await outsider(t)
   const text = encode({ kind: 'table/records', body: { records: [known.record()], hops: 0 } })
@@ -223,7 +223,7 @@ function repeat(send: () => void): void {
   for (let times = 0; times < GOSSIP.maxPenalties; times += 1) send()
 }
 
-test('forged, cross-signed and replayed records change no table', async (t) => {
+test('forged, cross-signed and replayed records do not change the table', async (t) => {
   const [node, honest] = await pair(t)
   const mallory = await outsider(t)
   const facts: string[] = []
@@ -239,7 +239,7 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   const forged: [string, string] = [text.replace('"outsider"', '"somebody"'), signature]
   const crossSigned = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
   const banned = nextEvent(node.bus, 'gossip.banned', (fact) => fact.id === mallory.id)
-  // The first is no offence, only old; each of the others is a penalty.
+  // The first record is only old, which is not a violation; each of the others counts as a penalty.
   assert.equal(GOSSIP.maxPenalties, 3)
   for (const record of [replayed, forged, crossSigned, crossSigned])
     socket.send(encode({ kind: 'table/records', body: { records: [record], hops: 1 } }))
@@ -249,7 +249,7 @@ test('forged, cross-signed and replayed records change no table', async (t) => {
   assert.ok(!peer?.addresses.some(({ host }) => host === '10.6.6.6'))
 })
 
-test('a thousand links that say nothing are closed in bounded time, and honest peers do not notice', async (t) => {
+test('a thousand silent links are closed in bounded time, and honest peers are not affected', async (t) => {
   const [node, honest] = await pair(t)
   const lost: string[] = []
   node.bus.on('peer.suspected', ({ peer }) => lost.push(peer.name))
@@ -268,7 +268,7 @@ test('a thousand links that say nothing are closed in bounded time, and honest p
   await arrived
 })
 
-test('a damaged table is set aside and comes back from peers', async (t) => {
+test('a damaged table is quarantined, and its peers return by gossip', async (t) => {
   const home = temporaryHome()
   const first = await nodeHere(t, home)
   const other = await nodeHere(t)

@@ -7,12 +7,12 @@ const NODES = 5
 
 const STARTED = /^.*"type":"node\.started".*$/m
 
-/** What a node said when it began to listen. */
+/** Returns the `node.started` fact in the output of a node. */
 function started(said: string): { id: string; addresses: string[] } {
   return JSON.parse(STARTED.exec(said)?.[0] ?? '{}')
 }
 
-test('processes that were each told one address know each other; a killed one is gone; what one says, all show', async (t) => {
+test('processes that start with one address learn each other, drop a killed one, and all show the text of one owner', async (t) => {
   const homes = await Promise.all(Array.from({ length: NODES }, () => configuredHome({ Test: true })))
   const [one, two] = homes as [(typeof homes)[0], (typeof homes)[0]]
   const start = (env: NodeJS.ProcessEnv, ...told: string[]) =>
@@ -38,7 +38,7 @@ test('processes that were each told one address know each other; a killed one is
   await Promise.all(running.slice(0, -1).map(({ printed }) => printed(gone)))
 })
 
-test('a node that is told what is no address does not start', async () => {
+test('a node with an invalid bootstrap address does not start', async () => {
   const env = await configuredHome({})
   const { code, stderr } = await p2prc(env, 'start', 'no such:host:9')
   assert.notEqual(code, 0)

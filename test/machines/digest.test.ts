@@ -29,7 +29,7 @@ function table(...members: SignedRecord[]): Members {
 
 const hundred = Array.from({ length: 100 }, (_, number) => member(number, number + 1))
 
-test('equal tables have equal digests, in whatever order they were made', () => {
+test('equal tables have equal digests, whatever the order of insertion', () => {
   const one = table(...hundred)
   const other = table(...[...hundred].reverse())
   assert.equal(digest.root(one), digest.root(other))
@@ -51,8 +51,8 @@ test('a changed, missing or added member changes the root and only its own bucke
   }
 })
 
-test('a digest that has seen other tables says of each what a new one says', () => {
-  const seasoned = createDigest(hashForDigest)
+test('a digest that was used for other tables gives the same results as a new one', () => {
+  const used = createDigest(hashForDigest)
   let one = table(...hundred)
   let other = table(...hundred.slice(0, 50))
   for (let run = 0; run < 50; run += 1) {
@@ -60,14 +60,14 @@ test('a digest that has seen other tables says of each what a new one says', () 
     if (run % 3 === 0) other = deleteEntry(other, hundred[run]?.short as ShortId)
     for (const each of run % 2 === 0 ? [one, other, one] : [one]) {
       const fresh = createDigest(hashForDigest)
-      assert.equal(seasoned.root(each), fresh.root(each))
-      assert.equal(seasoned.buckets(each), fresh.buckets(each))
-      assert.equal(seasoned.versions(each, run), fresh.versions(each, run))
+      assert.equal(used.root(each), fresh.root(each))
+      assert.equal(used.buckets(each), fresh.buckets(each))
+      assert.equal(used.versions(each, run), fresh.versions(each, run))
     }
   }
 })
 
-test('entries name every member of a bucket with its seq', () => {
+test('the versions of a bucket list every member with its seq', () => {
   const base = table(...hundred)
   const listed = Array.from({ length: SHARD_COUNT }, (_, bucket) =>
     unpackVersions(digest.versions(base, bucket)),
@@ -76,14 +76,14 @@ test('entries name every member of a bucket with its seq', () => {
   for (const { short, seq } of listed) assert.equal(getEntry(base, short)?.record.seq, seq)
 })
 
-test('a version survives packing up to the highest seq', () => {
+test('versions up to the highest seq can be packed and unpacked', () => {
   for (const seq of [1, 35, 36, 0xffff_ffff]) {
     const version = { short: 'ABCDEFGHIJ/' as ShortId, seq }
     assert.deepEqual(unpackVersions(packVersion(version) + packVersion(version)), [version, version])
   }
 })
 
-test('sharded maps share what did not change, and count right', () => {
+test('sharded maps share unchanged shards, and their sizes are right', () => {
   const base = table(...hundred)
   const other = setEntry(base, hundred[0]?.short as ShortId, member(0, 9))
   assert.equal(base.size, 100)
@@ -94,7 +94,7 @@ test('sharded maps share what did not change, and count right', () => {
   assert.equal([...valuesOf(base)].length, 100)
 })
 
-test('a sample is fair, and a key of any text finds its shard', () => {
+test('samples are uniform, and keys of any text are spread over the shards', () => {
   const base = table(...hundred)
   const drawn = new Set(Array.from({ length: 100 }, (_, at) => sample(base, () => (at + 0.5) / 100)?.short))
   assert.equal(drawn.size, 100)

@@ -28,11 +28,11 @@ function connectedNode(count: number, config = {}): { node: GossipDriver; others
 
 const isMember = (node: GossipDriver, other: GossipDriver) => seqAt(node, other.id) !== undefined
 
-test('suspicion: the more independent nodes agree, the sooner', () => {
+test('the suspicion timeout falls with the number of independent confirmations', () => {
   const at = (members: number, others: number) =>
     Math.round(suspicionTimeout({ members, others, confirmations: 3, shortestMs: 1_000, maxMultiplier: 3 }))
   const table: [members: number, others: number, ms: number][] = [
-    [2, 0, 1_000], // Nobody could confirm.
+    [2, 0, 1_000], // No other node could confirm.
     [3, 0, 3_000],
     [3, 1, 1_000],
     [10, 0, 3_000],
@@ -55,7 +55,7 @@ test('local health stays within its bounds', () => {
   assert.deepEqual([nextLocalHealth(0, -1, 8), nextLocalHealth(3, 1, 8), nextLocalHealth(7, 1, 8)], [0, 4, 7])
 })
 
-test('a token bucket is filled over time and saves up no more than its burst', () => {
+test('a token bucket fills over time up to its burst', () => {
   const table: [left: number, passedMs: number, count: number, had: number][] = [
     [1, 0, 50, 50],
     [1, 0, 500, 200],
@@ -66,7 +66,7 @@ test('a token bucket is filled over time and saves up no more than its burst', (
   for (const [left, passed, count, had] of table) assert.equal(takeTokens({ left, at: 0 }, passed, count, 200)[0], had)
 })
 
-test('two that meet know each other, and a newer record replaces an older one, never the reverse', () => {
+test('two nodes learn each other by their link, and a newer record replaces an older one but never the reverse', () => {
   const { node, others, links } = connectedNode(1)
   const [other, on] = [others[0] as GossipDriver, links[0] as string]
   assert.equal(seqAt(node, other.id), 1)
@@ -81,7 +81,7 @@ test('two that meet know each other, and a newer record replaces an older one, n
   assert.equal(seqAt(node, other.id), 5)
 })
 
-test('nobody speaks for another: a forged record changes nothing, and its sender is banned', () => {
+test('a forged record changes nothing, and its sender is banned', () => {
   const { node, others, links } = connectedNode(2)
   const victim = others[0] as GossipDriver
   const forged = { ...victim.record({ seq: 9 }), signature: victim.record().signature }
@@ -100,7 +100,7 @@ test('nobody speaks for another: a forged record changes nothing, and its sender
   assert.deepEqual(back, [{ type: 'close', link: 'again' }])
 })
 
-test('a greeting must be the record of whoever proved its key', () => {
+test('a hello must carry the record of the node that proved its key', () => {
   const node = makeGossipDriver()
   const [mallory, victim] = [makeGossipDriver(), makeGossipDriver()]
   link(node, mallory, victim.record())
@@ -108,7 +108,7 @@ test('a greeting must be the record of whoever proved its key', () => {
   assert.ok(!isMember(node, mallory))
 })
 
-test('signatures to check are limited per peer, whatever it sends', () => {
+test('the number of signatures that one peer can have verified in a second is limited', () => {
   const { node, links } = connectedNode(1)
   let checked = 0
   const { hasValidSignature } = node.tools
@@ -127,7 +127,7 @@ test('signatures to check are limited per peer, whatever it sends', () => {
   assert.ok(checked <= GOSSIP.recordsPerSecond, `${checked} checked`)
 })
 
-test('what is new is pushed at once to a few links, and not back', () => {
+test('a new record is pushed at once to a few links, but not back to its sender', () => {
   const { node, links } = connectedNode(6)
   const author = makeGossipDriver()
   const effects = receive(node, links[0] as string, 'table/records', { records: [pair(author.record())], hops: 0 })
@@ -137,7 +137,7 @@ test('what is new is pushed at once to a few links, and not back', () => {
   assert.deepEqual(new Set(sent(effects, 'table/records').map(({ hops }) => hops)), new Set([1]))
 })
 
-test('a heartbeat with an equal root costs an answer; what it names as new and lacks here is requested, once', () => {
+test('a heartbeat with an equal root only gets an ack, and missing recent records are requested once', () => {
   const { node, others, links } = connectedNode(2)
   const root = node.tools.digest.root(node.state.members)
   const quiet = receive(node, links[0] as string, 'probe/ping', { nonce: 1, root, active: true })
@@ -159,7 +159,7 @@ test('a heartbeat with an equal root costs an answer; what it names as new and l
   assert.equal(others.length, 2)
 })
 
-test('a suspect refutes by a newer record, to all its links', () => {
+test('a suspected node refutes with a newer record on all its links', () => {
   const { node, links } = connectedNode(5)
   const suspects: [ReturnType<typeof shortOf>, number, ReturnType<typeof shortOf>][] = [
     [shortOf(node.id), 1, shortOf(makeGossipDriver().id)],
@@ -168,10 +168,10 @@ test('a suspect refutes by a newer record, to all its links', () => {
   assert.equal(node.state.self.record.seq, 2)
   assert.equal(sent(effects, 'table/records').length, 5)
   receive(node, links[1] as string, 'probe/suspect', { suspects })
-  assert.equal(node.state.self.record.seq, 2, 'an old suspicion is no suspicion')
+  assert.equal(node.state.self.record.seq, 2, 'a suspicion of an old seq has no effect')
 })
 
-test('a suspicion cannot drive the own seq beyond the next, nor faster than it may rise', () => {
+test('a suspicion raises the own seq by one at most, and no faster than the refute interval', () => {
   const { node, links } = connectedNode(1)
   for (let run = 0; run < 100; run += 1)
     receive(node, links[0] as string, 'probe/suspect', {
@@ -182,20 +182,20 @@ test('a suspicion cannot drive the own seq beyond the next, nor faster than it m
   assert.equal(node.state.self.record.seq, 3)
 })
 
-test("a liar's suspicions drop nobody who answers, however many names it invents", () => {
+test('false suspicions in any number of invented names never remove a member that answers', () => {
   const { node, others, links } = connectedNode(4, { targetLinks: 0 })
   const [victim, liar] = [others[0] as GossipDriver, links[3] as string]
   for (let second = 0; second < 60; second += 1) {
     const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
     const effects = [...receive(node, liar, 'probe/suspect', { suspects }), ...node.wait(200)]
-    // The victim and the others answer every probe; nobody ever refutes here.
+    // The victim and the others answer every probe, but no node refutes.
     answer(node, effects, links)
     answer(node, node.wait(800), links)
     assert.ok(isMember(node, victim), `second ${second}`)
   }
 })
 
-test('an unverified suspicion alone drops nobody: a member without a link is dialled first, and its answer counts', () => {
+test('suspicions from other nodes alone remove no member: one without a link is dialled first, and its answer counts', () => {
   const { node, links } = connectedNode(3, { targetLinks: 0, minOutboundLinks: 0, ephemeralEveryMs: 1e9 })
   const victim = makeGossipDriver()
   receive(node, links[0] as string, 'table/records', { records: [pair(victim.record())], hops: 255 })
@@ -207,16 +207,16 @@ test('an unverified suspicion alone drops nobody: a member without a link is dia
     if (dial?.type === 'dial') dialled = dial.link
   }
   node.wait(500)
-  assert.ok(isMember(node, victim), 'whose answer is still awaited')
+  assert.ok(isMember(node, victim), 'the dial is still in progress')
   const effects = node.do({ type: 'opened', link: dialled, id: victim.id, dialled: true, address: '' })
-  assert.ok(isMember(node, victim), 'who has answered')
+  assert.ok(isMember(node, victim), 'the member has answered')
   assert.deepEqual(
     sent(effects, 'probe/suspect', dialled).flatMap((message) => message.suspects.map(([who, seq]) => [who, seq])),
     [[shortOf(victim.id), 1]],
   )
 })
 
-test('a suspect without an answer is dropped in its time, and only a newer record brings it back', () => {
+test('a suspect that does not answer is removed after its timeout, and rejoins only with a newer record', () => {
   const { node, others, links } = connectedNode(4, { targetLinks: 0, ephemeralEveryMs: 1e9 })
   const [victim, on] = [others[0] as GossipDriver, links[0] as string]
   const silent = links.slice(1)
@@ -232,7 +232,7 @@ test('a suspect without an answer is dropped in its time, and only a newer recor
   assert.ok(!node.state.links.has(on))
 })
 
-test('one that answers here itself comes back with the record it had', () => {
+test('a removed member that answers this node itself rejoins with its old record', () => {
   const { node, others, links } = connectedNode(3, { targetLinks: 0, ephemeralEveryMs: 1e9 })
   const victim = others[0] as GossipDriver
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), links.slice(1), false)
@@ -241,7 +241,7 @@ test('one that answers here itself comes back with the record it had', () => {
   assert.ok(isMember(node, victim))
 })
 
-test('a closed socket is a sign: the node is dialled at once, and an answer ends it', () => {
+test('after a closed socket the peer is dialled at once, and an answer ends the probe', () => {
   const { node, others, links } = connectedNode(3)
   const victim = others[0] as GossipDriver
   const effects = node.do({ type: 'closed', link: links[0] as string })
@@ -253,7 +253,7 @@ test('a closed socket is a sign: the node is dialled at once, and an answer ends
   assert.equal(node.state.suspects.size, 0)
 })
 
-test('closing on purpose is no sign of a failure', () => {
+test('a link that is closed on purpose starts no probe', () => {
   const { node, others, links } = connectedNode(3)
   receive(node, links[0] as string, 'link/bye', { why: 'ephemeral' })
   const effects = node.do({ type: 'closed', link: links[0] as string })
@@ -261,7 +261,7 @@ test('closing on purpose is no sign of a failure', () => {
   assert.equal(node.state.probes.size, 0)
 })
 
-test('a refused address and one more voice end it fast; a refusal alone does not', () => {
+test('a refused connection and one confirmation remove a member fast, but a refused connection alone does not', () => {
   const { node, others, links } = connectedNode(6, { targetLinks: 0 })
   const victim = others[0] as GossipDriver
   const dial = node.do({ type: 'closed', link: links[0] as string }).find((effect) => effect.type === 'dial')
@@ -276,7 +276,7 @@ test('a refused address and one more voice end it fast; a refusal alone does not
   assert.ok(!isMember(node, victim))
 })
 
-test('a process that stood still does not blame the others', () => {
+test('a process that has stalled removes no member', () => {
   const { node, others } = connectedNode(6, { targetLinks: 0 })
   node.wait(1_100)
   node.do({ type: 'tick' }, 30_000)
@@ -285,7 +285,7 @@ test('a process that stood still does not blame the others', () => {
   assert.ok(node.state.localHealth > 0)
 })
 
-test('a farewell ends membership at once, without any suspicion', () => {
+test('a farewell removes a member at once, without a suspicion', () => {
   const { node, others, links } = connectedNode(3)
   const leaver = others[0] as GossipDriver
   const farewell = leaver.record({ seq: 2, left: true })
@@ -295,7 +295,7 @@ test('a farewell ends membership at once, without any suspicion', () => {
   assert.equal(getEntry(node.state.tombstones, shortOf(leaver.id))?.signed.record.seq, 2)
 })
 
-test('leaving says so to all and closes every link', () => {
+test('a leaving node sends its farewell on all links and closes them', () => {
   const { node, links } = connectedNode(3)
   const effects = node.do({ type: 'leaving' })
   assert.equal(sent(effects, 'table/records').length, links.length)
@@ -303,7 +303,7 @@ test('leaving says so to all and closes every link', () => {
   assert.deepEqual(node.do({ type: 'tick' }, 5_000), [])
 })
 
-test('an earlier process with the own key is outdone, a forged one is not', () => {
+test('a node supersedes the records of its earlier process, but ignores forged ones', () => {
   const { node, links } = connectedNode(2)
   const earlier = node.record({ seq: 40, name: 'before' })
   const forged = { ...node.record({ seq: 9_000 }), signature: earlier.signature }
@@ -313,7 +313,7 @@ test('an earlier process with the own key is outdone, a forged one is not', () =
   assert.equal(node.state.self.record.seq, 41)
 })
 
-test('one subnet holds so many and no more, except whom this node dialled', () => {
+test('a subnet has a quota of members, in which a node that was dialled gets room', () => {
   const { node, links } = connectedNode(1)
   const peers = Array.from({ length: 40 }, (_, at) => makeGossipDriver({}, `21.0.0.${at + 1}:8088`))
   receive(node, links[0] as string, 'table/records', { records: peers.map((one) => pair(one.record())), hops: 255 })
@@ -321,20 +321,20 @@ test('one subnet holds so many and no more, except whom this node dialled', () =
   assert.equal(members.length, GOSSIP.subnetQuota)
   const [late, later] = peers.filter((one) => !isMember(node, one)) as [GossipDriver, GossipDriver]
   link(node, late)
-  assert.ok(!isMember(node, late), 'whoever dials in is given no room')
+  assert.ok(!isMember(node, late), 'a node that dialled this one gets no room')
   link(node, later, later.record(), true)
-  assert.ok(isMember(node, later), 'whom it dialled is')
+  assert.ok(isMember(node, later), 'a node that this one dialled gets room')
   assert.equal(peers.filter((one) => isMember(node, one)).length, GOSSIP.subnetQuota)
 })
 
-test('a LAN may have many more than a subnet of unknown nodes', () => {
+test('a LAN may have many more members than the quota of a public subnet', () => {
   const { node, links } = connectedNode(1)
   const lan = Array.from({ length: 60 }, (_, at) => makeGossipDriver({}, `192.168.1.${at + 1}:8088`))
   receive(node, links[0] as string, 'table/records', { records: lan.map((one) => pair(one.record())), hops: 255 })
   assert.equal(lan.filter((one) => isMember(node, one)).length, 60)
 })
 
-test('ten thousand members to dial make no more than ten dials a second, each address once in half a minute', () => {
+test('many members to dial cause at most ten dials a second, and each address is dialled once in half a minute', () => {
   const { node, links } = connectedNode(1, {
     targetLinks: 60,
     maxLinks: 60,
@@ -385,7 +385,7 @@ test('a peer that accepts links and sends nothing is suspected, not dialled agai
   assert.ok(dials > 0 && dials <= 10, `${dials} dials in ten seconds`)
 })
 
-test('an address that leads back to this node is no bootstrap address', () => {
+test('an address that leads back to this node is removed from the bootstrap addresses', () => {
   const node = makeGossipDriver()
   const [dial] = node.do({ type: 'addressDiscovered', addresses: ['10.9.9.9:1'] }).filter(({ type }) => type === 'dial')
   assert.ok(dial?.type === 'dial')
@@ -393,7 +393,7 @@ test('an address that leads back to this node is no bootstrap address', () => {
   assert.deepEqual(node.state.bootstrapAddresses, [])
 })
 
-test('seeds that the table lists are dialled at once; of very many the latest are kept', () => {
+test('seed addresses of the table are dialled at once, and the latest are kept if there are too many', () => {
   const node = makeGossipDriver()
   const seeds = Array.from({ length: node.state.config.maxMembers + 5 }, (_, at) => ({
     addresses: [`10.9.9.9:${at + 1}`],
@@ -404,7 +404,7 @@ test('seeds that the table lists are dialled at once; of very many the latest ar
   assert.deepEqual(node.state.bootstrapAddresses.at(-1), seeds.at(-1))
 })
 
-test('two nodes of one key: said once, and they answer each other less and less often', () => {
+test('two nodes with one key report the conflict once and refute each other less and less often', () => {
   const { node, links } = connectedNode(1)
   let conflicts = 0
   let answers = 0
@@ -425,7 +425,7 @@ test('two nodes of one key: said once, and they answer each other less and less 
   assert.ok(answers >= 5 && answers <= 20, `${answers} answers in ten minutes`)
 })
 
-/** Lets the far ends of `links` answer what is in `effects`; indirect probers report what `truth` says of any target. */
+/** Answers the pings in `effects` on the given links, and the indirect probes with `truth`. */
 function answer(node: GossipDriver, effects: Parameters<typeof sent>[0], links: readonly string[], truth = true): void {
   const root = node.tools.digest.root(node.state.members)
   for (const on of links) {

@@ -39,7 +39,7 @@ function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
   }
 }
 
-/** The table after some facts, one a tick, and what was emitted at the last one. */
+/** Applies facts to a table, one a millisecond, and returns the table and what the last fact emitted. */
 function after(facts: NetworkFact[], begin: Table = new Map()) {
   let change = { table: begin, emitted: [] } as ReturnType<typeof onGossipFact>
   let links: Links = new Map()
@@ -74,7 +74,7 @@ const dropped = (why: 'left' | 'silent' | 'overSubnetQuota'): NetworkFact => ({
 const closed = (why: string): NetworkFact => ({ type: 'link.closed', link: 'l', id: id('a'), why })
 const link = (dialled: boolean): NetworkFact => ({ type: 'link.opened', link: 'l', id: id('a'), dialled, address: '' })
 
-test('what gossip says becomes what the table says', () => {
+test('facts of gossip change the IP table', () => {
   const suspected: NetworkFact = { type: 'record.suspected', id: id('a') }
   const cleared: NetworkFact = { type: 'record.cleared', id: id('a') }
   const rows: [name: string, begin: Table, facts: NetworkFact[], emitted: string[], state: string | undefined][] = [
@@ -105,7 +105,7 @@ test('what gossip says becomes what the table says', () => {
   }
 })
 
-test('who lives and cannot be dialled stays, over its link or not; without gossip it is suspected and dropped', () => {
+test('a live member that cannot be dialled stays listed while gossip runs; without gossip it is suspected and dropped', () => {
   const look = (table: Table) => {
     let change = { table, emitted: [] } as ReturnType<typeof applyOutcome>
     const emitted: string[] = []
@@ -125,7 +125,7 @@ test('who lives and cannot be dialled stays, over its link or not; without gossi
   assert.deepEqual(alone.emitted, ['peer.suspected', 'peer.gone'])
 })
 
-test('two nodes behind two NATs may have the same private address; what was proved there is not taken', () => {
+test('two nodes behind two NATs may have the same private address, but none takes an address proved by another', () => {
   const same = { addresses: ['192.168.50.2:8088'] }
   const { table } = after([learned('a', same), learned('b', same)])
   assert.equal(listOf(table, 0).peers.length, 2)
@@ -137,7 +137,7 @@ test('two nodes behind two NATs may have the same private address; what was prov
   assert.deepEqual(other?.addresses, [{ host: '10.0.9.9', port: 1 }])
 })
 
-test('one without an address is listed, not written down, and cannot be taken from', () => {
+test('a peer without an address is listed, but not stored, and cannot be reached', () => {
   const { table } = after([learned('a', { addresses: [], name: 'anna' })])
   assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
   assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
@@ -146,28 +146,28 @@ test('one without an address is listed, not written down, and cannot be taken fr
   assert.equal(onGossipLost(table).table.size, 0)
 })
 
-test('a record says what the machine has and what its owner says', () => {
+test('a record gives the hardware of the machine and the text of its owner', () => {
   const machine = { cores: 8, ramMiB: 32_768, diskMiB: 1, gpus: ['H200'] }
   const { table } = after([learned('a', { machine, customInformation: 'mine' })])
   const [peer] = listOf(table, 0).peers
   assert.deepEqual([peer?.machine, peer?.information, peer?.answeredAgoMs], [machine, 'mine', null])
 })
 
-test('ways into the network: addresses that the owner named or a key was proved at, no hearsay', () => {
+test('seed addresses are those that the owner gave or where a key was proved, and no unverified ones', () => {
   const { table } = after([learned('b')], proved('a'))
   const seeds = [{ addresses: ['10.0.1.97:8088'], id: id('a') }]
   assert.deepEqual(seedsOf(table), seeds)
   assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable()), self)), seeds)
 })
 
-test('members of the gossip are first looked at two a tick, so that a network comes up without a storm', () => {
+test('new members are probed at most two a tick, so that a starting network causes no burst of dials', () => {
   const letters = [...'abcdefghijklmnop']
   const { table } = after(letters.map((letter) => learned(letter)))
   const watchState = { now: 0, unverified: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
   assert.equal(planProbes({ table, ...watchState }).probes.length, 2)
 })
 
-test('where this node can be dialled: its own addresses, and a public one that two peers see', () => {
+test('this node advertises its own addresses, and a public one that two peers observe', () => {
   const observe = (...words: [by: string, address: string][]) =>
     words.reduce<ObservedAddresses>((observed, [by, address]) => observeAddress(observed, id(by), address), new Map())
   const rows: [string, ObservedAddresses, string[]][] = [
@@ -190,7 +190,7 @@ test('where this node can be dialled: its own addresses, and a public one that t
     assert.deepEqual(advertisedAddresses(self, observed), advertised, name)
 })
 
-test('observers are bounded', () => {
+test('the number of observers is bounded', () => {
   let observed: ObservedAddresses = new Map()
   for (let n = 0; n < 100; n += 1) observed = observeAddress(observed, `SHA256:${n}` as NodeId, '93.184.1.1:5')
   assert.equal(observed.size, 16)

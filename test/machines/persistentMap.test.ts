@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { PersistentMap } from '../../machines/gossip/persistentMap.ts'
 import { mulberry32 } from '../../simulation/tools.ts'
 
-test('a thousand changes leave what a Map has after them, in its order, and earlier maps as they were', () => {
+test('after each of a thousand random updates the map equals a Map, order included, and earlier maps are unchanged', () => {
   const chance = mulberry32(1)
   const names = Array.from({ length: 24 }, (_, at) => `k${at}`)
   const map = new Map<string, number>()
@@ -36,7 +36,7 @@ test('a thousand changes leave what a Map has after them, in its order, and earl
   }
 })
 
-test('what changes nothing gives the same map', () => {
+test('an update without effect returns the same map', () => {
   const one = PersistentMap.empty<string, number>().set('a', 1)
   assert.equal(one.delete('b'), one)
   assert.equal(

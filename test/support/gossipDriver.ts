@@ -16,19 +16,19 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { WireBody, WireKind, WireMessage } from '../../protocol/wire/gossip.ts'
 import { type NodeRecord, type SignedRecord, shortOf, signRecord } from '../../protocol/wire/record.ts'
 
-/** One node with a real key whose step a test drives by hand. Each step runs on frozen states, so a change in place throws. */
+/** A node with a real key whose step a test drives. States are deeply frozen, so a step that mutates its input throws. */
 export interface GossipDriver {
   readonly id: NodeId
   readonly key: string
   readonly tools: Tools
   state: GossipState
   now: number
-  /** Everything it did, oldest first. */
+  /** All effects so far, oldest first. */
   readonly effects: GossipEffect[]
   do(event: Untimed, afterMs?: number): GossipEffect[]
-  /** Lets time pass, with every tick that is due. */
+  /** Advances the time and sends every tick that is due. */
   wait(ms: number): GossipEffect[]
-  /** A record of its own key with other fields or another seq, genuinely signed. */
+  /** Signs a variant of the node's own record. */
   record(change?: Partial<NodeRecord>): SignedRecord
 }
 
@@ -82,7 +82,7 @@ export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: s
   return driver
 }
 
-/** Links `other` to `one`, which dialled or accepted it, greeting included. Accepted ones last. Returns the link. */
+/** Opens a link from `one` to `other` and completes the handshake, so that it is active. Returns the id of the link. */
 export function link(one: GossipDriver, other: GossipDriver, signed = other.record(), dialled = false): string {
   const id = `a${other.id.slice(7, 13)}`
   one.do({ type: 'opened', link: id, id: other.id, dialled, address: '' })
@@ -101,7 +101,7 @@ export function receive<K extends WireKind>(
   return node.do({ type: 'received', link: on, message: { kind, body } as WireMessage })
 }
 
-/** The bodies of all messages of one kind in `effects`. */
+/** Returns the bodies of all messages of one kind in `effects`, or of those on one link. */
 export function sent<K extends WireKind>(effects: readonly GossipEffect[], kind: K, on?: string): WireBody<K>[] {
   return effects.flatMap((effect) =>
     effect.type === 'send' && effect.message.kind === kind && (on === undefined || effect.link === on)
@@ -118,12 +118,12 @@ export function seqAt(node: GossipDriver, id: NodeId): number | undefined {
   return getEntry(node.state.members, shortOf(id))?.record.seq
 }
 
-/** Frozen as deep as it goes; maps too, whose changing methods then throw. */
+/** Freezes a value deeply. The mutating methods of its maps throw. */
 function freeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   if (value instanceof Map) {
     const refuse = () => {
-      throw new TypeError('a state was changed in place')
+      throw new TypeError('a state was mutated')
     }
     Object.assign(value, { set: refuse, delete: refuse, clear: refuse })
     for (const entry of value.values()) freeze(entry)

@@ -20,12 +20,12 @@ const isValid = ({ text, signature }: Pick<SignedRecord, 'text' | 'signature'>) 
   return read !== undefined && hasValidSignature(read, verifySignature)
 }
 
-test('a record reads back as its author signed it, and its signature is valid', () => {
+test('a signed record can be read back, and its signature is valid', () => {
   assert.deepEqual(readRecord(signed.text, signed.signature), signed)
   assert.ok(isValid(signed))
 })
 
-test('keys of a later version travel along under the signature', () => {
+test('keys of later versions are preserved, and the signature covers them', () => {
   const later = { ...signed.record, colour: 'green' } as typeof signed.record
   const { text, signature } = signRecord(later, author.tools.sign)
   assert.ok(isValid({ text, signature }))
@@ -41,7 +41,7 @@ test('ten thousand forged, altered and cross-signed records: none is valid', () 
     const other = bases[(run + 1 + (run % 7)) % bases.length] as SignedRecord
     const at = run % base.signature.length
     const kinds = [
-      // Another letter somewhere in the text, in the signature; another record's signature; another key's.
+      // Changed characters in the text or the signature, the signature of another record, another key or id.
       { text: base.text.replace(`name`, `nam${run}`), signature: base.signature },
       { text: base.text, signature: flip(base.signature, at % 85) },
       { text: base.text, signature: other.signature },
@@ -60,14 +60,14 @@ test('ten thousand forged, altered and cross-signed records: none is valid', () 
   assert.ok((user + system) / 1e6 < 4, `${(user + system) / 1e6} s of CPU`)
 })
 
-test('another key may not sign under this id, nor this key under another id', () => {
+test('a record is invalid if another key signed it under this id, or this key under another id', () => {
   const crossed = signRecord({ ...signed.record, id: author.id, key: unknown.key }, unknown.tools.sign)
   assert.equal(isValid(crossed), false)
   const claimed = signRecord({ ...signed.record, id: unknown.id, key: author.key }, author.tools.sign)
   assert.equal(isValid(claimed), false)
 })
 
-test('what is no record is none', () => {
+test('invalid records are not parsed', () => {
   const bad = (change: object) => JSON.stringify({ ...signed.record, ...change })
   const texts = [
     '',
@@ -96,7 +96,7 @@ test('what is no record is none', () => {
   assert.ok(readRecord(bad({ addresses: ['[2001:db8::1]:8088', '20.0.0.1:8088'] }), ''))
 })
 
-test('subnets', () => {
+test('subnetOf names the subnet of an address and says whether it is private', () => {
   const table: [string | undefined, string, boolean][] = [
     ['20.1.2.3:8088', '20.1.2', false],
     ['20.1.2.200:1', '20.1.2', false],

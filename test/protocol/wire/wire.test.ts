@@ -7,7 +7,7 @@ import type { ShortId } from '../../../protocol/wire/record.ts'
 const HASH = 'abcdefghij+'
 const SHORT = 'ABCDEFGHIJ/' as ShortId
 
-/** The bytes of every kind. A line that changes breaks nodes that are out there: add a kind or a version instead. */
+/** The bytes of every kind. A changed line breaks compatibility with released nodes: add a kind or a version instead. */
 const golden: [WireMessage, string][] = [
   [
     {
@@ -49,7 +49,7 @@ const golden: [WireMessage, string][] = [
   ],
 ]
 
-test('every kind has its bytes, and they read back as what they were', () => {
+test('every kind encodes to its golden bytes, which decode to the same message', () => {
   assert.deepEqual(golden.map(([{ kind }]) => kind).sort(), [...wireKinds.keys()].sort())
   for (const [message, text] of golden) {
     assert.equal(encode(message), text)
@@ -57,7 +57,7 @@ test('every kind has its bytes, and they read back as what they were', () => {
   }
 })
 
-test('what this version does not know is left alone', () => {
+test('unknown kinds, versions and keys are ignored', () => {
   assert.equal(decode('["table/poem",1,{"lines":[]}]'), 'unknown')
   assert.equal(decode('["probe/ping",2,{"nonce":7}]'), 'unknown')
   assert.equal(decode('["constructor",1,{}]'), 'unknown')
@@ -68,7 +68,7 @@ test('what this version does not know is left alone', () => {
   })
 })
 
-test('what breaks the rules is a protocol error, whatever it is', () => {
+test('invalid messages are protocol errors', () => {
   const deep = (depth: number) => `["link/bye",1,{"why":"x","deep":${'['.repeat(depth)}${']'.repeat(depth)}}]`
   const broken = [
     '',
@@ -106,11 +106,11 @@ test('what breaks the rules is a protocol error, whatever it is', () => {
   assert.equal(({} as Record<string, unknown>).polluted, undefined)
 })
 
-test('a frame beyond the limit is not even parsed', () => {
+test('a frame beyond the limit is not parsed', () => {
   assert.equal(decode(`["link/bye",1,{"why":"x","more":"${'x'.repeat(WIRE_MAX_BYTES)}"}]`), 'oversized')
 })
 
-test('a hundred thousand mutations of good messages never throw, and what passes is of a known kind', () => {
+test('a hundred thousand mutations of valid messages never throw, and those that decode have a known kind', () => {
   let state = 42
   const chance = (below: number) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
