@@ -10,8 +10,7 @@ const root = resolve(import.meta.dirname, '..')
 
 /** The columns of the house and what each may import: of ours, and from outside. */
 const columns: Record<string, { ours: string[]; packages: RegExp }> = {
-  // Of node:net only `BlockList` and `isIP`, which look at text.
-  protocol: { ours: ['protocol'], packages: /^(mitt|zod|node:net|#checks)$/ },
+  protocol: { ours: ['protocol'], packages: /^(mitt|zod|ipaddr\.js|#checks)$/ },
   machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
   client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|os|path|stream))$/ },
   actors: { ours: ['protocol', 'machines', 'client', 'actors', 'package.json'], packages: /./ },

@@ -4,6 +4,7 @@ import { DISCOVERY } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { isIPv6 } from '../../protocol/net/address.ts'
+import { rangeOf } from '../../protocol/net/ranges.ts'
 import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 
 export interface DiscoveryOptions {
@@ -100,5 +101,5 @@ function addresses4(): Map<string, string> {
 
 function globalAddresses6(name: string): string[] {
   const list = networkInterfaces()[name] ?? []
-  return list.map(({ address }) => address).filter((address) => isIPv6(address) && !/^fe[89ab]/i.test(address))
+  return list.map(({ address }) => address).filter((address) => isIPv6(address) && rangeOf(address) !== 'linkLocal')
 }

@@ -6,6 +6,7 @@ import { ADDRESSES_INTERVAL_MS } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { isLoopback, parseAddress } from '../../protocol/net/address.ts'
+import { rangeOf } from '../../protocol/net/ranges.ts'
 import { startDiscovery } from './discovery.ts'
 
 /** Where a node listens. */
@@ -31,7 +32,7 @@ export function ownAddresses({ hosts }: ListenAddresses): string[] {
  */
 export function advertisableAddresses({ hosts }: ListenAddresses, { test }: { test: boolean }): string[] {
   const own = isWildcard(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
-  const routable = own.filter((host) => !isLoopback(host) && !/^(0\.|169\.254\.|fe80:|::$)/.test(host))
+  const routable = own.filter((host) => !/^(loopback|linkLocal|unspecified)$/.test(rangeOf(host) ?? ''))
   return [...routable, ...(test ? own.filter(isLoopback) : [])]
 }
 

@@ -3,8 +3,8 @@ import PQueue from 'p-queue'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
-import { canonicalHost, refusal } from '../../protocol/net/reachable.ts'
+import { canonicalHost, formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
 
 export interface DialGuard {
   /**

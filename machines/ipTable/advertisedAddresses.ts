@@ -1,7 +1,7 @@
 import type { NodeId } from '../../protocol/ids.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
+import { isPrivate, rangeOf } from '../../protocol/net/ranges.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { subnetOf } from '../../protocol/net/subnet.ts'
 import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
 
@@ -22,13 +22,10 @@ const OBSERVERS_MIN = 2
 /** Addresses that a record has room for. */
 const ADVERTISED_MAX = 8
 
-/** 100.64.0.0/10. */
-const CARRIER_NAT = /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./
-
 export function observeAddress(observed: ObservedAddresses, by: NodeId, address: string): ObservedAddresses {
   const host = parsed(address)?.host
   // A peer of the same network sees an address that is known already, or one that only that network has.
-  if (!host || isPrivate(host) || refusal(host, 443)) return observed
+  if (!host || isShared(host) || refusal(host, 443)) return observed
   return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 
@@ -37,11 +34,11 @@ export function advertisedAddresses({ advertisable, port }: Self, observed: Obse
   const counts = new Map<string, number>()
   for (const host of observed.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
   const agreed = [...counts].filter(([, count]) => count >= OBSERVERS_MIN).map(([host]) => host)
-  const hosts = [...new Set([...advertisable.filter((host) => !isPrivate(host)), ...agreed, ...advertisable])]
+  const hosts = [...new Set([...advertisable.filter((host) => !isShared(host)), ...agreed, ...advertisable])]
   return hosts.slice(0, ADVERTISED_MAX).map((host) => formatAddress({ host, port }))
 }
 
-/** The ranges of one network or machine, and those that providers share among customers (RFC 6598). */
-function isPrivate(host: string): boolean {
-  return subnetOf(formatAddress({ host, port: 1 })).private || CARRIER_NAT.test(host)
+/** In the ranges of one network or machine, or those that providers share among customers (RFC 6598). */
+function isShared(host: string): boolean {
+  return isPrivate(host) || rangeOf(host) === 'carrierGradeNat'
 }

@@ -1,8 +1,7 @@
 import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
-import { formatAddress, isIPv6, parseAddress } from '../../protocol/net/address.ts'
-import { canonicalHost } from '../../protocol/net/reachable.ts'
+import { canonicalHost, formatAddress, isIPv6, parseAddress } from '../../protocol/net/address.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
 

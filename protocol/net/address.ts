@@ -40,6 +40,17 @@ export function isIPv6(host: string): boolean {
   return /^[0-9a-f:.]{2,45}$/i.test(address) && address.includes(':') && URL.canParse(`http://[${address}]/`)
 }
 
+/** One spelling for one address: IPv6 compressed and in lower case, IPv4 in IPv6 as IPv4. Names only in lower case. */
+export function canonicalHost(host: string): string {
+  const lower = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+  if (!isIPv6(lower) || lower.includes('%')) return lower
+  const compressed = new URL(`http://[${lower}]/`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(compressed)
+  if (!mapped) return compressed
+  const bits = [mapped[1], mapped[2]].map((part) => Number.parseInt(part ?? '0', 16))
+  return bits.flatMap((part) => [part >> 8, part & 255]).join('.')
+}
+
 /** This machine itself, in whichever of its spellings a socket reports. */
 export function isLoopback(host: string): boolean {
   return host === '::1' || /^(::ffff:)?127\./.test(host)

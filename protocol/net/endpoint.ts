@@ -1,5 +1,4 @@
-import { formatAddress, isIPv4, isIPv6, parseAddress } from './address.ts'
-import { canonicalHost } from './reachable.ts'
+import { canonicalHost, formatAddress, isIPv4, isIPv6, parseAddress } from './address.ts'
 
 /** A TCP port that can be dialled as it stands. `host` is a name, an IPv4 or an IPv6 address without brackets. */
 export interface DirectEndpoint {

@@ -1,4 +1,5 @@
-import { isIPv4, parseAddress } from './address.ts'
+import { parseAddress } from './address.ts'
+import { isPrivate, parseIp, rangeOf } from './ranges.ts'
 
 /**
  * Limits what one owner may hold. Keys cost nothing, addresses do: all ids in one subnet count as possibly one owner,
@@ -13,34 +14,28 @@ export interface Subnet {
 
 /** The subnet of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, each machine where the range is private. */
 export function subnetOf(address: string | undefined): Subnet {
-  if (!address) return { name: '-', private: true }
-  let host: string
-  try {
-    host = parseAddress(address).host
-  } catch {
-    return { name: '-', private: true }
-  }
-  if (host.startsWith('::ffff:') && isIPv4(host.slice(7))) host = host.slice(7)
-  if (isIPv4(host)) {
-    if (/^127\./.test(host)) return { name: address, private: true }
-    if (/^(10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)\./.test(host)) return { name: host, private: true }
-    return { name: host.slice(0, host.lastIndexOf('.')), private: false }
-  }
-  if (host === '::1') return { name: address, private: true }
-  if (/^f[cd]|^fe[89ab]/.test(host)) return { name: host, private: true }
-  return { name: firstBits(host), private: false }
+  const host = address && hostOf(address)
+  if (!host) return { name: '-', private: true }
+  const ip = parseIp(host)
+  if (!ip) return { name: host, private: false }
+  // Nodes of one machine differ in their ports alone.
+  if (rangeOf(host) === 'loopback') return { name: address, private: true }
+  if (isPrivate(host)) return { name: ip.kind() === 'ipv4' ? ip.toString() : host, private: true }
+  const bytes = ip.toByteArray()
+  const name =
+    ip.kind() === 'ipv4'
+      ? bytes.slice(0, 3).join('.')
+      : bytes
+          .slice(0, 7)
+          .map((byte) => byte.toString(16).padStart(2, '0'))
+          .join('')
+  return { name, private: false }
 }
 
-/** The first 56 bits as 14 hex digits. */
-function firstBits(host: string): string {
-  const [head = '', tail = ''] = host.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  const behind = tail === '' ? [] : tail.split(':')
-  const gap = host.includes('::')
-    ? Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0')
-    : []
-  return [...groups, ...gap, ...behind]
-    .map((group) => group.padStart(4, '0'))
-    .join('')
-    .slice(0, 14)
+function hostOf(address: string): string | undefined {
+  try {
+    return parseAddress(address).host
+  } catch {
+    return undefined
+  }
 }

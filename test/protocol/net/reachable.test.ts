@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { canonicalHost, refusal } from '../../../protocol/net/reachable.ts'
+import { canonicalHost } from '../../../protocol/net/address.ts'
+import { refusal } from '../../../protocol/net/reachable.ts'
 
 const forbidden = [
   // Loopback and the machine itself, in every spelling.
