@@ -10,24 +10,23 @@ import { ed25519Line, parsePublicKey } from './identity/sshPublicKey.ts'
 export { makeSshKeyPair } from './identity/sshKey.ts'
 export { parsePublicKey } from './identity/sshPublicKey.ts'
 
-/** Who this node is: one Ed25519 key, as OpenSSH and as TLS want it. */
+/** The identity of this node: one Ed25519 key, in the forms that OpenSSH and TLS need. */
 export interface Identity {
   /** `SHA256:…`, as `ssh-keygen -l` prints it. */
   id: NodeId
-  /** What the node calls itself; anybody may choose any. */
+  /** The name that the node gives itself. Names are not unique and prove nothing. */
   name: string
   /** `ssh-ed25519 AAAA… name`, for `authorized_keys` and `p2prc trust add`. */
   publicKey: string
-  /** File of the private key, which `ssh -i` accepts. */
+  /** Path of the private key, which `ssh -i` accepts. */
   keyPath: string
   /** PEM texts. The certificate is made from the key and the name at each start. */
   tls: { key: string; cert: string }
 }
 
 /**
- * The identity in these two files. Makes the pair where there is none; a file that is there is never replaced.
- * Throws `bad_identity` for a private key that cannot be used, `home_unusable` or `disk_failed` where the
- * folder cannot be.
+ * Loads the identity from its two files. Makes the pair if there is none, and never replaces an existing file. Throws
+ * `bad_identity` if the private key cannot be used, and `home_unusable` or `disk_failed` if the folder cannot.
  */
 export async function loadIdentity(paths: { key: string; publicKey: string }, name: string): Promise<Identity> {
   let pem = await readText(paths.key)
@@ -40,7 +39,7 @@ export async function loadIdentity(paths: { key: string; publicKey: string }, na
   const comment = plainName(name)
   const publicKey = comment ? `${line} ${comment}` : line
   if ((await readText(paths.publicKey)) === undefined) await createOnce(paths.publicKey, `${publicKey}\n`)
-  // ssh refuses a private key that others may read, as a folder copied without its modes gives one.
+  // OpenSSH refuses a private key that others may read, which happens if a folder was copied without its modes.
   await chmod(paths.key, 0o600).catch(() => {})
   return {
     id: parsePublicKey(line).fingerprint as NodeId,

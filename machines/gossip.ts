@@ -58,7 +58,7 @@ export const gossipMachine = setup({
     transport: fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {
       throw new Error('not provided')
     }),
-    /** Writes the seq of each own record to the disk, so that this node never signs two records under one. */
+    /** Writes the seq of each own record to the disk, so that this node never signs two records with one seq. */
     seqStore: fromCallback<{ type: 'signed'; seq: number }>(() => {}),
     /** Writes the owner's text to the disk. */
     persist: fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(() => {

@@ -13,20 +13,20 @@ import type { Caller, ContainerId } from '../../protocol/ids.ts'
 import type { EngineContainer } from '../engine/engine.ts'
 import { type TarFile, tarOf } from '../engine/tar.ts'
 
-/** What a container may use of the machine; `CONTAINER_LIMITS` in `protocol/defaults.ts` says why. */
+/** The resource limits of a container; `CONTAINER_LIMITS` in `protocol/defaults` gives the reasons. */
 export type ContainerLimits = {
   [K in keyof typeof CONTAINER_LIMITS]: (typeof CONTAINER_LIMITS)[K] extends number
     ? number
     : (typeof CONTAINER_LIMITS)[K]
 }
 
-/** Name of a container while it is being created. Renamed to its final name when it is complete: labels cannot change. */
+/** Returns the name of a container that is still being created. It is renamed when it is complete, because labels cannot change. */
 export const PENDING = '.pending'
 
 export const NODE_LABEL = 'p2prc.node'
 export const NAME_LABEL = 'p2prc.name'
 
-/** All that a node needs to know its containers again. No secret may be among it: whoever reaches the engine reads it. */
+/** The labels by which a node recognizes its containers. They have no secrets, because every user of the engine can read them. */
 const labelsSchema = z.object({
   [NAME_LABEL]: z.string().regex(/^p2prc-[0-9a-f]+$/),
   'p2prc.borrower': z.string(),
@@ -54,7 +54,7 @@ const portSchema = z.object({
   Description: z.string(),
 }) satisfies z.ZodType<Port>
 
-/** What the engine is asked for. */
+/** Returns the options of the Engine API for a container. */
 export function toCreateOptions(
   { request, credentials, image, ports }: ContainerSpec,
   { nodeId, limits }: { nodeId: string; limits: ContainerLimits },
@@ -110,8 +110,8 @@ export function toCreateOptions(
 }
 
 /**
- * Most open files that this process may have. An engine in the same surroundings, such as a container of its own, may
- * give its containers no more than it has; where it may, it seldom has less than this.
+ * This process's hard limit of open files. An engine that runs in a container cannot give its containers more than its
+ * own limit, which is rarely lower than that of this process.
  */
 const filesMax = (() => {
   try {
@@ -128,7 +128,7 @@ function volumeOptions(labels: Record<string, string>) {
   return { NoCopy: false, Labels: labels }
 }
 
-/** What goes into a container before it starts: its host key, and who may log in, by key or else by password. */
+/** Packs the files that are injected before a container starts: its host key, and the borrower's key or the password. */
 export function keysArchive({ publicKey, hostKey }: Credentials): Promise<Buffer> {
   const login: TarFile[] = publicKey
     ? [
@@ -149,7 +149,7 @@ export function keysArchive({ publicKey, hostKey }: Credentials): Promise<Buffer
   ])
 }
 
-/** The answer to a borrower, less the password. */
+/** Returns the reply to the borrower, without the password. */
 export function toReply(
   id: string,
   of: { publicKey: string; hostKey: string; tag: string; gpu: boolean; ports: Port[] },
@@ -163,7 +163,7 @@ export function toReply(
     VNCPassword: '',
     ID: id as ContainerId,
     TagName: of.tag,
-    // Folders of the lender are its own business, and the command needs an address that only the borrower knows.
+    // The lender's paths are private, and the SSH command needs an address that only the borrower knows.
     ImagePath: '',
     Ports: { Port: of.ports },
     GPU: of.gpu ? 'true' : 'false',
@@ -174,7 +174,7 @@ export function toReply(
   }
 }
 
-/** The container behind what the engine lists; undefined for a container that only looks like one of ours. */
+/** Parses a container of the engine's list. Returns undefined for one that only resembles a container of this node. */
 export function readContainer({ id, name, running, labels, createdAt }: EngineContainer): AdoptedContainer | undefined {
   const read = labelsSchema.safeParse(labels)
   if (!read.success) return undefined

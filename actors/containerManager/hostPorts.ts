@@ -5,11 +5,11 @@ import { AppError } from '../../protocol/errors.ts'
 
 type Protocol = 'tcp' | 'udp'
 
-/** Host ports for containers. A port stays with its container as long as that is there, also while the container is stopped. */
+/** Allocates host ports to containers. A container keeps its ports while it exists, even while it is stopped. */
 export interface HostPorts {
-  /** Reserves one free port for each of `protocols`, in place of what `containerName` had. Throws `ports_exhausted`. */
+  /** Reserves a free port for each of `protocols`, and releases the earlier ports of `containerName`. Throws `ports_exhausted`. */
   allocate(containerName: string, protocols: readonly Protocol[], excluded?: readonly number[]): Promise<number[]>
-  /** Remembers ports that a container has already. */
+  /** Records the ports of an existing container. */
   reserve(containerName: string, ports: readonly number[]): void
   release(containerName: string): void
   has(containerName: string): boolean
@@ -18,7 +18,7 @@ export interface HostPorts {
 export interface HostPortsOptions {
   first: number
   last: number
-  /** Whether a port is free on this machine now; a port taken later shows when the container starts. */
+  /** Whether a port is free on this machine now. If it is taken later, the container's start fails. */
   isFree?: (port: number, protocol: Protocol) => Promise<boolean>
 }
 
@@ -28,10 +28,10 @@ export function createHostPorts({ first, last, isFree = canBind }: HostPortsOpti
 
   return {
     async allocate(containerName, protocols, excluded = []) {
-      // Asked at each step: other containers choose at the same time.
+      // This is checked at each step, because other containers allocate ports concurrently.
       const isTaken = (port: number) => [excluded, ...reserved.values()].some((ports) => ports.includes(port))
       const found: number[] = []
-      // Begun anywhere, so that two nodes on one machine seldom want the same port at the same time.
+      // The search starts at a random port, so that two nodes on one machine rarely pick the same port at the same time.
       const start = randomInt(count)
       for (let step = 0; step < count && found.length < protocols.length; step += 1) {
         const port = first + ((start + step) % count)
@@ -57,12 +57,12 @@ export function createHostPorts({ first, last, isFree = canBind }: HostPortsOpti
 export async function canBind(port: number, protocol: Protocol): Promise<boolean> {
   const bind = protocol === 'tcp' ? bindTcp : bindUdp
   const failure = await bind(port, true)
-  // A machine without IPv6 has no `::` to bind.
+  // A machine without IPv6 cannot bind `::`.
   if (failure === 'EAFNOSUPPORT' || failure === 'EADDRNOTAVAIL') return (await bind(port, false)) === undefined
   return failure === undefined
 }
 
-/** The error code, or undefined where it could be bound. */
+/** Tries to bind a port. Returns the error code, or undefined on success. */
 function bindTcp(port: number, v6: boolean): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer()

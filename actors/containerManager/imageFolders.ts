@@ -3,22 +3,22 @@ import { join } from 'node:path'
 import type { Engine } from '../engine/engine.ts'
 import { inspectImage } from '../engine/imageBuilder.ts'
 
-/** One image that can be asked for, with P2PRC's keys (compatibility 2.4). */
+/** An image that can be requested, with P2PRC's keys (compatibility 2.4). */
 export interface ListedImage {
   DockerContainerName: string
   ContainerDescription: string
 }
 
-/** How long a reading of the folders is given out again: anonymous callers may ask, and each reading costs megabytes. */
+/** Lifetime of the cached list, because anonymous callers may request it and each reading costs megabytes. */
 const FRESH_MS = 10_000
 
-/** A longer description is cut. */
+/** Longer descriptions are cut off. */
 const DESCRIPTION_MAX_BYTES = 4_096
 
-/** Only what is on the disk counts here, not what is built. */
+/** Lists the image folders on the disk, whether the images are built or not. */
 const noEngine = { hasImage: async () => false } as Pick<Engine, 'hasImage'> as Engine
 
-/** The images in a folder of image folders, by name. Folders that are no image are passed over. */
+/** Returns the images in a folder of image folders, sorted by name. Other folders are ignored. */
 export function createImageList(imagesDir: string): () => Promise<ListedImage[]> {
   let reading: Promise<ListedImage[]> | undefined
   let readAt = Number.NEGATIVE_INFINITY
@@ -40,7 +40,7 @@ async function readImages(imagesDir: string): Promise<ListedImage[]> {
       const ContainerDescription = await readHead(join(imagesDir, name, 'description.txt'))
       found.push({ DockerContainerName: name, ContainerDescription })
     } catch {
-      // It cannot be lent, so it is not shown.
+      // An invalid image folder cannot be lent, so it is not listed.
     }
   }
   return found

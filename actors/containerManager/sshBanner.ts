@@ -3,13 +3,13 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SSH_BANNER_TIMEOUT_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 
-/** Pause between two tries. The engine's port proxy accepts before the container's server listens, and hangs up at once. */
+/** Delay between two attempts. The engine's port proxy accepts before the container's server listens, and then disconnects. */
 const RETRY_MS = 3
 
-/** How long one connection may stay silent. A server that is there sends its banner unasked (RFC 4253 4.2). */
+/** Timeout of one connection. An SSH server sends its banner first (RFC 4253 4.2). */
 const SILENCE_MS = 2_000
 
-/** Resolves when an SSH server answers there. Throws `ssh_failed` after `timeoutMs`, and when `signal` aborts. */
+/** Waits for the banner of an SSH server. Throws `ssh_failed` after `timeoutMs`, and when `signal` aborts. */
 export async function waitForBanner(
   { host, port, timeoutMs = SSH_BANNER_TIMEOUT_MS }: { host: string; port: number; timeoutMs?: number },
   signal: AbortSignal,
@@ -23,7 +23,7 @@ export async function waitForBanner(
   }
 }
 
-/** Undefined when an SSH server answered, else what happened. */
+/** Tries once. Returns undefined if an SSH server sent its banner, else the reason why not. */
 function tryBanner(host: string, port: number, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: SILENCE_MS, signal })

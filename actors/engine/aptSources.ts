@@ -3,16 +3,16 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** One line of an apt source of binary packages: `deb [options] uri suite components`. */
+/** An apt source of binary packages: `deb [options] uri suite components`. */
 export interface AptSource {
   uri: string
   suite: string
   components: string[]
-  /** The owner said not to check this source's signatures. */
+  /** Whether the owner has disabled the verification of this source's signatures. */
   trusted: boolean
 }
 
-/** The sources that this machine's own distribution comes from, the first being the one to make a system from. */
+/** Returns the sources of this machine's own distribution. The first is the one to make a system from. */
 export async function readAptSources(
   aptDir = '/etc/apt',
   osRelease = '/etc/os-release',
@@ -29,13 +29,13 @@ export async function readAptSources(
   const sources = texts
     .flatMap(({ text, parse }) => parse(text))
     .filter(({ suite }) => codename && (suite === codename || suite.startsWith(`${codename}-`)))
-    // A password in an address is the lender's alone.
+    // A source with a password in its address is not given to containers.
     .filter(({ uri }) => /^https?:\/\/[^@/]+(\/|$)/.test(uri))
   const rank = ({ suite }: AptSource) => (suite === codename ? 0 : 1)
   return { codename, sources: sources.sort((one, other) => rank(one) - rank(other)) }
 }
 
-/** sources.list(5), the one-line form. */
+/** Parses the one-line form of sources.list(5). */
 export function parseOneLine(text: string): AptSource[] {
   return [...text.matchAll(/^\s*deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#\n]+)/gm)].map(
     ([, options = '', uri = '', suite = '', components = '']) => ({
@@ -47,7 +47,7 @@ export function parseOneLine(text: string): AptSource[] {
   )
 }
 
-/** sources.list(5), the deb822 form. */
+/** Parses the deb822 form of sources.list(5). */
 export function parseDeb822(text: string): AptSource[] {
   return text
     .replace(/^#.*\n?/gm, '')
@@ -66,7 +66,7 @@ export function parseDeb822(text: string): AptSource[] {
     })
 }
 
-/** The sources as `/etc/apt/sources.list` of a container. */
+/** Formats the sources as `/etc/apt/sources.list` of a container. */
 export function formatAptSources(sources: readonly AptSource[]): string {
   return sources
     .map(({ uri, suite, components, trusted }) =>
@@ -75,17 +75,17 @@ export function formatAptSources(sources: readonly AptSource[]): string {
     .join('')
 }
 
-/** The settings without which a container could not use the same sources: a proxy, and how strict dates are taken. */
+/** The apt settings that a container needs to use the same sources: the proxy, and how strictly dates are checked. */
 const NEEDED = /^Acquire::(?:https?::Proxy|Check-Valid-Until|Check-Date) "([^"]*)";$/
 
-/** Those settings of this machine's apt, as a file of `/etc/apt/apt.conf.d`. */
+/** Returns these settings of this machine's apt as a file of `/etc/apt/apt.conf.d`. */
 export async function readAptSettings(): Promise<string> {
   const { stdout } = await promisify(execFile)('apt-config', ['dump']).catch(() => ({ stdout: '' }))
   return stdout
     .split('\n')
     .filter((line) => {
       const value = NEEDED.exec(line)?.[1]
-      // A proxy on the loopback cannot be reached from a container, and a password in an address is the lender's alone.
+      // A container cannot reach a proxy on loopback, and must not get a password in an address.
       return value && !/@|\/\/(?:localhost|127\.|\[::1\])/.test(value)
     })
     .map((line) => `${line}\n`)

@@ -20,11 +20,11 @@ interface OperationOptions {
 
 interface BaseSources {
   engine: Engine
-  /** Base image asked of a registry. */
+  /** The base image to pull from a registry. */
   registryBase?: string
-  /** Longest silence of a pull, in milliseconds. */
+  /** A pull fails if it makes no progress for this many milliseconds. */
   silenceMs?: number
-  /** Where programs are looked for. */
+  /** The search path for programs. */
   path?: string
 }
 
@@ -54,7 +54,7 @@ export async function resolveBase(from: BaseSources, options: OperationOptions):
   return own
 }
 
-/** Undefined when it is there; else why not. An engine that has gone is thrown. */
+/** Pulls the image. Returns undefined on success, or the error. Throws if the engine is gone. */
 async function pull(
   engine: Engine,
   reference: string,
@@ -99,7 +99,7 @@ async function makeBase(
   options: OperationOptions,
 ): Promise<void> {
   await removeOrphanedFolders()
-  // The process id tells a later node that a killed one left the folder behind.
+  // The process id lets a later node recognize a folder that a killed node left behind.
   const root = await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`))
   try {
     await run('debootstrap', ['--variant=minbase', mirror.suite, root, mirror.uri], path, options)
@@ -113,7 +113,7 @@ async function makeBase(
   }
 }
 
-/** Runs a program, each line of its output to `onLine`, or all of it to `take`. Rejects unless it ends with 0. */
+/** Runs a program and passes each line of its output to `onLine`, or the output to `consume`. Rejects if its exit code is not 0. */
 async function run(
   program: string,
   args: string[],
@@ -123,9 +123,9 @@ async function run(
 ): Promise<void> {
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Not the lender's locale or agents: only what these programs need.
+    // The environment has only what these programs need, and neither the locale nor the agents of the lender.
     env: { PATH: path, LC_ALL: 'C', HOME: '/root' },
-    // Asked to stop, not killed: debootstrap then takes back what it mounted.
+    // The program gets SIGTERM and not SIGKILL, so that debootstrap can unmount what it has mounted.
     signal: options.signal,
     killSignal: 'SIGTERM',
   })
@@ -142,20 +142,20 @@ async function run(
     })
     child.once('close', (code, signal) => {
       if (code === 0) resolve()
-      else reject(new Error(`${program} ended with ${code ?? signal}: ${last}`))
+      else reject(new Error(`${program} exited with ${code ?? signal}: ${last}`))
     })
   })
   const consumed = consume?.(child.stdout).catch((error) => {
     child.kill()
     throw error
   })
-  // The folder may go only when the program has ended, so both are waited for; what took the output knows best.
+  // The folder may be removed only after the program has ended, so this waits for both. The consumer's error is the more precise.
   const [exitResult, consumeResult] = await Promise.allSettled([ended, consumed])
   if (consumeResult.status === 'rejected') throw consumeResult.reason
   if (exitResult.status === 'rejected') throw exitResult.reason
 }
 
-/** Removes what nodes that were killed in the middle have left in the temporary folder. */
+/** Removes what killed nodes have left in the temporary folder. */
 async function removeOrphanedFolders(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const pid = new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1]

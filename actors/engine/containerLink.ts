@@ -4,7 +4,7 @@ import { NAME_LABEL, NODE_LABEL, PENDING, readContainer } from '../containerMana
 import type { HostPorts } from '../containerManager/hostPorts.ts'
 import type { Engine, EngineEvent } from './engine.ts'
 
-/** Containers do not see each other; the bridge's fixed name is for the owner's own firewall rules. */
+/** Options of the bridge network. Containers cannot reach each other; the bridge has a fixed name for the owner's firewall rules. */
 const NETWORK_OPTIONS = {
   'com.docker.network.bridge.name': CONTAINER_NETWORK,
   'com.docker.network.bridge.enable_icc': 'false',
@@ -13,8 +13,8 @@ const NETWORK_OPTIONS = {
 const changes: Record<string, 'running' | 'stopped' | 'gone'> = { start: 'running', die: 'stopped', destroy: 'gone' }
 
 /**
- * Follows the engine: tells which containers of this node it has, then what happens to them. Resolves when `signal` aborts,
- * rejects when the engine cannot be had or goes away.
+ * Watches the engine: emits the containers of this node, then the events of these containers. Resolves when `signal` aborts;
+ * rejects if the engine cannot be reached or goes away.
  */
 export async function linkEngine(
   { engine, nodeId, ports }: { engine: Engine; nodeId: string; ports: HostPorts },
@@ -24,14 +24,14 @@ export async function linkEngine(
   const label = `${NODE_LABEL}=${nodeId}`
   const version = await engine.version(AbortSignal.any([signal, AbortSignal.timeout(ENGINE_CONNECT_TIMEOUT_MS)]))
   await engine.ensureNetwork(CONTAINER_NETWORK, NETWORK_OPTIONS)
-  // Events first, so that nothing falls between the list and them. What they emit before the list has come is in it.
+  // The events are opened before the list is read, so that none is missed. Events from before the list are reflected in it.
   const buffered: EngineEvent[] = []
   let onEvent = (event: EngineEvent) => void buffered.push(event)
   let watching: Promise<void> = Promise.resolve()
   const opened = new Promise<void>((open) => {
     watching = engine.watch(label, { open, event: (event) => onEvent(event) }, signal)
   })
-  // It is waited for below; should something before that fail, its own end is no news.
+  // This promise is awaited below. If something fails before that, its rejection is of no interest.
   watching.catch(() => {})
   await Promise.race([opened, watching])
   const found = (await engine.containers(label)).flatMap((container) => readContainer(container) ?? [])
@@ -47,7 +47,7 @@ export async function linkEngine(
     if (linkEvent) emit(linkEvent)
   }
   for (const event of buffered) onEvent(event)
-  await Promise.all([watching, removeLeftVolumes(engine, label, ports)])
+  await Promise.all([watching, removeOrphanedVolumes(engine, label, ports)])
 }
 
 function translate({ action, id, name, labels }: EngineEvent): LinkEmits | undefined {
@@ -60,7 +60,7 @@ function translate({ action, id, name, labels }: EngineEvent): LinkEmits | undef
   return found && { type: 'link.created', found }
 }
 
-/** Volumes whose container is gone: a node died, or the engine did, between removing the one and the other. */
-async function removeLeftVolumes(engine: Engine, label: string, ports: HostPorts): Promise<void> {
+/** Removes volumes without a container, which remain if the node or the engine dies between the two removals. */
+async function removeOrphanedVolumes(engine: Engine, label: string, ports: HostPorts): Promise<void> {
   for (const { name } of await engine.volumes(label)) if (!ports.has(name)) await engine.removeVolume(name)
 }

@@ -16,19 +16,19 @@ import {
   untilClosed,
 } from './engineCalls.ts'
 
-/** How often, and with which pause, a program that has said its last is looked at before it counts as stuck. */
+/** Number and interval of the polls for the exit code of a program whose streams have ended, before it counts as stuck. */
 const EXIT_POLLS = 2_000
 const EXIT_POLL_MS = 5
 
-/** How the engine's refusals that mean something to a borrower read, in Docker's and Podman's words. */
+/** The messages of Docker and Podman for refusals that have an error code of their own. */
 const PORT_TAKEN = /port is already allocated|address already in use/i
 const GPU_MISSING = /could not select device driver|nvidia|unresolvable CDI devices/i
 const NOT_RUNNING = /is not running|is paused|is restarting|running containers/i
 const NO_SUCH_IMAGE = /no such image/i
 
 /**
- * Docker or Podman behind `socketPath`, or else where `DOCKER_HOST` says, or else at Docker's usual socket. Opens
- * nothing until the first call. Throws `engine_missing` for a `DOCKER_HOST` that is not an address.
+ * Connects to Docker or Podman at `socketPath`, else at `DOCKER_HOST`, else at Docker's default socket. Nothing is opened
+ * before the first call. Throws `engine_missing` if `DOCKER_HOST` is not an address.
  */
 export function createDockerEngine({ socketPath }: { socketPath?: string } = {}): Engine {
   const docker = connect(socketPath)
@@ -146,7 +146,7 @@ export function createDockerEngine({ socketPath }: { socketPath?: string } = {})
         if (await exists(checkOptions)) return
         const network = { Name, Driver: 'bridge', CheckDuplicate: true, Options }
         await docker.createNetwork(network).catch(async (error: ResponseError) => {
-          // Another node of this machine may have been quicker; the engine has several words for that.
+          // Another node on this machine may have created the network meanwhile, for which engines have several messages.
           if (error.statusCode === undefined || !(await exists(checkOptions))) throw error
         })
       }),
@@ -195,7 +195,7 @@ function connect(socketPath?: string): Docker {
   }
 }
 
-/** The streams of a program may end a moment before the engine knows how it ended. */
+/** Polls for the exit code of a program, because its streams may end before the engine knows the code. */
 async function exitCode(task: Docker.Exec): Promise<number | null> {
   for (let polls = 0; ; polls += 1) {
     const { Running, ExitCode } = await task.inspect()
@@ -209,7 +209,7 @@ interface DockerVersion {
   Components?: { Name: string }[]
 }
 
-/** Docker lets everybody in a container take ports below 1,024; Podman wants the capability for it. */
+/** Adds the capability that Podman requires for ports below 1,024. Docker allows them to every user in a container. */
 function forPodman(spec: Docker.ContainerCreateOptions): Docker.ContainerCreateOptions {
   const { HostConfig = {} } = spec
   return { ...spec, HostConfig: { ...HostConfig, CapAdd: [...(HostConfig.CapAdd ?? []), 'NET_BIND_SERVICE'] } }
@@ -220,7 +220,7 @@ interface DockerEvent {
   Actor: { ID: string; Attributes: Record<string, string> }
 }
 
-/** A call of which the client has no streaming form: without following it would hold a whole log in memory. */
+/** Makes a GET call whose response is a stream. For logs without `follow`, the client itself would hold the whole response in memory. */
 function dial(docker: Docker, path: string, options: object): Promise<Readable> {
   const statusCodes = { 200: true, 404: 'no such container', 500: 'server error' }
   const { abortSignal } = options as { abortSignal?: AbortSignal }

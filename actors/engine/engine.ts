@@ -2,36 +2,36 @@ import type { Readable } from 'node:stream'
 import type { ContainerCreateOptions } from 'dockerode'
 
 /**
- * What the container manager needs of a container engine, and no more. Every call rejects with an `AppError`:
- * `engine_missing` where the engine does not answer or the connection breaks, also in the middle of an answer;
- * `engine_failed` with the engine's own words where it refuses; or the narrower code that a method names.
+ * The part of a container engine that the container manager needs. Every call rejects with an `AppError`: `engine_missing`
+ * if the engine does not respond or the connection breaks, `engine_failed` with the engine's message if it refuses, or the
+ * narrower code that a method names.
  */
 export interface Engine {
-  /** Where published ports of containers are reached from here. */
+  /** The host at which this node reaches the published ports of containers. */
   readonly host: string
-  /** Whether the engine runs on this machine, so that looking for a free port here means something. */
+  /** Whether the engine runs on this machine, so that a port that is free here is free there. */
   readonly local: boolean
   version(signal?: AbortSignal): Promise<string>
-  /** Tells of containers with this label from the moment it calls `onOpen`, until the engine goes (rejects) or `signal` aborts. */
+  /** Reports events of containers with this label, from the call of `onOpen` until `signal` aborts. Rejects if the engine goes away. */
   watch(
     label: string,
     on: { open: () => void; event: (event: EngineEvent) => void },
     signal: AbortSignal,
   ): Promise<void>
-  /** Containers with this label, stopped ones too. */
+  /** Lists the containers with this label, stopped ones included. */
   containers(label: string): Promise<EngineContainer[]>
-  /** Gives the new container's id. Rejects with `image_failed` where the engine no longer has the image. */
+  /** Creates a container and returns its id. Rejects with `image_failed` if the engine no longer has the image. */
   create(name: string, spec: ContainerCreateOptions): Promise<string>
-  /** Unpacks a tar over the container's root folder; it need not run. */
+  /** Unpacks a tar archive into the container's root folder. The container need not be running. */
   putArchive(id: string, tar: Buffer): Promise<void>
-  /** Rejects with `ports_exhausted` where a port is taken, `gpu_missing` where there is no GPU to give. */
+  /** Starts a container. Rejects with `ports_exhausted` if a port is taken, and with `gpu_missing` if there is no GPU. */
   start(id: string): Promise<void>
   rename(id: string, name: string): Promise<void>
-  /** Ends and removes it, by id or name. One that is gone is no error. Resolves when it is really gone. */
+  /** Stops and removes a container by id or name, and resolves when it no longer exists. A missing container is not an error. */
   remove(idOrName: string): Promise<void>
   /**
-   * Runs a program in the container, without a shell, with `stdin` as its whole input. Rejects unless it exits with 0,
-   * with `container_stopped` where the container does not run.
+   * Runs a program in a container, without a shell, with `stdin` as its whole input. Rejects if its exit code is not 0, and
+   * with `container_stopped` if the container is not running.
    */
   run(id: string, program: readonly string[], stdin: string): Promise<void>
   logs(
@@ -41,23 +41,23 @@ export interface Engine {
     signal: AbortSignal,
   ): Promise<void>
   volumes(label: string): Promise<EngineVolume[]>
-  /** One that is gone is no error. */
+  /** Removes a volume. A missing volume is not an error. */
   removeVolume(name: string): Promise<void>
-  /** Makes the bridge network unless it is there. Rejects where one of that name has other options. */
+  /** Creates the bridge network if it does not exist. Rejects if a network of that name has other options. */
   ensureNetwork(name: string, options: Record<string, string>): Promise<void>
   hasImage(reference: string): Promise<boolean>
-  /** Images with this label. */
+  /** Lists the images with this label. */
   images(label: string): Promise<EngineImage[]>
-  /** Rejects where the engine will not, because a container uses it. */
+  /** Removes an image. Rejects if a container uses it. */
   removeImage(reference: string): Promise<void>
   pull(reference: string, onLine: (line: string) => void, signal: AbortSignal): Promise<void>
-  /** Builds from a folder as tar. Rejects with `image_failed` and the build's last words. */
+  /** Builds an image from a folder in a tar archive. Rejects with `image_failed` and the last lines of the build. */
   build(tar: Buffer, options: BuildOptions, onLine: (line: string) => void, signal: AbortSignal): Promise<void>
-  /** Makes an image of a root file system as tar, `name` being `repository:tag`. */
+  /** Imports a root file system in a tar archive as the image `name`, which is `repository:tag`. */
   importImage(tar: Readable, name: string, onLine: (line: string) => void, signal: AbortSignal): Promise<void>
 }
 
-/** What happened to a container, in Docker's words: `create`, `start`, `die`, `destroy` and others. */
+/** A container event with Docker's action: `create`, `start`, `die`, `destroy` and others. */
 export interface EngineEvent {
   action: string
   id: string

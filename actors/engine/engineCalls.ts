@@ -6,40 +6,40 @@ import { inspect } from 'node:util'
 import { AppError } from '../../protocol/errors.ts'
 import { lineSplitter } from '../lines.ts'
 
-/** Longest pause between two polls for whether a container or volume in removal is gone. */
+/** Longest interval between two polls of a container or volume that is being removed. */
 const REMOVAL_POLL_MS = 50
 const REMOVAL_POLLS = 200
 
-/** Keeps connections open, and makes the client notice one that is cut in the middle of an answer: it would wait for ever. */
+/** A keep-alive agent. It makes the client notice a connection that breaks within a response, for which it would wait forever. */
 export class EngineAgent extends Agent {
   constructor() {
     super({ keepAlive: true, keepAliveMsecs: 30_000 })
   }
 
-  /** Node calls this for every request; it has no public name for it. */
+  /** Node calls this method for every request, but does not document it. */
   addRequest(request: ClientRequest, options: object): void {
     request.once('response', (response: IncomingMessage) =>
       response.once('close', () => {
-        if (!response.complete) request.emit('error', new Error('it closed the connection in the middle of an answer'))
+        if (!response.complete) request.emit('error', new Error('it closed the connection within a response'))
       }),
     )
     const { addRequest } = Agent.prototype as unknown as EngineAgent
     addRequest.call(this, request, options)
   }
 
-  /** The client prints each request's options for a debugger that is not there; all sockets in it would cost milliseconds. */
+  /** The client formats the options of each request for a debug log; formatting all sockets of the agent would take milliseconds. */
   [inspect.custom](): string {
     return 'EngineAgent'
   }
 }
 
-/** How the client rejects: with a status where the engine refused, without where it could not be asked. */
+/** An error of the client. It has a status code if the engine refused, and none if the engine could not be reached. */
 export interface ResponseError extends Error {
   statusCode?: number
   json?: { message?: string }
 }
 
-/** Runs engine calls and turns what goes wrong into an `AppError`; `classify` may know a narrower one for a refusal's words. */
+/** Runs an engine call and converts its errors to an `AppError`. `classify` may return a narrower one for the engine's message. */
 export async function call<T>(
   work: () => Promise<T>,
   classify: (why: string) => AppError | false = () => false,
@@ -65,7 +65,7 @@ export async function exists(operation: () => Promise<unknown>): Promise<boolean
   }
 }
 
-/** A removal that another one has begun, or a volume whose container is still going, answers 409 until it is done. */
+/** Repeats a removal while the engine answers 409: another removal is in progress, or a volume's container still exists. */
 export function retryRemoval(remove: () => Promise<unknown>): Promise<void> {
   return call(async () => {
     for (let polls = 1; ; polls += 1) {
@@ -80,7 +80,7 @@ export function retryRemoval(remove: () => Promise<unknown>): Promise<void> {
   })
 }
 
-/** Passes on a build's or pull's lines, and rejects with the error that is among them: its status has long been 200. */
+/** Passes on the lines of a build or pull. Rejects with the error among them, because the status was already 200. */
 export async function followBuild(stream: NodeJS.ReadableStream, onLine: (line: string) => void, signal: AbortSignal) {
   let responseError: ResponseError | undefined
   await readJson<BuildLine>(stream as Readable, signal, ({ stream: text, status, id, error }) => {
@@ -105,7 +105,7 @@ export async function readJson<T>(stream: Readable, signal: AbortSignal, onValue
     try {
       splitter.write(chunk)
     } catch (error) {
-      // Thrown here it would end the process.
+      // An exception here would end the process.
       stream.destroy(error as Error)
     }
   })
@@ -113,7 +113,7 @@ export async function readJson<T>(stream: Readable, signal: AbortSignal, onValue
   splitter.end()
 }
 
-/** Resolves when a stream has ended or `signal` ended it; rejects when the connection broke. */
+/** Resolves when a stream has ended or `signal` has aborted; rejects if the connection breaks. */
 export async function untilClosed(stream: Readable, signal: AbortSignal): Promise<void> {
   try {
     await finished(stream, { signal })

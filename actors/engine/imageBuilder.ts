@@ -7,14 +7,14 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Engine } from './engine.ts'
 import { tarOf } from './tar.ts'
 
-/** Label of an image of ours with its folder's name; the digest is in `p2prc.digest`. */
+/** Label of a built image with the name of its folder. The label `p2prc.digest` has the digest. */
 export const IMAGE_LABEL = 'p2prc.image'
 
-/** The engine's own grammar for the last part of an image's name, so that a folder's name can be one. */
+/** The grammar of the last component of an image name, so that a folder's name is a valid image name. */
 const IMAGE_NAME = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/
 const IMAGE_NAME_MAX = 64
 
-/** More than any image needs; a folder that holds a disk image by mistake would be read into memory. */
+/** Limit of a folder's size, because the whole folder is read into memory. No image needs as much. */
 const FOLDER_MAX_BYTES = 64 * 1024 * 1024
 
 const portsFile = z.looseObject({
@@ -37,8 +37,8 @@ interface FolderFile {
 }
 
 /**
- * The image folder `name` as it is now (P2PRC's shape: Dockerfile, description.txt, ports.json, other files).
- * Throws `bad_image` for a name or folder that is none.
+ * Reads the image folder `name` (in P2PRC's shape: Dockerfile, description.txt, ports.json, other files). Throws `bad_image`
+ * if the name or the folder is not valid.
  */
 export async function inspectImage(engine: Engine, imagesDir: string, name: string): Promise<ContainerImage> {
   const files = await readFolder(imagesDir, name)
@@ -51,7 +51,7 @@ export async function inspectImage(engine: Engine, imagesDir: string, name: stri
   return { name, tag, digest, ports, built: await engine.hasImage(tag) }
 }
 
-/** Builds it over `base`. `onLine` hears every line of the build. Throws `image_failed`. */
+/** Builds the image on top of `base`. `onLine` receives every line of the build. Throws `image_failed`. */
 export async function buildImage(
   { engine, imagesDir }: { engine: Engine; imagesDir: string },
   { name, tag, digest }: ContainerImage,
@@ -61,12 +61,12 @@ export async function buildImage(
 ): Promise<void> {
   const files = await readFolder(imagesDir, name)
   if (digestOf(files) !== digest)
-    throw new AppError('image_failed', { why: `the folder of "${name}" has just changed` })
+    throw new AppError('image_failed', { why: `the folder of "${name}" has changed meanwhile` })
   const labels = { [IMAGE_LABEL]: name, 'p2prc.digest': digest, 'p2prc.base': base }
   await engine.build(await tarOf(files), { tag, args: { BASE: base }, labels }, onLine, signal)
 }
 
-/** Removes what was built from earlier states of the folder. One that a container uses stays until the next time. */
+/** Removes images that were built from earlier contents of the folder, except those that a container uses. */
 export async function pruneImages(engine: Engine, { name, digest }: ContainerImage): Promise<void> {
   for (const { id, tags, labels } of await engine.images(`${IMAGE_LABEL}=${name}`)) {
     if (labels['p2prc.digest'] === digest) continue
@@ -87,7 +87,7 @@ async function readFolder(imagesDir: string, name: string): Promise<FolderFile[]
     const { mode, size } = await stat(path)
     bytes += size
     if (bytes > FOLDER_MAX_BYTES) throw badImage(name)
-    // Two checkouts of one folder may differ in who else may read a file; that is no other image.
+    // Only the owner's execute bit counts, because checkouts of one folder may differ in the other bits.
     files.push({
       path: path.slice(folder.length + 1),
       mode: mode & 0o100 ? 0o755 : 0o644,

@@ -3,11 +3,11 @@ import { pack } from 'tar-stream'
 export interface TarFile {
   path: string
   mode: number
-  /** Null for a folder. */
+  /** The content of a file; null for a folder. */
   content: Buffer | string | null
 }
 
-/** A tar of files and folders that belong to root, with no times in it, so that equal files give equal bytes. */
+/** Packs files and folders that belong to root. The archive has no times, so that equal files give equal bytes. */
 export async function tarOf(files: readonly TarFile[]): Promise<Buffer> {
   const tar = pack()
   for (const { path, mode, content } of files) {

@@ -4,9 +4,9 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { ed25519Line, parsePublicKey } from './sshPublicKey.ts'
 
 /**
- * The certificate that carries a node's Ed25519 key through TLS (RFC 5280, RFC 8410), self-signed. Peers look at the
- * key alone, so it says nothing else: the same key and name give the same bytes, and it never ends. Written out here
- * because loading a library for these 200 bytes would cost every short-lived CLI process more than the command at hand.
+ * Makes the self-signed certificate for a node's Ed25519 key (RFC 5280, RFC 8410). Peers check only the key, so the
+ * certificate is deterministic and never expires. It is encoded here without a library, because loading one for these 200
+ * bytes would cost a short-lived CLI process more than its command.
  */
 export function makeCertificate(privateKey: KeyObject, name: string): string {
   const algorithm = der(0x30, Buffer.from('06032b6570', 'hex'))
@@ -26,8 +26,8 @@ export function makeCertificate(privateKey: KeyObject, name: string): string {
 }
 
 /**
- * The key that a peer proved to hold in the TLS handshake, 32 bytes, and the name that it gives itself; undefined where
- * it showed no Ed25519 certificate. The name is fit to stand in a line that a person pastes into a shell.
+ * Returns the 32-byte key that a peer proved in the TLS handshake and the name that it gives itself, or undefined if it
+ * presented no Ed25519 certificate. The name is safe in a line that a person pastes into a shell.
  */
 export function readCertificate(certificate: X509Certificate | undefined): { point: Buffer; name: string } | undefined {
   if (certificate?.publicKey.asymmetricKeyType !== 'ed25519') return undefined
@@ -36,16 +36,16 @@ export function readCertificate(certificate: X509Certificate | undefined): { poi
   return { point: Buffer.from(x, 'base64url'), name: plainName(name) }
 }
 
-/** Whom a key proves the other end of a connection to be. */
+/** The node at the other end of a connection, as its key proves. */
 export interface ProvenPeer {
   id: NodeId
-  /** What it calls itself: letters, digits and `._-`, or "". Anybody may choose any. */
+  /** The name that it gives itself, of letters, digits and `._-`, or "". It proves nothing. */
   name: string
-  /** `ssh-ed25519 AAAA…`, without comment. */
+  /** `ssh-ed25519 AAAA…`, without a comment. */
   key: string
 }
 
-/** Undefined where the other end showed no Ed25519 certificate. Call it after the handshake. */
+/** Returns the peer of a connection after its handshake, or undefined if it presented no Ed25519 certificate. */
 export function provenPeer(socket: TLSSocket): ProvenPeer | undefined {
   const read = readCertificate(socket.getPeerX509Certificate())
   if (!read) return undefined
@@ -53,7 +53,7 @@ export function provenPeer(socket: TLSSocket): ProvenPeer | undefined {
   return { id: parsePublicKey(key).fingerprint as NodeId, name: read.name, key }
 }
 
-/** The part of a name that is safe in a certificate, in a key line and in a shell. */
+/** Returns the part of a name that is safe in a certificate, in a key line and in a shell. */
 export function plainName(name: string): string {
   return name
     .replace(/[^A-Za-z0-9._-]+/g, '-')
@@ -61,7 +61,7 @@ export function plainName(name: string): string {
     .slice(0, 64)
 }
 
-/** One DER element: tag, length, content. */
+/** Encodes a DER element of tag, length and content. */
 function der(tag: number, ...content: Buffer[]): Buffer {
   const body = Buffer.concat(content)
   const { length } = body

@@ -2,12 +2,12 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } fr
 import { ED25519, ed25519Blob, ed25519Line } from './sshPublicKey.ts'
 import { text, wireReader } from './sshWire.ts'
 
-/** What OpenSSH's private-key files begin with (its PROTOCOL.key). */
+/** The first bytes of OpenSSH's private-key files (PROTOCOL.key). */
 const MAGIC = 'openssh-key-v1\0'
-/** RFC 8410's wrapping of a raw Ed25519 seed, which is the form that Node reads. */
+/** The PKCS#8 prefix of a raw Ed25519 seed (RFC 8410), which is the form that Node reads. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-/** A new Ed25519 pair: the private key as OpenSSH PEM without passphrase, the public one as a line with the comment. */
+/** Makes an Ed25519 key pair: the private key as OpenSSH PEM without a passphrase, the public key as a line with a comment. */
 export function makeSshKeyPair(comment: string): { privateKey: string; publicKey: string } {
   const { privateKey } = generateKeyPairSync('ed25519')
   const { d = '', x = '' } = privateKey.export({ format: 'jwk' })
@@ -25,7 +25,7 @@ export function makeSshKeyPair(comment: string): { privateKey: string; publicKey
   }
 }
 
-/** Reads what `makeSshKeyPair` and `ssh-keygen -t ed25519 -N ''` write. Throws an `Error` that says what is wrong. */
+/** Parses a private key of `makeSshKeyPair` or `ssh-keygen -t ed25519 -N ''`. Throws an `Error` that says what is wrong. */
 export function readSshPrivateKey(pem: string): { privateKey: KeyObject; point: Buffer; comment: string } {
   const body = /^-----BEGIN OPENSSH PRIVATE KEY-----\s([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*$/.exec(
     pem,

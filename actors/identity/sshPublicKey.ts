@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { AppError } from '../../protocol/errors.ts'
 import { text, type Wire, wireReader } from './sshWire.ts'
 
-/** One line of a `.pub` file (RFC 4253 6.6, RFC 8709, OpenSSH's PROTOCOL.u2f). */
+/** A line of a `.pub` file (RFC 4253 6.6, RFC 8709, OpenSSH's PROTOCOL.u2f). */
 export interface SshPublicKey {
   /** `ssh-ed25519`, `ssh-rsa`, … */
   type: string
-  /** Type and base64, without the comment: what identifies the key. */
+  /** Type and base64 without the comment, which identify the key. */
   key: string
   comment: string
   /** `SHA256:<43 base64 characters>`, as `ssh-keygen -l` prints it. */
@@ -15,12 +15,12 @@ export interface SshPublicKey {
 
 export const ED25519 = 'ssh-ed25519'
 
-/** The line for an Ed25519 key's 32 bytes, without a comment. */
+/** Returns the line of a 32-byte Ed25519 key, without a comment. */
 export function ed25519Line(point: Buffer): string {
   return `${ED25519} ${ed25519Blob(point).toString('base64')}`
 }
 
-/** What follows the type inside the blob. Throws an `Error` that says what is wrong. */
+/** Checks what follows the type inside the blob. Throws an `Error` that says what is wrong. */
 const checks: Record<string, (wire: Wire) => void> = {
   [ED25519]: edPoint,
   'ecdsa-sha2-nistp256': (wire) => ecPoint(wire, 'nistp256', 65),
@@ -38,9 +38,9 @@ const checks: Record<string, (wire: Wire) => void> = {
 }
 
 /**
- * Reads one public-key line as in a `.pub` file. Throws `bad_key`. Strict, because the line ends up in a container's
- * `authorized_keys`: no options before the type, no second line, no control characters, canonical base64, the type
- * inside equal to the one outside, nothing left over, RSA of 2,048 to 16,384 bits.
+ * Parses a public-key line as in a `.pub` file. Throws `bad_key`. It is strict, because the line is written to a container's
+ * `authorized_keys`: there must be no options before the type, no second line, no control characters, canonical base64, the
+ * same type inside and outside, no trailing bytes, and for RSA 2,048 to 16,384 bits.
  */
 export function parsePublicKey(line: string): SshPublicKey {
   const bad = (why: string) => new AppError('bad_key', { why })
@@ -67,7 +67,7 @@ function fingerprintOf(blob: Buffer): string {
   return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`
 }
 
-/** The key's part of the line, before base64. */
+/** The decoded blob of the line. */
 export function ed25519Blob(point: Buffer): Buffer {
   return Buffer.concat([text(ED25519), text(point)])
 }

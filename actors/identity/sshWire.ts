@@ -1,6 +1,6 @@
 export type Wire = ReturnType<typeof wireReader>
 
-/** SSH's wire encoding (RFC 4251 5): each string has its length, 4 bytes big-endian, before it. */
+/** Reads SSH's wire encoding (RFC 4251 5), in which each string follows its length in 4 bytes, big-endian. */
 export function wireReader(data: Buffer) {
   let at = 0
   function take(length: number): Buffer {
@@ -13,7 +13,7 @@ export function wireReader(data: Buffer) {
   return { number, bytes, text: () => bytes().toString(), left: () => data.length - at }
 }
 
-/** One string in that encoding. */
+/** Encodes a string with its length. */
 export function text(value: string | Buffer): Buffer {
   const content = typeof value === 'string' ? Buffer.from(value) : value
   const length = Buffer.alloc(4)
