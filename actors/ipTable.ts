@@ -20,14 +20,11 @@ import type { PeerAt } from '../protocol/ipTable.ts'
 import { crawl } from './ipTable/crawl.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
-import type { Dialer, DialTarget } from './net/dialer.ts'
+import type { Dialer } from './net/dialer.ts'
 import { request } from './request.ts'
 import { openScope } from './scope.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
-
-/** What people type to a peer, as `peer.resolve` explains. Rejects with `not_found`, `ambiguous`, `bad_address`, `unreachable`. */
-export type Resolve = (where: string, signal?: AbortSignal) => Promise<DialTarget>
 
 export interface IpTableDependencies {
   /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
@@ -101,16 +98,6 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       ...(retained['node.addressFound'] && { publicAddress: retained['node.addressFound'].address }),
     }),
     retains: ['record.ownSigned', 'node.addressFound'],
-  }
-}
-
-/** The table's answer to a name, for the other concerns. */
-export function createResolve(bus: Bus<BusEvent>): Resolve {
-  return async (where, signal) => {
-    const command = { type: 'peer.resolve', requestId: randomUUID(), caller: 'owner', where } as const
-    const fact = await request(bus, command, signal ? { signal } : {})
-    if (fact.type !== 'peer.resolved') throw new Error(`peer.resolve was answered with ${fact.type}`)
-    return { endpoints: fact.endpoints, ...(fact.id && { id: fact.id }) }
   }
 }
 

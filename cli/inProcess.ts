@@ -8,15 +8,15 @@ import { revealed } from '../protocol/secret.ts'
 import { checked } from '../protocol/wire/http.ts'
 import { ownerLine } from './tables.ts'
 
+export { openHome } from '../actors/home.ts'
+export { createNode } from '../actors/node.ts'
 /**
  * The whole system, which the command line loads only where it must: for `start`, and for a command on a home on
  * which no node runs, or that needs the schemas. The build makes a bundle of its own of it.
  */
-export { readBorrowed } from '../actors/groupTracker/borrowedFiles.ts'
-export { dynamicInventory } from '../actors/groupTracker/inventory.ts'
-export { sshConfigOf, writeSshConfig } from '../actors/groupTracker/sshConfig.ts'
-export { openHome } from '../actors/home.ts'
-export { createNode } from '../actors/node.ts'
+export { readBorrowed } from '../actors/ssh/borrowedFiles.ts'
+export { dynamicInventory } from '../actors/ssh/inventory.ts'
+export { sshConfigOf, writeSshConfig } from '../actors/ssh/sshConfig.ts'
 
 /** A system that listens nowhere, for one command of the owner, and ends afterwards. */
 export function inProcess(onNote: (note: string) => void): Transport {

@@ -2,9 +2,18 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { test } from 'node:test'
-import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import type { AnyActorLogic, AnyStateMachine, AnyStateNode, EmittedFrom } from 'xstate'
 import { acceptedTypes, matches } from '../actors/bridge.ts'
-import { type Concern, commandsByConcern, factsByConcern } from '../protocol/index.ts'
+import type { containerManagerMachine } from '../machines/containerManager.ts'
+import type { gossipMachine } from '../machines/gossip.ts'
+import type { groupTrackerMachine } from '../machines/groupTracker.ts'
+import type { ipTableMachine } from '../machines/ipTable.ts'
+import type { pluginRunnerMachine } from '../machines/pluginRunner.ts'
+import type { specsMachine } from '../machines/specs.ts'
+import type { speedTesterMachine } from '../machines/speedTester.ts'
+import type { trustMachine } from '../machines/trust.ts'
+import type { FactsOf } from '../protocol/facts.ts'
+import { type Concern, commands, commandsByConcern, facts, factsByConcern } from '../protocol/index.ts'
 
 const root = resolve(import.meta.dirname, '..')
 
@@ -171,6 +180,68 @@ test('a noun has one owner: every event name begins with a noun that only one sl
   assert.ok(owners.size >= 6)
   for (const [noun, files] of owners)
     assert.equal(files.size, 1, `${noun}.* is declared in ${[...files].join(' and ')}`)
+})
+
+/** Rooms of actors/ that any concern may use. They know no concern; `home` opens the concerns' files. */
+const sharedRooms = ['engine', 'home', 'identity', 'net', 'ssh']
+
+/** The concern whose file or folder this is, and which listeners and the composition root alone may import. */
+function concernOf(file: string): string | undefined {
+  const [room, name] = file.split('/') as [string, string]
+  const concern = name?.replace(/\.ts$/, '')
+  return room === 'actors' && concern in factsByConcern && concern !== 'node' ? concern : undefined
+}
+
+test('concerns meet on the bus: no actor of one imports anything of another, nor does a shared room', () => {
+  let checked = 0
+  for (const file of sources('actors')) {
+    const room = file.split('/')[1] as string
+    const own = concernOf(file)
+    if (!own && !(sharedRooms.includes(room) && room !== 'home')) continue
+    checked += 1
+    for (const from of importsOf(file)) {
+      const other = from.startsWith('.') && concernOf(relative(root, resolve(root, dirname(file), from)))
+      assert.ok(!other || other === own, `${file} imports ${from}, which belongs to ${other}`)
+    }
+  }
+  assert.ok(checked > 50)
+})
+
+test('what an actor publishes itself is a fact of its own slice', () => {
+  const published: string[] = []
+  for (const file of sources('actors')) {
+    const text = readFileSync(join(root, file), 'utf8')
+    for (const [, type] of text.matchAll(/\bpublish\(\{\s*type: '([\w.]+)'/g)) {
+      published.push(type as string)
+      const fact = facts.get(type as string)
+      if (fact) assert.equal(fact.concern, concernOf(file) ?? 'node', `${file} publishes ${type}`)
+      else assert.ok(commands.has(type as string), `${file} publishes ${type}, which no slice declares`)
+    }
+  }
+  assert.ok(published.includes('node.started') && published.includes('table.exchange'))
+})
+
+/** What each machine emits, as the compiler sees it: a fact of another slice makes its row a type error. */
+type EmitsOwn<L extends AnyActorLogic, C extends Concern> = [EmittedFrom<L>] extends [
+  FactsOf<(typeof factsByConcern)[C]>,
+]
+  ? true
+  : never
+
+const emitsOwnFacts: Record<Exclude<Concern, 'node'>, true> = {
+  containerManager: true satisfies EmitsOwn<typeof containerManagerMachine, 'containerManager'>,
+  gossip: true satisfies EmitsOwn<typeof gossipMachine, 'gossip'>,
+  groupTracker: true satisfies EmitsOwn<typeof groupTrackerMachine, 'groupTracker'>,
+  ipTable: true satisfies EmitsOwn<typeof ipTableMachine, 'ipTable'>,
+  pluginRunner: true satisfies EmitsOwn<typeof pluginRunnerMachine, 'pluginRunner'>,
+  specs: true satisfies EmitsOwn<typeof specsMachine, 'specs'>,
+  speedTester: true satisfies EmitsOwn<typeof speedTesterMachine, 'speedTester'>,
+  trust: true satisfies EmitsOwn<typeof trustMachine, 'trust'>,
+}
+
+test('every concern emits only facts of its own slice: the compiler has checked each', () => {
+  const concerns = Object.keys(factsByConcern).filter((concern) => concern !== 'node')
+  assert.deepEqual(Object.keys(emitsOwnFacts).sort(), concerns.sort())
 })
 
 test('every state of every machine can be reached from its start', async () => {

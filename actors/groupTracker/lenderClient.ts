@@ -9,10 +9,10 @@ import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
-import type { Resolve } from '../ipTable.ts'
 import type { Dialer, DialTarget } from '../net/dialer.ts'
 import { fetchText } from '../net/httpClient.ts'
 import type { PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
+import type { Resolve } from '../net/resolve.ts'
 
 export interface LenderClientDependencies {
   resolve: Resolve

@@ -15,7 +15,7 @@ import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import type { Connection, Dialer } from '../net/dialer.ts'
 import { fetchText } from '../net/httpClient.ts'
-import { measureLatency } from './latency.ts'
+import { measureLatency } from '../net/latency.ts'
 import { contactOf, dialKnown, isDeferred, readSpecs, requestSpecs } from './probe.ts'
 
 export interface CrawlDependencies {

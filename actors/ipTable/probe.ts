@@ -7,9 +7,9 @@ import { readJson } from '../../protocol/json.ts'
 import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
 import { type Specs, specsSchema } from '../../protocol/specs.ts'
 import type { Connection, Dialer, DialOptions, NodeConnection } from '../net/dialer.ts'
+import { type Latency, measureLatency } from '../net/latency.ts'
 import { requestOver } from '../net/peerClient.ts'
 import { DialError } from '../net/race.ts'
-import { type Latency, measureLatency } from './latency.ts'
 
 /** Finds out who answers at a peer's addresses, and measures how near it is. Never rejects. */
 export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {

@@ -2,7 +2,7 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { MemberResult, Plugin } from '../../protocol/pluginRunner.ts'
-import { freePorts } from '../groupTracker/inventory.ts'
+import { freePorts } from '../ssh/inventory.ts'
 
 type Ports = MemberResult['ports']
 

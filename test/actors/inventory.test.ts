@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  dynamicInventory,
-  freePorts,
-  runInventory,
-  shortIds,
-  sshEndpoint,
-} from '../../actors/groupTracker/inventory.ts'
+import { dynamicInventory, freePorts, runInventory, shortIds, sshEndpoint } from '../../actors/ssh/inventory.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { extraRecord, loanOf, sshRecord } from '../support/pluginContainers.ts'

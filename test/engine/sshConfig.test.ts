@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { sshConfigOf, syncSshConfig, writeSshConfig } from '../../actors/groupTracker/sshConfig.ts'
+import { sshConfigOf, syncSshConfig, writeSshConfig } from '../../actors/ssh/sshConfig.ts'
 import { createBus } from '../../protocol/bus.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'

@@ -1,8 +1,8 @@
 import type { LinkEmits } from '../../machines/containerManager/containerTypes.ts'
 import { CONTAINER_NETWORK, ENGINE_CONNECT_TIMEOUT_MS } from '../../protocol/defaults/containerManager.ts'
-import { NAME_LABEL, NODE_LABEL, PENDING, readContainer } from '../containerManager/containerSpec.ts'
-import type { HostPorts } from '../containerManager/hostPorts.ts'
-import type { Engine, EngineEvent } from './engine.ts'
+import type { Engine, EngineEvent } from '../engine/engine.ts'
+import { NAME_LABEL, NODE_LABEL, PENDING, readContainer } from './containerSpec.ts'
+import type { HostPorts } from './hostPorts.ts'
 
 /** Options of the bridge network. Containers cannot reach each other; the bridge has a fixed name for the owner's firewall rules. */
 const NETWORK_OPTIONS = {

@@ -1,8 +1,8 @@
 import { LATENCY } from '../../protocol/defaults/ipTable.ts'
 import { SERVER_INFO_MAX_BYTES } from '../../protocol/defaults/net.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
-import type { Connection } from '../net/dialer.ts'
-import { fetchText } from '../net/httpClient.ts'
+import type { Connection } from './dialer.ts'
+import { fetchText } from './httpClient.ts'
 
 export interface Latency {
   /** Round trips in nanoseconds. */
