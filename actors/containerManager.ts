@@ -17,31 +17,31 @@ import type { Engine } from './engine/engine.ts'
 import { buildImage, inspectImage, pruneImages } from './engine/imageBuilder.ts'
 import type { ConcernParts } from './supervise.ts'
 
-/** The image that is lent where none is named. */
+/** The image that is lent if a request names none. */
 const DEFAULT_IMAGE = 'ssh'
 
 export interface ContainerManagerOptions {
   engine: Engine
-  /** This node's id. Containers are labelled with it, and only those with it are touched. */
+  /** The id of this node. It labels its containers with the id, and leaves all others alone. */
   nodeId: string
-  /** Folder of image folders; `ssh` in it is the default image. */
+  /** The folder of image folders, of which `ssh` is the default image. */
   imagesDir: string
   limits?: ContainerLimits
   maxContainers?: number
-  /** Name of the image folder to use where none is named. */
+  /** Name of the image folder to use if a request names none. */
   defaultImage?: string
-  /** False in a process without a node, which looks for an engine only when something is asked. */
+  /** False in a process without a node, which connects to the engine only on request. */
   background?: boolean
 }
 
 export interface ContainerManagerParts extends ConcernParts<typeof containerManagerMachine> {
-  /** Called after the last life: resolves when what that was creating is rolled back, or after `ROLL_BACK_MS`. */
+  /** Called after the concern has stopped. Resolves when containers that were being created are rolled back, or after `ROLL_BACK_MS`. */
   settled(): Promise<void>
 }
 
 /**
- * Lends containers on this machine's engine. Builds the default image as soon as the engine answers, adopts the containers
- * that an earlier life of this node left running, and rolls back those that it left partly created.
+ * Creates the concern that lends containers of the engine. It builds the default image as soon as the engine responds, adopts
+ * the containers that an earlier run of this node left running, and rolls back those that were only partly created.
  */
 export function createContainerManager({
   engine,
@@ -52,13 +52,13 @@ export function createContainerManager({
   defaultImage = DEFAULT_IMAGE,
   background = true,
 }: ContainerManagerOptions): ContainerManagerParts {
-  // What is free on a far engine's machine shows only when a container starts there.
+  // On a remote engine's machine, only the start of a container shows whether a port is free.
   const ports = createHostPorts({ ...HOST_PORTS, ...(!engine.local && { isFree: async () => true }) })
   const steps = containerSteps({ engine, nodeId, limits, ports })
-  // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
+  // xstate does not stop the children of a machine that crashed, so their resources also close on the signal of the run.
   let scope: AbortSignal = AbortSignal.abort()
 
-  /** Work that ends with the child that invoked it, as callback logic wants it. */
+  /** Adapts an asynchronous operation to callback logic. The operation ends with the child that invoked it. */
   const during = (work: (signal: AbortSignal) => Promise<void>, onError: (error: unknown) => void) => {
     const child = new AbortController()
     const signal = AbortSignal.any([child.signal, scope])

@@ -12,18 +12,18 @@ import { acquireLock } from './home/lock.ts'
 import { type HomePaths, homePaths } from './homePaths.ts'
 import { openStore } from './store.ts'
 
-/** The folder of one node: who it is, what it knows, how it is set. */
+/** The home folder of a node, with its identity, its tables and its configuration. */
 export interface Home {
   dir: string
   config: Config
   paths: HomePaths
-  /** What the owner should hear about it, such as a damaged file that was set aside. Lines without an end. */
+  /** Warnings for the owner, such as a damaged file that was quarantined. Each is one line. */
   notes: string[]
 }
 
 /**
- * Makes what is missing of the home that the environment names, and overwrites nothing of one that is there: the paths
- * in its `config.json` are followed. Throws `home_unusable`, `newer_file` or `disk_failed`.
+ * Opens the home that the environment names. It makes what is missing, follows the paths in an existing `config.json`, and
+ * overwrites nothing. Throws `home_unusable`, `newer_file` or `disk_failed`.
  */
 export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
   const places = homePaths(env)
@@ -33,12 +33,12 @@ export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
   await makePrivateFolder(dirname(places.socket))
   const config = await openConfig(places, notes)
   const paths = configuredPaths(places, config)
-  // A configuration may name the folder of a machine that this home was copied from: that is not made here.
+  // The configuration may name a folder of another machine from which this home was copied. Such a folder is not made.
   if (paths.plugins.startsWith(`${paths.dir}/`)) await makeFolder(paths.plugins)
   return { dir: places.dir, config, paths, notes }
 }
 
-/** Takes the home for this process. Throws `home_locked` when another holds it for longer than `waitMs`. */
+/** Locks the home for this process. Throws `home_locked` if another process holds it for longer than `waitMs`. */
 export function lockHome(home: Home, { waitMs }: { waitMs: number }): Promise<() => Promise<void>> {
   return acquireLock(home.paths.lock, { socket: home.paths.socket, waitMs })
 }
@@ -49,7 +49,7 @@ async function openConfig(paths: HomePaths, notes: string[]): Promise<Config> {
     notes.push(`${paths.config} could not be read; it was set aside as ${quarantinePath}`)
   const store = await openStore(paths.config, { schema: configFile, empty, indent: ' ', onDamaged })
   const found = await stat(paths.config).catch(() => undefined)
-  // Of two processes that make a home at the same moment one wins, and both read what it wrote.
+  // If two processes make a home at the same time, one of them wins, and both read the file that it wrote.
   if (!found && !(await createOnce(paths.config, `${JSON.stringify(store.data, null, ' ')}\n`))) {
     return openConfig(paths, notes)
   }
@@ -63,7 +63,7 @@ function random(length: number): string {
   return Array.from({ length }, () => NAME_CHARACTERS[randomInt(NAME_CHARACTERS.length)]).join('')
 }
 
-/** P2PRC's keys with values that hold for this program: nothing is tunnelled, and nothing is open, without being asked. */
+/** P2PRC's keys with this program's default values: nothing is tunnelled or open unless the owner asks for it. */
 function defaultConfig(paths: HomePaths): Config {
   const images = join(paths.dir, 'server/docker/containers')
   return configFile.parse({
@@ -89,7 +89,7 @@ function defaultConfig(paths: HomePaths): Config {
   })
 }
 
-/** The owner's `config.json` says where tables, images and plugins are; keys, trust, socket and lock are always ours. */
+/** Applies the paths of tables, images and plugins in the owner's `config.json`. Those of keys, trust, socket and lock are fixed. */
 function configuredPaths(paths: HomePaths, config: Config): HomePaths {
   const at = (value: string, fallback: string) => (value ? resolve(paths.dir, value) : fallback)
   return {
@@ -109,12 +109,12 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** The folder of the control socket: whoever can enter it owns the node. */
+/** Makes the folder of the control socket. Every user who can enter it controls the node. */
 async function makePrivateFolder(path: string): Promise<void> {
   await makeFolder(path)
   const found = await lstat(path)
   if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
-    throw new AppError('home_unusable', { path, why: 'it belongs to somebody else' })
+    throw new AppError('home_unusable', { path, why: 'it belongs to another user' })
   }
   if ((found.mode & 0o077) === 0) return
   await chmod(path, 0o700).catch((error) => {

@@ -2,11 +2,11 @@ import { dirname, join } from 'node:path'
 import { controlSocketPath, homeFolder, xdgFolder } from '../client/home.ts'
 
 /**
- * Where a home lies, by the environment alone: nothing is read or made, and no library is loaded, so that a command
- * that only talks to a running node starts fast.
+ * The paths of a home, which follow from the environment alone. Nothing is read or made and no library is loaded, so that a
+ * command that only talks to a running node starts fast.
  */
 export interface HomePaths {
-  /** The folder that messages name. */
+  /** The folder that messages mention. */
   dir: string
   config: string
   ipTable: string
@@ -15,11 +15,11 @@ export interface HomePaths {
   trust: string
   /** What this node has said of itself under which number. */
   gossip: string
-  /** The node's Ed25519 key in OpenSSH form, never P2PRC's RSA key. */
+  /** The node's Ed25519 key in OpenSSH form, which is not P2PRC's RSA key. */
   key: string
   publicKey: string
   knownHosts: string
-  /** The owner's listener; its folder is 0700. */
+  /** The control socket. The mode of its folder is 0700. */
   socket: string
   lock: string
   /** Image folders, those that ship: P2PRC's own ones have passwords that everybody knows. */
@@ -28,7 +28,7 @@ export interface HomePaths {
   plugins: string
 }
 
-/** With `P2PRC` set, that folder in P2PRC's layout; else the XDG folders. */
+/** Returns the paths of a home: the folder `P2PRC` in P2PRC's layout if it is set, else the XDG folders. */
 export function homePaths(env: NodeJS.ProcessEnv): HomePaths {
   return env.P2PRC ? goLayout(homeFolder(env), env) : xdgLayout(homeFolder(env), env)
 }
@@ -66,12 +66,12 @@ function ownPaths(dir: string, env: NodeJS.ProcessEnv) {
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),
     socket: controlSocketPath(env),
-    // Beside what it protects: two sessions of one user may have different runtime folders, and cron has none.
+    // The lock is beside the state that it protects, because sessions of one user may have different runtime folders, or none.
     lock: join(dir, 'lock'),
   }
 }
 
-/** The folders that ship with the program, which lie beside `actors/` in the source and beside `dist/` when built. */
+/** The folders that ship with the program. They are beside `actors/` in the source and beside `dist/` in a build. */
 export const shipped = (() => {
   const root = dirname(import.meta.dirname)
   return { root, images: join(root, 'images'), plugins: join(root, 'plugins') }

@@ -14,15 +14,15 @@ import type { ConcernParts } from './supervise.ts'
 interface SpecsDependencies {
   resolve: Resolve
   dialer: Dialer
-  /** How often to read again, in milliseconds. */
+  /** Interval between two readings in milliseconds. */
   intervalMs?: number
-  /** Read at the start and on; false in a process without a node, which reads only when asked. */
+  /** Whether to read at the start and periodically. A process without a node reads only on request. */
   background?: boolean
-  /** Reads this machine; tests put their own here. */
+  /** Reads the specifications of this machine; tests replace it. */
   read?: (signal: AbortSignal) => Promise<Specs>
 }
 
-/** The specifications concern: this machine's, read in the background, and other nodes', asked for there. */
+/** Creates the concern of specifications: it reads those of this machine in the background, and requests those of other nodes. */
 export function createSpecs({
   resolve,
   dialer,
@@ -86,7 +86,7 @@ async function readAnswer(connection: Connection, where: string, signal: AbortSi
 
 const MIB = 1024 * 1024
 
-/** Reads this machine. What cannot be read is 0 or null, with a line in `Notes`. */
+/** Reads the specifications of this machine. A value that cannot be read is 0 or null, with a line in `Notes`. */
 export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   const notes: string[] = []
   const orNote = async <T>(what: string, reading: Promise<T>): Promise<T | null> =>
@@ -94,7 +94,7 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
       notes.push(`${what}: ${error.message}`)
       return null
     })
-  // Loading it costs more than a short command line has.
+  // The library is imported here because loading it would slow down short commands.
   const { default: si } = await import('systeminformation')
   const [system, memory, disks, load, nvidia] = await Promise.all([
     orNote('system', si.osInfo()),

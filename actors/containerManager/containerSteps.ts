@@ -18,7 +18,7 @@ import { type ContainerLimits, keysArchive, PENDING, toCreateOptions, toReply } 
 import type { HostPorts } from './hostPorts.ts'
 import { waitForBanner } from './sshBanner.ts'
 
-/** 144 bits; base64url has no character that a shell, a URL or `chpasswd` would take for something else. */
+/** A password has 144 bits. No character of base64url is special in a shell, in a URL or to `chpasswd`. */
 const PASSWORD_BYTES = 18
 
 interface Dependencies {
@@ -29,12 +29,12 @@ interface Dependencies {
 }
 
 /**
- * The effects of one container's lifecycle. Those of one container go one after another, whatever the machine has left behind.
- * `rollBack` removes what was being created when the last life ended, so that a clean stop leaves nothing partly created.
+ * The effects of a container's lifecycle. Those of one container run one after another, even if its machine has been stopped.
+ * `rollBack` removes the containers that were being created when the concern stopped, so that a clean stop leaves none behind.
  */
 export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) {
   const serialize = keyedQueue()
-  /** Names of containers that may be on the engine and of which nobody has been told. */
+  /** Names of containers that may exist on the engine and have not been reported to any borrower. */
   const pending = new Set<string>()
 
   const createCredentials = fromPromise<Credentials, ContainerRequest>(async ({ input: request }) => {
@@ -94,11 +94,11 @@ export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) 
           return reply
         })
         configured.catch(() => failing.abort())
-        // The engine's own word says more than the banner that then never came.
+        // The engine's error is more precise than the timeout of the banner.
         const [reply, bannerResult] = await Promise.allSettled([configured, banner])
         if (reply.status === 'rejected') throw endedEarly(reply.reason)
         if (bannerResult.status === 'rejected') throw bannerResult.reason
-        // The machine that would tell of it may have been stopped.
+        // The machine that would handle this error may have been stopped.
         if (!signal.aborted) pending.delete(containerName)
         return reply.value
       }),
@@ -110,9 +110,9 @@ export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) 
 
   const removeAll = ({ containerName, id }: { containerName: string; id: ContainerId | null }) =>
     serialize(containerName, async () => {
-      // Nothing was asked of the engine yet.
+      // The engine has not received any request yet.
       if (!containerName || (!id && !ports.has(containerName))) return
-      // By name where the answer that held the id was lost; under both, as it may have been lost while renaming.
+      // Without the reply, the id is not known, so the container is removed by name, under both names in case it was being renamed.
       for (const one of id ? [id] : [`${containerName}${PENDING}`, containerName]) await engine.remove(one)
       await engine.removeVolume(containerName)
       ports.release(containerName)
@@ -127,7 +127,7 @@ export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) 
   }
 }
 
-/** While it is being created, one that does not run is not there to stay. */
+/** A container that stops while it is being created has failed. */
 function endedEarly(error: unknown): unknown {
   return toAppError(error).code === 'container_stopped'
     ? new AppError('ssh_failed', { why: 'it ended at once' }, error)
@@ -157,7 +157,7 @@ async function reservePorts(
   ]
 }
 
-/** A container without a key gets a new password: the last one is kept nowhere, so it cannot be told again. */
+/** Sets a new password for a container without a key, because the previous one was not stored and cannot be sent again. */
 async function withPassword(engine: Engine, { id, reply }: CreatedContainer): Promise<ContainerReply> {
   if (reply.SSHPublicKey) return reply
   const password = randomBytes(PASSWORD_BYTES).toString('base64url')

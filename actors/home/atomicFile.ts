@@ -4,12 +4,12 @@ import { AppError } from '../../protocol/errors.ts'
 import { reason } from './fileErrors.ts'
 import { isRunning } from './lock.ts'
 
-/** Puts `text` in place of `path`'s content, or leaves it as it was and throws `disk_failed`. Keeps the file's mode. */
+/** Replaces the content of `path` atomically and keeps the file's mode. Throws `disk_failed`; the file is then unchanged. */
 export async function replace(path: string, text: string): Promise<void> {
   await prepare(path, text, (temporary) => rename(temporary, path))
 }
 
-/** Makes `path` with `text`, readable by its owner alone. False where it exists already: then nothing is changed. */
+/** Creates `path` with `text`, readable by its owner alone. Returns false and changes nothing if it exists already. */
 export async function createOnce(path: string, text: string): Promise<boolean> {
   let made = true
   await prepare(path, text, async (temporary) => {
@@ -22,12 +22,12 @@ export async function createOnce(path: string, text: string): Promise<boolean> {
   return made
 }
 
-/** Renames a file that cannot be read, so that nothing overwrites it, and returns its new path. Throws `home_unusable`. */
+/** Renames a damaged file, so that nothing overwrites it, and returns its new path. Throws `home_unusable`. */
 export async function quarantine(path: string): Promise<string> {
   for (let number = 1; ; number += 1) {
     const quarantinePath = `${path}.damaged-${number}`
     try {
-      // A link fails where the name is taken; a rename would replace a file that was set aside before.
+      // A hard link fails if the name is taken, whereas a rename would replace a file that was quarantined earlier.
       await link(path, quarantinePath)
       await rm(path)
       return quarantinePath
@@ -65,7 +65,7 @@ async function prepare(path: string, text: string, publish: (temporary: string) 
       await handle.sync()
     })
     await publish(temporary)
-    // Without this a power cut may undo the rename.
+    // Without this sync, a power failure may undo the rename.
     await using(open(dirname(path), 'r'), (folder) => folder.sync())
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})

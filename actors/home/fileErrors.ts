@@ -9,7 +9,7 @@ const reasons: Record<string, string> = {
   EEXIST: 'a file of that name is in the way',
 }
 
-/** A file-system error in words. */
+/** Returns the reason of a file-system error in plain words. */
 export function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   return (code && reasons[code]) || message

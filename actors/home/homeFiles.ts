@@ -6,9 +6,9 @@ import type { HomePaths } from '../homePaths.ts'
 import { openStore } from '../store.ts'
 import { emptyTrust, trustFile } from '../trust.ts'
 
-/** Opens every file of a home that has a writer. Throws `newer_file` and `home_unusable`. */
+/** Opens the files of a home that this node writes. Throws `newer_file` and `home_unusable`. */
 export async function openFiles(paths: HomePaths) {
-  /** Files that could not be read, and where each was put. */
+  /** Damaged files, each with the path to which it was renamed. */
   const quarantined = new Map<string, string>()
   const onDamaged = (path: string) => (quarantinePath: string) => quarantined.set(path, quarantinePath)
   const [trust, gossip, table, loans, groups] = await Promise.all([
@@ -33,7 +33,7 @@ export async function openFiles(paths: HomePaths) {
     }),
     openGroupStore(paths.groupTrackContainers, onDamaged(paths.groupTrackContainers)),
   ])
-  /** Resolves when nothing waits for the disk. */
+  /** Resolves when all pending writes are done. */
   const written = async () => {
     await Promise.all([trust, gossip, table, loans, groups].map((store) => store.settled()))
   }

@@ -6,29 +6,30 @@ import { AppError } from '../../protocol/errors.ts'
 import { once } from '../once.ts'
 import { reason } from './fileErrors.ts'
 
-/** Who holds a lock file, as it is written in it. */
+/** The holder of a lock file, as the file describes it. */
 export interface Holder {
   pid: number
-  /** The kernel's start time of the process, so that a re-used pid is not mistaken for it; "" where there is none. */
+  /** The kernel's start time of the process, which tells a reused pid from the holder's; "" if it is not known. */
   started: string
-  /** Where the holder's control socket is. */
+  /** Path of the holder's control socket. */
   socket: string
 }
 
 export interface LockOptions {
   /** The holder's control socket, for whoever finds the lock taken. */
   socket: string
-  /** How long to wait for the present holder. */
+  /** Milliseconds to wait for the present holder. */
   waitMs: number
-  /** Asked at each try; true gives the wait up with `home_locked`, for instance when a node has appeared. */
+  /** Called at each attempt. If it returns true, for instance because a node has started, the wait ends with `home_locked`. */
   giveUp?: (holder: Holder) => boolean
 }
 
 const RETRY_MS = 50
 
 /**
- * Takes the exclusive lock file `path` and returns its undo, which may be called twice. A holder that is dead loses it
- * at once. Throws `home_locked` when the holder still lives after `waitMs`, `home_unusable` when no file can be made.
+ * Acquires the exclusive lock file `path`. Returns a function that releases it and may be called twice. A dead holder loses
+ * the lock at once. Throws `home_locked` if the holder is still alive after `waitMs`, and `home_unusable` if the file cannot
+ * be made.
  */
 export async function acquireLock(path: string, { socket, waitMs, giveUp }: LockOptions): Promise<() => Promise<void>> {
   const self = JSON.stringify({ pid: process.pid, started: startOf(process.pid), socket } satisfies Holder)
@@ -49,7 +50,7 @@ export async function acquireLock(path: string, { socket, waitMs, giveUp }: Lock
   }
 }
 
-/** The live holder of `path`, or undefined. Costs one read, for the command line's fast path. */
+/** Returns the live holder of `path`, or undefined. It reads only one file, for the fast path of the command line. */
 export function holderOf(path: string): Holder | undefined {
   try {
     const holder = parse(readFileSync(path, 'utf8'))
@@ -59,12 +60,12 @@ export function holderOf(path: string): Holder | undefined {
   }
 }
 
-/** One try. 'acquired', the live holder, or undefined where the file changed hands meanwhile. */
+/** Tries once. Returns 'acquired', the live holder, or undefined if the holder changed meanwhile. */
 async function tryAcquire(path: string, self: string): Promise<'acquired' | Holder | undefined> {
   const temporary = `${path}.${process.pid}-${++serial}.tmp`
   await writeFile(temporary, self, { mode: 0o600, flag: 'wx' })
   try {
-    // A link is exclusive like O_EXCL, and the file has its content from the first moment.
+    // A hard link is exclusive like O_EXCL, and the file has its content from the start.
     if (await linked(temporary, path)) return 'acquired'
     const found = await content(path)
     if (found === undefined) return undefined
@@ -79,8 +80,8 @@ async function tryAcquire(path: string, self: string): Promise<'acquired' | Hold
 let serial = 0
 
 /**
- * Replaces a dead holder's file. Of several who try only one may, so that a slow one does not replace the file of the
- * one who has just won: each first takes a lock named after the dead holder, and looks again under it.
+ * Replaces the file of a dead holder. A process first acquires a lock named after the dead holder and checks again while it
+ * holds it, so that a slow process does not replace the file of one that has just acquired the lock.
  */
 async function replaceStale(
   path: string,
@@ -136,7 +137,7 @@ function isAlive({ pid, started }: Holder): boolean {
   return isRunning(pid) && startOf(pid) === started
 }
 
-/** Whether any process has this pid. */
+/** Whether a process with this pid exists. */
 export function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -145,7 +146,7 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** Field 22 of `/proc/<pid>/stat`; a zombie counts as gone. The name in field 2 may hold spaces and brackets. */
+/** Reads field 22 of `/proc/<pid>/stat`. A zombie counts as dead. The name in field 2 may contain spaces and parentheses. */
 function startOf(pid: number): string {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
