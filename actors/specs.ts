@@ -4,7 +4,8 @@ import { type SpecsRequestEnded, specsMachine } from '../machines/specs.ts'
 import { SPECS_INTERVAL_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import { readJson } from '../protocol/json.ts'
-import { type Specs, specsSchema } from '../protocol/specs.ts'
+import type { Specs } from '../protocol/specs.ts'
+import { receivedSpecs } from '../protocol/wire/specs.ts'
 import type { Connection, Dialer } from './net/dialer.ts'
 import { requestOver } from './net/peerClient.ts'
 import type { Resolve } from './net/resolve.ts'
@@ -62,7 +63,7 @@ async function requestSpecs(
 ): Promise<Specs> {
   const connection = await dialer.dial(await resolve(where, signal), { purpose: 'command', goNode: 'accepted', signal })
   try {
-    const checked = specsSchema.safeParse(await readAnswer(connection, where, signal))
+    const checked = receivedSpecs.safeParse(await readAnswer(connection, where, signal))
     if (!checked.success)
       throw new AppError('protocol_error', { where, why: 'its specifications are not in the known form' })
     return checked.data
@@ -107,7 +108,7 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   const cores = cpus()
   const first = nvidia?.cards[0]
   const [one = 0, five = 0, fifteen = 0] = loadavg()
-  return specsSchema.parse({
+  return receivedSpecs.parse({
     Hostname: hostname(),
     Platform: system?.distro ?? process.platform,
     CPU: cores[0]?.model ?? '',

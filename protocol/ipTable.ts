@@ -9,7 +9,7 @@ import { failure, nodeId } from './ids.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
-import { specsSchema as specs } from './specs.ts'
+import { specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
 import { machine } from './wire/record.ts'
 

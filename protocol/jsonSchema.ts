@@ -12,28 +12,34 @@ export type JsonSchema = Record<string, unknown>
  */
 export function jsonSchemas(): { commands: Record<string, JsonSchema>; facts: Record<string, JsonSchema> } {
   return {
-    commands: byType(commands, (schema, type) =>
-      schema.extend({ type: z.literal(type), requestId: z.string().optional() }),
-    ),
-    facts: byType(facts, (schema, type) => schema.extend({ type: z.literal(type) })),
+    commands: byType(commands, 'input', { requestId: z.string().optional() }),
+    facts: byType(facts, 'output', {}),
   }
 }
 
 function byType(
   specs: ReadonlyMap<string, { schema: z.ZodObject }>,
-  whole: (schema: z.ZodObject, type: string) => z.ZodObject,
+  io: 'input' | 'output',
+  more: z.ZodRawShape,
 ): Record<string, JsonSchema> {
-  return Object.fromEntries([...specs].map(([type, { schema }]) => [type, toJsonSchema(whole(schema, type))]))
+  const schemas = [...specs].map(([type, { schema }]) => [
+    type,
+    toJsonSchema(schema.extend({ type: z.literal(type), ...more }), io),
+  ])
+  return Object.fromEntries(schemas)
 }
 
-function toJsonSchema(schema: z.ZodObject): JsonSchema {
+function toJsonSchema(schema: z.ZodObject, io: 'input' | 'output'): JsonSchema {
   return z.toJSONSchema(schema, {
-    io: 'input',
+    io,
     unrepresentable: 'any',
     override({ zodSchema, jsonSchema }) {
+      const { type } = zodSchema._zod.def
       // What is sent in place of a secret is its text in the one reply, and a mask everywhere else.
       if (zodSchema === secret) jsonSchema.type = 'string'
-      else if (zodSchema._zod.def.type === 'custom') throw new TypeError('a custom check has no JSON Schema')
+      else if (type === 'custom' || type === 'transform') throw new TypeError(`a ${type} has no JSON Schema`)
+      // A newer node may send more.
+      if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
     },
   }) as JsonSchema
 }

@@ -14,57 +14,49 @@ export const specsCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-/** Another machine's text: control and direction characters, which would act on a terminal, become `?`. */
-const line = z.string().transform((said) => said.slice(0, 512).replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, '?'))
-const text = line.catch('')
-const amount = z.number().nonnegative().catch(0)
-
 /** One NVIDIA card, values as `nvidia-smi -q -x` prints them ("66 C", "N/A"). */
 const gpu = z.object({
-  GpuName: text,
-  BiosVersion: text,
-  FanSpeed: text,
-  Utilization: z.object({ GpuUsage: text, MemoryUsage: text }),
-  Temperature: z.object({ GpuTemp: text }),
-  Clock: z.object({ GpuClock: text, GpuMemClock: text }),
+  GpuName: z.string(),
+  BiosVersion: z.string(),
+  FanSpeed: z.string(),
+  Utilization: z.object({ GpuUsage: z.string(), MemoryUsage: z.string() }),
+  Temperature: z.object({ GpuTemp: z.string() }),
+  Clock: z.object({ GpuClock: z.string(), GpuMemClock: z.string() }),
 })
 
 /** P2PRC's `/server_info` (compatibility 2.4), then what P2PRC did not say: 0 or empty where a node does not tell. */
-export const specsSchema = z.object({
-  Hostname: line,
-  Platform: text,
+export const specs = z.object({
+  Hostname: z.string(),
+  Platform: z.string(),
   /** Model of the first CPU. */
-  CPU: text,
+  CPU: z.string(),
   /** MiB in all. */
-  RAM: amount,
+  RAM: z.number(),
   /** MiB of `/` in all. */
-  Disk: amount,
+  Disk: z.number(),
   /** The first card in P2PRC's shape, or null. */
-  GPU: z.object({ DriveVersion: text, Gpu: gpu }).nullable().catch(null),
+  GPU: z.object({ DriveVersion: z.string(), Gpu: gpu }).nullable(),
   /** Every card. */
-  GPUs: z
-    .array(gpu.extend({ MemoryTotal: text, MemoryUsed: text, Uuid: text }))
-    .max(256)
-    .catch([]),
-  Cores: amount,
+  GPUs: z.array(gpu.extend({ MemoryTotal: z.string(), MemoryUsed: z.string(), Uuid: z.string() })),
+  Cores: z.number(),
   /** MiB free for new programs. */
-  RAMFree: amount,
+  RAMFree: z.number(),
   /** MiB free on `/`. */
-  DiskFree: amount,
+  DiskFree: z.number(),
   /** Load average over 1, 5 and 15 minutes. */
-  Load: z.tuple([z.number(), z.number(), z.number()]).catch([0, 0, 0]),
+  Load: z.tuple([z.number(), z.number(), z.number()]),
   /** Share of all cores in use, 0 to 100. */
-  CPUUsage: amount,
+  CPUUsage: z.number(),
   /** What could not be read on that machine, and why. */
-  Notes: z.array(text).max(64).catch([]),
+  Notes: z.array(z.string()),
 })
 
-export type Specs = z.infer<typeof specsSchema>
+export type Specs = z.infer<typeof specs>
 export type Gpu = Specs['GPUs'][number]
 
 export const specsFacts = {
-  'specs.changed': z.object({ specs: specsSchema }),
-  'specs.got': answer({ specs: specsSchema }),
+  'specs.changed': z.object({ specs }),
+  'specs.got': answer({ specs }),
   'specs.getFailed': failed,
 } as const satisfies FactSpecs
 

@@ -5,7 +5,8 @@ import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { readJson } from '../../protocol/json.ts'
 import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
-import { type Specs, specsSchema } from '../../protocol/specs.ts'
+import type { Specs } from '../../protocol/specs.ts'
+import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import type { Connection, Dialer, DialOptions, NodeConnection } from '../net/dialer.ts'
 import { type Latency, measureLatency } from '../net/latency.ts'
 import { requestOver } from '../net/peerClient.ts'
@@ -79,7 +80,7 @@ export async function requestSpecs(connection: NodeConnection, signal: AbortSign
   try {
     const command = { type: 'specs.get', requestId: randomUUID() }
     const fact = await requestOver(connection, command, { signal: limited })
-    const specs = specsSchema.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
+    const specs = receivedSpecs.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
     return specs.success ? { specs: specs.data } : {}
   } catch {
     return {}
@@ -97,7 +98,7 @@ function latencyOf(measuring: Promise<Latency>): Promise<Observation> {
 /** What a plain `/server_info` says of the machine; nothing where it is not in the known form. */
 export function readSpecs(body: string): { specs?: Specs } {
   try {
-    const specs = specsSchema.safeParse(readJson(body))
+    const specs = receivedSpecs.safeParse(readJson(body))
     return specs.success ? { specs: specs.data } : {}
   } catch {
     return {}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerCells, peerHeadings, peerRows, readMemory, sortNames } from '../../cli/peerRows.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
-import { specsSchema } from '../../protocol/specs.ts'
+import { receivedSpecs } from '../../protocol/wire/specs.ts'
 
 const card = {
   GpuName: 'H200',
@@ -15,7 +15,7 @@ const card = {
   MemoryUsed: '',
   Uuid: '',
 }
-const specs = (more: object) => specsSchema.parse({ Hostname: 'h', Cores: 4, RAM: 8_192, Load: [0.5, 0, 0], ...more })
+const specs = (more: object) => receivedSpecs.parse({ Hostname: 'h', Cores: 4, RAM: 8_192, Load: [0.5, 0, 0], ...more })
 const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   name,
   key: '',
@@ -43,7 +43,7 @@ const peers = [
   peer('near', { latencyNs: 1_234_567, download: 93.5, specs: specs({}) }),
   peer('go', {
     latencyNs: 5_000_000,
-    specs: specsSchema.parse({ Hostname: 'go', RAM: 16_000, GPU: { DriveVersion: '1', Gpu: card } }),
+    specs: receivedSpecs.parse({ Hostname: 'go', RAM: 16_000, GPU: { DriveVersion: '1', Gpu: card } }),
   }),
 ]
 const names = (filter = {}) => peerRows(peers, filter).map(({ name }) => name)

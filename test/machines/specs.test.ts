@@ -18,12 +18,13 @@ import { SPECS_READ_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
-import { type Specs, specsSchema } from '../../protocol/specs.ts'
+import type { Specs } from '../../protocol/specs.ts'
+import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import { fakeDialer } from '../support/fakeDialer.ts'
 import { nextEvent, nextTick, record } from '../support/harness.ts'
 import { newIdentity } from '../support/httpHarness.ts'
 
-const specs: Specs = specsSchema.parse({ Hostname: 'here', RAM: 1024, Cores: 2 })
+const specs: Specs = receivedSpecs.parse({ Hostname: 'here', RAM: 1024, Cores: 2 })
 const get = (requestId: string) => ({ type: 'specs.get', requestId, caller: 'owner' }) as const
 const requestCommand = (requestId: string, where = 'there') =>
   ({ type: 'specs.request', requestId, caller: 'owner', where }) as const
@@ -150,8 +151,8 @@ test('actor: asks another node, once per request, and answers with what it check
   bus.publish(requestCommand('a'))
   bus.publish(requestCommand('a'))
   // The client takes control sequences out; what a Go node says has only the schema before it.
-  assert.deepEqual((await got).specs, specsSchema.parse({ Hostname: 'evil' }))
-  assert.equal(specsSchema.parse({ Hostname: 'evil\u001b[2J' }).Hostname, 'evil?[2J')
+  assert.deepEqual((await got).specs, receivedSpecs.parse({ Hostname: 'evil' }))
+  assert.equal(receivedSpecs.parse({ Hostname: 'evil\u001b[2J' }).Hostname, 'evil?[2J')
   assert.deepEqual(
     asked.map(({ to, command }) => [to, command]),
     [[there, { type: 'specs.get' }]],
@@ -236,7 +237,7 @@ test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', 
 
 test('this machine, for real', async () => {
   const real = await readSpecs()
-  assert.deepEqual(specsSchema.parse(real), real)
+  assert.deepEqual(receivedSpecs.parse(real), real)
   assert.ok(real.Hostname && real.Platform && real.CPU)
   assert.ok(real.RAM > 100 && real.RAM < 2 ** 26, `RAM ${real.RAM} MiB`)
   assert.ok(real.RAMFree > 0 && real.RAMFree <= real.RAM)

@@ -15,7 +15,7 @@ import { createBus } from '../../../protocol/bus.ts'
 import { emptyGossip, gossipFile } from '../../../protocol/files/gossip.ts'
 import type { BusEvent, Command } from '../../../protocol/index.ts'
 import { directEndpoint, type Endpoint, formatEndpoint } from '../../../protocol/net/endpoint.ts'
-import { specsSchema } from '../../../protocol/specs.ts'
+import { receivedSpecs } from '../../../protocol/wire/specs.ts'
 import { openBlackHole } from '../../support/blackHole.ts'
 import { openFakeBorrower } from '../../support/fakeBorrower.ts'
 import { idOf } from '../../support/fakeLender.ts'
@@ -45,12 +45,12 @@ async function asker(t: TestContext, hole: { host: string; port: number }) {
   const identity = await newIdentity(node.dir, 'asker')
   node.rights.current = { trusted: new Set([identity.id]), open: false }
   node.bus.on('specs.get', ({ requestId }) =>
-    node.bus.publish({ type: 'specs.got', requestId, specs: specsSchema.parse({ Hostname: 'there' }) }),
+    node.bus.publish({ type: 'specs.got', requestId, specs: receivedSpecs.parse({ Hostname: 'there' }) }),
   )
   node.bus.on('table.exchange', ({ requestId }) =>
     node.bus.publish({ type: 'table.exchanged', requestId, document: '{"ip_address":[]}' }),
   )
-  node.bus.publish({ type: 'specs.changed', specs: specsSchema.parse({ Hostname: 'there' }) })
+  node.bus.publish({ type: 'specs.changed', specs: receivedSpecs.parse({ Hostname: 'there' }) })
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const dialer = createDialer({ identity, test: true, publish: (fact) => bus.publish(fact) })
