@@ -10,9 +10,9 @@ import { version } from './package.json'
 import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
 
 /**
- * Each command parses its words, sends ONE command to the node, and shows what comes back. Its row in
- * `protocol/cliCommands.ts` says how it is called; what a person sees is in `actors/terminal/tables.ts`. Groups, the network and
- * plugins have files of their own.
+ * Each handler reads its arguments, sends ONE command to the node and renders the answer. Its row in
+ * `cli/cliCommands.ts` defines its name, arguments and flags; `cli/tables.ts` renders the tables. The handlers for
+ * groups, the network and plugins are in files of their own.
  */
 const handlers: Record<CommandName, Handler> = {
   ...groupCommands,
@@ -28,14 +28,14 @@ const handlers: Record<CommandName, Handler> = {
     const { runNode } = await import('./cli/daemon.ts')
     const place = { host: option('host'), port: option('port'), ipService: option('ip-service') }
     await runNode({ ...place, bootstrapAddresses: args, open: has('open'), terminal, signal })
-    // Ctrl-C is how it is meant to end.
+    // A node runs until Ctrl-C, so that is not an error.
     return 0
   },
 
   async stop({ terminal, legacy }) {
     const { stopNode } = await import('./cli/daemon.ts')
     const pid = await stopNode()
-    terminal.done({ pid }, `The node (process ${pid}) has ended`, legacy)
+    terminal.done({ pid }, `Stopped the node (process ${pid})`, legacy)
   },
 
   async touch({ args: [where = ''], option, has, request, terminal }) {
@@ -61,13 +61,13 @@ const handlers: Record<CommandName, Handler> = {
     const id = args.at(-1) as string
     const where = args.length > 1 ? args[0] : undefined
     const forget = call.has('forget')
-    if (!legacy && !(await confirmAction(`Giving back container ${id} with its /data`, call))) return 1
+    if (!legacy && !(await confirmAction(`Returning container ${id} with its /data`, call))) return 1
     const returned = await request(
       'loan.return',
       { id, forget, ...(where !== undefined && { where }) },
       'loan.returned',
     )
-    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Gave back'} ${show.shortId(returned.id)}`, legacy)
+    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Returned'} ${show.shortId(returned.id)}`, legacy)
   },
 
   async ps({ request, terminal }) {
@@ -134,9 +134,9 @@ const handlers: Record<CommandName, Handler> = {
   async evict(call) {
     const { args, legacy, request, terminal } = call
     const id = args[0] as string
-    if (!(await confirmAction(`Ending container ${id} with its /data`, call))) return 1
+    if (!(await confirmAction(`Removing container ${id} with its /data`, call))) return 1
     const removed = await request('container.remove', { id }, 'container.removed')
-    terminal.done({ id: removed.id }, `Ended ${show.shortId(removed.id)}`, legacy)
+    terminal.done({ id: removed.id }, `Removed ${show.shortId(removed.id)}`, legacy)
   },
 
   async 'image build'({ request, terminal }) {
@@ -168,13 +168,13 @@ async function openedHome({ terminal }: Call) {
   return home
 }
 
-/** A reader that went away, such as `head`, has what it wanted. */
+/** EPIPE is not an error: a reader such as `head` has closed the pipe because it has read enough. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
   throw error
 })
 
 runCommandLine(handlers, { argv: process.argv.slice(2), version }).then((code) => {
-  // Not before the last line is out; and not waiting for what a library may still hold open.
+  // Exits once the last line is written, without waiting for handles that a library may still hold open.
   process.stdout.write('', () => process.exit(code))
 })

@@ -16,29 +16,29 @@ import { suggest } from './suggest.ts'
 
 /** A command line in canonical form. Every value is the string that was typed: `01e5` and `007` are ids, not numbers. */
 export interface CommandLine {
-  /** Undefined where nothing was asked but help or the version. */
+  /** Undefined if only help or the version was requested. */
   command: CommandName | undefined
-  /** The first word of the commands that help is asked of, such as `group`. */
+  /** The first word of the commands to show help for, such as `group`. */
   parentCommand?: string
   args: string[]
   /** By the flag's name; a switch is `true`. */
   options: Map<string, string | true>
-  /** What stood behind `--`. */
+  /** The words after `--`. */
   rest: string[]
-  /** Whether the command came as P2PRC's flag, as in scripts written for it. */
+  /** Whether the command was given as one of P2PRC's flags, as in scripts written for Go P2PRC. */
   legacy: boolean
 }
 
 const flagsByOption = new Map(flags.map((flag) => [optionName(flag), flag]))
 const specs: ReadonlyMap<string, CommandLineSpec> = new Map(commandLines.map((spec) => [spec.name, spec]))
-/** First words of commands of two words, with the second ones. */
+/** The second words of two-word commands, by their first word. */
 const subcommands = new Map<string, string[]>()
 for (const [first = '', second] of commandLines.map(({ name }) => name.split(' ')))
   if (second !== undefined) subcommands.set(first, [...(subcommands.get(first) ?? []), second])
 
 /**
- * Parses a command line with cac. Flags may stand before, between and behind the arguments, as Go's flag package has
- * them; the environment stands for flags that are not given. Throws `unknown_flag`, `unknown_command`, `missing_value`,
+ * Parses a command line with cac. Flags may be given before, between and after the arguments. The environment sets
+ * the defaults of flags. Throws `unknown_flag`, `unknown_command`, `missing_value`,
  * `usage` or `bad_request`.
  */
 export function readCommandLine(
@@ -48,11 +48,11 @@ export function readCommandLine(
   const cli = cac('p2prc')
   const given = normalizeArgv(argv)
   const names = new Set(given.map((word) => word.slice(2).split('=', 1)[0]))
-  // Declaring all of them would take longer than parsing.
+  // Only the flags in use are declared, since declaring all of them takes longer than parsing.
   for (const [name, flag] of flagsByOption) if (names.has(name)) cli.option(...notation(flag))
   const parsed = cli.parse(['node', 'p2prc', ...given], { run: false })
   const words = parsed.args.map(unguarded)
-  // cac cannot report these: it takes `--no-x`, `--x.y` and `--constructor` for something else.
+  // cac cannot report unknown flags reliably: it gives `--no-x`, `--x.y` and `--constructor` other meanings.
   const unknown = words.findIndex(isFlag)
   if (unknown >= 0) throw unknownFlag(words[unknown] as string, words.slice(0, unknown))
   const { options, commandFlags } = optionsOf(parsed.options)
@@ -75,7 +75,7 @@ export function readCommandLine(
   return line
 }
 
-/** The values that cac has found, as they were typed. Where a flag that takes one value is repeated, the last one counts. */
+/** The values that cac has parsed, as they were typed. If a flag that takes one value is repeated, the last value counts. */
 function optionsOf(parsed: Readonly<Record<string, unknown>>) {
   const options: CommandLine['options'] = new Map()
   const commandFlags: CommandFlag[] = []
@@ -83,7 +83,7 @@ function optionsOf(parsed: Readonly<Record<string, unknown>>) {
     const flag = flagsByOption.get(name)
     if (!flag) continue
     const all: unknown[] = [given].flat()
-    // Where the next word is a flag, cac says `true` for a value.
+    // cac returns `true` if the value is missing.
     if (flag.value !== undefined && all.includes(true)) throw new AppError('missing_value', { name: `--${flag.name}` })
     const values = all.filter((value) => value !== false).map((value) => value === true || unguarded(String(value)))
     if (flag.aliasFor) commandFlags.push(...values.map((value) => ({ flag, value })))
@@ -93,7 +93,7 @@ function optionsOf(parsed: Readonly<Record<string, unknown>>) {
   return { options, commandFlags }
 }
 
-/** cac counts the arguments of the command. Throws `usage` or `bad_request`. */
+/** Lets cac check the number of arguments. Throws `usage` or `bad_request`. */
 function checkArguments(cli: CAC, spec: CommandLineSpec, args: string[]): void {
   const command = cli.command(usage(spec), spec.help)
   cli.args = args
@@ -110,7 +110,7 @@ function checkArguments(cli: CAC, spec: CommandLineSpec, args: string[]): void {
   }
 }
 
-/** A flag that is a command. */
+/** A flag that names a command, with its value. */
 interface CommandFlag {
   flag: FlagSpec
   value: string | true
@@ -121,7 +121,7 @@ function resolveCommand(
   commandFlags: readonly CommandFlag[],
   options: Map<string, string | true>,
 ): Pick<CommandLine, 'command' | 'args' | 'parentCommand'> {
-  if (commandFlags.length > 1) throw new AppError('bad_request', { why: 'One command at a time, please' })
+  if (commandFlags.length > 1) throw new AppError('bad_request', { why: 'Only one command can be given at a time' })
   const [flagged] = commandFlags
   if (flagged) {
     if (words.length > 0) throw new AppError('unknown_command', { name: words.join(' ') })
@@ -156,7 +156,7 @@ function unknownCommand(first: string, second: string | undefined): AppError {
   })
 }
 
-/** `--ip` and `--id` are P2PRC's way to say which machine and which container: arguments here. */
+/** P2PRC names the machine and the container with `--ip` and `--id`; here they are arguments. */
 function withFlagArguments(command: CommandName, args: string[], options: Map<string, string | true>) {
   const spec = specs.get(command)
   for (const name of ['ip', 'id']) {
@@ -210,7 +210,7 @@ function placeholder({ args }: CommandLineSpec): string {
   return /<(\w+)>/.exec(args)?.[1]?.toUpperCase() ?? ''
 }
 
-/** A number as people type it: digits alone, no sign, no exponent. Throws `bad_count`. */
+/** Parses a whole number: digits only, without sign or exponent. Throws `bad_count`. */
 export function wholeNumber(name: string, value: string, min: number, max: number): number {
   const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
   if (number >= min && number <= max) return number

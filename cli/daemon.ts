@@ -14,25 +14,25 @@ import type { Terminal } from './terminal.ts'
 export interface DaemonOptions {
   host?: string
   port?: string
-  /** Where to ask for the public address. */
+  /** URL of a service that reports the public address. */
   ipService?: string
-  /** Machines to begin with. */
+  /** Addresses of nodes to bootstrap from. */
   bootstrapAddresses: readonly string[]
   open: boolean
   terminal: Terminal
-  /** Ends the node; its containers live on. */
+  /** Stops the node; its containers keep running. */
   signal: AbortSignal
 }
 
-/** How long a command that works on the home without a node may take to leave it, before a start is refused. */
+/** How long `start` waits for a command that holds the lock of the home. */
 const LOCK_GRACE_MS = 300
 
-/** How long a node that was asked to end may take: it closes listeners and writes files, and waits for nobody. */
+/** How long a node may take to stop: it closes its listeners and writes its files, and waits for no peer. */
 const STOP_TIMEOUT_MS = 15_000
 
 const POLL_MS = 50
 
-/** Runs a node until `signal` aborts, saying one line for each fact that matters. */
+/** Runs a node until `signal` aborts, and prints one line for each fact that the owner should see. */
 export async function runNode(options: DaemonOptions): Promise<void> {
   const { host, port, ipService, bootstrapAddresses, open, terminal, signal } = options
   await assertNotRunning()
@@ -49,7 +49,7 @@ export async function runNode(options: DaemonOptions): Promise<void> {
     if (terminal.json) terminal.line(event, '')
     else if (text !== undefined) terminal.line(event, text)
   }
-  // A wrong address is said before anything has begun.
+  // Rejects a malformed address before the node starts.
   for (const where of bootstrapAddresses) parseAddress(where)
   const node = await createNode({ home, listen, open, tap, ...(ipService && { ipService }) })
   const { identity, addresses, stop } = node
@@ -77,7 +77,7 @@ function trustHint(open: boolean, publicKey: string): string {
   return `Friends may borrow once you ran \`p2prc trust add KEY\` with theirs; yours is: ${publicKey}`
 }
 
-/** Refuses at once, before anything is loaded or touched. */
+/** Throws `home_locked` before the node is loaded and before any file is touched. */
 async function assertNotRunning(): Promise<void> {
   const { lock, dir } = homePaths(process.env)
   const deadline = performance.now() + LOCK_GRACE_MS
@@ -87,7 +87,7 @@ async function assertNotRunning(): Promise<void> {
   }
 }
 
-/** Ends the node that runs on this home and waits until it has. Throws `no_node` or `timed_out`. */
+/** Stops the node that runs on this home and waits for it to exit. Throws `no_node` or `timed_out`. */
 export async function stopNode(): Promise<number> {
   const { lock } = homePaths(process.env)
   const holder = holderOf(lock)

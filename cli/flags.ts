@@ -9,20 +9,20 @@ export interface FlagSpec {
   name: string
   /** Every other spelling, without dashes: P2PRC's, in its upper and lower case. */
   aliases: readonly string[]
-  /** What its value is called in help; a switch has none. */
+  /** The name of its value in help; a switch has none. */
   value?: string
   help: string
-  /** What it does for these commands instead. */
+  /** The help text for commands in which the flag means something else. */
   helpFor?: Partial<Record<CommandName, string>>
-  /** It may have several values: repeated, with commas, or as the words up to the next flag. They are joined by commas. */
+  /** It takes several values: repeated, separated by commas, or as the words up to the next flag. They are joined by commas. */
   repeatable?: true
   /** P2PRC's flags that are commands: `--touch WHERE` is `touch WHERE`. */
   aliasFor?: CommandName
-  /** What it means instead where another flag is given too; the first that fits. */
+  /** The command that it means instead if another flag is given too; the first match counts. */
   aliasForWith?: readonly (readonly [flag: string, command: CommandName])[]
-  /** The switch of that command that it stands for too. */
+  /** The switch of that command that it also sets. */
   implies?: string
-  /** Whether `P2PRC_<NAME>` in the environment stands for it where it is not given, for these commands or for all. */
+  /** Whether `P2PRC_<NAME>` in the environment sets its default: for these commands, or `true` for all. */
   env?: true | readonly CommandName[]
 }
 
@@ -92,11 +92,11 @@ export const flags: readonly FlagSpec[] = [
     name: 'ip-service',
     aliases: [],
     value: 'url',
-    help: 'Ask this service for the public address, in ip-api.com’s JSON form; default: nobody, peers tell it',
+    help: 'Ask this service for the public address, in ip-api.com’s JSON form; default: none, peers report it',
     env: true,
   },
   { name: 'quiet', aliases: ['q'], help: 'Print errors only', env: true },
-  { name: 'id', aliases: ['ID'], value: 'id', help: 'The container or the group that is meant' },
+  { name: 'id', aliases: ['ID'], value: 'id', help: 'The container or the group to act on' },
   {
     name: 'ports',
     aliases: ['Ports', 'p'],
@@ -115,70 +115,74 @@ export const flags: readonly FlagSpec[] = [
   {
     name: 'gpu',
     aliases: ['GPU'],
-    help: 'With the NVIDIA cards of the machine',
-    helpFor: { ls: 'Machines with NVIDIA cards' },
+    help: 'Attach the NVIDIA GPUs of the machine',
+    helpFor: { ls: 'Only machines with an NVIDIA GPU' },
     env: takeCommands,
   },
   {
     name: 'image',
     aliases: ['ContainerName', 'cn'],
     value: 'name',
-    help: 'An image that the machine lends; default: its usual one',
+    help: 'An image that the machine offers; default: its default image',
     env: true,
   },
   {
     name: 'key',
     aliases: [],
     value: 'file',
-    help: 'Public key to let in; default: the key of this node',
+    help: 'Public key to authorize; default: the key of this node',
     env: true,
   },
-  { name: 'password', aliases: [], help: 'Send no key; the machine makes a password, which is shown once' },
+  { name: 'password', aliases: [], help: 'Send no key; the machine generates a password, which is shown once' },
   {
     name: 'name',
     aliases: [],
     value: 'name',
-    help: 'What to call it',
-    helpFor: { 'trust add': 'What to call the friend; default: the comment of the key' },
+    help: 'The name of the group',
+    helpFor: { 'trust add': 'The name of the peer; default: the comment of the key' },
   },
-  { name: 'follow', aliases: ['f'], help: 'Go on with what it prints from now on' },
-  { name: 'tail', aliases: ['n'], value: 'count', help: 'Begin with the last COUNT lines; default: 200' },
+  { name: 'follow', aliases: ['f'], help: 'Follow the log output' },
+  { name: 'tail', aliases: ['n'], value: 'count', help: 'Start with the last COUNT lines; default: 200' },
   {
     name: 'on',
     aliases: [],
     value: 'where',
     repeatable: true,
-    help: 'Take containers on these machines, in turn: --on A B, --on A,B or --on A --on B',
+    help: 'Take containers on these machines, round-robin: --on A B, --on A,B or --on A --on B',
   },
   { name: 'count', aliases: [], value: 'count', help: 'How many containers to take; default: one on each machine' },
-  { name: 'nearest', aliases: [], value: 'count', help: 'Take containers on the COUNT nearest machines that answer' },
-  { name: 'containers', aliases: [], help: 'Give its containers back first; their /data goes with them' },
-  { name: 'rmcgroup', aliases: ['RemoveContainerGroup'], help: 'P2PRC’s word for it, with --group GROUP --id ID' },
-  { name: 'forget', aliases: [], help: 'Even where its machine cannot be asked, because it is gone for good' },
+  { name: 'nearest', aliases: [], value: 'count', help: 'Take containers on the COUNT nearest machines that respond' },
+  { name: 'containers', aliases: [], help: 'Return its containers to their lenders first and delete their /data' },
+  {
+    name: 'rmcgroup',
+    aliases: ['RemoveContainerGroup'],
+    help: 'P2PRC’s spelling of group remove, with --group GROUP --id ID',
+  },
+  { name: 'forget', aliases: [], help: 'Remove the record even if the lender cannot be reached any more' },
   {
     name: 'retry-failed',
     aliases: [],
-    help: 'Only where the last command failed; without COMMAND, that command again',
+    help: 'Only the containers in which the last command failed; without COMMAND, repeat that command',
   },
-  { name: 'sort', aliases: [], value: 'order', help: 'near, name, down, up, cpu, memory, gpu, load or seen' },
-  { name: 'min-ram', aliases: [], value: 'size', help: 'Machines with at least so much memory, such as 8G' },
-  { name: 'min-cores', aliases: [], value: 'count', help: 'Machines with at least so many cores' },
-  { name: 'min-down', aliases: [], value: 'rate', help: 'Machines that send at least so many Mbit/s' },
-  { name: 'min-up', aliases: [], value: 'rate', help: 'Machines that take at least so many Mbit/s' },
-  { name: 'max-latency', aliases: [], value: 'ms', help: 'Machines that answer within so many milliseconds' },
-  { name: 'watch', aliases: ['w'], help: 'Go on showing how it changes, until Ctrl-C' },
-  { name: 'hops', aliases: [], value: 'count', help: 'How often to ask those who were named; default: 3', env: true },
+  { name: 'sort', aliases: [], value: 'order', help: 'Sort by near, name, down, up, cpu, memory, gpu, load or seen' },
+  { name: 'min-ram', aliases: [], value: 'size', help: 'Only machines with at least this much memory, such as 8G' },
+  { name: 'min-cores', aliases: [], value: 'count', help: 'Only machines with at least this many cores' },
+  { name: 'min-down', aliases: [], value: 'rate', help: 'Only machines with at least this download rate in Mbit/s' },
+  { name: 'min-up', aliases: [], value: 'rate', help: 'Only machines with at least this upload rate in Mbit/s' },
+  { name: 'max-latency', aliases: [], value: 'ms', help: 'Only machines with at most this latency in milliseconds' },
+  { name: 'watch', aliases: ['w'], help: 'Refresh the list until Ctrl-C' },
+  { name: 'hops', aliases: [], value: 'count', help: 'How many hops to crawl; default: 3', env: true },
   { name: 'direction', aliases: [], value: 'which', help: 'download, upload or both; default: both' },
-  { name: 'ip', aliases: ['IPAddress'], value: 'where', help: 'P2PRC’s word for WHERE, with --arn' },
-  { name: 'replace', aliases: [], help: 'Forget every other machine' },
-  { name: 'timeout', aliases: [], value: 'seconds', help: 'Stop it after so long; default: an hour' },
-  { name: 'output', aliases: [], value: 'folder', help: 'Where files go that the plugin brings home' },
-  { name: 'stock', aliases: [], help: 'Without Mitogen, for a playbook that does not get along with it' },
-  { name: 'commit', aliases: [], value: 'hash', help: 'This commit and no other; default: the newest' },
-  { name: 'ssh', aliases: [], help: 'Allow ssh:// beside https://' },
-  { name: 'list', aliases: [], help: 'Everything, as Ansible asks for it; the default' },
-  { name: 'yes', aliases: ['y'], help: 'Do not ask' },
-  { name: 'json', aliases: [], help: 'Print JSON; of a stream, one object a line', env: true },
+  { name: 'ip', aliases: ['IPAddress'], value: 'where', help: 'P2PRC’s spelling of WHERE, with --arn' },
+  { name: 'replace', aliases: [], help: 'Remove every other machine from the table' },
+  { name: 'timeout', aliases: [], value: 'seconds', help: 'Stop the run after this many seconds; default: 3600' },
+  { name: 'output', aliases: [], value: 'folder', help: 'The folder for the files that the plugin fetches' },
+  { name: 'stock', aliases: [], help: 'Run without Mitogen, for a playbook that is incompatible with it' },
+  { name: 'commit', aliases: [], value: 'hash', help: 'Check out this commit; default: the newest' },
+  { name: 'ssh', aliases: [], help: 'Allow ssh:// besides https://' },
+  { name: 'list', aliases: [], help: 'Print the whole inventory, as Ansible requests it; this is the default' },
+  { name: 'yes', aliases: ['y'], help: 'Do not ask for confirmation' },
+  { name: 'json', aliases: [], help: 'Print JSON; for a stream, one object per line', env: true },
   { name: 'help', aliases: ['h'], help: 'Show help' },
   { name: 'version', aliases: ['v'], help: 'Show the version' },
 ]
@@ -196,31 +200,31 @@ export function optionName({ name }: FlagSpec): string {
   return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
-/** Whether a word is written as a flag is. A single dash is an argument, as everywhere. */
+/** Whether a word is written like a flag. A single dash is an argument, as in other programs. */
 export function isFlag(word: string): boolean {
   return word.length > 1 && word.startsWith('-')
 }
 
-/** The spelling of a flag without its dashes, and the value that is attached to it with `=`. */
+/** Splits a flag into its spelling without dashes and the value that is attached with `=`. */
 export function splitFlag(word: string): [spelling: string, value: string | undefined] {
   const body = word.replace(/^--?/, '')
   const equals = body.indexOf('=')
   return equals < 0 ? [body, undefined] : [body.slice(0, equals), body.slice(equals + 1)]
 }
 
-/** The variable that stands for a flag, `P2PRC_UDP_PORTS` for `--udp-ports`. */
+/** The environment variable of a flag, such as `P2PRC_UDP_PORTS` for `--udp-ports`. */
 export function variableOf(flag: FlagSpec): string {
   return `P2PRC_${flag.name.toUpperCase().replaceAll('-', '_')}`
 }
 
-/** A flag as cac declares it, its short spellings first. */
+/** A flag in cac's notation, its short spellings first, and its help text. */
 export function notation(flag: FlagSpec, command?: string): [string, string] {
   const { name, aliases, value } = flag
   const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`)
   return [`${[...short, `--${name}`].join(', ')}${value ? ` <${value}>` : ''}`, helpOf(flag, command)]
 }
 
-/** What a flag does, for one command where that makes a difference. */
+/** The help text of a flag, specific to `command` if the flag means something else there. */
 export function helpOf({ help, helpFor }: FlagSpec, command = ''): string {
   return helpFor && Object.hasOwn(helpFor, command) ? String(helpFor[command as keyof typeof helpFor]) : help
 }

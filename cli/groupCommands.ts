@@ -8,14 +8,14 @@ import * as show from './groupTables.ts'
 import { confirmAction, type Handler } from './runCommand.ts'
 import { shortId } from './tables.ts'
 
-/** The commands of `cli.ts` about groups. */
+/** The handlers of the group commands. */
 export const groupCommands = {
   async 'group create'({ args, option, has, request, terminal, legacy }) {
     const { userKey } = await import('./keyFile.ts')
     const count = (name: string, max: number) => wholeNumber(`--${name}`, option(name) ?? '0', 0, max)
     const many = { count: count('count', GROUP_MEMBERS_MAX), nearest: count('nearest', GROUP_MEMBERS_MAX) }
     if (many.count > 0 && !option('on') && many.nearest === 0)
-      throw new AppError('bad_request', { why: '--count needs --on or --nearest', todo: 'Say on which machines.' })
+      throw new AppError('bad_request', { why: '--count needs --on or --nearest', todo: 'Name the machines.' })
     const { group, failures } = await request(
       'group.create',
       {
@@ -61,13 +61,13 @@ export const groupCommands = {
     const { args, has, request, terminal, legacy } = call
     const id = args[0] as string
     const containers = has('containers')
-    if (containers && !(await confirmAction(`Giving back every container of ${id} with its /data`, call))) return 1
+    if (containers && !(await confirmAction(`Returning every container of ${id} with its /data`, call))) return 1
     const onFact = (fact: ReceivedFact) => {
       const failures = (fact.failures ?? []) as MemberFailure[]
       for (const failure of failures) terminal.note(show.failureLine(failure))
     }
     const deleted = await request('group.delete', { id, containers }, 'group.deleted', { onFact })
-    const text = `Forgot ${show.shortGroupId(deleted.id)}${containers ? `, gave back ${deleted.returned.length}` : ''}`
+    const text = `Deleted ${show.shortGroupId(deleted.id)}${containers ? `, returned ${deleted.returned.length} containers` : ''}`
     terminal.done({ ID: deleted.id, Returned: deleted.returned }, text, legacy)
   },
 
@@ -113,7 +113,7 @@ async function hostEntries(shown: show.Group): Promise<string> {
   return sshConfigOf(group.TrackContainer, [group], homePaths(process.env))
 }
 
-/** What each member has printed, for `--json`. */
+/** Collects the output of each member, for `--json`. */
 function collector() {
   const lines: Record<string, string[]> = {}
   const linesOf = (id: string, stream: unknown) => {
@@ -132,7 +132,7 @@ function collector() {
   }
 }
 
-/** A script sees at once that not all went well; undefined where all did. */
+/** The highest exit code, so that a script sees any failure; undefined if there is none. */
 function worstExit(codes: readonly number[]): number | undefined {
   return codes.reduce((worst, code) => Math.max(worst, code), 0) || undefined
 }

@@ -3,14 +3,14 @@ import type { ExecResult, MemberFailure, Group as NodeGroup } from '../protocol/
 import { portsText, shortId } from './tables.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
-/** What a person and a script see of groups. */
+/** Renders groups as text for a terminal and as JSON documents for programs. */
 
 type Style = Terminal['style']
 
 /** A group as the client gives it. */
 export type Group = Revealed<NodeGroup>
 
-/** P2PRC's record of a group; it writes `null` for no containers, which scripts written for it may look for. */
+/** A group in P2PRC's JSON shape. Go P2PRC writes `null` for an empty list, and scripts may test for it. */
 export function groupDocument({ TrackContainer, ...group }: Group, legacy: boolean): object {
   const members = TrackContainer.map(({ state, ...loan }) => ({ ...loan, ...(state && { State: state }) }))
   return { ...group, TrackContainer: legacy && members.length === 0 ? null : members }
@@ -22,7 +22,7 @@ export function groupsDocument(groups: readonly Group[], legacy: boolean): objec
 }
 
 export function groupsTable(groups: readonly Group[], style: Style): string {
-  if (groups.length === 0) return 'There is no group. Make one with `p2prc group create`.'
+  if (groups.length === 0) return 'There is no group. Create one with `p2prc group create`.'
   return table(
     ['ID', 'NAME', 'CONTAINERS', 'LENDER'],
     groups.map(({ ID, Name, TrackContainer }) => [
@@ -38,8 +38,8 @@ export function groupsTable(groups: readonly Group[], style: Style): string {
 export function groupText({ ID, Name, TrackContainer }: Group, style: Style): string {
   const pairs: [string, string][] = [['Group', ID]]
   if (Name) pairs.push(['Name', Name])
-  if (TrackContainer.length === 0) return `${list(pairs, style)}\n\nNothing is in it.`
-  // Only `show` asks the lenders how they are.
+  if (TrackContainer.length === 0) return `${list(pairs, style)}\n\nThe group is empty.`
+  // Only `group show` requests the states from the lenders.
   const asked = TrackContainer.some(({ state }) => state !== undefined)
   const members = table(
     ['ID', ...(asked ? ['STATE'] : []), 'LENDER', 'PORTS'],
@@ -54,18 +54,18 @@ export function groupText({ ID, Name, TrackContainer }: Group, style: Style): st
   return `${list(pairs, style)}\n\n${members}`
 }
 
-/** As much of a group's id as people type: `grp` and the first part of its UUID. */
+/** The short form of a group id: `grp` and the first part of its UUID. */
 export function shortGroupId(id: string): string {
   return id.slice(0, 11)
 }
 
-/** Why something was not done for one member. */
+/** Formats the failure of one member. */
 export function failureLine({ member, message }: MemberFailure): string {
   const name = /^[0-9a-f]{64}$/.test(member) ? shortId(member) : member
   return message.startsWith(`${name} `) ? message : `${name}: ${message}`
 }
 
-/** How a command ended in one container where it did not end well. */
+/** Formats the failure of a command in one container. */
 export function execLine({ id, exit, failure }: ExecResult): string {
-  return `${shortId(id)}: ${failure ? failure.message : `it ended with ${exit}`}`
+  return `${shortId(id)}: ${failure ? failure.message : `exit code ${exit}`}`
 }

@@ -8,15 +8,15 @@ interface Section {
   body: string
 }
 
-/** What a word in a command's usage stands for. */
+/** What the words in a command's usage mean. */
 const words: Readonly<Record<string, string>> = {
-  where: 'a name, ip, ip:port, [v6]:port or the beginning of a node id',
-  id: 'a container id or the beginning of one',
-  ids: 'container ids or the beginnings of them',
-  group: "a group's name, its id or the beginning of it",
+  where: 'a name, ip, ip:port, [v6]:port or a prefix of a node id',
+  id: 'a container id or a prefix of one',
+  ids: 'container ids or prefixes of them',
+  group: "a group's name, its id or a prefix of it",
 }
 
-/** Prints the help of one command, of those that begin with one word, or of all. */
+/** Prints the help of one command, of all commands that begin with `parentCommand`, or of all commands. */
 export function showHelp({ command: asked, parentCommand }: Pick<CommandLine, 'command' | 'parentCommand'>): void {
   const cli = cac('p2prc')
   const common = asked ? commonFlags : [...commonFlags, 'version']
@@ -33,7 +33,7 @@ export function showHelp({ command: asked, parentCommand }: Pick<CommandLine, 'c
   cli.outputHelp()
 }
 
-/** cac's sections with what it does not know: what a command does, P2PRC's flags, and the variables. */
+/** cac's sections, with the description of the command, P2PRC's flags and the environment variables added. */
 function helpSections(sections: readonly Section[], command?: string, parentCommand?: string): Section[] {
   const [name, ...others] = sections
   const description: Section[] = command ? [{ body: meaningOf(command) }] : []
@@ -50,7 +50,7 @@ function meaningOf(name: string): string {
   return [`${spec?.help}.`, ...named].join('\n')
 }
 
-/** cac's list of every command with `--help` behind it says nothing new. */
+/** cac lists every command once more with `--help` appended, which adds nothing. */
 function isNews({ title }: Section): boolean {
   return !title?.startsWith('For more info')
 }
@@ -59,7 +59,7 @@ function tidied(body: string): string {
   return body.replace('Display this message', 'Show help').replace(/ +$/gm, '')
 }
 
-/** P2PRC's flags that are commands, and the variables that stand for flags. */
+/** P2PRC's flags that are commands, and the environment variables of flags. */
 function flagSections(): Section[] {
   const meant = flags.filter(({ aliasFor }) => aliasFor)
   const rows = meant.map(({ name, aliases, value, help }) => {

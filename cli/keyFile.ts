@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { reason } from '../actors/home/fileErrors.ts'
 import { AppError } from '../protocol/errors.ts'
 
-/** `--key FILE` as `loan.take` wants it: the public key, and where the private one is, so that ssh can be told. */
+/** Reads `--key FILE` for `loan.take`: the public key, and the path of the private key for ssh. */
 export async function userKey(file: string | undefined): Promise<{ key?: string; keyFile?: string }> {
   if (file === undefined) return {}
   const path = resolve(file)
@@ -14,7 +14,7 @@ export async function userKey(file: string | undefined): Promise<{ key?: string;
   return { key, ...(privatePath !== publicPath && existsSync(privatePath) && { keyFile: privatePath }) }
 }
 
-/** A public key as the words of a command line, or as the one file that holds it: a key is never one word. */
+/** A public key given as words, or as one word: the path of a file, since a key is never one word. */
 export async function keyLine(words: readonly string[]): Promise<string> {
   const line = words.join(' ')
   return words.length === 1 && (existsSync(line) || !/\s/.test(line.trim())) ? keyIn(line) : line
@@ -24,7 +24,7 @@ async function keyIn(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((error) => {
     throw new AppError('bad_key', { why: `${path} cannot be read, ${reason(error)}` }, error)
   })
-  // What is named by mistake must not leave this machine.
+  // The content of a file that was named by mistake must not leave this machine.
   if (text.includes('PRIVATE KEY')) throw new AppError('bad_key', { why: `${path} is a private key` })
   return text.trim().split('\n')[0] as string
 }

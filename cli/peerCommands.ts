@@ -15,7 +15,7 @@ import { list, type Terminal, table } from './terminal.ts'
 
 interface Listed {
   peers: readonly Peer[]
-  /** The same peers as P2PRC's table has them. */
+  /** The same peers in the shape of P2PRC's IP table. */
   entries: readonly TableEntry[]
 }
 
@@ -23,7 +23,7 @@ const WATCH_INTERVAL_MS = 1_000
 const PORT_MAX = 65_535
 const LARGEST = 999_999_999
 
-/** The commands of `cli.ts` about the network. */
+/** The handlers of the network commands. */
 export const peerCommands = {
   async ls(call) {
     const filter = filterOf(call)
@@ -58,7 +58,7 @@ export const peerCommands = {
 
   async describe({ args, request, terminal, legacy }) {
     const { text } = await request('record.describe', { text: args.join(' ') }, 'record.described')
-    terminal.done({ text }, text === '' ? 'This machine says nothing of itself now' : `All others see: ${text}`, legacy)
+    terminal.done({ text }, text === '' ? 'This machine has no description now' : `All others see: ${text}`, legacy)
   },
 } satisfies Record<string, Handler>
 
@@ -76,7 +76,7 @@ export function speedText(measured: Omit<SpeedMeasured, 'type' | 'requestId'>, s
   const ms = (ns: number) => `${(ns / 1e6).toFixed(2)} ms`
   const pairs: [string, string][] = [
     ['Machine', formatEndpoint(endpoint)],
-    ['Latency', `${ms(latencyNs)}, ${ms(latencyMedianNs)} in the middle`],
+    ['Latency', `${ms(latencyNs)}, ${ms(latencyMedianNs)} median`],
     ['Download', rate(download)],
     ['Upload', rate(upload)],
   ]
@@ -103,7 +103,7 @@ function filterOf({ option, has }: Pick<Call, 'option' | 'has'>): PeerFilter {
     maxLatencyMs: least('max-latency'),
   }
   const filter: PeerFilter = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-  // A wrong order is said before anybody is asked.
+  // Rejects an unknown sort key before a request is sent.
   peerRows([], filter)
   return filter
 }
@@ -113,7 +113,7 @@ function showPeers(listed: Listed, filter: PeerFilter, terminal: Terminal): void
   terminal.value(tableDocument(listed, rows), () => peersText(rows, listed.peers.length, terminal.style))
 }
 
-/** P2PRC's table, of the rows and in their order. */
+/** P2PRC's IP table, limited to the rows and in their order. */
 function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { ip_address: TableEntry[] } {
   const keys = peers.map(({ id, addresses: [best] }) => id ?? (best ? formatAddress(best) : ''))
   const known = new Map(keys.map((key, index) => [key, entries[index] as TableEntry]))
@@ -121,19 +121,19 @@ function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { 
 }
 
 export function peersText(rows: readonly PeerRow[], all: number, style: Terminal['style']): string {
-  if (all === 0) return 'Nobody is known yet. Name a machine with `p2prc add WHERE`, then `p2prc update`.'
-  if (rows.length === 0) return `None of the ${all} machines known here is such a one.`
+  if (all === 0) return 'No machine is known yet. Add one with `p2prc add WHERE`, then run `p2prc update`.'
+  if (rows.length === 0) return `None of the ${all} known machines matches.`
   const { headings, cells } = peerTable(rows)
   return table(headings, cells, style)
 }
 
-/** Again and again until Ctrl-C: over itself on a terminal, elsewhere once for each change. */
+/** Shows the list until SIGINT: redrawn in place on a terminal, otherwise printed again after each change. */
 async function watch({ request, terminal, signal }: Call, filter: PeerFilter): Promise<undefined> {
   const [{ holderOf }, { homePaths }] = await Promise.all([
     import('../actors/home/lock.ts'),
     import('../actors/homePaths.ts'),
   ])
-  // Only a node looks after its peers: without one nothing would ever change.
+  // Only a running node maintains its peers: without one the list would never change.
   if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')
   let before = ''
   while (!signal.aborted) {
@@ -152,6 +152,6 @@ async function watch({ request, terminal, signal }: Call, filter: PeerFilter): P
 
 function hopLine({ hop, where, entries, failure }: ReceivedFact): string {
   const message = failure ? (failure as Failure).message : `named ${entries ?? 0}`
-  // Most failures say themselves where they were.
+  // Most failure messages already begin with the address.
   return message.startsWith(String(where)) ? `hop ${hop}: ${message}` : `hop ${hop}: ${where}: ${message}`
 }

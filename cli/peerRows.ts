@@ -3,7 +3,7 @@ import type { NodeId } from '../protocol/ids.ts'
 import type { Peer } from '../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../protocol/net/address.ts'
 
-/** One line of `p2prc ls`. Null and '' are what nobody has told or measured yet; `peerCells` shows them as `?`. */
+/** One row of `p2prc ls`. Null and '' stand for unknown values; `peerCells` shows them as `?`. */
 export interface PeerRow {
   name: string
   id: NodeId | ''
@@ -41,7 +41,7 @@ export interface PeerFilter {
 const last = Number.POSITIVE_INFINITY
 const descending = (value: number | null) => -(value ?? -last)
 
-/** What `--sort` takes; the smallest value comes first, what is not known last. */
+/** The sort keys of `--sort`, in ascending order with unknown values last. */
 const sorts: Readonly<Record<string, (row: PeerRow) => number | string>> = {
   near: ({ latencyMs }) => latencyMs ?? last,
   name: ({ name }) => name || '\uffff',
@@ -56,12 +56,12 @@ const sorts: Readonly<Record<string, (row: PeerRow) => number | string>> = {
 
 export const sortNames: readonly string[] = Object.keys(sorts)
 
-/** The rows that the filter leaves, in its order, the nearer first among equals. Throws `bad_request`. */
+/** The rows that pass the filter, sorted by its key and then by latency. Throws `bad_request`. */
 export function peerRows(peers: readonly Peer[], filter: PeerFilter = {}): PeerRow[] {
   const name = filter.sort || 'near'
   const sort = Object.hasOwn(sorts, name) ? sorts[name] : undefined
   if (!sort || !sorts.near) {
-    throw new AppError('bad_request', { why: `There is no order "${name}"; there are ${sortNames.join(', ')}` })
+    throw new AppError('bad_request', { why: `There is no sort key "${name}"; the keys are ${sortNames.join(', ')}` })
   }
   const near = sorts.near
   return peers
@@ -103,7 +103,7 @@ export function peerCells(row: PeerRow): string[] {
   ]
 }
 
-/** The table of `ls`; what owners say of their machines has a column where anybody says something. */
+/** The table of `ls`. It has a DESCRIPTION column if at least one machine has a description. */
 export function peerTable(rows: readonly PeerRow[]): { headings: string[]; cells: string[][] } {
   const hasDescriptions = rows.some(({ information }) => information !== '')
   const headings = hasDescriptions ? [...peerHeadings, 'DESCRIPTION'] : [...peerHeadings]
@@ -111,7 +111,7 @@ export function peerTable(rows: readonly PeerRow[]): { headings: string[]; cells
   return { headings, cells }
 }
 
-/** MiB of what people type: `8G`, `512M`, `1T`, or MiB as a bare number. Throws `bad_request`. */
+/** Parses an amount of memory, such as `8G`, `512M` or `1T`, into MiB; a bare number is MiB. Throws `bad_request`. */
 export function readMemory(text: string): number {
   const [, digits, unit = 'M'] =
     /^(\d{1,9}(?:\.\d{1,3})?)\s*([MGT])(?:i?B)?$/i.exec(`${text}${/\d$/.test(text) ? 'M' : ''}`) ?? []
@@ -124,7 +124,7 @@ export function readMemory(text: string): number {
 function rowOf(peer: Peer): PeerRow {
   const { machine, specs } = peer
   const [best] = peer.addresses
-  // Go nodes do not say how many cores they have. What a node was asked itself is newer than its record.
+  // Go nodes do not report their cores. The specs requested from a node are newer than its record.
   const cores = specs && specs.Cores > 0 ? specs.Cores : null
   const cards = specs?.GPUs.length ? specs.GPUs : specs?.GPU ? [specs.GPU.Gpu] : []
   const gpus = specs ? cards.map(({ GpuName }) => GpuName) : (machine?.gpus ?? [])
@@ -147,7 +147,7 @@ function rowOf(peer: Peer): PeerRow {
   }
 }
 
-/** How it can be had: at an address, or, as behind a NAT, only over the link that it keeps itself. */
+/** How a peer can be reached: at an address, or only over the link that it opened itself, as behind NAT. */
 function pathOf({ addresses: [best], dialable, linked }: Peer): PeerRow['path'] {
   if (linked && !dialable) return 'its link'
   if (!best) return 'none'
@@ -178,7 +178,7 @@ function spanText(ms: number): string {
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
 }
 
-/** As much as leaves the table readable. */
+/** Truncates a description, so that the table stays readable. */
 function shortText(text: string): string {
   return text.length > DESCRIPTION_LENGTH ? `${text.slice(0, DESCRIPTION_LENGTH - 1)}…` : text
 }
@@ -192,7 +192,7 @@ function memoryText(mib: number): string {
   return mib < 1_024 ? `${Math.round(mib)} MiB` : `${rounded(mib / 1_024)} GiB`
 }
 
-/** Three digits that mean something. */
+/** Rounds to three significant digits. */
 function rounded(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }

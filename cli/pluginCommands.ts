@@ -5,9 +5,9 @@ import { wholeNumber } from './commandLine.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
-/** The commands of `cli.ts` about plugins, and those that give other programs what is borrowed. */
+/** The handlers of the plugin commands, and of those that describe borrowed containers to ssh and Ansible. */
 export const pluginCommands = {
-  /** Read from the folders in this process: a list needs no node, and no library. */
+  /** Reads the plugin folders in this process, since a list needs neither a node nor a library. */
   async 'plugin ls'({ terminal, legacy }) {
     const { listPlugins, legacyPlugins, pluginFolders } = await import('../actors/pluginRunner/pluginFolder.ts')
     const plugins = listPlugins(pluginFolders(process.env))
@@ -47,8 +47,8 @@ export const pluginCommands = {
         onFact: (fact) => view.update(fact as unknown as PluginRunnerEmits),
       })
       view.end(members)
-      const home = await broughtHome(command)
-      if (home && !terminal.json) terminal.line({}, `Brought home: ${home}`)
+      const home = await fetchedFolder(command)
+      if (home && !terminal.json) terminal.line({}, `Fetched files: ${home}`)
       if (legacy) terminal.done({}, `${name} has run`, legacy)
     } catch (error) {
       const reported = view.end(undefined)
@@ -73,7 +73,7 @@ export const pluginCommands = {
     terminal.done({ name }, `Removed ${name}`, legacy)
   },
 
-  /** Ansible's dynamic inventory: `ansible -i` a script that runs this. JSON on a terminal too. */
+  /** Prints Ansible's dynamic inventory, for a script given to `ansible -i`. It is JSON on a terminal too. */
   async inventory(call) {
     const { dynamicInventory } = await import('./inProcess.ts')
     const { loans, groups, files } = await borrowed(call)
@@ -95,13 +95,13 @@ export const pluginCommands = {
         `Wrote ${path}. For ssh, scp, rsync and others to know the names, put this first in ~/.ssh/config:`,
         `Include ${path}`,
         '',
-        ...(names.length > 0 ? names : ['Nothing is borrowed.']),
+        ...(names.length > 0 ? names : ['No container is borrowed.']),
       ].join('\n'),
     )
   },
 } satisfies Record<string, Handler>
 
-/** What this home has borrowed, as its files say: no lender is asked. */
+/** Reads the loans and groups of this home from its files, without a request to any lender. */
 async function borrowed({ terminal }: Call) {
   const { openHome, readBorrowed } = await import('./inProcess.ts')
   const home = await openHome(process.env)
@@ -109,10 +109,10 @@ async function borrowed({ terminal }: Call) {
   return readBorrowed(home)
 }
 
-/** What `plugin.run` takes. */
+/** The variable names that `plugin.run` accepts. */
 const variableName = /^[a-z_][a-z0-9_]{0,63}$/
 
-/** `name=value` words. */
+/** Parses `name=value` words. Throws `bad_request`. */
 function variables(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     words.map((word) => {
@@ -128,8 +128,8 @@ function variables(words: readonly string[]): Record<string, string> {
   )
 }
 
-/** Where a run's output is, if there is any. */
-async function broughtHome({ name, output }: { name: string; output: string }): Promise<string | undefined> {
+/** The folder with the files that a run has fetched; undefined if it has fetched none. */
+async function fetchedFolder({ name, output }: { name: string; output: string }): Promise<string | undefined> {
   const [{ readdir }, { homePaths }] = await Promise.all([import('node:fs/promises'), import('../actors/homePaths.ts')])
   const folder = output || `${homePaths(process.env).dir}/output/${name}`
   const names = await readdir(folder).catch(() => [])

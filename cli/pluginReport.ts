@@ -2,20 +2,20 @@ import type { MemberResult, PluginRunnerEmits, TaskStep } from '../protocol/plug
 import { createLiveLines, type Screen } from './liveLines.ts'
 import type { Terminal } from './terminal.ts'
 
-// What a person sees of a run. It is fed with the facts of the run and keeps what it has seen, so that after Ctrl-C,
-// when no finishing fact comes any more, it can still say what was done.
+// Renders a plugin run from its facts. It keeps the state of each member, so that after SIGINT, when no terminal fact
+// arrives any more, it can still report what was done.
 
-/** How far one member is. */
+/** The progress of one member. */
 export interface MemberRow {
   member: string
-  /** Tasks that ended well. */
+  /** The number of tasks that succeeded. */
   done: number
   task: string
   status: TaskStep['status'] | 'waiting'
   message: string
 }
 
-/** The rows after one more fact of the run; facts of other kinds change nothing. */
+/** Applies one fact of the run to the rows; other facts change nothing. */
 export function updatedRows(rows: readonly MemberRow[], fact: PluginRunnerEmits): readonly MemberRow[] {
   if (fact.type === 'plugin.started')
     return fact.members.map((member) => ({ member, done: 0, task: '', status: 'waiting', message: '' }))
@@ -27,12 +27,12 @@ function after(row: MemberRow, { task, item, status, message }: TaskStep): Membe
   const named = item ? `${task} (${item})` : task
   const well = status === 'ok' || status === 'changed'
   const done = row.done + (well && item === '' ? 1 : 0)
-  // After an element of a loop the task goes on with the next one.
+  // After an item of a loop the task continues with the next item.
   const now = item !== '' && (well || status === 'skipped') ? 'running' : status
   return { ...row, done, task: named, status: now, message: message || row.message }
 }
 
-/** The live table: one line a member. */
+/** The live table, with one line per member. */
 export function rowLines(rows: readonly MemberRow[]): string[] {
   const [name, done] = [longest(rows.map(({ member }) => member)), longest(rows.map((row) => String(row.done)))]
   return rows.map(({ member, done: count, task, status }) =>
@@ -40,13 +40,13 @@ export function rowLines(rows: readonly MemberRow[]): string[] {
   )
 }
 
-/** One step as a plain line for a pipe; undefined for what is only of interest while it lasts. */
+/** Formats one step as a plain line for a pipe; undefined for steps that are only shown live. */
 export function stepLine({ member, task, item, status, message }: TaskStep): string | undefined {
   if (status === 'running' || (status === 'skipped' && item !== '')) return undefined
   return [`${member} ${status}: ${task}`, item && ` (${item})`, message && `: ${message}`].join('')
 }
 
-/** The end of a run: a line for each member, those that failed last. */
+/** The results of a run: one line per member, failed members last. */
 export function resultLines(members: readonly MemberResult[]): string[] {
   const failed = members.filter(({ status }) => status !== 'ok')
   return [...members.filter(({ status }) => status === 'ok'), ...failed].map((result) => {
@@ -57,7 +57,7 @@ export function resultLines(members: readonly MemberResult[]): string[] {
   })
 }
 
-/** What was done when the run was interrupted. */
+/** What each member had done when the run was interrupted. */
 export function interruptedLines(rows: readonly MemberRow[]): string[] {
   return rows.map(({ member, done, task, status }) => {
     const last = task === '' ? '' : status === 'running' ? `, stopped in "${task}"` : `, last "${task}" (${status})`
@@ -82,7 +82,7 @@ export function createRunView(terminal: Terminal, screen: Screen & { isTTY?: boo
       const line = fact.type === 'plugin.progress' ? stepLine(fact) : undefined
       if (terminal.json) terminal.line(fact, '')
       else if (live) {
-        // What a task has to say stays; why one failed is told at the end.
+        // The message of a successful task stays on the screen; failures are reported at the end.
         if (fact.type === 'plugin.progress' && line && fact.message && isWell(fact)) {
           live.clear()
           print(fact, `${fact.member}: ${fact.message}`)
@@ -91,8 +91,8 @@ export function createRunView(terminal: Terminal, screen: Screen & { isTTY?: boo
       } else if (line) print(fact, line)
     },
     /**
-     * The end: with what each member did; without it after a failure, or after Ctrl-C, of which no fact tells. Returns
-     * the results that it has told.
+     * Prints the results. `members` is undefined after a failure or an interrupt. Returns the results that were
+     * printed.
      */
     end(members: readonly MemberResult[] | undefined): readonly MemberResult[] {
       live?.clear()

@@ -6,28 +6,28 @@ import type { ReceivedFact, RequestOptions, request } from './controlClient.ts'
 import { showHelp } from './help.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
-/** What a command of `cli.ts` gets. It parses its words, asks once, and shows the answer. */
+/** What the handler of a command receives. */
 export interface Call {
   args: string[]
-  /** What stood behind `--`. */
+  /** The words after `--`. */
   rest: string[]
-  /** Whether it was asked for with P2PRC's flags, as scripts do. */
+  /** Whether the command was given as one of P2PRC's flags, as in scripts written for Go P2PRC. */
   legacy: boolean
   option(name: string): string | undefined
   has(name: string): boolean
   terminal: Terminal
-  /** Sends one command and waits for its end; progress is shown unless `onFact` takes the facts. */
+  /** Sends one command and waits for its terminal fact; progress is shown unless `onFact` is given. */
   request: typeof request
-  /** Aborts with Ctrl-C and SIGTERM. */
+  /** Aborts on SIGINT and SIGTERM. */
   signal: AbortSignal
-  /** Leaves Ctrl-C to a program that has taken over the terminal. */
+  /** Stops handling SIGINT, for a child process that has taken over the terminal. */
   ignoreInterrupts(): void
 }
 
-/** Returns the exit code where it is not the usual one: 0, or 130 after Ctrl-C. */
+/** Returns the exit code; undefined means 0, or 130 after SIGINT. */
 export type Handler = (call: Call) => Promise<number | undefined>
 
-/** Runs one command line and resolves with the exit code. Everything that is thrown ends here, as one line on stderr. */
+/** Runs one command line and resolves with the exit code. Every error is caught here and printed as one line on stderr. */
 export async function runCommandLine(
   handlers: Record<CommandName, Handler>,
   { argv, version }: { argv: readonly string[]; version: string },
@@ -61,12 +61,12 @@ export async function runCommandLine(
   }
 }
 
-/** Asks a person; in a script, `--yes` has to say it. Throws `needs_yes`. */
+/** Asks for confirmation on a terminal; a script has to give `--yes`. Throws `needs_yes`. */
 export async function confirmAction(what: string, { has, terminal, signal }: Call): Promise<boolean> {
   if (has('yes')) return true
   if (!terminal.interactive) throw new AppError('needs_yes', { what })
-  if (await terminal.confirm(`${what}. Go on?`, signal)) return true
-  terminal.note('Nothing was done')
+  if (await terminal.confirm(`${what}. Continue?`, signal)) return true
+  terminal.note('Nothing was changed')
   return false
 }
 
@@ -82,7 +82,7 @@ function createCall({ args, options, rest, legacy }: CommandLine, terminal: Term
     has: (name) => options.get(name) === true,
     terminal,
     async request(type, payload, expected, requestOptions) {
-      // Node's HTTP is loaded for commands that ask, not for help and the version.
+      // Loaded here, so that help and the version do not load Node's HTTP client.
       const { request } = await import('./controlClient.ts')
       const defaults = { ...progressOptions(terminal), signal: interrupts.signal }
       return request(type, payload, expected, { ...defaults, ...requestOptions })
@@ -97,7 +97,7 @@ function progressOptions(
 ): Pick<RequestOptions<CommandType>, 'onNote'> & { onFact(fact: ReceivedFact): void } {
   const onFact = ({ type, member, step, line }: ReceivedFact) => {
     const whose = member === undefined ? '' : `${member}: `
-    // These say themselves what they are; a line of an image that is built, or a figure, does not.
+    // The lines of these steps name the step themselves; lines of an image build do not.
     const of = step === undefined || /^(create|start|ssh)$/.test(String(step)) ? '' : `${step}: `
     if (type.endsWith('.progress')) terminal.progress(`${whose}${of}${line}`)
   }
@@ -109,7 +109,7 @@ interface Interrupts {
   ignore(): void
 }
 
-/** The first Ctrl-C asks for an orderly end, a second one ends the process. */
+/** The first SIGINT or SIGTERM aborts the command, a second one exits the process. */
 function watchInterrupts(): Interrupts {
   const abort = new AbortController()
   let ignored = false

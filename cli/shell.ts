@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { AppError } from '../protocol/errors.ts'
 
 /**
- * Hands the terminal over to `ssh` and resolves with its exit code, 128 + the signal's number where one ended it.
+ * Runs `ssh` on this terminal and resolves with its exit code, or 128 + the number of the signal that ended it.
  * Throws `program_missing`.
  */
 export function openShell(args: readonly string[], program = 'ssh'): Promise<number> {

@@ -1,9 +1,9 @@
-/** The word of `known` that was probably meant by a mistyped one; undefined where none is near. */
+/** The word of `known` that is closest to a mistyped one; undefined if none is close. */
 export function suggest(typed: string, known: Iterable<string>): string | undefined {
   const maxDistance = typed.length < 4 ? 1 : 2
   let best: { word: string; distance: number } | undefined
   for (const word of known) {
-    // What is that much longer or shorter cannot be near, and what is typed may be long.
+    // A word whose length differs more cannot be close; this also bounds the work on long input.
     if (Math.abs(word.length - typed.length) > maxDistance) continue
     const distance = editDistance(typed, word)
     if (distance <= maxDistance && distance < word.length && (!best || distance < best.distance))
@@ -12,7 +12,7 @@ export function suggest(typed: string, known: Iterable<string>): string | undefi
   return best?.word
 }
 
-/** Letters missing, added, exchanged or swapped with their neighbour: the optimal string alignment distance. */
+/** The optimal string alignment distance: insertions, deletions, substitutions and adjacent transpositions. */
 function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)]
   for (let i = 1; i <= a.length; i += 1) {

@@ -6,11 +6,11 @@ import type { TrustedPeer } from '../protocol/trust.ts'
 import type { ReceivedFact } from './controlClient.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
-/** What a person sees of each concern's values. The same values are JSON for programs. */
+/** Renders the values of each concern as text for a terminal. Programs get the same values as JSON. */
 
 type Style = Terminal['style']
 
-/** As much of an id as people type; it is a multiple of what one screen column of `docker ps` shows. */
+/** The short form of a container id, as `docker ps` shows it. */
 export function shortId(id: string): string {
   return id.slice(0, 12)
 }
@@ -18,7 +18,7 @@ export function shortId(id: string): string {
 type Loan = Revealed<NodeLoan>
 
 export function loansTable(loans: readonly (Loan & { state: LoanState })[], style: Style): string {
-  if (loans.length === 0) return 'Nothing is borrowed. Take a container with `p2prc touch WHERE`.'
+  if (loans.length === 0) return 'No container is borrowed. Take a container with `p2prc touch WHERE`.'
   return table(
     ['ID', 'STATE', 'LENDER', 'PORTS', 'GPU'],
     loans.map(({ ID, state, IpAddress, Container }) => [
@@ -39,10 +39,10 @@ export function loanText({ ID, IpAddress, Container }: Loan, style: Style): stri
     ['Shell', `p2prc ssh ${shortId(ID)}`],
   ]
   if (Container.SSHCommand) pairs.push(['SSH', Container.SSHCommand])
-  // The one place where it is shown: nothing keeps it.
+  // The password is shown only here, because it is not stored anywhere.
   if (Container.SSHPassword) pairs.push(['Password', `${Container.SSHPassword} (shown once)`])
   pairs.push(['Ports', portsText(Container.Ports.Port)])
-  return `${style('green', '✓')} It runs\n${list(pairs, style)}`
+  return `${style('green', '✓')} The container is running\n${list(pairs, style)}`
 }
 
 export function portsText(ports: readonly Port[]): string {
@@ -55,7 +55,7 @@ export function portsText(ports: readonly Port[]): string {
     .join(' ')
 }
 
-/** Borrowers are shown by the names that the owner gave them. */
+/** Shows each borrower by the name that the owner gave them, or else by their node id. */
 export function containersTable(
   containers: readonly ContainerSummary[],
   trusted: readonly TrustedPeer[],
@@ -63,7 +63,7 @@ export function containersTable(
   now = Date.now(),
 ): string {
   const names = new Map<string, string>(trusted.map(({ id, name }) => [id, name]))
-  if (containers.length === 0) return 'Nothing is lent.'
+  if (containers.length === 0) return 'No container is lent.'
   return table(
     ['ID', 'STATE', 'BORROWER', 'AGE', 'IMAGE', 'PORTS', 'GPU'],
     containers.map(({ id, state, borrower, createdAt, image, ports, gpu }) => [
@@ -120,7 +120,7 @@ export function configText(config: Readonly<Record<string, unknown>>, style: Sty
   )
 }
 
-/** One line for any event, for `p2prc events`. */
+/** Formats any event as one line, for `p2prc events`. */
 export function eventLine({ type, ...rest }: ReceivedFact): string {
   const fields = Object.entries(rest).map(
     ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
@@ -128,14 +128,14 @@ export function eventLine({ type, ...rest }: ReceivedFact): string {
   return [type, ...fields].join(' ')
 }
 
-/** What the owner of a lending node sees of its events; undefined for what goes without saying. */
+/** Formats an event for the owner of a running node; undefined for events that are not shown. */
 export function ownerLine(event: ReceivedFact): string | undefined {
   const text = (name: string) => String(event[name] ?? '')
   switch (event.type) {
     case 'engine.connected':
       return `The container engine answers (${text('version')})`
     case 'engine.lost':
-      return `No lending now: ${text('message')}`
+      return `No container can be lent: ${text('message')}`
     case 'image.progress':
       return text('line')
     case 'image.built':
@@ -151,7 +151,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
     case 'node.fileQuarantined':
       return `${text('path')} could not be read; it was set aside as ${text('quarantinePath')}`
     case 'node.concernCrashed':
-      return `${text('concern')} failed and starts again: ${text('message')}`
+      return `${text('concern')} crashed and restarts: ${text('message')}`
     default:
       return event.type.endsWith('Failed') ? text('message') : undefined
   }

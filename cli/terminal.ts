@@ -2,14 +2,14 @@ import { styleText } from 'node:util'
 import { AppError } from '../protocol/errors.ts'
 import { createLiveLines } from './liveLines.ts'
 
-/** Where the command line reads and writes; a test gives its own streams. */
+/** The streams that the command line reads and writes; tests pass their own. */
 export interface Streams {
   in: NodeJS.ReadStream
   out: NodeJS.WriteStream
   err: NodeJS.WriteStream
 }
 
-/** Opening a standard stream takes time, so it is done where it is needed. */
+/** Opening a standard stream takes time, so each is opened when it is first used. */
 const standard: Streams = {
   get in() {
     return process.stdin
@@ -33,8 +33,8 @@ export interface OutputOptions {
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow'
 
 /**
- * What the command line shows. Values are text on a terminal and JSON with tabs elsewhere; streams are lines, or NDJSON
- * where asked for; progress and errors go to stderr, so that stdout holds what was asked for and nothing else.
+ * The output of the command line. Values are text on a terminal and JSON with tabs otherwise; streams are lines, or
+ * NDJSON with `--json`; progress and errors go to stderr, so that stdout contains only the result.
  */
 export function createTerminal(options: OutputOptions, streams: Streams = standard) {
   const { out, err } = streams
@@ -53,36 +53,36 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
 
   return {
     json: options.json,
-    /** Whether a person sees what is written to stdout. */
+    /** Whether stdout is a terminal and `--json` is not given. */
     onScreen,
     style,
-    /** One result: `text` for a person, `document` for a program. */
+    /** Prints one result: `text` on a terminal, `document` as JSON otherwise. */
     value(document: unknown, text: () => string): void {
       write(out, `${onScreen ? text() : JSON.stringify(document, null, '\t')}\n`)
     },
-    /** Something done that has no value to show. Scripts for P2PRC read `Success`. */
+    /** Reports success of a command without a result. Scripts written for Go P2PRC read `Success`. */
     done(document: unknown, text: string, legacy: boolean): void {
       if (legacy && !onScreen && !options.json) write(out, 'Success\n')
       else this.value(document, () => `${style('green', '✓')} ${text}`)
     },
-    /** One line of a stream. */
+    /** Prints one line of a stream. */
     line(fact: unknown, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
       if (options.quiet) return
       if (options.json) write(out, `${JSON.stringify(fact)}\n`)
       else write(stream === 'stdout' ? out : err, `${text}\n`)
     },
-    /** How far it is: one line that is written over on a terminal, plain lines elsewhere. */
+    /** Shows progress: one line that is overwritten on a terminal, plain lines otherwise. */
     progress(text: string): void {
       if (options.quiet || options.json) return
       write(err, live ? singleLine(text).slice(0, Math.max(10, (err.columns || 80) - 1)) : `${text}\n`)
       progressShown = live
     },
-    /** Lines over the ones drawn before, the first of them a heading; for a screen alone. */
+    /** Redraws lines in place, the first of them a heading; only for a terminal. */
     draw(lines: readonly string[]): void {
       liveLines ??= createLiveLines(out)
       liveLines.draw(lines, (line, index) => (index === 0 && lines.length > 1 ? style('bold', line) : line))
     },
-    /** Takes away the `^C` that the terminal has written. */
+    /** Clears the `^C` that the terminal has echoed. */
     clearLine(): void {
       if (live) err.write('\r\u001b[2K')
       progressShown = false
@@ -90,7 +90,7 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
     note(text: string): void {
       write(err, `p2prc: ${text}\n`)
     },
-    /** Whether a person can be asked. */
+    /** Whether stdin and stderr are terminals, so that a question can be asked. */
     get interactive(): boolean {
       return streams.in.isTTY === true && live
     },
@@ -101,7 +101,7 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
       try {
         return /^y(es)?$/i.test((await asked.question(`${question} [y/N] `, { signal })).trim())
       } catch (error) {
-        // The question reads the keys itself while it waits, so that Ctrl-C is no signal.
+        // The prompt reads the keys itself while it waits, so Ctrl-C does not raise SIGINT.
         err.write('\n')
         throw (error as Error).name === 'AbortError' ? new AppError('interrupted') : error
       } finally {
@@ -113,7 +113,7 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
 
 export type Terminal = ReturnType<typeof createTerminal>
 
-/** Rows under a heading, columns aligned, no blanks at the ends. */
+/** Formats rows under a heading, with aligned columns and without trailing blanks. */
 export function table(heading: string[], rows: string[][], style: Terminal['style']): string {
   const all = [heading, ...rows].map((row) => row.map(singleLine))
   const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ''))))
@@ -126,7 +126,7 @@ export function table(heading: string[], rows: string[][], style: Terminal['styl
   return [style('bold', lines[0] as string), ...lines.slice(1)].join('\n')
 }
 
-/** Names and values, one pair a line. */
+/** Formats names and values, one pair per line. */
 export function list(pairs: [name: string, value: string][], style: Terminal['style']): string {
   const longest = Math.max(...pairs.map(([name]) => width(name)))
   return pairs

@@ -218,13 +218,13 @@ describe('tables', () => {
       groupText(group, plain),
       /^Group\s+grp01234567-89ab\nName\s+farm\n\n[\s\S]*^aaaaaaaaaaaa\s+gone\s+h:8088/m,
     )
-    assert.match(groupText({ ...group, TrackContainer: [] }, plain), /Nothing is in it/)
+    assert.match(groupText({ ...group, TrackContainer: [] }, plain), /The group is empty/)
     assert.deepEqual(groupsDocument([{ ...group, TrackContainer: [] }], true), {
       Groups: [{ ID: 'grp01234567-89ab', Name: 'farm', TrackContainer: null }],
     })
     assert.deepEqual(groupsDocument([], true), { Groups: null })
     assert.deepEqual(groupsDocument([], false), { Groups: [] })
-    assert.equal(execLine({ id: loan.ID, exit: 7 }), 'aaaaaaaaaaaa: it ended with 7')
+    assert.equal(execLine({ id: loan.ID, exit: 7 }), 'aaaaaaaaaaaa: exit code 7')
     assert.equal(failureLine({ member: 'h:1', code: 'x', message: 'No.' }), 'h:1: No.')
   })
 
@@ -252,7 +252,7 @@ describe('tables', () => {
     const measured = { endpoint, download: 93.54, upload: null, latencyNs: 1e6, latencyMedianNs: 2.5e6 }
     assert.equal(
       speedText(measured, plain),
-      'Machine   [::1]:8088\nLatency   1.00 ms, 2.50 ms in the middle\nDownload  93.5 Mbit/s\nUpload    ?',
+      'Machine   [::1]:8088\nLatency   1.00 ms, 2.50 ms median\nDownload  93.5 Mbit/s\nUpload    ?',
     )
   })
 
