@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
@@ -7,13 +7,15 @@ import { matches } from '../../actors/bridge.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
+const file = join(import.meta.dirname, 'stateTables.txt')
+
 /**
  * `stateTables.txt` is the table of every machine: for each state and each event that its machine knows, where the event
  * leads. No cell is open: an event that a state leaves alone is listed after `ignores`. Targets are in the order of their
- * guards, `here` for actions without a target.
+ * guards, `here` for actions without a target. `UPDATE_STATE_TABLES=1` writes the tables anew, to be read in the diff.
  */
 const expected = new Map(
-  readFileSync(join(import.meta.dirname, 'stateTables.txt'), 'utf8')
+  readFileSync(file, 'utf8')
     .trim()
     .split(/\n\n(?=\S)/)
     .map((table) => [table.split('\n')[0] as string, table]),
@@ -21,9 +23,9 @@ const expected = new Map(
 
 async function machines(): Promise<[string, AnyStateMachine][]> {
   const found: [string, AnyStateMachine][] = []
-  const files = readdirSync(join(root, 'machines'), { recursive: true, encoding: 'utf8' }).sort()
-  for (const file of files.filter((name) => name.endsWith('.ts'))) {
-    const exported: Record<string, unknown> = await import(join(root, 'machines', file))
+  const names = readdirSync(join(root, 'machines'), { recursive: true, encoding: 'utf8' }).sort()
+  for (const module of names.filter((name) => name.endsWith('.ts'))) {
+    const exported: Record<string, unknown> = await import(join(root, 'machines', module))
     for (const [name, value] of Object.entries(exported))
       if (name.endsWith('Machine')) found.push([name, value as AnyStateMachine])
   }
@@ -90,6 +92,8 @@ function tableOf(name: string, machine: AnyStateMachine): string {
 
 test('every machine has a table of states and events without an open cell', async () => {
   const all = await machines()
+  if (process.env.UPDATE_STATE_TABLES)
+    return writeFileSync(file, `${all.map(([name, machine]) => tableOf(name, machine)).join('\n\n')}\n`)
   for (const [name, machine] of all) assert.equal(tableOf(name, machine), expected.get(name), name)
   assert.deepEqual([...expected.keys()].sort(), all.map(([name]) => name).sort())
 })
