@@ -1,83 +1,20 @@
-import { assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
-import type { ContainerReply, ContainerSummary, Port } from '../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS, PORT_TRIES } from '../protocol/defaults/containerManager.ts'
-import { toAppError, toFailure } from '../protocol/errors.ts'
-import type { ContainerId, Failure } from '../protocol/ids.ts'
-import {
-  abandoned,
-  type ContainerContext,
-  type ContainerEventBody,
-  endedEarly,
-  initialContext,
-  rollBack,
-} from './containerManager/containerContext.ts'
-import {
-  type ContainerAccepts,
-  type ContainerInput,
-  type ContainerRequest,
-  type ContainerSpec,
-  type CreatedContainer,
-  type Credentials,
-  summaryOf,
+import { assign } from 'xstate'
+import { toFailure } from '../protocol/errors.ts'
+import { abandoned, endedEarly, initialContext, rollBack } from './containerManager/containerContext.ts'
+import { containerSetup } from './containerManager/containerSetup.ts'
+import type {
+  ContainerRequest,
+  ContainerSpec,
+  CreatedContainer,
+  Credentials,
 } from './containerManager/containerTypes.ts'
 import type { ContainerImage } from './image.ts'
-
-const notProvided = () => Promise.reject(new Error('not provided'))
 
 /**
  * One container, from the request to its end. Whatever fails before it is complete rolls all of it back. Who provides the
  * effects keeps those of one container in turn, so that `remove` comes after a step that is still under way.
  */
-export const containerMachine = setup({
-  types: { context: {} as ContainerContext, input: {} as ContainerInput, events: {} as ContainerAccepts },
-  actors: {
-    /** Checks the key and creates what only this container has. */
-    createCredentials: fromPromise<Credentials, ContainerRequest>(notProvided),
-    /** Reserves ports for the container, in place of those it had. */
-    allocatePorts: fromPromise<Port[], { containerName: string; request: ContainerRequest; image: ContainerImage }>(
-      notProvided,
-    ),
-    create: fromPromise<CreatedContainer, ContainerSpec>(notProvided),
-    /** Writes the keys into the container. */
-    injectKeys: fromPromise<void, { id: ContainerId; credentials: Credentials }>(notProvided),
-    start: fromPromise<void, { id: ContainerId; containerName: string }>(notProvided),
-    /** Marks it as complete, sets the password where there is no key, and waits for the SSH server. */
-    awaitSsh: fromPromise<ContainerReply, { containerName: string; created: CreatedContainer }>(notProvided),
-    /** The reply, with a new password where there is no key. */
-    renewReply: fromPromise<ContainerReply, { created: CreatedContainer }>(notProvided),
-    /** Ends container, volume and reserved ports; what is gone already is no error. */
-    remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(notProvided),
-  },
-  delays: { engineRetry: ENGINE_RETRY_MS },
-  guards: {
-    startsAs: ({ context }, { origin }: { origin: ContainerContext['origin'] }) => context.origin === origin,
-    canRetryPorts: ({ context }, { error }: { error: unknown }) =>
-      toAppError(error).code === 'ports_exhausted' && context.portAttempts < PORT_TRIES,
-    imageMissing: ({ context }, { error }: { error: unknown }) =>
-      toAppError(error).code === 'image_failed' && context.imageAttempts === 0,
-  },
-  actions: {
-    notify: sendTo(
-      ({ context }) => context.parent,
-      ({ context }, body: ContainerEventBody) => ({ ...body, key: context.key }),
-    ),
-    notifyState: sendTo(
-      ({ context }) => context.parent,
-      ({ context, event }, { state }: { state: ContainerSummary['state'] }) => ({
-        type: 'child.stateChanged',
-        key: context.key,
-        summary: summaryOf(context.created as CreatedContainer, context, state),
-        external: event.type.startsWith('engine.'),
-      }),
-    ),
-    notifyFailure: enqueueActions(({ context: { parent, key, failure }, enqueue }) => {
-      if (!failure) return
-      enqueue.sendTo(parent, { type: 'child.createFailed', key, failure, kept: false })
-      enqueue.assign({ failure: null })
-    }),
-    fail: assign({ failure: (_, { failure }: { failure: Failure }) => failure }),
-  },
-}).createMachine({
+export const containerMachine = containerSetup.createMachine({
   id: 'container',
   context: ({ input }) => initialContext(input),
   initial: 'initializing',

@@ -3,7 +3,7 @@ import type { ContainerManagerCommand } from '../protocol/containerManager.ts'
 import type { LinkEmits } from './containerManager/containerTypes.ts'
 import { managerSetup } from './containerManager/managerSetup.ts'
 
-export type { ContainerManagerInput } from './containerManager/managerSetup.ts'
+export type { ContainerManagerInput } from './containerManager/managerContext.ts'
 
 /** Until the engine's first answer commands wait for it; later, while there is none, they are refused with its failure. */
 const whileDisconnected = [

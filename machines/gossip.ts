@@ -1,4 +1,4 @@
-import { emit, enqueueActions, fromCallback, not, sendTo, setup, stopChild } from 'xstate'
+import { assign, emit, enqueueActions, fromCallback, not, sendTo, setup, spawnChild } from 'xstate'
 import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
@@ -13,6 +13,7 @@ import {
 } from './gossip/gossipState.ts'
 import { stepGossip } from './gossip/gossipStep.ts'
 import { isActive } from './gossip/tx.ts'
+import { begin, childId, end, find, join, joinIfRepeated, type Requests, type Tracked } from './requests.ts'
 
 /** What the transport receives: effects of the step, the time of the next tick, and events to be returned with a timestamp. */
 export type ToTransport =
@@ -36,10 +37,18 @@ export type FromTransport = { type: 'timestamped'; event: GossipEvent }
 /** The owner's text has been written to the disk, or could not be. */
 export type FromPersist = { type: 'persist.ended'; requestId: string; text: string; failure?: Failure }
 
+type RecordDescribe = Extract<GossipAccepts, { type: 'record.describe' }>
+
+interface RequestId {
+  requestId: string
+}
+
 interface Context {
   state: GossipState
   tools: Tools
   signal: AbortSignal
+  /** Texts that are being written. Nobody takes a write back, so an abandoned one ends as any other. */
+  requests: Requests<Tracked<'persisting'>>
 }
 
 /**
@@ -66,6 +75,7 @@ export const gossipMachine = setup({
     }),
   },
   guards: {
+    isUnderWay: ({ context }, { requestId }: RequestId) => find(context.requests, requestId) !== undefined,
     isConnected: ({ context }) => context.state.links.values().some(isActive),
     hasLeft: ({ context }) => context.state.left,
     isMoved: ({ context, event }) => {
@@ -75,6 +85,14 @@ export const gossipMachine = setup({
     },
   },
   actions: {
+    begin: assign({
+      requests: ({ context }, { requestId }: RequestId) => begin(context.requests, { requestId, phase: 'persisting' }),
+    }),
+    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
+    end: enqueueActions(({ context, enqueue }, { requestId }: RequestId) => {
+      enqueue.stopChild(childId(requestId))
+      enqueue.assign({ requests: end(context.requests, requestId) })
+    }),
     step: enqueueActions(({ context, enqueue }, event: GossipEvent) => {
       const { state, effects } = stepGossip(context.state, event, context.tools)
       enqueue.assign({ state })
@@ -89,7 +107,7 @@ export const gossipMachine = setup({
   },
 }).createMachine({
   id: 'gossip',
-  context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal }),
+  context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal, requests: [] }),
   invoke: [
     { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },
     { id: 'seqStore', src: 'seqStore' },
@@ -126,25 +144,42 @@ export const gossipMachine = setup({
         enqueue.sendTo('transport', recordUpdated({ machine }))
       }),
     },
-    'record.describe': {
-      actions: enqueueActions(({ event: { requestId, text }, enqueue }) => {
-        enqueue.spawnChild('persist', { id: `persist ${requestId}`, input: { requestId, text } })
-      }),
-    },
+    'record.describe': [
+      joinIfRepeated,
+      {
+        actions: [
+          { type: 'begin', params: ({ event }) => event },
+          spawnChild('persist', {
+            id: ({ event }) => childId((event as RecordDescribe).requestId),
+            input: ({ event }) => {
+              const { requestId, text } = event as RecordDescribe
+              return { requestId, text }
+            },
+          }),
+        ],
+      },
+    ],
     // A text that could not be written is not published, because a restart would lose it.
-    'persist.ended': {
-      actions: enqueueActions(({ event: { requestId, text, failure }, enqueue }) => {
-        enqueue(stopChild(`persist ${requestId}`))
-        if (!failure) enqueue.sendTo('transport', recordUpdated({ customInformation: text }))
-        enqueue(
-          emit(
-            failure
-              ? { type: 'record.describeFailed', requestId, ...failure }
-              : { type: 'record.described', requestId, text },
-          ),
-        )
-      }),
-    },
+    'persist.ended': [
+      {
+        guard: ({ event }) => event.failure !== undefined,
+        actions: [
+          { type: 'end', params: ({ event }) => event },
+          emit(({ event: { requestId, failure } }) => ({
+            type: 'record.describeFailed',
+            requestId,
+            ...(failure as Failure),
+          })),
+        ],
+      },
+      {
+        actions: [
+          { type: 'end', params: ({ event }) => event },
+          sendTo('transport', ({ event: { text } }) => recordUpdated({ customInformation: text })),
+          emit(({ event: { requestId, text } }) => ({ type: 'record.described', requestId, text })),
+        ],
+      },
+    ],
     'node.stopping': { actions: sendTo('transport', { type: 'timestamp', event: { type: 'leaving' } }) },
   },
   initial: 'isolated',

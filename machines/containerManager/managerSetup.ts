@@ -6,19 +6,16 @@ import type {
 } from '../../protocol/containerManager.ts'
 import { ENGINE_RETRY_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
-import type { Caller, Failure } from '../../protocol/ids.ts'
 import { containerMachine } from '../container.ts'
-import { begin, childId, end, find, inPhase, join, leave, type Requests } from '../requests.ts'
+import { begin, childId, end, find, inPhase, join, leave } from '../requests.ts'
 import {
   adoptedEntry,
-  type Containers,
   factsOfGone,
   failedFact,
   findByRequest,
   lookUp,
   type ManagerRequest,
   newEntry,
-  type RemovedContainer,
   requestsOf,
   summariesFor,
   withChanges,
@@ -27,39 +24,18 @@ import {
 import type { AdoptedContainer, ContainerEmits, LinkEmits, LogsEmits } from './containerTypes.ts'
 import { type ImageStoreEmits, imageStoreMachine } from './imageStore.ts'
 import { logReaderMachine } from './logReader.ts'
-
-export interface ContainerManagerInput {
-  maxContainers: number
-  /** Name of the image folder that is built ahead of need, and used where none is named. */
-  defaultImage: string
-  /** Look after the engine at once and build ahead of need; else only when something is asked. */
-  background: boolean
-}
-
-interface Context extends ContainerManagerInput {
-  /** Why there is no engine; null while there is one, and until the first answer. */
-  failure: Failure | null
-  requests: Requests<ManagerRequest>
-  containers: Containers
-  /** Number of the next container, so that each child gets an id of its own. */
-  nextId: number
-  /** Names whose absence in the engine's next list means that they are gone. */
-  expected: string[]
-  removed: readonly RemovedContainer[]
-}
-
-type CommandOf<T extends ContainerManagerCommand['type']> = Extract<ContainerManagerCommand, { type: T }>
-type EmitOf<T extends ContainerEmits['type']> = Extract<ContainerEmits, { type: T }>
-
-interface RequestId {
-  requestId: string
-}
-
-/** Which container a command means: the id or the beginning of one, as its caller gave it. */
-interface Reference {
-  caller: Caller
-  id: string
-}
+import {
+  type CommandOf,
+  type ContainerManagerInput,
+  type Context,
+  type Create,
+  type EmitOf,
+  inThe,
+  type LinkChange,
+  queuedAs,
+  type Reference,
+  type RequestId,
+} from './managerContext.ts'
 
 const notProvided = toFailure(new Error('not provided'))
 
@@ -286,19 +262,3 @@ export const managerSetup = setup({
     }),
   },
 })
-
-type Create = CommandOf<'container.create'>
-type LinkChange = Extract<LinkEmits, { type: 'link.changed' }>
-
-/** A queued command is the same where type, caller and request id are. */
-function queuedAs({ type, caller, requestId }: ContainerManagerCommand): (one: ManagerRequest) => boolean {
-  return (one) =>
-    one.phase === 'queued' &&
-    one.command.type === type &&
-    one.command.caller === caller &&
-    one.command.requestId === requestId
-}
-
-function inThe(phase: ManagerRequest['phase'], { requestId }: RequestId): (one: ManagerRequest) => boolean {
-  return (one) => one.phase === phase && one.requestId === requestId
-}
