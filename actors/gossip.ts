@@ -57,7 +57,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
         key: publicKey.split(' ', 2).join(' '),
         fields: {
           name: name.slice(0, 128).toWellFormed(),
-          addresses,
+          endpoints: addresses,
           ...(specs && { machine: machineOf(specs) }),
           port,
           version,

@@ -40,7 +40,13 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
-  const lenderClient = createLenderClient({ resolve, dialer, peers: createPeerClient(dialer), identity, files })
+  /** One lender may have several loans at the address that it has left. A full disk costs no more than the next look. */
+  const onMoved = async ({ NodeId, IpAddress }: Loan, address: string) => {
+    const moved = loans.all().filter((loan) => loan.NodeId === NodeId && loan.IpAddress === IpAddress)
+    await Promise.all(moved.map(({ ID }) => loans.move(ID, address))).catch(() => {})
+  }
+  const peers = createPeerClient(dialer)
+  const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files, onMoved })
   const services: RequestServices = { loans, groups, lenderClient, files }
   let scope = new AbortController().signal
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])

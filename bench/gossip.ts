@@ -112,7 +112,7 @@ export function measureRepair(members = MEMBERS): { repair: number; table: numbe
         key: `ssh-ed25519 ${'A'.repeat(68)}`,
         fields: {
           name: `machine-${host}`,
-          addresses: [`20.${host >> 8}.${host & 255}.1:8088`],
+          endpoints: [`20.${host >> 8}.${host & 255}.1:8088`],
           port: 8088,
           version: '0.1.0',
           customInformation: '',

@@ -149,7 +149,7 @@ function keepAlive(link: WebSocket, pem: string, privateKey: KeyObject): void {
       key,
       seq: 1,
       name: 'idle',
-      addresses: [],
+      endpoints: [],
       port: 0,
       version: '1',
       customInformation: '',

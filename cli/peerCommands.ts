@@ -115,7 +115,7 @@ function showPeers(listed: Listed, filter: PeerFilter, terminal: Terminal): void
 
 /** P2PRC's IP table, limited to the rows and in their order. */
 function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { ip_address: TableEntry[] } {
-  const keys = peers.map(({ id, addresses: [best] }) => id ?? (best ? formatAddress(best) : ''))
+  const keys = peers.map(({ id, endpoints: [best] }) => id ?? (best ? formatAddress(best) : ''))
   const known = new Map(keys.map((key, index) => [key, entries[index] as TableEntry]))
   return { ip_address: rows.flatMap(({ id, address }) => known.get(id || address) ?? []) }
 }

@@ -123,7 +123,7 @@ export function readMemory(text: string): number {
 
 function rowOf(peer: Peer): PeerRow {
   const { machine, specs } = peer
-  const [best] = peer.addresses
+  const [best] = peer.endpoints
   // Go nodes do not report their cores. The specs requested from a node are newer than its record.
   const cores = specs && specs.Cores > 0 ? specs.Cores : null
   const cards = specs?.GPUs.length ? specs.GPUs : specs?.GPU ? [specs.GPU.Gpu] : []
@@ -148,7 +148,7 @@ function rowOf(peer: Peer): PeerRow {
 }
 
 /** How a peer can be reached: at an address, or only over the link that it opened itself, as behind NAT. */
-function pathOf({ addresses: [best], dialable, linked }: Peer): PeerRow['path'] {
+function pathOf({ endpoints: [best], dialable, linked }: Peer): PeerRow['path'] {
   if (linked && !dialable) return 'its link'
   if (!best) return 'none'
   return isIPv6(best.host) ? 'direct IPv6' : isIPv4(best.host) ? 'direct IPv4' : 'by name'

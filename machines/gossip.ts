@@ -81,7 +81,7 @@ export const gossipMachine = setup({
     isMoved: ({ context, event }) => {
       const { addresses, port } = event as SelfAddressesChanged
       const { record } = context.state.self
-      return port !== record.port || addresses.join() !== record.addresses.join()
+      return port !== record.port || addresses.join() !== record.endpoints.join()
     },
   },
   actions: {
@@ -135,7 +135,7 @@ export const gossipMachine = setup({
     },
     'table.selfAddressesChanged': {
       guard: 'isMoved',
-      actions: sendTo('transport', ({ event: { addresses, port } }) => recordUpdated({ addresses, port })),
+      actions: sendTo('transport', ({ event: { addresses, port } }) => recordUpdated({ endpoints: addresses, port })),
     },
     'specs.changed': {
       actions: enqueueActions(({ context, event, enqueue }) => {

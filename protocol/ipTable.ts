@@ -57,13 +57,13 @@ export const peer = z.object({
   /** OpenSSH public key, '' where unknown. */
   key: z.string(),
   /** Best first: those that answered before the rest, IPv6 before IPv4. */
-  addresses: z.array(peerAt),
+  endpoints: z.array(endpointSchema),
   state: z.enum(['unproved', 'answering', 'suspected']),
   /** Milliseconds since its last answer, null where it never answered this process. */
   answeredAgoMs: z.number().nullable(),
   /** An open gossip link joins it and this node. */
   linked: z.boolean(),
-  /** It answered at one of its addresses, or none of them has failed yet. */
+  /** It answered at one of its endpoints, or none of them has failed yet. */
   dialable: z.boolean(),
   /** Round trip in nanoseconds, down and up in Mbit/s; null until measured. */
   latencyNs: z.number().nullable(),

@@ -269,7 +269,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         key: `ssh-ed25519 ${node.id.slice(7).padEnd(68, 'A')}`,
         fields: {
           name: `node${node.host}`,
-          addresses: [node.address],
+          endpoints: [node.address],
           port: 8088,
           version: '0.1.0',
           customInformation: '',

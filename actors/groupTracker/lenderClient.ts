@@ -5,7 +5,7 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
-import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { formatEndpoint, isSameEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
@@ -20,6 +20,8 @@ export interface LenderClientDependencies {
   peers: PeerClient
   identity: Pick<Identity, 'publicKey'>
   files: SshFiles
+  /** Told where a loan's lender answered that is not where the record has it. Never rejects. */
+  onMoved: (loan: Loan, address: string) => Promise<void>
 }
 
 /** What is asked of lenders. Their answers are checked: a lender may be hostile. Every method rejects with an `AppError`. */
@@ -47,6 +49,7 @@ export function createLenderClient({
   peers,
   identity,
   files,
+  onMoved,
 }: LenderClientDependencies): LenderClient {
   /** The lender of a loan: where its key was seen last, and where it was when the container was taken. */
   async function lenderOf({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<DialTarget> {
@@ -57,7 +60,14 @@ export function createLenderClient({
   }
 
   async function requestFromLender(loan: Loan, command: { type: string; [key: string]: unknown }, options: Options) {
-    return peers.request(await lenderOf(loan, options.signal), command, options)
+    const target = await lenderOf(loan, options.signal)
+    const answer = await peers.request(target, command, options)
+    // The last endpoint is the recorded one. Where the table names it too, the lender has not moved: it has several.
+    const recorded = target.endpoints.at(-1)
+    const isListed = target.endpoints.slice(0, -1).some((each) => recorded && isSameEndpoint(each, recorded))
+    if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded))
+      await onMoved(loan, formatEndpoint(answer.endpoint))
+    return answer
   }
 
   async function parseEntries(pending: Promise<{ fact: Answer }>) {

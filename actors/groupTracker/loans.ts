@@ -18,6 +18,8 @@ export interface Loans {
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
   /** Marks ports, by their numbers inside the container, as used. */
   usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
+  /** Records that its lender is at another address now, and pins its key there. Rejects with `disk_failed`. */
+  move(id: ContainerId, address: string): Promise<void>
   /** Does nothing where it is not there. Rejects with `disk_failed`. */
   forget(id: ContainerId): Promise<void>
 }
@@ -44,6 +46,12 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
         ...loan,
         Container: { ...loan.Container, Ports: used(loan.Container.Ports, internal) },
       })),
+    move: (id, address) =>
+      changes.add(async () => {
+        const moved = (loans: Loan[]) => loans.map((loan) => (loan.ID === id ? { ...loan, IpAddress: address } : loan))
+        await replace(knownHosts, knownHostsText(moved(all())))
+        await store.update(changed(moved))
+      }),
     forget: (id) =>
       changes.add(async () => {
         if (!all().some(({ ID }) => ID === id)) return

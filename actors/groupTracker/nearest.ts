@@ -25,11 +25,11 @@ export function createNearest(bus: Bus<BusEvent>): Nearest {
     let peers = answering(await peersOf({ ...own, type: 'peer.list' }))
     if (peers.length < count) peers = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
     if (peers.length < count) throw new AppError('peers_short', { found: peers.length, count })
-    return peers.slice(0, count).map(({ id, addresses: [best] }) => id ?? (best ? formatAddress(best) : ''))
+    return peers.slice(0, count).map(({ id, endpoints: [best] }) => id ?? (best ? formatAddress(best) : ''))
   }
 }
 
 /** The table lists the nearest first. */
 function answering(peers: readonly Peer[]): Peer[] {
-  return peers.filter(({ state, id, addresses }) => state === 'answering' && (id !== undefined || addresses.length > 0))
+  return peers.filter(({ state, id, endpoints }) => state === 'answering' && (id !== undefined || endpoints.length > 0))
 }

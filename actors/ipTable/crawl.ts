@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import PQueue from 'p-queue'
 import type { CrawlInput, IpTableInternalEvent, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
-import { canonical, type KnownAddress, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
+import { type KnownEndpoint, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
 import { namedIn } from '../../machines/ipTable/unverified.ts'
 import { CRAWL } from '../../protocol/defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
@@ -11,7 +11,7 @@ import { type IpTableFile, parseIpTable, type TableEntry } from '../../protocol/
 import type { Failure } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
-import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import type { Connection, Dialer } from '../net/dialer.ts'
 import { fetchText } from '../net/httpClient.ts'
@@ -44,17 +44,17 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
   const signal = AbortSignal.any([input.signal, AbortSignal.timeout(CRAWL.totalMs)])
   setMaxListeners(0, signal)
-  const seen = new Set(input.known.flatMap((peer) => peer.addresses.map(formatAddress)))
+  const seen = new Set(input.known.flatMap((peer) => peer.endpoints.map(formatAddress)))
   const queue = new PQueue({ concurrency: CRAWL.parallel })
   let round: readonly Omit<ProbeInput, 'signal'>[] = input.known
   for (let hop = 1; hop <= hops && round.length > 0; hop += 1) {
     const named: PeerAt[][] = []
     const visits = round.map((peer) => async () => {
       const { outcome, table, failure } = await visit({ ...peer, signal }, document, dependencies)
-      const fresh = table ? namedIn(table).map(canonical).filter(isNew) : []
+      const fresh = table ? namedIn(table).map(directEndpoint).filter(isNew) : []
       for (const at of fresh) seen.add(formatAddress(at))
       named.push(fresh.slice(0, CRAWL.perAnswer))
-      const where = formatAddress(peer.addresses[0] ?? { host: '?', port: 0 })
+      const where = formatAddress(peer.endpoints[0] ?? { host: '?', port: 0 })
       const entries = table?.ip_address.length
       dependencies.report({
         type: 'crawl.visited',
@@ -73,12 +73,12 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
     await queue.addAll(visits)
     round = interleaved(named).map((at) => ({
       key: formatAddress(at),
-      addresses: [untrustedAddress(at)],
+      endpoints: [untrustedAddress(at)],
       keyed: false,
       measure: true,
     }))
   }
-  return round.flatMap(({ addresses }) => addresses.map(({ host, port }) => ({ host, port })))
+  return round.flatMap(({ endpoints }) => endpoints.map(({ host, port }) => ({ host, port })))
 
   function isNew(at: PeerAt): boolean {
     if (seen.has(formatAddress(at)) || dependencies.dialer.isSelf(at)) return false
@@ -148,19 +148,19 @@ async function exchangeTables(connection: Connection, document: string, signal: 
 /** The entry in which a peer without a key speaks of itself: the one with the address at which it was asked. */
 function ownEntry(table: IpTableFile, at: PeerAt): TableEntry | undefined {
   return table.ip_address.find((entry) =>
-    rowOf(entry)?.addresses.some((address) => sameAddress(address, canonical(at))),
+    rowOf(entry)?.endpoints.some((address) => sameAddress(address, directEndpoint(at))),
   )
 }
 
 /** What it says of itself, less what is measured here and what is ours. Its other address must be of the same port. */
 function selfDescription(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
   const { Latency: _l, Download: _d, Upload: _u, NodeId: _n, Addresses: _a, Added: _o, Trusted: _t, ...fields } = own
-  const also = rowOf({ ...own, Addresses: undefined })?.addresses.filter(({ host }) => host !== canonical(at).host)
+  const also = rowOf({ ...own, Addresses: undefined })?.endpoints.filter(({ host }) => host !== directEndpoint(at).host)
   return { fields, also: (also ?? []).map(({ host, port }) => ({ host, port })) }
 }
 
-function untrustedAddress(at: PeerAt): KnownAddress {
-  return { ...at, provedAt: null, failedAt: null, trusted: false }
+function untrustedAddress(at: PeerAt): KnownEndpoint {
+  return { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: false }
 }
 
 /** One of each in turn, so that the addresses of a liar do not stand before those of honest peers. */

@@ -14,11 +14,11 @@ import { DialError } from '../net/race.ts'
 
 /** Finds out who answers at a peer's addresses, and measures how near it is. Never rejects. */
 export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {
-  const { measure, signal, keyed, addresses } = input
+  const { measure, signal, keyed, endpoints } = input
   let connection: Connection
   try {
     // A peer that answered without a key is not asked for one in the background: to it a TLS greeting is garbage.
-    const goNode = !keyed && addresses.some(({ provedAt }) => provedAt !== null) ? 'expected' : 'accepted'
+    const goNode = !keyed && endpoints.some(({ provedAt }) => provedAt !== null) ? 'expected' : 'accepted'
     connection = await dialKnown(input, dialer, { purpose: 'probe', goNode, attemptMs: PROBE.timeoutMs })
   } catch (error) {
     return { kind: isDeferred(error, signal) ? 'skipped' : 'silent' }
@@ -44,17 +44,16 @@ export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome>
  * address belongs to now. A peer with a known key is never taken for a Go node. Rejects as the dialer.
  */
 export async function dialKnown(
-  { key, keyed, addresses, signal }: ProbeInput,
+  { key, keyed, endpoints, signal }: ProbeInput,
   dialer: Dialer,
   options: Pick<DialOptions, 'purpose' | 'goNode' | 'attemptMs'>,
 ): Promise<Connection> {
   // Only addresses that the owner named or that were proved are dialled beyond the budget.
   const isTrusted = (endpoint: Endpoint) =>
-    addresses.some((at) => sameAddress(at, endpoint) && (at.trusted || at.provedAt !== null))
+    endpoints.some((at) => sameAddress(at, endpoint) && (at.trusted || at.provedAt !== null))
   const all: DialOptions = { ...options, isTrusted, signal, ...(keyed && { goNode: 'refused' }) }
-  const endpoints = addresses.map(directEndpoint)
   try {
-    return await dialer.dial({ endpoints, ...(keyed && { id: key as NodeId }) }, all)
+    return await dialer.dial({ endpoints: endpoints.map(directEndpoint), ...(keyed && { id: key as NodeId }) }, all)
   } catch (error) {
     const taken = error instanceof DialError && error.attempts.find((attempt) => attempt.error.code === 'wrong_node')
     if (!taken) throw error

@@ -32,7 +32,7 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
     activeHere: active,
     activeThere: true,
     helloReceived: false,
-    subnet: subnetName(address, getEntry(state.members, peer)?.record.addresses[0]),
+    subnet: subnetName(address, getEntry(state.members, peer)?.record.endpoints[0]),
     observedAddress: address,
     root: '',
     syncAt: 0,
@@ -88,7 +88,7 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   if (result === 'forged') return
   const current = state.links.get(link.id)
   if (!current) return
-  const subnet = subnetName(link.observedAddress, signed.record.addresses[0])
+  const subnet = subnetName(link.observedAddress, signed.record.endpoints[0])
   const activeHere = link.dialled
     ? link.activeHere
     : hello.active && (link.activeHere || accepts(tx, subnet, hello.links))

@@ -172,7 +172,7 @@ function mergeOwnRecord(tx: Tx, signed: SignedRecord): MergeResult {
     // The first copy may come from an earlier process; copies newer than what this process signs come from a running node.
     state.identityConflicts += 1
     if (state.identityConflicts === MIN_CONFLICTS)
-      emit(tx, { type: 'gossip.identityConflict', addresses: signed.record.addresses })
+      emit(tx, { type: 'gossip.identityConflict', addresses: signed.record.endpoints })
   }
   state.refuteSeq = Math.max(state.refuteSeq, signed.record.seq)
   return 'known'
@@ -198,7 +198,7 @@ export function subnetKey(subnet: Subnet): string {
 function subnetKeys(record: NodeRecord): ReadonlySet<string> {
   const known = subnetKeyCache.get(record)
   if (known) return known
-  const subnets = record.addresses.map(subnetOf)
+  const subnets = record.endpoints.map(subnetOf)
   const keys = new Set(subnets.length > 0 ? subnets.map(subnetKey) : [PRIVATE])
   subnetKeyCache.set(record, keys)
   return keys

@@ -25,10 +25,10 @@ const FEW_LINKS = 3
 /** Whether a member may be dialled now. Urgent dials are not subject to `redialMs`. */
 export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false): boolean {
   const { state } = tx
-  if (short === state.self.short || record.addresses.length === 0 || linkTo(tx, short)) return false
+  if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short)) return false
   if ((state.banned.get(short) ?? 0) > tx.now || record.left) return false
   for (const { target } of state.dials.values()) if (target === short) return false
-  return mayDial(tx, record.addresses, urgent)
+  return mayDial(tx, record.endpoints, urgent)
 }
 
 export function dial(
@@ -37,7 +37,7 @@ export function dial(
   { active, urgent }: { active: boolean; urgent: boolean },
 ): void {
   // A probe must be decided within seconds, so it has less time than the dial of an active link.
-  startDial(tx, { target: short, active }, record.addresses, urgent ? tx.state.config.dialTimeoutMs : 5_000, record.id)
+  startDial(tx, { target: short, active }, record.endpoints, urgent ? tx.state.config.dialTimeoutMs : 5_000, record.id)
 }
 
 /** Once a round: closes ephemeral links, dials missing active links, now and then an ephemeral one, and removed members. */
@@ -115,7 +115,7 @@ function randomMember(tx: Tx): SignedRecord | undefined {
   for (let tries = 0; tries < RANDOM_TRIES; tries += 1) {
     const member = sample(state.members, () => random(tx))
     if (!member || state.suspects.has(member.short) || !canDial(tx, member)) continue
-    const subnet = subnetOf(member.record.addresses[0])
+    const subnet = subnetOf(member.record.endpoints[0])
     if (activeLinksInSubnet(tx, subnet.name) >= state.config.maxLinksPerSubnet) continue
     const subnetCount = subnet.private ? 1 : (getEntry(state.subnetCounts, subnetKey(subnet)) ?? 1)
     if (random(tx) * subnetCount < 1) return member

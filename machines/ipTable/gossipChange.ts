@@ -3,9 +3,10 @@ import { newEntry } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
+import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
-import { newRow, parsed, peerOf, type Row, sameAddress } from './peerRow.ts'
+import { newRow, peerOf, type Row, sameAddress } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
@@ -64,7 +65,7 @@ export function linkedTo(links: Links): ReadonlySet<NodeId> {
 
 /** Gossip has crashed: whom it vouched for is looked at again, and who cannot be dialled is not known any more. */
 export function onGossipLost(table: Table): Change {
-  const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
+  const rows = [...table.values()].filter(({ endpoints }) => endpoints.length > 0)
   return { table: new Map(rows.map((row) => [row.key, { ...row, alive: false }])), emitted: [] }
 }
 
@@ -80,14 +81,11 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const held = claimedByOthers(next, record.id)
-  const named = record.addresses
-    .map(parsed)
-    .filter((at) => at !== undefined)
-    .filter((at) => !isSelfAt(self, at) && !held.has(formatAddress(at)))
+  const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(formatAddress(at)))
   // What was proved or named here stays, also where the author no longer says it.
-  const kept = (known?.addresses ?? []).filter((at) => at.trusted || named.some((other) => sameAddress(at, other)))
+  const kept = (known?.endpoints ?? []).filter((at) => at.trusted || named.some((other) => sameAddress(at, other)))
   const fresh = named.filter((at) => !kept.some((other) => sameAddress(at, other)))
-  const addresses = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
+  const endpoints = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
   const fields = {
     NodeId: record.id,
     Name: record.name,
@@ -98,7 +96,7 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const row: Row = {
     ...before,
     entry: { ...before.entry, ...fields },
-    addresses: addresses.slice(0, ADDRESSES_MAX),
+    endpoints: endpoints.slice(0, ADDRESSES_MAX),
     seq: record.seq,
     machine: record.machine ?? null,
   }
@@ -111,7 +109,7 @@ function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   const held = new Set<string>()
   for (const row of table.values())
     if (row.key !== id)
-      for (const at of row.addresses) if (at.trusted || at.provedAt !== null) held.add(formatAddress(at))
+      for (const at of row.endpoints) if (at.trusted || at.provedAt !== null) held.add(formatAddress(at))
   return held
 }
 
@@ -139,7 +137,7 @@ function drop(table: Table, id: NodeId, now: number): Change {
   if (!row || row.status === 'dropped') return { table, emitted: [] }
   const dropped: Row = { ...row, alive: false, status: 'dropped', failures: PROBE.dropAfter, probedAt: now }
   const next = new Map(table)
-  if (row.addresses.length > 0) next.set(row.key, dropped)
+  if (row.endpoints.length > 0) next.set(row.key, dropped)
   else next.delete(row.key)
   return { table: next, emitted: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
 }

@@ -4,7 +4,7 @@ import type { PeerAt } from '../../protocol/ipTable.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
-import type { Found } from './peerLookUp.ts'
+import type { ResolvedPeer } from './peerLookUp.ts'
 import { loadTable, type Self, type Table, withPublicAddress } from './peerTable.ts'
 import { addUnverified, type Unverified } from './unverified.ts'
 
@@ -16,7 +16,7 @@ import { addUnverified, type Unverified } from './unverified.ts'
  * added, and with the whole table after a crawl.
  */
 export type TableRequest =
-  | (Tracked<'resolving'> & { fallback: { found: Found } | { failure: Failure } })
+  | (Tracked<'resolving'> & { fallback: { found: ResolvedPeer } | { failure: Failure } })
   | Tracked<'crawling'>
   | (Tracked<'saving'> & { revision: number; at?: PeerAt })
 

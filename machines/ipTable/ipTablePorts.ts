@@ -3,8 +3,8 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
-import type { Found } from './peerLookUp.ts'
-import type { KnownAddress } from './peerRow.ts'
+import type { ResolvedPeer } from './peerLookUp.ts'
+import type { KnownEndpoint } from './peerRow.ts'
 
 /** What the table's effects get and report: the ports that `actors/ipTable.ts` fills. */
 
@@ -42,7 +42,7 @@ export type Outcome =
 export interface ProbeInput {
   key: string
   /** In the order to try. */
-  addresses: readonly KnownAddress[]
+  endpoints: readonly KnownEndpoint[]
   /** A key was proved before: an answer without one counts as none. */
   keyed: boolean
   /** Whether to measure how near it is: not those whom only anonymous callers named. */
@@ -71,7 +71,7 @@ export interface ResolveDnsInput {
 
 export type IpTableInternalEvent =
   /** `found` is null where the resolver knows no such name. */
-  | { type: 'resolveDns.ended'; requestId: string; found: Found | null }
+  | { type: 'resolveDns.ended'; requestId: string; found: ResolvedPeer | null }
   | { type: 'probe.ended'; key: string; outcome: Outcome }
   /** One peer of a crawl. `key` is the row's, or the address where there is none yet. */
   | {

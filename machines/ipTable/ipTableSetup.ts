@@ -9,7 +9,7 @@ import { begin, childId, end, enter, find, inPhase, join, leave } from '../reque
 import { updateLinks } from './gossipChange.ts'
 import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
 import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
-import { type Found, lookUp } from './peerLookUp.ts'
+import { lookUp, type ResolvedPeer } from './peerLookUp.ts'
 import { parsed } from './peerRow.ts'
 import { addPeer, type Change, countOf, seedAddress, withPublicAddress } from './peerTable.ts'
 import { planProbes, probeOf } from './peerWatch.ts'
@@ -108,7 +108,7 @@ export const ipTableSetup = setup({
     ),
     /** The resolver's word, or what there is without it. */
     replyToResolving: enqueueActions(
-      ({ context, enqueue }, { requestId, found }: { requestId: string; found: Found | null }) => {
+      ({ context, enqueue }, { requestId, found }: { requestId: string; found: ResolvedPeer | null }) => {
         const [request] = inPhase(context.requests, 'resolving').filter((one) => one.requestId === requestId)
         if (request) enqueue.emit(resolvedFact(requestId, found ? { found } : request.fallback))
       },

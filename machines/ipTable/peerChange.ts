@@ -1,8 +1,9 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { TableEntry } from '../../protocol/files/ipTable.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Contact, Observation } from './ipTablePorts.ts'
-import { canonical, type KnownAddress, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
+import { type KnownEndpoint, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
 import {
   type Change,
   evict,
@@ -20,12 +21,12 @@ export const ADDRESSES_MAX = 16
 
 /** Node `id` proved its key at an address. */
 export function keyProved(table: Table, contact: Contact, self: Self, now: number): Change {
-  const at = canonical(contact.endpoint)
+  const at = directEndpoint(contact.endpoint)
   const emitted: PeerFact[] = []
   const next = new Map(table)
   let row = contact.id === self.id ? undefined : next.get(contact.id)
   for (const other of table.values()) {
-    if (other === row || !other.addresses.some((address) => sameAddress(address, at))) continue
+    if (other === row || !other.endpoints.some((address) => sameAddress(address, at))) continue
     if (contact.id !== self.id && !other.entry.NodeId) {
       next.delete(other.key)
       row = row ? mergeRows(row, other) : other
@@ -38,12 +39,12 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
   const before = row ?? rowAt(at)
   if (!row && next.size >= PEERS_MAX && !evict(next)) return { table: next, emitted }
   next.delete(before.key)
-  const proved: KnownAddress = { ...at, provedAt: now, failedAt: null, trusted: true }
+  const proved: KnownEndpoint = { ...at, provedAt: now, failedAt: null, trusted: true }
   const known: Row = {
     ...before,
     key: contact.id,
     entry: { ...before.entry, NodeId: contact.id, Name: contact.name, PublicKey: contact.key },
-    addresses: [proved, ...before.addresses.filter((address) => !sameAddress(address, at))].slice(0, ADDRESSES_MAX),
+    endpoints: [proved, ...before.endpoints.filter((address) => !sameAddress(address, at))].slice(0, ADDRESSES_MAX),
   }
   const change = markAnswering(next, known, now, row?.entry.NodeId === contact.id)
   return { table: change.table, emitted: [...emitted, ...change.emitted] }
@@ -58,7 +59,7 @@ export interface LegacyContact {
 
 /** A peer without a key answered: a known one, or one that may join. */
 export function legacyAnswered(table: Table, found: LegacyContact, self: Self, now: number): Change {
-  const at = canonical(found.at)
+  const at = directEndpoint(found.at)
   const nothing = { table, emitted: [] }
   if (isSelfAt(self, at)) return nothing
   const known = findByAddress(table, at)
@@ -68,26 +69,26 @@ export function legacyAnswered(table: Table, found: LegacyContact, self: Self, n
   if (known?.entry.NodeId) removeAddress(next, known, at)
   const before = known && !known.entry.NodeId ? known : rowAt(at, found.fields)
   if (before !== known && next.size >= PEERS_MAX && !evict(next)) return nothing
-  const proved = before.addresses.map((address) =>
+  const proved = before.endpoints.map((address) =>
     sameAddress(address, at) ? { ...address, provedAt: now, failedAt: null } : address,
   )
   const also = (found.also ?? [])
-    .map(canonical)
+    .map(directEndpoint)
     .filter((other) => !findByAddress(next, other) && !isSelfAt(self, other))
   const added = also
     .filter((other) => !proved.some((address) => sameAddress(address, other)))
     .map((other) => ({ ...other, provedAt: null, failedAt: null, trusted: false }))
-  const row = { ...before, entry: { ...before.entry, ...found.fields }, addresses: [...proved, ...added] }
+  const row = { ...before, entry: { ...before.entry, ...found.fields }, endpoints: [...proved, ...added] }
   return markAnswering(next, row, now, before === known)
 }
 
-/** A probe found nobody at any of the addresses. */
+/** A probe found nobody at any of the endpoints. */
 export function probeFailed(table: Table, key: string, now: number): Change {
   const row = table.get(key)
   if (!row) return { table, emitted: [] }
-  const addresses = row.addresses.map((address) => ({ ...address, failedAt: now }))
+  const endpoints = row.endpoints.map((address) => ({ ...address, failedAt: now }))
   // Who lives and cannot be dialled, as behind a NAT, is neither suspected nor dropped for it.
-  if (row.alive) return { table: set(table, { ...row, addresses, probedAt: now }), emitted: [] }
+  if (row.alive) return { table: set(table, { ...row, endpoints, probedAt: now }), emitted: [] }
   const failures = row.failures + 1
   const dropped = failures >= PROBE.dropAfter
   if (row.status === 'dropped' && failures >= PROBE.forgetAfter && !row.entry.Added) {
@@ -96,7 +97,7 @@ export function probeFailed(table: Table, key: string, now: number): Change {
     return { table: next, emitted: [] }
   }
   const status = dropped ? 'dropped' : row.status === 'answering' ? 'suspected' : row.status
-  const changed: Row = { ...row, status, failures, addresses, probedAt: now }
+  const changed: Row = { ...row, status, failures, endpoints, probedAt: now }
   const peer = peerOf(changed, now, TABLE_TICK_MS)
   const emitted: PeerFact[] = []
   if (status === 'suspected' && row.status !== 'suspected') emitted.push({ type: 'peer.suspected', peer })
@@ -106,7 +107,7 @@ export function probeFailed(table: Table, key: string, now: number): Change {
 
 /** Adds what was measured and seen to the peer at an address. It is this observer's. */
 export function addObservation({ table, emitted }: Change, at: PeerAt, observation: Observation, now: number): Change {
-  const row = findByAddress(table, canonical(at))
+  const row = findByAddress(table, directEndpoint(at))
   const { latencyNs, download, upload, specs = row?.specs ?? null } = observation
   if (!row || Object.keys(observation).length === 0) return { table, emitted }
   const entry = {
@@ -133,8 +134,8 @@ export function markAnswering(table: Table, row: Row, now: number, known: boolea
 
 /** Takes an address from a row. False where the row had no other and went with it. */
 function removeAddress(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
-  const addresses = row.addresses.filter((address) => !sameAddress(address, at))
-  if (addresses.length > 0) table.set(row.key, { ...row, addresses })
+  const endpoints = row.endpoints.filter((address) => !sameAddress(address, at))
+  if (endpoints.length > 0) table.set(row.key, { ...row, endpoints })
   else table.delete(row.key)
-  return addresses.length > 0
+  return endpoints.length > 0
 }

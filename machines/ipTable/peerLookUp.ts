@@ -3,10 +3,10 @@ import type { Failure, NodeId } from '../../protocol/ids.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, isNumeric } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { bestFirst, type KnownAddress, type Row } from './peerRow.ts'
+import { bestFirst, type KnownEndpoint, type Row } from './peerRow.ts'
 import type { Table } from './peerTable.ts'
 
-export interface Found {
+export interface ResolvedPeer {
   /** The node that must answer. Absent where the owner named an address: then whoever is there is meant. */
   id?: NodeId
   /** Best first, at least one. */
@@ -14,10 +14,10 @@ export interface Found {
 }
 
 export type LookedUp =
-  | { found: Found }
+  | { found: ResolvedPeer }
   | { failure: Failure }
   /** Ask the resolver for this name; where it knows none, `fallback`. */
-  | { resolveDns: Endpoint; fallback: { found: Found } | { failure: Failure } }
+  | { resolveDns: Endpoint; fallback: { found: ResolvedPeer } | { failure: Failure } }
 
 const MATCHES_SHOWN = 5
 
@@ -62,7 +62,7 @@ function withId(table: Table, prefix: string): Row[] {
   return [...table.values()].filter((row) => row.entry.NodeId?.startsWith(prefix))
 }
 
-type Choose = (where: string, rows: Row[]) => { found: Found } | { failure: Failure } | undefined
+type Choose = (where: string, rows: Row[]) => { found: ResolvedPeer } | { failure: Failure } | undefined
 
 function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose> {
   // Who answers goes before who once did.
@@ -77,7 +77,7 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
       failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
-  const endpoints = bestFirst(row.addresses.filter((at) => mayBeDialled(at, test))).map(directEndpoint)
+  const endpoints = bestFirst(row.endpoints.filter((at) => mayBeDialled(at, test))).map(directEndpoint)
   if (endpoints.length === 0) {
     const why = 'it has no address at which it could be dialled'
     return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
@@ -86,8 +86,8 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
   return { found: { endpoints, ...(id && { id }) } }
 }
 
-/** The owner asks for the peer, and its record names its addresses: it may not name what nobody else may have dialled. */
-function mayBeDialled({ trusted, provedAt, ...at }: KnownAddress, test: boolean): boolean {
+/** The owner asks for the peer, and its record names its endpoints: it may not name what nobody else may have dialled. */
+function mayBeDialled({ trusted, provedAt, ...at }: KnownEndpoint, test: boolean): boolean {
   return (
     trusted || provedAt !== null || !isNumeric(directEndpoint(at)) || refusal(at.host, at.port, { test }) === undefined
   )

@@ -1,12 +1,13 @@
 import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
-import { canonicalHost, formatAddress, isIPv6, parseAddress } from '../../protocol/net/address.ts'
+import { formatAddress, isIPv6 } from '../../protocol/net/address.ts'
+import { directEndpoint, type Endpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
 
-/** An address of a peer. Times are ticks of the table. */
-export interface KnownAddress extends PeerAt {
+/** A way to a peer. Times are ticks of the table. */
+export type KnownEndpoint = Endpoint & {
   provedAt: number | null
   failedAt: number | null
   /** Named by the owner, or a key was proved there: may be dialled whatever range it lies in. */
@@ -19,7 +20,7 @@ export interface Row {
   key: string
   /** As read, unknown keys included. What the row itself says stands above it. */
   entry: TableEntry
-  addresses: readonly KnownAddress[]
+  endpoints: readonly KnownEndpoint[]
   status: Peer['state'] | 'dropped'
   answeredAt: number | null
   /** Tick of the last probe or contact. */
@@ -41,19 +42,19 @@ export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Ro
   const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatAddress))
   const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
   const named = hosts.map((host) => parsed(formatAddress({ host, port })))
-  const addresses = [...named, ...(entry.Addresses ?? []).map(parsed)]
+  const endpoints = [...named, ...(entry.Addresses ?? []).map(parsed)]
     .filter(present)
     .map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: trusted.has(formatAddress(at)) }))
     .filter((at, index, all) => all.findIndex((other) => sameAddress(other, at)) === index)
-  const first = addresses[0]
+  const first = endpoints[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatAddress(first)
-  return newRow(key, entry, addresses, status)
+  return newRow(key, entry, endpoints, status)
 }
 
 /** A peer of which only an address is known. */
 export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
-  const address = { ...canonical(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
+  const address = { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
   return newRow(fields.NodeId ?? formatAddress(address), newEntry(fields), [address])
 }
 
@@ -61,13 +62,13 @@ export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
 export function newRow(
   key: string,
   entry: TableEntry,
-  addresses: readonly KnownAddress[],
+  endpoints: readonly KnownEndpoint[],
   status: Row['status'] = 'unproved',
 ): Row {
   return {
     key,
     entry,
-    addresses,
+    endpoints,
     status,
     answeredAt: null,
     probedAt: null,
@@ -85,7 +86,7 @@ export function newRow(
  * goes to `Addresses`; a name goes to `IPV4`, which Go hands to its resolver.
  */
 export function entryOf(row: Row): TableEntry {
-  const sorted = bestFirst(row.addresses)
+  const sorted = bestFirst(row.endpoints)
   const four = sorted.find(({ host }) => !isIPv6(host))
   const port = (four ?? sorted[0])?.port
   const six = sorted.find((at) => isIPv6(at.host) && at.port === port)
@@ -126,11 +127,11 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     ...(entry.NodeId && { id: entry.NodeId as NodeId }),
     name: printable(entry.Name),
     key: entry.PublicKey.trim(),
-    addresses: bestFirst(row.addresses).map(({ host, port }) => ({ host, port })),
+    endpoints: bestFirst(row.endpoints).map(directEndpoint),
     state: row.status === 'dropped' ? 'suspected' : row.status,
     answeredAgoMs: linked ? 0 : answeredAgoMs,
     linked,
-    dialable: row.addresses.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
+    dialable: row.endpoints.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
     latencyNs: entry.Latency || null,
     download: entry.Download || null,
     upload: entry.Upload || null,
@@ -141,17 +142,17 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
 }
 
 /** Those that answered before the rest; among equals IPv6 before IPv4, those that failed last. */
-export function bestFirst(addresses: readonly KnownAddress[]): KnownAddress[] {
-  const rank = (at: KnownAddress) =>
+export function bestFirst(endpoints: readonly KnownEndpoint[]): KnownEndpoint[] {
+  const rank = (at: KnownEndpoint) =>
     (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 4) +
     (at.provedAt === null ? 2 : 0) +
     (isIPv6(at.host) ? 0 : 1)
-  return [...addresses].sort((one, other) => rank(one) - rank(other))
+  return [...endpoints].sort((one, other) => rank(one) - rank(other))
 }
 
 /** The order to dial in: the best first, but IPv6 that was never proved gets its chance again and again. */
-export function dialOrder(row: Row, now: number, retryTicks: number): KnownAddress[] {
-  const sorted = bestFirst(row.addresses)
+export function dialOrder(row: Row, now: number, retryTicks: number): KnownEndpoint[] {
+  const sorted = bestFirst(row.endpoints)
   if (isIPv6(sorted[0]?.host ?? '')) return sorted
   const waiting = sorted.find(
     ({ host, failedAt }) => isIPv6(host) && (failedAt === null || now - failedAt >= retryTicks),
@@ -163,14 +164,10 @@ export function sameAddress(one: PeerAt, other: PeerAt): boolean {
   return one.host === other.host && one.port === other.port
 }
 
-export function canonical({ host, port }: PeerAt): PeerAt {
-  return { host: canonicalHost(host), port }
-}
-
 /** An address from a file or a message; undefined where it is none. A name without dots is one too. */
-export function parsed(where: string): PeerAt | undefined {
+export function parsed(where: string): Endpoint | undefined {
   try {
-    return canonical(parseAddress(where))
+    return parseEndpoint(where)
   } catch {
     return undefined
   }

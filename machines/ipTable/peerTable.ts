@@ -4,7 +4,8 @@ import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { AddressDiscovered, IpTableEmits, Peer, PeerAt, SeedsListed } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
-import { canonical, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
 
 /**
  * The table and every change to it, as pure functions. A node is its key: a proved key takes its address from whoever
@@ -41,13 +42,13 @@ export function loadTable(file: IpTableFile, self: Self): Table {
   const put = (entry: TableEntry, status: Row['status']) => {
     const row = rowOf(entry, status)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
-    const holder = row.addresses.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
+    const holder = row.endpoints.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
     // Two keys are two nodes, also where both were seen at one address.
     const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? mergeRows(twin, row) : row
     if (twin && merged !== row) table.delete(twin.key)
     table.set(merged.key, merged)
-    for (const at of merged.addresses) holders.set(formatAddress(at), merged.key)
+    for (const at of merged.endpoints) holders.set(formatAddress(at), merged.key)
   }
   for (const entry of file.ip_address) put(entry, 'unproved')
   for (const entry of file.Dormant ?? []) put(entry, 'dropped')
@@ -57,7 +58,7 @@ export function loadTable(file: IpTableFile, self: Self): Table {
 /** The whole table for the file. `previous` keeps what the file said beside the entries. */
 export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
   // Go could do nothing with an entry without an address.
-  const rows = [...table.values()].filter(({ addresses }) => addresses.length > 0)
+  const rows = [...table.values()].filter(({ endpoints }) => endpoints.length > 0)
   const dormant = rows.filter(({ status }) => status === 'dropped').map(entryOf)
   const { Dormant: _dormant, ...rest } = previous
   return {
@@ -72,7 +73,7 @@ export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
 export function publicTableOf(table: Table, self: Self, now: number): IpTableFile {
   const { advertisable } = self
   const answered = [...table.values()].filter(
-    (row) => row.status === 'answering' && row.answeredAt !== null && row.addresses.length > 0,
+    (row) => row.status === 'answering' && row.answeredAt !== null && row.endpoints.length > 0,
   )
   const own = newEntry({
     Name: self.name,
@@ -106,13 +107,13 @@ export function countOf(table: Table): number {
 
 /** The owner names an address. It may lie in any range and is never forgotten. */
 export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
-  const address = canonical(at)
+  const address = directEndpoint(at)
   const known = findByAddress(table, address)
   const row = known
     ? {
         ...known,
         entry: { ...known.entry, Added: true },
-        addresses: known.addresses.map((other) => (sameAddress(other, address) ? { ...other, trusted: true } : other)),
+        addresses: known.endpoints.map((other) => (sameAddress(other, address) ? { ...other, trusted: true } : other)),
         status: known.status === 'dropped' ? ('unproved' as const) : known.status,
         failures: 0,
         probedAt: known.status === 'answering' ? known.probedAt : null,
@@ -125,14 +126,14 @@ export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
 export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | undefined {
   const row = id && table.get(id)
   if (!row || row.seq > 0) return undefined
-  const trusted = row.addresses.filter((at) => at.trusted)
+  const trusted = row.endpoints.filter((at) => at.trusted)
   return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
 }
 
 /** The ways into the network that the table holds: addresses that the owner named, or at which a key was proved. */
 export function seedsOf(table: Table): SeedsListed['seeds'] {
-  return [...table.values()].flatMap(({ addresses, entry: { NodeId: id } }) => {
-    const trusted = addresses.filter((at) => at.trusted).map(formatAddress)
+  return [...table.values()].flatMap(({ endpoints, entry: { NodeId: id } }) => {
+    const trusted = endpoints.filter((at) => at.trusted).map(formatAddress)
     return trusted.length > 0 ? [{ addresses: trusted, ...(id && { id: id as NodeId }) }] : []
   })
 }
@@ -150,7 +151,7 @@ export function isSelfAt(self: Pick<Self, 'port' | 'addresses'>, { host, port }:
 }
 
 export function findByAddress(table: Table, at: PeerAt): Row | undefined {
-  for (const row of table.values()) if (row.addresses.some((address) => sameAddress(address, at))) return row
+  for (const row of table.values()) if (row.endpoints.some((address) => sameAddress(address, at))) return row
   return undefined
 }
 
@@ -159,17 +160,17 @@ export function set(table: Table, row: Row): Table {
 }
 
 function isSelf(self: Self, row: Row): boolean {
-  return row.entry.NodeId === self.id || row.addresses.some((address) => isSelfAt(self, address))
+  return row.entry.NodeId === self.id || row.endpoints.some((address) => isSelfAt(self, address))
 }
 
 /** Two rows that are one peer: what the first says stands, the second fills in. */
 export function mergeRows(row: Row, other: Row): Row {
   const [main, second] = other.entry.NodeId && !row.entry.NodeId ? [other, row] : [row, other]
-  const rest = second.addresses.filter((address) => !main.addresses.some((known) => sameAddress(known, address)))
+  const rest = second.endpoints.filter((address) => !main.endpoints.some((known) => sameAddress(known, address)))
   return {
     ...main,
     entry: { ...second.entry, ...main.entry, Added: main.entry.Added || second.entry.Added },
-    addresses: [...main.addresses, ...rest],
+    endpoints: [...main.endpoints, ...rest],
   }
 }
 
@@ -193,5 +194,5 @@ function byLatency(one: Peer, other: Peer): number {
 }
 
 function at(peer: Peer): string {
-  return peer.addresses[0] ? formatAddress(peer.addresses[0]) : ''
+  return peer.endpoints[0] ? formatAddress(peer.endpoints[0]) : ''
 }

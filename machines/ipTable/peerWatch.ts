@@ -1,4 +1,5 @@
 import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
 import { dialOrder, type Row } from './peerRow.ts'
@@ -26,7 +27,7 @@ interface WatchState {
 }
 
 /**
- * What this tick has dials for: peers that are due, the longest overdue first, and addresses that anonymous callers named. Each
+ * What this tick has dials for: peers that are due, the longest overdue first, and endpoints that anonymous callers named. Each
  * kind gets at least half of the dials, so that neither many peers nor many rumours keep the other waiting for ever.
  */
 export function planProbes({ table, now, unverified, probing, signal }: WatchState): {
@@ -50,7 +51,7 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
       ...due.map((row) => probeOf(row, { now, signal })),
       ...fresh.map(([key, at]) => ({
         key,
-        addresses: [{ ...at, provedAt: null, failedAt: null, trusted: false }],
+        endpoints: [{ ...directEndpoint(at), provedAt: null, failedAt: null, trusted: false }],
         keyed: false,
         measure: false,
         signal,
@@ -61,9 +62,9 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
 }
 
 export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'signal'>): ProbeInput {
-  const addresses = dialOrder(row, now, V6_RETRY_TICKS)
+  const endpoints = dialOrder(row, now, V6_RETRY_TICKS)
   const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_EVERY_MS / TABLE_TICK_MS
-  return { key: row.key, addresses, keyed: row.entry.NodeId !== undefined, measure, signal }
+  return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, signal }
 }
 
 /** What a probe of row or unverified address `key` means for the table. */
@@ -89,7 +90,7 @@ export function dueRows(table: Table, now: number): Row[] {
   const dueAt = (row: Row) =>
     row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size)
   return [...table.values()]
-    .filter((row) => row.addresses.length > 0 && dueAt(row) <= now)
+    .filter((row) => row.endpoints.length > 0 && dueAt(row) <= now)
     .sort((one, other) => dueAt(one) - dueAt(other))
 }
 

@@ -6,7 +6,7 @@ import { formatAddress } from '../../protocol/net/address.ts'
 import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
 import { linkedTo } from './gossipChange.ts'
 import type { Context, TableRequest } from './ipTableContext.ts'
-import type { Found } from './peerLookUp.ts'
+import type { ResolvedPeer } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
 import { findByAddress, isSelfAt, listOf, publicTableOf, type Self } from './peerTable.ts'
 
@@ -22,7 +22,7 @@ export function selfFailure(where: string): Failure {
   return new AppError('bad_request', { why: `${where} is this node itself` }).toJSON()
 }
 
-export function resolvedFact(requestId: string, answer: { found: Found } | object): IpTableEmits {
+export function resolvedFact(requestId: string, answer: { found: ResolvedPeer } | object): IpTableEmits {
   if ('found' in answer) return { type: 'peer.resolved', requestId, ...answer.found }
   const { failure } = answer as { failure: Failure }
   return { type: 'peer.resolveFailed', requestId, ...failure }

@@ -2,8 +2,9 @@ import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { canonical, rowOf } from './peerRow.ts'
+import { rowOf } from './peerRow.ts'
 import { isSelfAt, type Self, type Table } from './peerTable.ts'
 
 /** Addresses that anonymous callers named and nobody has looked at, the oldest first. They may exist: no more is believed. */
@@ -13,7 +14,7 @@ export type Unverified = ReadonlyMap<string, PeerAt>
 export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
   return entries
     .filter((entry) => !(entry.NAT && entry.EscapeImplementation === 'None'))
-    .flatMap((entry) => rowOf(entry)?.addresses ?? [])
+    .flatMap((entry) => rowOf(entry)?.endpoints ?? [])
     .map(({ host, port }) => ({ host, port }))
 }
 
@@ -23,11 +24,11 @@ export function addUnverified(
   named: readonly PeerAt[],
   { table, self, test }: { table: Table; self: Self; test: boolean },
 ): Unverified {
-  const known = new Set([...table.values()].flatMap((row) => row.addresses.map(formatAddress)))
+  const known = new Set([...table.values()].flatMap((row) => row.endpoints.map(formatAddress)))
   const perHost = new Map<string, number>()
   const next = new Map(unverified)
   for (const { host } of next.values()) perHost.set(host, (perHost.get(host) ?? 0) + 1)
-  for (const at of named.map(canonical)) {
+  for (const at of named.map(directEndpoint)) {
     if (next.size >= UNVERIFIED_MAX.all) break
     const key = formatAddress(at)
     const count = perHost.get(at.host) ?? 0

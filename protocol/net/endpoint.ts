@@ -19,6 +19,11 @@ export const ENDPOINT_MAX_CHARS = 64
 /** The text of a kind other than `direct`, such as `relayed://…`. */
 const OTHER_KIND = /^[a-z][a-z0-9+.-]*:\/\//
 
+/** Whether a text is of an endpoint whose kind this version does not know. */
+export function isOtherKind(text: unknown): boolean {
+  return typeof text === 'string' && OTHER_KIND.test(text)
+}
+
 export function directEndpoint({ host, port }: { host: string; port: number }): DirectEndpoint {
   return { kind: 'direct', host: canonicalHost(host), port }
 }
@@ -30,7 +35,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
 
 /** Reads what `formatEndpoint` writes; undefined for a kind that this version does not know. Throws `bad_address`. */
 export function parseEndpoint(text: string): Endpoint | undefined {
-  return OTHER_KIND.test(text) ? undefined : directEndpoint(parseAddress(text))
+  return isOtherKind(text) ? undefined : directEndpoint(parseAddress(text))
 }
 
 /** The endpoints in a list of texts. Those that are damaged or of an unknown kind are skipped. */

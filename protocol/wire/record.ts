@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type NodeId, nodeId } from '../ids.ts'
 import { readJson } from '../json.ts'
 import { isIPv4, isIPv6, parseAddress } from '../net/address.ts'
+import { ENDPOINT_MAX_CHARS, isOtherKind } from '../net/endpoint.ts'
 import type { Specs } from '../specs.ts'
 
 // A record is a node's own entry in the table. Only that node writes and signs it. Nodes forward the exact text that was
@@ -38,8 +39,14 @@ export const recordSchema = z.object({
   /** Rises with every update and with every refutation of a suspicion. */
   seq: z.int().min(1).max(SEQ_MAX),
   name: z.string().max(128),
-  /** Addresses at which the node can be dialled, `ip:port` or `[v6]:port`, best first; empty for a node that only dials. */
-  addresses: z.array(z.string().max(64).refine(isIpAndPort)).max(8),
+  /**
+   * Texts of the endpoints at which the node can be dialled, best first; none for a node that only dials. Those of a kind
+   * that this version does not know are skipped; the signed text, which travels on, keeps them.
+   */
+  endpoints: z.preprocess(
+    (list) => (Array.isArray(list) ? list.filter((text) => !isOtherKind(text)) : list),
+    z.array(z.string().max(ENDPOINT_MAX_CHARS).refine(isIpAndPort)).max(8),
+  ),
   /** The port on which the node listens. */
   port: z.int().min(0).max(65_535),
   /** The version of the program. */

@@ -51,7 +51,7 @@ async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":
   const events: Extract<IpTableInternalEvent, { type: 'crawl.visited' }>[] = []
   const known = ports.map((port) => ({
     key: `127.0.0.1:${port}`,
-    addresses: [{ host: '127.0.0.1', port, provedAt: null, failedAt: null, trusted: true }],
+    endpoints: [{ kind: 'direct' as const, host: '127.0.0.1', port, provedAt: null, failedAt: null, trusted: true }],
     keyed: false,
     measure: true,
     signal: new AbortController().signal,

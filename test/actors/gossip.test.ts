@@ -30,7 +30,7 @@ test('gossip begins with what the table has said of this node, and says that it 
   bus.publish({ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088'], port: 8_088 })
   supervised.start()
   const [own, ...more] = signed()
-  assert.deepEqual([own?.id, own?.addresses, own?.port, own?.seq], [identity.id, ['93.184.1.1:8088'], 8_088, 1])
+  assert.deepEqual([own?.id, own?.endpoints, own?.port, own?.seq], [identity.id, ['93.184.1.1:8088'], 8_088, 1])
   assert.equal(more.length, 0)
   assert.deepEqual(
     events.map(({ type }) => type),

@@ -53,7 +53,7 @@ async function outsider(t: TestContext): Promise<Identity & { record(more?: Part
           key: identity.publicKey.split(' ', 2).join(' '),
           seq: 1,
           name: 'outsider',
-          addresses: [],
+          endpoints: [],
           port: 0,
           version: '0',
           customInformation: '',
@@ -93,7 +93,7 @@ test('adding a node opens a link, and both tables list the other node with its h
   ] as const) {
     const [found, ...more] = await peersOf(node)
     assert.deepEqual([found?.id, more.length], [peer.identity.id, 0])
-    assert.ok(found?.addresses.some(({ port }) => port === peer.port))
+    assert.ok(found?.endpoints.some(({ port }) => port === peer.port))
   }
   let [row] = await peersOf(one)
   for (; !row?.machine; [row] = await peersOf(one)) await learned(one, other.identity.id)
@@ -237,7 +237,7 @@ test('forged, cross-signed and replayed records do not change the table', async 
   const replayed = mallory.record({ seq: 4, name: 'before' })
   const [text, signature] = mallory.record({ seq: 6 })
   const forged: [string, string] = [text.replace('"outsider"', '"somebody"'), signature]
-  const crossSigned = mallory.record({ id, key, seq: 9_999, addresses: ['10.6.6.6:1'] })
+  const crossSigned = mallory.record({ id, key, seq: 9_999, endpoints: ['10.6.6.6:1'] })
   const banned = nextEvent(node.bus, 'gossip.banned', (fact) => fact.id === mallory.id)
   // The first record is only old, which is not a violation; each of the others counts as a penalty.
   assert.equal(GOSSIP.maxPenalties, 3)
@@ -246,7 +246,7 @@ test('forged, cross-signed and replayed records do not change the table', async 
   await banned
   assert.deepEqual(facts, [])
   const peer = (await peersOf(node)).find((one) => one.id === id)
-  assert.ok(!peer?.addresses.some(({ host }) => host === '10.6.6.6'))
+  assert.ok(!peer?.endpoints.some(({ host }) => host === '10.6.6.6'))
 })
 
 test('a thousand silent links are closed in bounded time, and honest peers are not affected', async (t) => {

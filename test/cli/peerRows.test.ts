@@ -19,7 +19,7 @@ const specs = (more: object) => receivedSpecs.parse({ Hostname: 'h', Cores: 4, R
 const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   name,
   key: '',
-  addresses: [{ host: '10.0.0.1', port: 8_088 }],
+  endpoints: [{ kind: 'direct', host: '10.0.0.1', port: 8_088 }],
   state: 'answering',
   answeredAgoMs: 4_000,
   linked: false,
@@ -94,12 +94,12 @@ test('cells: one for each head, ? for what nobody knows', () => {
 test('a suspected peer and one at an IPv6 address or a name say so', () => {
   const [six, named] = peerRows([
     peer('a', {
-      addresses: [{ host: 'fd00::1', port: 8_088 }],
+      endpoints: [{ kind: 'direct', host: 'fd00::1', port: 8_088 }],
       state: 'suspected',
       answeredAgoMs: 300_000,
       latencyNs: 1,
     }),
-    peer('b', { addresses: [{ host: 'pc.lan', port: 8_088 }], state: 'unproved', answeredAgoMs: null }),
+    peer('b', { endpoints: [{ kind: 'direct', host: 'pc.lan', port: 8_088 }], state: 'unproved', answeredAgoMs: null }),
   ])
   assert.deepEqual(
     [six?.address, six?.path, peerCells(six as never)[10]],

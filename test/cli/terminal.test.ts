@@ -231,7 +231,7 @@ describe('tables', () => {
   test('machines: a table, and what to do where there is none', () => {
     const peer = {
       name: 'ann',
-      addresses: [{ host: '10.0.0.1', port: 8088 }],
+      endpoints: [{ kind: 'direct', host: '10.0.0.1', port: 8088 }],
       latencyNs: 2_000_000,
       download: null,
       upload: null,

@@ -39,8 +39,8 @@ function owner({ env }: Home): typeof request {
 const add = (of: Home, other: Neighbour) =>
   owner(of)('peer.add', { where: other.node.where, replace: false }, 'peer.added')
 
-const portsOf = (peers: readonly { addresses: { port: number }[] }[]) =>
-  peers.map(({ addresses }) => addresses[0]?.port).sort()
+const portsOf = (peers: readonly { endpoints: { port: number }[] }[]) =>
+  peers.map(({ endpoints }) => endpoints[0]?.port).sort()
 
 /** The peers of a node, asked again until they are as wanted. */
 async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) => boolean): Promise<void> {
@@ -51,7 +51,7 @@ async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) =>
     if (isWanted(portsOf(answering))) return
     assert.ok(
       performance.now() < deadline,
-      `it knows ${JSON.stringify(peers.map(({ addresses, state }) => [addresses, state]))}`,
+      `it knows ${JSON.stringify(peers.map(({ endpoints, state }) => [endpoints, state]))}`,
     )
   }
 }

@@ -29,7 +29,7 @@ function record(letter: string, more: Partial<NodeRecord> = {}): NodeRecord {
     key: `ssh-ed25519 ${letter}`,
     seq: 1,
     name: letter,
-    addresses: [`10.0.1.${letter.charCodeAt(0)}:8088`],
+    endpoints: [`10.0.1.${letter.charCodeAt(0)}:8088`],
     port: 8_088,
     version: '',
     customInformation: '',
@@ -80,7 +80,7 @@ test('facts of gossip change the IP table', () => {
   const rows: [name: string, begin: Table, facts: NetworkFact[], emitted: string[], state: string | undefined][] = [
     ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
     ['its own record is not', new Map(), [learned('s')], [], undefined],
-    ['a record without an address is too', new Map(), [learned('a', { addresses: [] })], [], 'unproved'],
+    ['a record without an address is too', new Map(), [learned('a', { endpoints: [] })], [], 'unproved'],
     ['a suspicion', proved('a'), [suspected], ['peer.suspected'], 'suspected'],
     ['a suspicion again', proved('a'), [suspected, suspected], [], 'suspected'],
     ['a suspicion of one that never answered', new Map(), [learned('a'), suspected], [], 'unproved'],
@@ -126,19 +126,19 @@ test('a live member that cannot be dialled stays listed while gossip runs; witho
 })
 
 test('two nodes behind two NATs may have the same private address, but none takes an address proved by another', () => {
-  const same = { addresses: ['192.168.50.2:8088'] }
+  const same = { endpoints: ['192.168.50.2:8088'] }
   const { table } = after([learned('a', same), learned('b', same)])
   assert.equal(listOf(table, 0).peers.length, 2)
-  const squat = after([learned('b', { addresses: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
+  const squat = after([learned('b', { endpoints: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
   const [holder, other] = ['a', 'b'].map((letter) =>
     listOf(squat.table, 0).peers.find((peer) => peer.id === id(letter)),
   )
-  assert.deepEqual(holder?.addresses, [{ host: '10.0.1.97', port: 8_088 }])
-  assert.deepEqual(other?.addresses, [{ host: '10.0.9.9', port: 1 }])
+  assert.deepEqual(holder?.endpoints, [directEndpoint({ host: '10.0.1.97', port: 8_088 })])
+  assert.deepEqual(other?.endpoints, [directEndpoint({ host: '10.0.9.9', port: 1 })])
 })
 
 test('a peer without an address is listed, but not stored, and cannot be reached', () => {
-  const { table } = after([learned('a', { addresses: [], name: 'anna' })])
+  const { table } = after([learned('a', { endpoints: [], name: 'anna' })])
   assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
   assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
   const found = lookUp(table, 'anna')

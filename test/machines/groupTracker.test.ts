@@ -264,6 +264,9 @@ test('list: another node at a lender’s address is not believed; a lender that 
   assert.equal(await refusal(send('loan.return', { id: '0001' })), 'wrong_node')
   table.set(first.identity.id, { endpoints: [directEndpoint({ host: '127.0.0.1', port: first.port })] })
   assert.equal(await state(), 'running')
+  assert.equal(tracker.loans.find(idOf(1)).IpAddress, first.address, 'its record says where it is now')
+  table.delete(first.identity.id)
+  assert.equal(await state(), 'running')
 })
 
 test('find and logs', async (context) => {

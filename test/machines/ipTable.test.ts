@@ -262,7 +262,7 @@ test('a change that nobody waits for is written in a while, one that somebody wa
   bus.publish({ ...owner('peer.add', 'add'), where: '10.0.0.2', replace: false })
   await nextTick()
   assert.deepEqual(writes, [1, 2])
-  assert.ok(said.some((fact) => fact.type === 'peer.added' && fact.peer.addresses[0]?.host === '10.0.0.2'))
+  assert.ok(said.some((fact) => fact.type === 'peer.added' && fact.peer.endpoints[0]?.host === '10.0.0.2'))
   await seconds(31 + TABLE_SAVE_MS / 1_000)
   assert.ok(writes.length > 2)
   bus.publish({ ...owner('peer.add', 'only'), where: '10.0.0.3', replace: true })
@@ -334,7 +334,7 @@ test('for real: a Go node that was added answers, joins, and is in the file as G
     const joined = nextEvent(node.bus, 'peer.joined')
     await request(node.bus, { ...owner('peer.add', 'a'), where: `127.0.0.1:${port}`, replace: false })
     const { peer } = await joined
-    assert.deepEqual([peer.id, peer.addresses], [undefined, [{ host: '127.0.0.1', port }]])
+    assert.deepEqual([peer.id, peer.endpoints], [undefined, [directEndpoint({ host: '127.0.0.1', port })]])
     const [entry, ...others] = (await node.document()).ip_address
     assert.deepEqual(others, [])
     assert.deepEqual([entry.IPV4, entry.ServerPort, entry.Added], ['127.0.0.1', String(port), true])
@@ -404,7 +404,7 @@ test('for real: with Test, an anonymous caller may name loopback', async () => {
   try {
     const joined = nextEvent(node.bus, 'peer.joined')
     await acceptTable(node.bus, JSON.stringify({ ip_address: [{ ipv4: '127.0.0.1', 'port no': port }] }), '127.0.0.1')
-    assert.deepEqual((await joined).peer.addresses, [{ host: '127.0.0.1', port }])
+    assert.deepEqual((await joined).peer.endpoints, [directEndpoint({ host: '127.0.0.1', port })])
   } finally {
     await node.stop()
     server.close()

@@ -19,7 +19,7 @@ import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -40,7 +40,7 @@ const recordOf = (letter: string): NodeRecord => ({
   key: `ssh-ed25519 ${letter}`,
   seq: 9,
   name: letter,
-  addresses: [],
+  endpoints: [],
   port: 8_088,
   version: '',
   customInformation: '',
@@ -55,7 +55,7 @@ const met = (table: Table, letter: string, where: string, now = 0, name = letter
 const listed = (table: Table) =>
   listOf(table, 0).peers.map((peer) => [
     peer.id?.slice(7, 8) ?? '-',
-    ...peer.addresses.map(({ host, port }) => `${host}:${port}`),
+    ...peer.endpoints.map(({ host, port }) => `${host}:${port}`),
   ])
 
 test('a node is its key: one machine with two addresses is one, two behind one address are two', () => {
@@ -138,7 +138,7 @@ test('this node is never in its table, by key and by every address it has', () =
   const found = keyProved(added, contact('s', '10.5.5.5:8088'), self, 0)
   assert.equal(found.table.size, 0)
   assert.equal(legacyAnswered(empty, { at: at('10.0.0.9:8088') }, self, 0).table, empty)
-  assert.equal(mergeRecord(empty, { ...recordOf('s'), addresses: ['1.2.3.4:1'] }, self).table, empty)
+  assert.equal(mergeRecord(empty, { ...recordOf('s'), endpoints: ['1.2.3.4:1'] }, self).table, empty)
   const everywhere = { ...self, addresses: ['0.0.0.0'] }
   assert.equal(
     loadTable(
@@ -223,7 +223,7 @@ test('records: only newer ones of the author count, and take no address from a p
     ...recordOf('a'),
     seq,
     name,
-    addresses: where,
+    endpoints: where,
     customInformation: `text ${seq}`,
   })
   let { table } = met(empty, 'b', '10.0.0.2:8088')
@@ -235,7 +235,10 @@ test('records: only newer ones of the author count, and take no address from a p
   for (const seq of [3, 2, 0]) assert.equal(mergeRecord(table, record(seq, 'replayed', '6.6.6.6:1'), self).table, table)
   ;({ table } = mergeRecord(table, record(4, 'four', '10.0.0.4:8088'), self))
   const peer = listOf(table, 0).peers.find(({ name }) => name === 'four')
-  assert.deepEqual([peer?.information, peer?.state, peer?.addresses], ['text 4', 'unproved', [at('10.0.0.4:8088')]])
+  assert.deepEqual(
+    [peer?.information, peer?.state, peer?.endpoints],
+    ['text 4', 'unproved', [directEndpoint(at('10.0.0.4:8088'))]],
+  )
 })
 
 test('IPv6 goes first where it works, and gets its chance again where it did not', () => {
@@ -377,6 +380,18 @@ for (const [name, where, expected] of names) {
     }
   })
 }
+
+test('a peer is found at all its endpoints, best first, and at none that its record alone may not name', () => {
+  const { table } = met(empty, 'a', '10.0.0.1:8088', 1, 'anna')
+  const named = ['127.0.0.1:8088', '169.254.169.254:80', '10.0.0.1:8088', '[2001:db9::1]:8088', '10.0.0.7:8088']
+  const merged = mergeRecord(table, { ...recordOf('a'), name: 'anna', endpoints: named }, self).table
+  const found = (options?: { test: boolean }) => {
+    const answer = lookUp(merged, 'anna', options)
+    return 'found' in answer ? answer.found.endpoints.map(formatEndpoint) : []
+  }
+  assert.deepEqual(found(), ['10.0.0.1:8088', '[2001:db9::1]:8088', '10.0.0.7:8088'])
+  assert.ok(found({ test: true }).includes('127.0.0.1:8088'))
+})
 
 test('a name with a dot is asked of the resolver before it is a peer, a bare word of the table before the resolver', () => {
   const { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')

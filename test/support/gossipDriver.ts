@@ -45,7 +45,7 @@ export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: s
   const tools = createGossipTools(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString())
   const fields = {
     name: `node${made}`,
-    addresses: [address ?? `20.${made >> 8}.${made & 255}.1:8088`],
+    endpoints: [address ?? `20.${made >> 8}.${made & 255}.1:8088`],
     port: 8088,
     version: '0.1.0',
     customInformation: '',

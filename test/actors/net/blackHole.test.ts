@@ -69,7 +69,7 @@ type Asker = Awaited<ReturnType<typeof asker>>
 
 const known = ({ target }: Asker) => ({
   key: target.id,
-  addresses: target.endpoints.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: true })),
+  endpoints: target.endpoints.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: true })),
   keyed: true,
   measure: true,
   signal: new AbortController().signal,

@@ -113,7 +113,7 @@ test('a peer of many addresses survives the file', () => {
   const file = ipTableFile.parse({ ip_address: [entry] })
   const again = ipTableFile.parse(JSON.parse(JSON.stringify(fileOf(loadTable(file, self), file))))
   const [row] = [...loadTable(again, self).values()]
-  assert.deepEqual(row?.addresses.map(({ host, port, trusted }) => [host, port, trusted]).sort(), [
+  assert.deepEqual(row?.endpoints.map(({ host, port, trusted }) => [host, port, trusted]).sort(), [
     ['10.0.0.1', 8088, false],
     ['10.0.0.2', 9000, true],
     ['2001:db9::1', 8088, false],

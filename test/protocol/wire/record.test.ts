@@ -81,19 +81,22 @@ test('invalid records are not parsed', () => {
     bad({ seq: 1.5 }),
     bad({ seq: '1' }),
     bad({ name: 'x'.repeat(129) }),
-    bad({ addresses: ['somewhere.example:8088'] }),
-    bad({ addresses: ['127.1:8088'] }),
-    bad({ addresses: ['20.0.0.1'] }),
-    bad({ addresses: ['20.0.0.1:0'] }),
-    bad({ addresses: ['[fe80::1%eth0]:8088'] }),
-    bad({ addresses: Array.from({ length: 9 }, () => '20.0.0.1:8088') }),
+    bad({ endpoints: ['somewhere.example:8088'] }),
+    bad({ endpoints: ['127.1:8088'] }),
+    bad({ endpoints: ['20.0.0.1'] }),
+    bad({ endpoints: ['20.0.0.1:0'] }),
+    bad({ endpoints: ['[fe80::1%eth0]:8088'] }),
+    bad({ endpoints: Array.from({ length: 9 }, () => '20.0.0.1:8088') }),
     bad({ customInformation: 'x'.repeat(2_049) }),
     bad({ port: 65_536 }),
     signed.text.replace('{', '{"__proto__":{"left":true},'),
     signed.text.replace('{', `{"pad":"${'x'.repeat(RECORD_MAX_CHARS)}",`),
   ]
   for (const text of texts) assert.equal(readRecord(text, signed.signature), undefined, text.slice(0, 60))
-  assert.ok(readRecord(bad({ addresses: ['[2001:db8::1]:8088', '20.0.0.1:8088'] }), ''))
+  assert.ok(readRecord(bad({ endpoints: ['[2001:db8::1]:8088', '20.0.0.1:8088'] }), ''))
+  const later = readRecord(bad({ endpoints: ['relayed://20.0.0.9:7000/x', '20.0.0.1:8088'] }), '')
+  assert.deepEqual(later?.record.endpoints, ['20.0.0.1:8088'], 'an endpoint of a later version is skipped')
+  assert.match(later?.text ?? '', /relayed:/, 'and travels on')
 })
 
 test('subnetOf names the subnet of an address and says whether it is private', () => {
