@@ -13,14 +13,14 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
-import type { Specs } from '../../protocol/specs.ts'
+import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import { rangeOf, SPEED_PATH } from '../../protocol/wire/speed.ts'
 import { record } from '../support/harness.ts'
 import { codeOf, http, httpHarness, newIdentity, tls } from '../support/httpHarness.ts'
 
 const harness = await httpHarness()
 const { rights, listener, dir, bus: harnessBus } = harness
-harnessBus.publish({ type: 'specs.changed', specs: { Hostname: 'lender' } as Specs })
+harnessBus.publish({ type: 'specs.changed', specs: receivedSpecs.parse({ Hostname: 'lender' }) })
 after(() => harness.close())
 const { port } = listener
 const alice = await newIdentity(dir, 'alice')

@@ -6,7 +6,7 @@ import { openListener } from '../../../actors/listeners/tcp.ts'
 import { COMMANDS_PATH, EVENTS_PATH } from '../../../protocol/control.ts'
 import { BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
 import { type BusEvent, commands } from '../../../protocol/index.ts'
-import type { Specs } from '../../../protocol/specs.ts'
+import { receivedSpecs } from '../../../protocol/wire/specs.ts'
 import { nextEvent } from '../../support/harness.ts'
 import {
   codeOf,
@@ -26,7 +26,7 @@ const alice = await newIdentity(dir, 'alice')
 const { port } = listener
 const knock = (identity = alice) => tls(port, identity.tls)
 
-const specs = { Hostname: 'lender', CPU: 'x', GPU: null } as unknown as Specs
+const specs = receivedSpecs.parse({ Hostname: 'lender', CPU: 'x' })
 const id = 'b'.repeat(64)
 bus.on('node.show', ({ requestId }) => {
   const { publicKey } = place.identity
