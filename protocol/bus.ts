@@ -6,16 +6,16 @@ import { checkEvent } from '#checks'
  *
  * 1. Order: every listener sees events in the order in which they were published.
  * 2. No re-entrance: an event published while another is being delivered waits until that one has reached everybody.
- * 3. Isolation: a listener that throws hurts neither the publisher nor the other listeners; `onError` is told.
- * 4. Undo: `on` and `tap` return their own undo, which may be called twice and takes effect at once.
- * 5. Taps first: a tap sees every event, before the listeners of that event do.
- * 6. No history: a listener added during delivery hears the next event, not the present one.
- * 7. End: after `close` nothing is delivered, what is still queued included.
- * 8. Shape: in development (`--conditions=development`) `onError` is told of an event that does not fit its schema, at
- *    `publish`. The event reaches everybody all the same, as it does otherwise, where nothing is checked.
+ * 3. Isolation: a listener that throws affects neither the publisher nor the other listeners; `onError` gets the error.
+ * 4. Undo: `on` and `tap` return a function that removes the listener at once. It may be called more than once.
+ * 5. Taps first: a tap sees every event before the listeners of that event do.
+ * 6. No history: a listener that is added during a delivery receives the next event, not the current one.
+ * 7. Close: after `close` nothing is delivered, not even the events that are still queued.
+ * 8. Schemas: in development (`--conditions=development`) `publish` reports an event that does not fit its schema to
+ *    `onError`, and delivers the event nevertheless. Otherwise nothing is checked.
  *
- * It has no wildcards beyond `tap`, no retry and no async delivery: it is dumb on purpose. Whoever listens must return
- * quickly; work belongs in an actor.
+ * The bus has no wildcards except `tap`, no retry and no asynchronous delivery. It is simple on purpose: listeners must
+ * return quickly, and work belongs in an actor.
  */
 export interface Bus<E extends { type: string }> {
   publish(event: E): void
@@ -24,16 +24,18 @@ export interface Bus<E extends { type: string }> {
   close(): void
 }
 
-/** Takes back what returned it. May be called more than once. */
+/** Reverts the call that returned it. May be called more than once. */
 export type Undo = () => void
 
 export interface BusOptions {
   /**
-   * Told of a listener that threw and of an event that does not fit, with the event's type. Default: the error is thrown
-   * where nobody can catch it, as the DOM's `reportError` does.
+   * Receives the error of a listener that threw or of an event that does not fit its schema, with the event's type.
+   * By default the error is thrown where nobody can catch it, as the DOM's `reportError` does.
    */
   onError?: (error: unknown, type: string) => void
-  /** Throws for an event that does not fit. Default: the check against the slices' schemas, in development alone. */
+  /**
+   * Throws for an event that does not fit its schema. By default the slices' schemas are used, and only in development.
+   */
   check?: (event: { type: string }) => void
 }
 

@@ -6,7 +6,7 @@ import { caller, containerId, failure } from './ids.ts'
 import type { RequestFact } from './request.ts'
 import { secret } from './secret.ts'
 
-/** An engine id or the beginning of one, as people type it. */
+/** A container id of the engine or the beginning of one, as people type it. */
 export const containerRef = z
   .string()
   .regex(/^[0-9a-f]{1,64}$/, 'a container id is 1 to 64 of the characters 0-9 and a-f')
@@ -16,12 +16,12 @@ const portCount = z.number().int().min(0).max(EXTRA_PORTS_MAX)
 export const containerManagerCommands = {
   'container.create': {
     schema: z.object({
-      /** One OpenSSH public-key line; "" asks for a password instead. */
+      /** One line with an OpenSSH public key; "" requests a password instead. */
       key: z.string().max(16_384).default(''),
       ports: portCount.default(0),
       udpPorts: portCount.default(0),
       gpu: z.boolean().default(false),
-      /** Name of an image folder on the lender; "" is the default image. */
+      /** The name of an image folder on the lender; "" is the default image. */
       image: z.string().max(128).default(''),
     }),
     action: 'borrow',
@@ -49,7 +49,7 @@ export const containerManagerCommands = {
   'image.build': { schema: z.object({}), action: 'administer', terminalEvents: ['image.built', 'image.buildFailed'] },
 } as const satisfies Record<string, CommandSpec>
 
-/** One published port of a container, with P2PRC's keys. */
+/** One published port of a container. The keys are P2PRC's. */
 export const port = z.object({
   PortName: z.string(),
   InternalPort: z.number(),
@@ -61,10 +61,13 @@ export const port = z.object({
 
 export type Port = z.infer<typeof port>
 
-/** What a borrower gets: P2PRC's container reply (compatibility 2.4) and what pins the container's SSH server. */
+/**
+ * What a borrower receives: P2PRC's container reply (compatibility 2.4), and the key that pins the container's SSH
+ * server.
+ */
 export const containerReply = z.object({
   SSHUsername: z.string(),
-  /** Set where the borrower sent no key; shown once, stored nowhere. */
+  /** Set if the borrower sent no key. It is shown once and stored nowhere. */
   SSHPassword: secret.or(z.literal('')),
   SSHPublicKey: z.string(),
   /** The container's host key, `ssh-ed25519 AAAA…`, for the borrower's known_hosts. */
@@ -86,15 +89,15 @@ export type ContainerReply = z.infer<typeof containerReply>
 
 const containerState = z.enum(['creating', 'running', 'stopped', 'removing'])
 
-/** A lent container as the lender sees it now. */
+/** A lent container in its current state, as the lender sees it. */
 export const containerSummary = z.object({
   id: containerId,
   borrower: caller,
-  /** The id that the borrower gave the request that made it. */
+  /** The id of the borrower's request that created the container. */
   requestId: z.string(),
   state: containerState,
   image: z.string(),
-  /** Milliseconds since 1970, by the engine's clock. */
+  /** Milliseconds since 1970, measured by the engine's clock. */
   createdAt: z.number(),
   ports: z.array(port),
   gpu: z.boolean(),
@@ -102,11 +105,11 @@ export const containerSummary = z.object({
 
 export type ContainerSummary = z.infer<typeof containerSummary>
 
-/** A line of a container's output. */
+/** One line of a container's output. */
 export const outputLine = z.object({ stream: z.enum(['stdout', 'stderr']), line: z.string() })
 
 export const containerManagerFacts = {
-  /** A step of making a container or an image. `line` is what the engine or the build wrote. */
+  /** A step in the creation of a container or an image. `line` is output of the engine or the build. */
   'container.progress': answer({ step: z.enum(['image', 'create', 'start', 'ssh']), line: z.string() }),
   'container.created': answer({ container: containerReply }),
   'container.createFailed': failed,
@@ -117,7 +120,7 @@ export const containerManagerFacts = {
   'container.logged': answer(outputLine.shape),
   'container.logsEnded': done,
   'container.logsFailed': failed,
-  /** A container's state changed by itself or by another hand. */
+  /** The state of a container has changed without a request to this node. */
   'container.changed': z.object({ id: containerId, state: containerState.or(z.literal('gone')) }),
   'image.progress': answer({ line: z.string() }),
   'image.built': answer({ image: z.string() }),

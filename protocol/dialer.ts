@@ -3,15 +3,16 @@ import type { FactSpecs, FactsOf } from './facts.ts'
 import { failure, nodeId } from './ids.ts'
 import { endpointSchema as endpoint } from './net/endpointSchema.ts'
 
-/** What a connection is dialled for. */
+/** The purpose of a connection. */
 const purpose = z.enum(['command', 'gossip', 'speed', 'probe', 'crawl'])
 
 export type DialPurpose = z.infer<typeof purpose>
 
 export const dialerFacts = {
   /**
-   * An endpoint answered first, `ms` milliseconds after the dial began. `id`, `name` and `key`: the node that proved to
-   * hold this OpenSSH public key; a Go P2PRC node proves none.
+   * `endpoint` was the first to answer, `ms` milliseconds after the dial started. `id`, `name` and `key` describe the
+   * node, which has proved that it holds this OpenSSH public key; they are absent for a Go P2PRC node, which has no
+   * key.
    */
   'dial.succeeded': z.object({
     purpose,
@@ -21,7 +22,7 @@ export const dialerFacts = {
     name: z.string().optional(),
     key: z.string().optional(),
   }),
-  /** No endpoint answered. `id`: the node that was looked for. */
+  /** No endpoint answered. `id` is the node that was dialled. */
   'dial.failed': failure.extend({
     purpose,
     id: nodeId.optional(),

@@ -5,16 +5,16 @@ export { exitCodes } from './errorKinds.ts'
 
 export type ErrorCode = keyof typeof catalogue
 
-/** The catalogue as data, for the documentation and its test. */
+/** The catalogue as data, for the documentation and the test of it. */
 export const errorKinds: Readonly<Record<ErrorCode, ErrorKind>> = catalogue
 
 /**
- * An error from the catalogue. `message` is what happened and why, then what to do, ready to show. A detail `todo` says
- * what to do in place of the catalogue.
+ * An error from the catalogue. `message` is the text for the user: what happened and why, then what to do. A detail
+ * `todo` replaces the catalogue's text about what to do.
  */
 export class AppError extends Error implements Failure {
   readonly code: ErrorCode
-  /** What happened and why, without what to do about it. */
+  /** What happened and why, without the advice on what to do. */
   what: string
 
   constructor(code: ErrorCode, details: Record<string, string | number> = {}, cause?: unknown) {
@@ -41,19 +41,27 @@ export class AppError extends Error implements Failure {
   }
 }
 
-/** Any thrown value as a failure to publish or send; what is not from the catalogue becomes `internal`. */
+/**
+ * Converts any thrown value to a failure that can be published or sent. An error outside the catalogue becomes
+ * `internal`.
+ */
 export function toFailure(error: unknown): Failure {
   return toAppError(error).toJSON()
 }
 
-/** Any thrown value as an `AppError`. Failures that came over the wire with a code of ours keep code and message. */
+/**
+ * Converts any thrown value to an `AppError`. A failure that another node sent keeps its message, and its code if
+ * known.
+ */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
   if (isFailure(error)) return fromFailure(error)
   return new AppError('internal', { why: error instanceof Error ? error.message : String(error) }, error)
 }
 
-/** A failure that another node or process reported, with its own words. An unknown code becomes `internal`. */
+/**
+ * Converts a failure that another node or process reported. It keeps its message; an unknown code becomes `internal`.
+ */
 export function fromFailure({ code, message }: Failure): AppError {
   const error = new AppError(isKnown(code) ? code : 'internal', { why: message })
   error.message = message
@@ -61,23 +69,23 @@ export function fromFailure({ code, message }: Failure): AppError {
   return error
 }
 
-/** Whether a fact or body says that something failed. */
+/** Whether a fact or a body reports a failure. */
 export function isFailure(value: unknown): value is Failure {
   const candidate = value as Failure | null
   return typeof candidate === 'object' && typeof candidate?.code === 'string' && typeof candidate.message === 'string'
 }
 
-/** Exit code for a failure's code; 1 for a code that this version does not know. */
+/** The exit code for a failure's code; 1 for a code that this version does not know. */
 export function exitCodeOf(code: string): number {
   return isKnown(code) ? catalogue[code].exit : 1
 }
 
-/** HTTP status for a failure's code; 500 for a code that this version does not know. */
+/** The HTTP status for a failure's code; 500 for a code that this version does not know. */
 export function statusOf(code: string): number {
   return isKnown(code) ? catalogue[code].status : 500
 }
 
-/** What a peer sends may be called `constructor`. */
+/** Looks at own properties only, because a peer may send a code such as `constructor`. */
 function isKnown(code: string): code is ErrorCode {
   return Object.hasOwn(catalogue, code)
 }

@@ -3,25 +3,25 @@ import type { Payload } from './control.ts'
 import { failure } from './ids.ts'
 
 /**
- * How facts are declared. Each slice has one schema for each fact, without its `type`; `index.ts` joins them. A schema
- * describes what is published, as it is: it has no defaults and transforms nothing.
+ * Declares facts. Each slice has one schema for each fact, without its `type`, and `index.ts` joins them. A schema
+ * describes a fact exactly as it is published: it has no defaults and transforms nothing.
  */
 export type FactSpecs = Record<string, z.ZodObject>
 
-/** The facts that a slice's map declares, as a union of types. */
+/** The union of the facts that a slice declares. */
 export type FactsOf<T extends FactSpecs> = {
   [K in keyof T & string]: { type: K } & Payload<z.infer<T[K]>>
 }[keyof T & string]
 
 const requestId = z.string()
 
-/** A fact that answers a command, whose `requestId` it echoes. */
+/** The schema of a fact that answers a command; the fact echoes the command's `requestId`. */
 export function answer<T extends z.ZodRawShape>(shape: T) {
   return z.object({ requestId, ...shape })
 }
 
-/** A fact that answers a command: it is done, and there is nothing more to tell. */
+/** The schema of a fact that says only that a command has succeeded. */
 export const done = answer({})
 
-/** A fact that answers a command: it could not be done. */
+/** The schema of a fact that says that a command has failed. */
 export const failed = answer(failure.shape)

@@ -14,8 +14,8 @@ export const GOSSIP_PATH = '/api/v1/gossip'
 export const DESCRIPTION_MAX = 2_048
 
 /**
- * The owner's free text. The schema keeps line breaks and tabs, and removes other control characters and lone surrogates,
- * because JSON needs six characters for each of them and the size of a record is limited.
+ * The owner's free text. The schema keeps line breaks and tabs, and removes other control characters and lone
+ * surrogates, because JSON needs six characters for each of them and the size of a record is limited.
  */
 const description = z
   .string()
@@ -24,7 +24,9 @@ const description = z
   .transform((text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '').toWellFormed())
 
 export const gossipCommands = {
-  /** Sets the owner's free text about this machine, which every node sees (P2PRC's `--amd`). An empty text removes it. */
+  /**
+   * Sets the owner's free text about this machine, which every node sees (P2PRC's `--amd`). An empty text removes it.
+   */
   'record.describe': {
     schema: z.object({ text: description }),
     action: 'administer',
@@ -47,13 +49,18 @@ export const gossipFacts = {
   'record.cleared': z.object({ id: nodeId }),
   /** A member was removed: it has `left`, was `silent` to all nodes until its timeout, or was `overSubnetQuota`. */
   'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota']) }),
-  /** This node has signed its own record anew, also at the start. The seq must be stored, because it may never decrease. */
+  /**
+   * This node has signed its own record anew, also at the start. The seq must be stored, because it may never decrease.
+   */
   'record.ownSigned': z.object({ record: recordSchema, signed: z.object({ text: z.string(), signature: z.string() }) }),
   'record.described': answer({ text: z.string() }),
   'record.describeFailed': failed,
   /** This node appears to the peer `by` at `address`. */
   'gossip.selfAddressObserved': z.object({ address: z.string(), by: nodeId }),
-  /** Another running node signs with this node's key, probably from a copy of its home folder. A table can list only one of them. */
+  /**
+   * Another running node signs with this node's key, probably from a copy of its home folder. A table can list only one
+   * of them.
+   */
   'gossip.identityConflict': z.object({ addresses: z.array(z.string()) }),
   /** A peer has violated the protocol and is banned for a while. */
   'gossip.banned': z.object({ id: nodeId, why: z.string() }),

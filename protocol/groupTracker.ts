@@ -12,7 +12,7 @@ export type { Loan, LoanState } from './loanRecord.ts'
 const where = z.string().min(1).max(512)
 const { follow, tail } = containerManagerCommands['container.logs'].schema.shape
 
-/** The borrower's side. A loan is a container of another node that this node has taken. */
+/** The borrower's commands. A loan is a container of another node that this node has borrowed. */
 const loanCommands = {
   'loan.take': {
     schema: takeOptions.extend({ where }),
@@ -20,7 +20,10 @@ const loanCommands = {
     terminalEvents: ['loan.taken', 'loan.takeFailed'],
   },
   'loan.return': {
-    /** `where` only for a container that is not tracked here. `forget`: even where its lender does not confirm. */
+    /**
+     * `where` is needed only for a container that is not tracked here. `forget` removes the record even if the lender
+     * does not confirm.
+     */
     schema: z.object({ id: loanRef, where: where.optional(), forget: z.boolean().default(false) }),
     action: 'administer',
     terminalEvents: ['loan.returned', 'loan.returnFailed'],
@@ -36,13 +39,13 @@ const loanCommands = {
     action: 'administer',
     terminalEvents: ['loan.logsEnded', 'loan.logsFailed'],
   },
-  /** The members of a group (`grp…` or its name), or one loan, from the records alone: no lender is asked. */
+  /** Returns the members of a group (`grp…` or its name), or one loan, from the records; sends nothing to a lender. */
   'loan.resolve': {
     schema: z.object({ id: z.string().min(1).max(128) }),
     action: 'administer',
     terminalEvents: ['loan.resolved', 'loan.resolveFailed'],
   },
-  /** Records that ports, by their numbers inside the container, are in use. */
+  /** Records that ports are in use. They have their numbers inside the container. */
   'loan.usePorts': {
     schema: z.object({ id: loanRef, ports: z.array(z.number().int().min(0).max(65_535)).max(256) }),
     action: 'administer',
@@ -52,7 +55,7 @@ const loanCommands = {
 
 export const groupTrackerCommands = { ...loanCommands, ...groupCommands }
 
-/** How to reach a loan's shell: an argument list for `ssh`, without the program's name. */
+/** How to open a shell in a loan: the arguments for `ssh`, without the name of the program. */
 const loanAccess = z.object({ loan, sshArgs: z.array(z.string()) })
 
 export type LoanAccess = z.infer<typeof loanAccess>
@@ -74,7 +77,7 @@ const loanFacts = {
   'loan.resolveFailed': failed,
   'loan.portsUsed': answer({ id: containerId, ports: z.array(z.number()) }),
   'loan.usePortsFailed': failed,
-  /** Everything that is borrowed, without secrets: at the start and at every change. */
+  /** All loans, without secrets. Emitted at the start and at every change. */
   'loan.changed': z.object({ loans: z.array(loan) }),
 } as const satisfies FactSpecs
 

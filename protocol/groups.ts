@@ -6,10 +6,10 @@ import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { containerId, failure } from './ids.ts'
 import { loan, loanRef, loanState, takeOptions } from './loanRecord.ts'
 
-/** `grp<uuid>` or the beginning of one, or a group's name. */
+/** The id of a group (`grp<uuid>`) or the beginning of one, or the name of a group. */
 export const groupRef = z.string().min(1).max(64)
 
-/** Never `grp…`, so that an id and a name cannot be mixed up. */
+/** A name never begins with `grp`, so that it cannot be confused with an id. */
 const groupName = z
   .string()
   .regex(
@@ -23,8 +23,8 @@ const members = z.array(loanRef).max(GROUP_MEMBERS_MAX)
 export const groupCommands = {
   'group.create': {
     /**
-     * `members` are loans. On each of `on` and of the `nearest` machines that answer, in turn, containers are taken until
-     * there are `count` (0: one on each).
+     * `members` are loans. New containers are borrowed from each machine in `on` and from the `nearest` machines that
+     * answer, in turn, until there are `count` new containers; with a `count` of 0, each machine lends one.
      */
     schema: takeOptions.extend({
       name: groupName.or(z.literal('')).default(''),
@@ -37,7 +37,7 @@ export const groupCommands = {
     terminalEvents: ['group.created', 'group.createFailed'],
   },
   'group.list': { schema: z.object({}), action: 'administer', terminalEvents: ['group.listed', 'group.listFailed'] },
-  /** With each lender's present word. */
+  /** Includes the current state of each container, which its lender reports. */
   'group.show': {
     schema: z.object({ id: groupRef }),
     action: 'administer',
@@ -53,21 +53,21 @@ export const groupCommands = {
     action: 'administer',
     terminalEvents: ['group.removed', 'group.removeFailed'],
   },
-  /** With `containers`, they are given back first; those that cannot be stay, and the group with them. */
+  /** With `containers`, the members are returned first. If one cannot be returned, it stays, and the group with it. */
   'group.delete': {
     schema: z.object({ id: groupRef, containers: z.boolean().default(false) }),
     action: 'administer',
     terminalEvents: ['group.deleted', 'group.deleteFailed'],
   },
   /**
-   * Runs `command` on every member over ssh: one word is a line for the shell, several are taken exactly as they are.
-   * With `retryFailed` none stands for the last one.
+   * Runs `command` on every member over ssh. A single word is a line for the shell; several words are passed exactly as
+   * they are. With `retryFailed`, an empty `command` means the last command of the group.
    */
   'group.exec': {
     schema: z.object({
       id: groupRef,
       command: z.array(z.string().max(65_536)).max(1_024),
-      /** Only the members on which the last exec failed. */
+      /** Runs the command only on the members on which the last one failed. */
       retryFailed: z.boolean().default(false),
     }),
     action: 'administer',
@@ -84,17 +84,17 @@ const group = z.object({
 
 export type Group = z.infer<typeof group>
 
-/** What could not be done for one member; `member` is its id, or where it should have been taken. */
+/** The failure of one member. `member` is its id, or the machine that should have lent it. */
 const memberFailure = failure.extend({ member: z.string() })
 
 export type MemberFailure = z.infer<typeof memberFailure>
 
-/** How the command ended on one member: by itself with `exit`, or `failure` says why ssh did not get that far. */
+/** The result of the command on one member: its exit code, or a `failure` that says why ssh could not run it. */
 const execResult = z.object({ id: containerId, exit: z.number().nullable(), failure: failure.optional() })
 
 export type ExecResult = z.infer<typeof execResult>
 
-/** `failures` says for which members, where it was not the whole that failed. */
+/** A failed command. `failures` lists the members that failed, if the command did not fail as a whole. */
 const groupFailed = failed.extend({ failures: z.array(memberFailure).optional() })
 
 export const groupFacts = {
@@ -113,10 +113,10 @@ export const groupFacts = {
   'group.deleteFailed': groupFailed,
   'group.output': answer({ id: containerId, ...outputLine.shape }),
   'group.memberEnded': answer(execResult.shape),
-  /** `failed` are those whose result is not exit 0. */
+  /** `failed` lists the members whose exit code is not 0. */
   'group.executed': answer({ results: z.array(execResult), failed: z.array(containerId) }),
   'group.execFailed': groupFailed,
-  /** A group is there at the start, is new, has other members, or is gone (null). */
+  /** A group was loaded at the start, was created, has other members now, or was deleted (null). */
   'group.changed': z.object({ id: z.string(), group: group.nullable() }),
 } as const satisfies FactSpecs
 

@@ -28,8 +28,9 @@ import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands, sp
 import { type TrustCommand, type TrustEmits, trustCommands, trustFacts } from './trust.ts'
 
 /**
- * Start reading here. Everything that may travel on a node's bus: commands tell (imperative, with a `requestId`),
- * facts say what has happened (past tense, echoing the `requestId` they answer). Payloads are flat and JSON-safe.
+ * Every event on a node's bus; start reading here. A command requests something: its name is an imperative, and it
+ * carries a `requestId`. A fact says what has happened: its name is in the past tense, and it echoes the `requestId` of
+ * the command that it answers. Payloads are flat and JSON-safe.
  */
 export type BusEvent = Command | Fact
 
@@ -60,7 +61,7 @@ export type Fact =
 /** A fact that answers a command. */
 export type Answer = Extract<Fact, { requestId: string }>
 
-/** Which concern answers which commands. The concern's name is the name of its slice, its machine and its actor. */
+/** The commands that each concern answers. A concern, its slice, its machine and its actor have the same name. */
 export const commandsByConcern = {
   containerManager: containerManagerCommands,
   gossip: gossipCommands,
@@ -73,7 +74,7 @@ export const commandsByConcern = {
   trust: trustCommands,
 } as const satisfies Record<string, Record<string, CommandSpec>>
 
-/** Which concern emits which facts. The composition root publishes those on requests and dials too. */
+/** The facts that each concern emits. The composition root, `node`, also publishes those about requests and dials. */
 export const factsByConcern = {
   containerManager: containerManagerFacts,
   gossip: gossipFacts,

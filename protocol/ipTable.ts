@@ -18,13 +18,13 @@ const host = z.string().min(1).max(255)
 const port = z.number().int().min(1).max(65_535)
 
 export const ipTableCommands = {
-  /** From what people type to an address: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
+  /** Resolves what people type to endpoints: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
   'peer.resolve': {
     schema: z.object({ where }),
     action: 'administer',
     terminalEvents: ['peer.resolved', 'peer.resolveFailed'],
   },
-  /** `replace` is Go P2PRC's `--arn`: the table becomes this one entry. */
+  /** `replace` removes all other entries of the table, as Go P2PRC's `--arn` does. */
   'peer.add': {
     schema: z.object({ where, replace: z.boolean().default(false) }),
     action: 'administer',
@@ -36,7 +36,7 @@ export const ipTableCommands = {
     action: 'administer',
     terminalEvents: ['table.updated', 'table.updateFailed'],
   },
-  /** A table that a Go peer uploaded: addresses that may exist, to be looked at later, and nothing more. */
+  /** Accepts a table that a Go peer uploaded. Only its addresses are used, and they are probed later. */
   'table.exchange': {
     schema: z.object({ unverified: z.array(z.object({ host, port })).max(4_096), from: host }),
     action: 'see',
@@ -44,46 +44,49 @@ export const ipTableCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-/** Where a peer may be reached. */
+/** An address at which a peer may be reachable. */
 export const peerAt = z.object({ host: z.string(), port: z.number() })
 
 export type PeerAt = z.infer<typeof peerAt>
 
-/** A peer as seen from here. What was measured is this observer's and is never passed on. */
+/** A peer as this node sees it. Measurements are this node's own and are never sent to others. */
 export const peer = z.object({
-  /** Absent for Go peers, which have no key; their address tells them apart. */
+  /** Absent for Go peers, which have no key and are identified by their address. */
   id: nodeId.optional(),
   name: z.string(),
-  /** OpenSSH public key, '' where unknown. */
+  /** The OpenSSH public key, or "" if it is unknown. */
   key: z.string(),
-  /** Best first: those that answered before the rest, IPv6 before IPv4. */
+  /** Best first: addresses that have answered come before the others, and IPv6 comes before IPv4. */
   endpoints: z.array(endpointSchema),
   state: z.enum(['unproved', 'answering', 'suspected']),
-  /** Milliseconds since its last answer, null where it never answered this process. */
+  /** Milliseconds since its last answer; null if it has never answered this process. */
   answeredAgoMs: z.number().nullable(),
-  /** An open gossip link joins it and this node. */
+  /** Whether this node has an open gossip link to it. */
   linked: z.boolean(),
-  /** It answered at one of its endpoints, or none of them has failed yet. */
+  /** Whether it has answered at one of its endpoints, or none of them has failed yet. */
   dialable: z.boolean(),
-  /** Round trip in nanoseconds, down and up in Mbit/s; null until measured. */
+  /** The round trip time in nanoseconds, and both rates in Mbit/s; null until measured. */
   latencyNs: z.number().nullable(),
   download: z.number().nullable(),
   upload: z.number().nullable(),
-  /** The author's free text (`--amd`). */
+  /** The free text of the peer's owner (`--amd`). */
   information: z.string(),
-  /** What its record says of its machine; null where none came. */
+  /** The description of its machine in its record; null if there is no record. */
   machine: machine.nullable(),
-  /** What it said of its machine when it answered last. */
+  /** The specifications of its machine in its last answer. */
   specs: specs.nullable(),
 })
 
 export type Peer = z.infer<typeof peer>
 
-/** `entries` are the same peers in the same order as P2PRC's table has them. */
+/** `entries` are the same peers in the same order, in the form of P2PRC's table. */
 const peerList = { peers: z.array(peer), entries: z.array(tableEntry) }
 
 export const ipTableFacts = {
-  /** `id`: the node that must answer; absent where the owner named an address. Endpoints best first, at least one. */
+  /**
+   * `id` is the node that must answer; it is absent if the owner named an address. There is at least one endpoint, and
+   * the best comes first.
+   */
   'peer.resolved': answer({ id: nodeId.optional(), endpoints: z.array(endpointSchema) }),
   'peer.resolveFailed': failed,
   'peer.added': answer({ peer }),
@@ -93,7 +96,7 @@ export const ipTableFacts = {
   'peer.recovered': z.object({ peer }),
   'peer.suspected': z.object({ peer }),
   'peer.gone': z.object({ peer }),
-  /** One peer of a crawl: answered with a table of `entries`, or why not. */
+  /** A crawl has reached a peer: it answered with a table of `entries`, or `failure` says why it did not. */
   'table.progress': answer({
     hop: z.number(),
     where: z.string(),
@@ -102,18 +105,18 @@ export const ipTableFacts = {
   }),
   'table.updated': answer(peerList),
   'table.updateFailed': failed,
-  /** P2PRC's table document without what was measured here, as JSON text. */
+  /** This node's table as P2PRC's JSON document, without this node's measurements. */
   'table.exchanged': answer({ document: z.string() }),
   'table.changed': z.object({ count: z.number() }),
   'table.saveFailed': failure,
   'table.damaged': z.object({ quarantined: z.string() }),
-  /** Addresses of a node, from the owner, a proof or the local network. */
+  /** Addresses of a node, which the owner named, the node proved with its key, or the local network announced. */
   'peer.addressDiscovered': z.object({ addresses: z.array(z.string()), id: nodeId.optional() }),
-  /** The ways into the network: addresses that the owner named or a key was proved at, said when gossip starts. */
+  /** The seed addresses, which the owner named or at which a node proved its key. Emitted when gossip starts. */
   'table.seedsListed': z.object({
     seeds: z.array(z.object({ addresses: z.array(z.string()), id: nodeId.optional() })),
   }),
-  /** Where this node can be dialled, `ip:port`, best first; said at the start too. */
+  /** The addresses (`ip:port`) at which this node can be dialled, best first. Also emitted at the start. */
   'table.selfAddressesChanged': z.object({ addresses: z.array(z.string()), port: z.number() }),
 } as const satisfies FactSpecs
 

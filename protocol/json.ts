@@ -2,19 +2,20 @@ import type { z } from 'zod'
 import { JSON_MAX_DEPTH } from './defaults/listeners.ts'
 import { AppError } from './errors.ts'
 
-/** What JSON can hold. */
+/** Any value that JSON can represent. */
 export type Json = z.core.util.JSONType
 
 /**
- * JSON from outside. Throws `bad_request` for what is not JSON, is nested deeper than `JSON_MAX_DEPTH` (looked at
- * before parsing, since what can be parsed may still overflow whoever walks it), or has a key `__proto__`.
+ * Parses JSON from outside. Throws `bad_request` if the text is not JSON, is nested deeper than `JSON_MAX_DEPTH`, or
+ * has a key `__proto__`. The depth is checked before the text is parsed, because a document that can be parsed may
+ * still overflow the stack of the code that traverses it.
  */
 export function readJson(text: string): unknown {
   if (depthOf(text) > JSON_MAX_DEPTH) {
     throw new AppError('bad_request', { why: `The JSON is nested deeper than ${JSON_MAX_DEPTH}` })
   }
   try {
-    // Escapes can hide the name, so any text with one of its spellings is looked through key by key.
+    // Escapes can hide the name, so every text with an escape or with the name itself is checked key by key.
     return /__proto__|\\u/.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text)
   } catch (error) {
     if (error instanceof AppError) throw error
@@ -23,11 +24,11 @@ export function readJson(text: string): unknown {
 }
 
 function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new AppError('bad_request', { why: 'The key __proto__ is not taken' })
+  if (key === '__proto__') throw new AppError('bad_request', { why: 'The key __proto__ is not allowed' })
   return value
 }
 
-/** The deepest nesting of brackets outside strings. */
+/** Returns the maximum depth of nested brackets outside strings. */
 function depthOf(text: string): number {
   let depth = 0
   let deepest = 0

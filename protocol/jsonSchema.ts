@@ -2,13 +2,13 @@ import { z } from 'zod'
 import { commands, facts } from './index.ts'
 import { secret } from './secret.ts'
 
-/** A JSON Schema of 2020-12, as `JSON.stringify` takes it. */
+/** A JSON Schema (draft 2020-12) that `JSON.stringify` accepts. */
 export type JsonSchema = Record<string, unknown>
 
 /**
- * Every command and fact as JSON Schema, by its type. A command is described as `POST /api/v1/commands` takes it: what
- * has a default may be left out, and the caller is not in it. A fact is described as it is sent; keys that a newer node
- * adds are allowed.
+ * Returns the JSON Schema of every command and fact, by type. A command is described as `POST /api/v1/commands` accepts
+ * it: fields with a default may be omitted, and there is no caller. A fact is described as it is sent; keys that a
+ * newer node adds are allowed.
  */
 export function jsonSchemas(): { commands: Record<string, JsonSchema>; facts: Record<string, JsonSchema> } {
   return {
@@ -35,10 +35,10 @@ function toJsonSchema(schema: z.ZodObject, io: 'input' | 'output'): JsonSchema {
     unrepresentable: 'any',
     override({ zodSchema, jsonSchema }) {
       const { type } = zodSchema._zod.def
-      // What is sent in place of a secret is its text in the one reply, and a mask everywhere else.
+      // A secret is sent as its text in the one reply that reveals it, and as a mask everywhere else.
       if (zodSchema === secret) jsonSchema.type = 'string'
       else if (type === 'custom' || type === 'transform') throw new TypeError(`a ${type} has no JSON Schema`)
-      // A newer node may send more.
+      // A newer node may send additional fields.
       if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
     },
   }) as JsonSchema

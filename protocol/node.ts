@@ -3,16 +3,16 @@ import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf } from './facts.ts'
 import { failure, nodeId } from './ids.ts'
 
-/** What the composition root itself says and answers. */
+/** The commands that the composition root answers itself. */
 export const nodeCommands = {
-  /** The greeting: who this is and which protocol versions it speaks. */
+  /** The greeting: the identity of this node and the protocol versions that it speaks. */
   'node.show': { schema: z.object({}), action: 'see', terminalEvents: ['node.shown'] },
   /** Every living actor of the node, as the registry sees it. */
   'actor.list': {
     schema: z.object({
-      /** One actor's path, or text that its path, machine or state contains. Empty: all. */
+      /** An actor's path, or text that its path, machine or state contains; "" selects all actors. */
       filter: z.string().max(256).default(''),
-      /** Whether to show contexts and all kept transitions, not the latest alone. */
+      /** Whether to include contexts and all recorded transitions, instead of the latest transition only. */
       details: z.boolean().default(true),
     }),
     action: 'administer',
@@ -38,13 +38,13 @@ const actorView = z.object({
   /** `concern`, `concern/child`, `concern/child/grandchild`. */
   path: z.string(),
   concern: z.string(),
-  /** The machine's id; for a promise or a callback the name that its parent has for it. */
+  /** The machine's id; for a promise or a callback, the name that its parent gives it. */
   machine: z.string(),
   /** `a.b` for a state inside another, `a|b` for parallel ones, `active` where there are no states. */
   state: z.string(),
-  /** Oldest first: the last few, or the latest alone where no details were requested. */
+  /** The last few transitions, oldest first; only the latest one if no details were requested. */
   transitions: z.array(actorTransition),
-  /** JSON-safe, redacted and bounded, see `contextView`; absent where no details were requested. */
+  /** The context, JSON-safe, redacted and bounded (see `contextView`); absent if no details were requested. */
   context: z.json().optional(),
 })
 
@@ -53,11 +53,11 @@ export type ActorView = z.infer<typeof actorView>
 export const nodeFacts = {
   'node.started': z.object({ id: nodeId, addresses: z.array(z.string()) }),
   'node.stopping': z.object({}),
-  /** The service that the owner named says that this machine has this public address. */
+  /** The service that the owner chose has reported the public address of this machine. */
   'node.addressFound': z.object({ address: z.string() }),
-  /** The service that the owner named did not say this machine's public address. */
+  /** The service that the owner chose did not report the public address of this machine. */
   'node.addressFailed': failure,
-  /** A file that could not be read was renamed to `quarantinePath`; the node goes on with an empty one. */
+  /** A file that could not be read was renamed to `quarantinePath`, and the node continues with an empty one. */
   'node.fileQuarantined': z.object({ path: z.string(), quarantinePath: z.string() }),
   'node.shown': answer({
     id: nodeId,
@@ -66,9 +66,9 @@ export const nodeFacts = {
     version: z.string(),
     protocols: z.array(z.number()),
   }),
-  /** `omitted`: actors for which the list had no room. */
+  /** `omitted` is the number of actors for which the list had no room. */
   'actor.listed': answer({ actors: z.array(actorView), omitted: z.number() }),
-  /** A concern's machine crashed and will be started again in `retryMs`. */
+  /** The machine of a concern has crashed and will be restarted in `retryMs`. */
   'node.concernCrashed': z.object({ concern: z.string(), message: z.string(), retryMs: z.number() }),
   'node.concernRestarted': z.object({ concern: z.string() }),
 } as const satisfies FactSpecs

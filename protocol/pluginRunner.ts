@@ -14,14 +14,14 @@ export const pluginRunnerCommands = {
   'plugin.show': { schema: named, action: admin, terminalEvents: ['plugin.shown', 'plugin.showFailed'] },
   'plugin.run': {
     schema: named.extend({
-      /** A container, the beginning of its id, or a group (`grp…` or its name). */
+      /** The id of a container or the beginning of one, or a group (`grp…` or its name). */
       id: z.string().min(1).max(128),
       timeoutMs: z.number().int().min(1).max(PLUGIN_TIMEOUT_MAX_MS).default(PLUGIN_TIMEOUT_MS),
-      /** Absolute folder for files that the plugin brings home; "" is a folder in this node's home. */
+      /** The absolute path of the folder for files that the plugin fetches; "" is a folder in this node's home. */
       output: z.string().max(4_096).default(''),
-      /** Values for the plugin's own variables; Ansible sees them as `extra vars`, above every other. */
+      /** Values for the plugin's own variables. Ansible receives them as `extra vars`, which override all others. */
       vars: z.record(z.string().regex(/^[a-z_][a-z0-9_]{0,63}$/), z.string().max(4_096)).default({}),
-      /** Leaves Mitogen out, for a playbook that does not get along with it. */
+      /** Runs Ansible without Mitogen, for playbooks that Mitogen does not support. */
       stock: z.boolean().default(false),
     }),
     action: admin,
@@ -30,9 +30,9 @@ export const pluginRunnerCommands = {
   'plugin.pull': {
     schema: z.object({
       url: z.string().min(1).max(4_096),
-      /** Full commit hash; "" is the newest of the default branch. */
+      /** The full hash of a commit; "" is the newest commit of the default branch. */
       commit: z.string().max(64).default(''),
-      /** Allows `ssh://` beside `https://`. */
+      /** Also allows `ssh://` URLs; otherwise only `https://` is allowed. */
       ssh: z.boolean().default(false),
     }),
     action: admin,
@@ -41,38 +41,42 @@ export const pluginRunnerCommands = {
   'plugin.remove': { schema: named, action: admin, terminalEvents: ['plugin.removed', 'plugin.removeFailed'] },
 } as const satisfies Record<string, CommandSpec>
 
-/** One plugin folder. `bad` says why it cannot be used; the other values are then what could be read of it. */
+/**
+ * One plugin folder. If `bad` is not empty, it says why the plugin cannot be used; the other values may be incomplete.
+ */
 const plugin = z.object({
   name: z.string(),
   description: z.string(),
   ports: z.number(),
   origin: z.enum(['own', 'shipped']),
   bad: z.string(),
-  /** Where it was pulled from, and which commit; "" where it was not pulled. */
+  /** The URL and the commit from which it was pulled; "" if it was not pulled. */
   url: z.string(),
   commit: z.string(),
 })
 
 export type Plugin = z.infer<typeof plugin>
 
-/** How a run went on one member: `untouched` where no play of the plugin named it, `stopped` where the run ended first. */
+/**
+ * The result of a run on one member: `untouched` if no play of the plugin named it, `stopped` if the run ended first.
+ */
 const memberResult = z.object({
   member: z.string(),
   id: containerId,
   host: z.string(),
-  /** The ports that the plugin was given: inside the container, and where the lender's machine answers. */
+  /** The ports that the plugin received: inside the container, and on the lender's machine. */
   ports: z.array(z.object({ internal: z.number(), external: z.number() })),
   status: z.enum(['ok', 'failed', 'unreachable', 'untouched', 'stopped']),
-  /** Tasks that went well, and those of them that changed something. */
+  /** The number of tasks that succeeded, and of those that changed something. */
   done: z.number(),
   changed: z.number(),
-  /** Why it did not go well; "" where it did. */
+  /** Why the run failed; "" if it did not. */
   message: z.string(),
 })
 
 export type MemberResult = z.infer<typeof memberResult>
 
-/** One task on one member; `item` is the element of a loop, "" outside of one. */
+/** One task on one member. `item` is the element of a loop; "" outside a loop. */
 const taskStep = z.object({
   member: z.string(),
   task: z.string(),
@@ -93,7 +97,7 @@ export const pluginRunnerFacts = {
   'plugin.started': answer({ name: z.string(), members: z.array(z.string()) }),
   'plugin.progress': answer(taskStep.shape),
   'plugin.finished': answer({ name: z.string(), members }),
-  /** `members` is empty where nothing was begun; else it says what was done. */
+  /** `members` has the results on each member; it is empty if the run did not start. */
   'plugin.runFailed': failed.extend({ members }),
   'plugin.pulled': answer({ plugin }),
   'plugin.pullFailed': failed,

@@ -1,11 +1,11 @@
 import { done, type FactSpecs, type FactsOf } from './facts.ts'
 
 /**
- * What the listeners say about a request itself. A concern with something under way for it stops that, and undoes what
- * nobody was told about.
+ * Facts about a request itself, which `request()` publishes. A concern that works on the request stops, and reverts the
+ * work that it has not reported yet.
  */
 export const requestFacts = {
-  /** Whoever asked closed the connection, or pressed Ctrl-C, before the finishing fact. */
+  /** The client closed the connection or pressed Ctrl-C, or the deadline passed, before a terminal event. */
   'request.abandoned': done,
 } as const satisfies FactSpecs
 

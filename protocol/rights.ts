@@ -1,15 +1,15 @@
 import type { Caller } from './ids.ts'
 
 /**
- * The one table of who may do what. Every listener asks `isAuthorized`; nothing else decides. New work adds actions and
- * columns, never a second place.
+ * The only table of permissions. Every listener calls `isAuthorized`, and nothing else decides. New features add
+ * actions and columns here, so that there is never a second place.
  */
 const table = {
-  /** Specifications, the node's name and key, how it is doing. */
+  /** Read the specifications, the node's name and key, and its state. */
   see: { anonymous: true, trusted: true },
-  /** Take a container, use it, give it back. */
+  /** Borrow a container, use it, and return it. */
   borrow: { anonymous: false, trusted: true },
-  /** Have this node send and take bytes, to see how fast the way is. */
+  /** Have this node send and receive bytes to measure the speed of the connection. */
   measure: { anonymous: false, trusted: true },
   /** Change or watch the node itself. */
   administer: { anonymous: false, trusted: false },
@@ -17,7 +17,7 @@ const table = {
 
 export type Action = keyof typeof table
 
-/** What the owner has said about others. `open` is Go P2PRC's way: everybody counts as trusted for borrowing and measuring. */
+/** The owner's decisions about others. With `open`, everybody may borrow and measure, as in Go P2PRC. */
 export interface Rights {
   trusted: ReadonlySet<string>
   open: boolean
@@ -29,7 +29,7 @@ export function isAuthorized(rights: Rights, caller: Caller, action: Action): bo
   return table[action].anonymous || (rights.open && (action === 'borrow' || action === 'measure'))
 }
 
-/** Whether the owner's trust would help somebody who was refused. */
+/** Whether the owner can allow the action by trusting the caller. */
 export function isGrantable(action: Action): boolean {
   return table[action].trusted
 }

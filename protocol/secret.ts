@@ -1,11 +1,11 @@
 import { z } from 'zod'
 
-/** What every log, journal and stream shows in place of a secret. */
+/** The text that every log, journal and stream shows in place of a secret. */
 export const MASK = '•••'
 
 /**
- * A value that must not be shown. It serialises, prints and inspects as `•••`; only `reveal()` gives it out, and only
- * the one reply it is meant for may call that.
+ * A value that must not be shown. It is serialised, printed and inspected as `•••`. Only `reveal()` returns the value,
+ * and only the code that sends the one reply with it may call that.
  */
 export class Secret {
   readonly #value: string
@@ -31,10 +31,10 @@ export class Secret {
   }
 }
 
-/** A secret in a fact: an instance of `Secret` in the node, a string once the one reply has revealed it. */
+/** The schema of a secret in a fact: an instance of `Secret` in the node, and a string in the reply that reveals it. */
 export const secret = z.instanceof(Secret)
 
-/** A JSON replacer's twin: a copy of `value` with every secret in it given out. For the one reply it is meant for. */
+/** Returns a copy of `value` in which every secret is revealed. Only for the one reply that delivers the secret. */
 export function revealed(value: unknown): unknown {
   if (value instanceof Secret) return value.reveal()
   if (Array.isArray(value)) return value.map(revealed)

@@ -4,9 +4,9 @@ import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import type { RequestFact } from './request.ts'
 
 export const specsCommands = {
-  /** This node's own specifications. */
+  /** Returns the specifications of this node. */
   'specs.get': { schema: z.object({}), action: 'see', terminalEvents: ['specs.got', 'specs.getFailed'] },
-  /** Another node's, asked there. For the owner alone, or anonymous callers could make this node dial. */
+  /** Requests the specifications of another node. Only the owner may, because the command makes this node dial. */
   'specs.request': {
     schema: z.object({ where: z.string().min(1).max(512) }),
     action: 'administer',
@@ -14,7 +14,7 @@ export const specsCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-/** One NVIDIA card, values as `nvidia-smi -q -x` prints them ("66 C", "N/A"). */
+/** One NVIDIA card. The values are those that `nvidia-smi -q -x` prints ("66 C", "N/A"). */
 const gpu = z.object({
   GpuName: z.string(),
   BiosVersion: z.string(),
@@ -24,30 +24,33 @@ const gpu = z.object({
   Clock: z.object({ GpuClock: z.string(), GpuMemClock: z.string() }),
 })
 
-/** P2PRC's `/server_info` (compatibility 2.4), then what P2PRC did not say: 0 or empty where a node does not tell. */
+/**
+ * P2PRC's `/server_info` (compatibility 2.4), followed by fields that P2PRC lacks: 0 or empty if a node does not send
+ * them.
+ */
 export const specs = z.object({
   Hostname: z.string(),
   Platform: z.string(),
-  /** Model of the first CPU. */
+  /** The model of the first CPU. */
   CPU: z.string(),
-  /** MiB in all. */
+  /** Total memory in MiB. */
   RAM: z.number(),
-  /** MiB of `/` in all. */
+  /** Total size of `/` in MiB. */
   Disk: z.number(),
-  /** The first card in P2PRC's shape, or null. */
+  /** The first card in P2PRC's form, or null. */
   GPU: z.object({ DriveVersion: z.string(), Gpu: gpu }).nullable(),
-  /** Every card. */
+  /** All cards. */
   GPUs: z.array(gpu.extend({ MemoryTotal: z.string(), MemoryUsed: z.string(), Uuid: z.string() })),
   Cores: z.number(),
-  /** MiB free for new programs. */
+  /** Memory in MiB that is available to new programs. */
   RAMFree: z.number(),
-  /** MiB free on `/`. */
+  /** Free space on `/` in MiB. */
   DiskFree: z.number(),
-  /** Load average over 1, 5 and 15 minutes. */
+  /** The load averages over 1, 5 and 15 minutes. */
   Load: z.tuple([z.number(), z.number(), z.number()]),
-  /** Share of all cores in use, 0 to 100. */
+  /** The utilization of all cores in percent, 0 to 100. */
   CPUUsage: z.number(),
-  /** What could not be read on that machine, and why. */
+  /** The values that could not be read on that machine, and why. */
   Notes: z.array(z.string()),
 })
 

@@ -6,7 +6,7 @@ import { endpointSchema } from './net/endpointSchema.ts'
 import type { RequestFact } from './request.ts'
 
 export const speedTesterCommands = {
-  /** How near and how fast a peer is. The owner asks; the peer must trust this node to `measure`, or be a Go node. */
+  /** Measures the latency and the rates to a peer. The peer must authorize this node to `measure`, or be a Go node. */
   'speed.measure': {
     schema: z.object({
       where: z.string().min(1).max(512),
@@ -17,19 +17,22 @@ export const speedTesterCommands = {
   },
 } as const satisfies Record<string, CommandSpec>
 
-/** As seen from the node that measures: it downloads from the peer and uploads to it. */
+/** The direction as the measuring node sees it: it downloads from the peer and uploads to the peer. */
 export type Direction = 'download' | 'upload'
 
 export const speedTesterFacts = {
-  /** `mbps` is the rate up to now in Mbit/s (10^6 bits), counted at the receiver; 0 for the latency. */
+  /**
+   * `mbps` is the rate so far in Mbit/s (10^6 bits), counted at the receiver; it is 0 while the latency is measured.
+   */
   'speed.progress': answer({
     step: z.enum(['latency', 'download', 'upload']),
     line: z.string(),
     mbps: z.number(),
   }),
   /**
-   * `id` is absent for a Go peer. Rates in Mbit/s, null where not asked for or not to be had; the smallest and the middle
-   * of ten round trips on an open connection in nanoseconds.
+   * `id` is absent for a Go peer. The rates are in Mbit/s, and null if they were not requested or not measurable.
+   * `latencyNs` and `latencyMedianNs` are the minimum and the median of ten round trips on an open connection, in
+   * nanoseconds.
    */
   'speed.measured': answer({
     id: nodeId.optional(),

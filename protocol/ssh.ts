@@ -3,7 +3,7 @@ import type { Loan } from './groupTracker.ts'
 import { sshPort, sshUser } from './loanRecord.ts'
 import { parseAddress } from './net/address.ts'
 
-/** The files that open a loan's shell. */
+/** The files that ssh needs to open a shell in a loan. */
 export interface SshFiles {
   knownHosts: string
   /** This node's private key. */
@@ -11,9 +11,10 @@ export interface SshFiles {
 }
 
 /**
- * Arguments for `ssh`, the destination last, so that a command may follow. The container's host key is pinned: ssh neither
- * asks nor learns. Records of Go P2PRC pin nothing, so there ssh asks as it does anywhere. Throws `protocol_error` or
- * `bad_address` for a record that ssh may not be given: one from an older file was never checked.
+ * Returns the arguments for `ssh`. The destination is the last one, so that a command may follow. The container's host
+ * key is pinned, so that ssh neither asks the user nor accepts another key. Records of Go P2PRC have no host key, so
+ * ssh asks as usual. Throws `protocol_error` or `bad_address` for a record that is not safe to pass to ssh, because
+ * records in older files were never validated.
  */
 export function sshArgs(loan: Loan, files: SshFiles): string[] {
   const { host } = parseAddress(loan.IpAddress)
@@ -23,7 +24,7 @@ export function sshArgs(loan: Loan, files: SshFiles): string[] {
   if (!sshUser.safeParse(user).success || (port !== undefined && !(port > 0 && port < 65_536)))
     throw new AppError('protocol_error', {
       where: host,
-      why: `the record of ${loan.ID.slice(0, 12)} names no possible SSH server`,
+      why: `the record of ${loan.ID.slice(0, 12)} names no valid SSH server`,
     })
   return [
     ...keyArgs(loan, files),
@@ -37,23 +38,30 @@ function keyArgs({ Auth, KeyFile }: Loan, { key }: SshFiles): string[] {
   const file = Auth === 'nodeKey' ? key : KeyFile
   if (Auth === 'password') return ['-o', 'PubkeyAuthentication=no']
   if (!file) return []
-  // `-i` cannot name a path with a percent sign: it looks for the file as written, then expands it.
+  // `-i` does not work for a path with a percent sign: ssh checks the file by its literal path, but expands it
+  // afterwards.
   const named = file.includes('%') ? ['-o', `IdentityFile=${quotedPath(file)}`] : ['-i', file]
   return [...named, '-o', 'IdentitiesOnly=yes']
 }
 
-/** A path as ssh's configuration reads it: blanks split it and percent signs expand, unless quoted and doubled. */
+/**
+ * Escapes a path for ssh's configuration, which splits values at blanks unless quoted, and expands a single percent
+ * sign.
+ */
 function quotedPath(path: string): string {
   const escaped = path.replaceAll('%', '%%').replace(/["\\]/g, '\\$&')
   return /\s|["\\]/.test(path) ? `"${escaped}"` : escaped
 }
 
-/** One line for a POSIX shell, to be pasted. */
+/** Returns one line that can be pasted into a POSIX shell. */
 export function shellLine(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ')
 }
 
-/** The `known_hosts` text that pins every loan's host key; of two on one address and port the later one counts. */
+/**
+ * Returns the `known_hosts` text that pins the host key of every loan. If two have the same address and port, the later
+ * wins.
+ */
 export function knownHostsText(loans: readonly Loan[]): string {
   const lines = new Map<string, string>()
   for (const { IpAddress, Container } of loans) {
@@ -67,7 +75,10 @@ export function knownHostsText(loans: readonly Loan[]): string {
   return [...lines.values()].join('')
 }
 
-/** A record that somebody wrote by hand must not keep the others from being pinned. */
+/**
+ * Returns undefined for an invalid address, so that one handwritten record does not prevent the others from being
+ * pinned.
+ */
 function hostOf(address: string): string | undefined {
   try {
     return parseAddress(address).host

@@ -1,66 +1,79 @@
-/** Hops of a walk: P2PRC's text says 3. Each hop multiplies the peers asked; more than 16 reaches nobody new. */
+/**
+ * Hops of a crawl. The default is that of P2PRC's help text. Each hop multiplies the requests; over 16 finds no new
+ * peer.
+ */
 export const HOPS = { usual: 3, most: 16 } as const
 
-/** Peers that the table holds. 4,096 entries of 437 bytes are 1.8 MB, which one message still carries. */
+/** Maximum number of peers in the table. 4,096 entries of 437 bytes are 1.8 MB, which fit into one message. */
 export const PEERS_MAX = 4_096
 
-/** Looking after peers without a link. Times are counted in ticks of `TABLE_TICK_MS`, never on the wall clock. */
+/** Probes of peers that have no link. Times are counted in ticks of `TABLE_TICK_MS`, not by the wall clock. */
 export const PROBE = {
-  /** One peer, and one address named by anonymous callers, is dialled this often at most. */
+  /** Minimum interval between two dials of one peer, or of one address from an anonymous caller. */
   everyMs: 30_000,
-  /** Dials a second in all, so that nobody can use this node to flood another. */
+  /** Maximum number of dials per second, so that nobody can use this node to flood another. */
   dialsPerSecond: 10,
-  /** Probes under way at one time: ten a second that each hang until their time-out. */
+  /** Maximum number of concurrent probes: ten per second, each of which hangs until its timeout. */
   parallel: 30,
-  /** How long connecting and answering may take together. Go P2PRC runs `nvidia-smi` before it answers. */
+  /** How long a probe may take, from dial to answer. Go P2PRC runs `nvidia-smi` before it answers. */
   timeoutMs: 3_000,
-  /** Failures in a row until a suspected peer is dropped: 90 s, so that a restart of a node is survived. */
+  /** Consecutive failures until a suspected peer is dropped: 90 s, so that a node has time to restart. */
   dropAfter: 3,
-  /** A dropped peer is looked for after `everyMs`, then twice as long each time, up to this. */
+  /** Maximum interval between two probes of a dropped peer. The interval starts at `everyMs` and doubles each time. */
   longestMs: 3_600_000,
-  /** Failed looks after which a dropped peer that the owner did not add is forgotten: about eight days. */
+  /** Failed probes until a dropped peer is forgotten, unless the owner added it: about eight days. */
   forgetAfter: 200,
 } as const
 
-/** How often the table looks what is due; its ages are exact to this. */
+/** How often the table checks which work is due. It is also the resolution of the ages in the table. */
 export const TABLE_TICK_MS = 1_000
 
-/** Addresses of anonymous callers that wait to be looked at: in all, and of one host, so that none can crowd out the others. */
+/**
+ * Maximum number of unverified addresses from anonymous callers: in total, and per host so that none displaces all
+ * others.
+ */
 export const UNVERIFIED_MAX = { all: 4_096, perHost: 16 } as const
 
-/** How long changes that nobody waits for are gathered before the table is written. Losing them costs one look round. */
+/**
+ * How long changes are collected before the table is written, unless a command waits. Lost changes cost one round of
+ * probes.
+ */
 export const TABLE_SAVE_MS = 10_000
 
-/** Least time between two writes of the table, but for those that somebody waits for. */
+/** Minimum interval between two writes of the table, unless a command waits for the write. */
 export const TABLE_PAUSE_MS = 1_000
 
-/** How often a node looks whether its own addresses have changed. */
+/** How often a node checks whether its own addresses have changed. */
 export const ADDRESSES_INTERVAL_MS = 10_000
 
-/** A walk from peer to peer (`p2prc update`). */
+/** A crawl of the network, from peer to peer (`p2prc update`). */
 export const CRAWL = {
-  /** Peers asked at one time. */
+  /** How many peers are asked at the same time. */
   parallel: 16,
-  /** One peer's whole exchange: its table of up to 2 MiB over a slow line. */
+  /** How long the exchange with one peer may take: its table has up to 2 MiB, and its line may be slow. */
   peerMs: 10_000,
-  /** The whole walk; what was not reached is looked at later in the background. */
+  /** How long the whole crawl may take. Addresses that it did not reach are probed later in the background. */
   totalMs: 60_000,
-  /** New addresses taken from one answer, so that a liar costs the dials of a few seconds at most. */
+  /**
+   * Maximum number of new addresses from one answer, so that false addresses cost the dials of a few seconds at most.
+   */
   perAnswer: 64,
 } as const
 
-/** Latency over plain HTTP: `trips` round trips, or as many as `totalMs` holds. */
+/** Measurement of the latency over plain HTTP: `trips` round trips, or as many as are possible within `totalMs`. */
 export const LATENCY = { trips: 10, pingMs: 3_000, totalMs: 3_000 } as const
 
-/** Finding nodes of the LAN by mDNS. */
+/** Discovery of nodes on the LAN by mDNS. */
 export const DISCOVERY = {
-  /** RFC 6762 wants a second between answers of one kind. */
+  /** Minimum interval between two multicasts of a record: RFC 6762 requires one second. */
   answerEveryMs: 1_000,
-  /** Nodes say so when they start; asking again finds those whose word was lost. */
+  /** Interval of queries. Nodes announce themselves when they start; queries find those whose announcement was lost. */
   askEveryMs: 60_000,
-  /** How often interfaces are looked at: a laptop changes its network. */
+  /** How often the network interfaces are checked, because a laptop may change its network. */
   interfacesMs: 5_000,
 } as const
 
-/** How often the latency of a peer that answers is measured in the background: ten round trips of a kilobyte each. */
+/**
+ * How often the latency of a reachable peer is measured in the background, with ten round trips of one kilobyte each.
+ */
 export const LATENCY_EVERY_MS = 600_000

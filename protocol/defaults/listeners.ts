@@ -1,29 +1,37 @@
-/** How often a listener writes an empty line while a command is at work, so that silence means a broken connection. */
+/** How often a listener writes an empty line while a command runs, so that silence means a broken connection. */
 export const HEARTBEAT_MS = 5_000
 
-/** Largest body of a command or an IP table. A table of 4,096 entries of 437 bytes would be 1.8 MB; commands are small. */
+/** Maximum size of a body. A table of 4,096 entries of 437 bytes has 1.8 MB; commands are small. */
 export const BODY_MAX_BYTES = 2 * 1024 * 1024
 
-/** Deepest JSON that is read: `JSON.stringify` overflows the stack on what `JSON.parse` accepts. */
+/**
+ * Maximum nesting of JSON from outside. Without it, `JSON.stringify` overflows the stack for input that `JSON.parse`
+ * accepts.
+ */
 export const JSON_MAX_DEPTH = 32
 
-/** Plain HTTP requests that one address may make: `count` within `windowMs`. Pinging every second stays far below. */
+/**
+ * Rate limit for the plain HTTP requests of one address: `count` per `windowMs`. A ping every second is far below it.
+ */
 export const ANONYMOUS_RATE = { count: 6_000, windowMs: 10_000 } as const
 
-/** Tables that one address may upload: a Go node uploads two a round. Reading the largest takes 50 ms. */
+/**
+ * Rate limit for the table uploads of one address. A Go node uploads two per round, and the largest takes 50 ms to
+ * parse.
+ */
 export const TABLE_RATE = { count: 30, windowMs: 10_000 } as const
 
-/** How long a connection may stay without a complete request (slow-loris). */
+/** How long a connection may take to send a complete request, against Slowloris attacks. */
 export const HEADERS_TIMEOUT_MS = 10_000
 
-/** How long a stopping node gives connections to take what was already written to them. */
+/** How long a stopping node waits for connections to read what was already written to them. */
 export const CLOSE_GRACE_MS = 500
 
-/** What may wait for a slow reader of an NDJSON stream before it is cut off. */
+/** Maximum number of bytes that are buffered for a slow reader of an NDJSON stream before the stream ends. */
 export const EVENTS_BACKLOG_BYTES = 1024 * 1024
 
-/** How long a listener's connection may neither read nor write. Heartbeats keep a command at work far below it. */
+/** How long a listener's connection may be idle. The heartbeats of a running command come far more often. */
 export const IDLE_TIMEOUT_MS = 120_000
 
-/** Addresses whose requests are counted at one time. Above it the count begins anew for all. */
+/** Maximum number of addresses whose requests are counted at the same time. Above it, all counts restart at zero. */
 export const ANONYMOUS_COUNTED_MAX = 65_536

@@ -1,11 +1,13 @@
-/** TCP port of a node, as in P2PRC, so that old links and habits work. */
+/** The default TCP port of a node. It is P2PRC's, so that existing links keep working. */
 export const PORT = 8088
 
-/** `/api/v1`'s version, named in the greeting. Raised only when an older node could misread a message. */
+/**
+ * The version of `/api/v1`, which the greeting names. It is increased only if an older node could misread a message.
+ */
 export const PROTOCOL_VERSION = 1
 
-/** How long a CLI without a running node waits for the home's lock before it gives up. Longer than any file write. */
+/** How long a CLI without a running node waits for the lock of the home folder. Any file write is faster. */
 export const LOCK_WAIT_MS = 5_000
 
-/** Restart of a crashed concern: first wait, longest wait, and the healthy time after which the wait starts anew. */
+/** Restarts of a crashed concern: the first delay, the maximum delay, and the uptime after which the delay is reset. */
 export const RESTART = { firstMs: 200, longestMs: 30_000, healthyMs: 60_000 } as const

@@ -1,19 +1,23 @@
-/** How long one run of a plugin may take where nobody says otherwise. An installation over a slow line takes 20 minutes. */
+/** How long one run of a plugin may take by default. An installation over a slow line takes 20 minutes. */
 export const PLUGIN_TIMEOUT_MS = 3_600_000
 
-/** Longest time that a run of a plugin may be given: a day. Timers end at 24.8 days. */
+/** Maximum timeout of a run: one day. Timers of Node.js are limited to 24.8 days. */
 export const PLUGIN_TIMEOUT_MAX_MS = 86_400_000
 
-/** Members worked on at the same time. Each fork is a Python process of 50 MB on the borrower's machine. */
+/**
+ * How many members Ansible works on at the same time. Each fork is a Python process of 50 MB on the borrower's machine.
+ */
 export const PLUGIN_FORKS_MAX = 50
 
-/** How long Ansible has to end by itself after it was told to stop; then it is killed. */
+/** How long Ansible may take to end after it was told to stop. After that it is killed. */
 export const PLUGIN_STOP_MS = 3_000
 
-/** Oldest Ansible that is used: the first with the callbacks, UTF-8 checks and interpreter rules of today. */
+/**
+ * The oldest supported version of Ansible: the first with today's callbacks, UTF-8 checks and interpreter discovery.
+ */
 export const ANSIBLE_OLDEST = '2.12'
 
-/** What a pulled plugin may be: time for git, bytes and files when unpacked, and bytes that git may fetch. */
+/** Limits of a pulled plugin: the time for git, the unpacked bytes and files, and the bytes that git may fetch. */
 export const PULL = {
   timeoutMs: 120_000,
   bytes: 64 * 1024 * 1024,

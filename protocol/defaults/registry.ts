@@ -1,20 +1,24 @@
-/** Transitions of one actor that are kept; older ones are forgotten. */
+/** How many transitions of one actor are recorded; older ones are dropped. */
 export const TRANSITIONS_KEPT = 8
 
-/** Longest name of an event in a transition: the end of a child is named after the child. */
+/**
+ * Maximum length of an event type in a transition. It may be long, because the event of a finished child contains its
+ * name.
+ */
 export const EVENT_MAX_CHARS = 200
 
-/** Largest view of one context, in characters of JSON. What exceeds it is cut, with a mark. */
+/** Maximum size of the view of one context, in characters of JSON. A larger one is truncated and marked. */
 export const CONTEXT_MAX_CHARS = 16 * 1024
 
-/** Deepest level of a context that is shown. Far below `JSON_MAX_DEPTH`, so that every reader takes it. */
+/** Maximum nesting in the view of a context. It is far below `JSON_MAX_DEPTH`, so that every reader accepts it. */
 export const CONTEXT_MAX_DEPTH = 12
 
-/** Longest text within a context. */
+/** Maximum length of a text in the view of a context. */
 export const TEXT_MAX_CHARS = 1_024
 
 /**
- * All views of contexts in one `actor.listed`, in characters, and the actors in it: together they stay below
- * `LINE_MAX_BYTES`. Actors beyond the first are listed without their contexts, those beyond the second are counted.
+ * Limits of one `actor.listed`, which keep it below `LINE_MAX_BYTES`: the total size of the contexts, in characters,
+ * and the number of actors. Above `contextChars`, actors are listed without their contexts; above `actors`, they are
+ * only counted.
  */
 export const ACTOR_LIST = { contextChars: 384 * 1024, actors: 1_000 } as const

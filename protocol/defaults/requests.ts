@@ -2,29 +2,37 @@ import type { Command } from '../index.ts'
 import { CRAWL } from './ipTable.ts'
 
 /**
- * How long a command may go without a fact that echoes its request, in milliseconds. Progress counts as such a fact, so
- * the deadline of work that reports is about silence, not about the whole. When it passes, whoever sent the request gets
- * `timed_out` and the concern hears `request.abandoned`. Null is no deadline: a person reads a stream or runs a program
- * for as long as they like, and ends it with Ctrl-C. A rule may depend on what the command asks for.
+ * How long a command may go without a fact that echoes its request, in milliseconds. Progress is such a fact, so for
+ * work that reports progress the deadline limits its silence, not its duration. When the deadline passes, the request
+ * fails with `timed_out`, and the concern receives `request.abandoned`. Null means no deadline: a person reads a stream
+ * or runs a program for as long as they like, and ends it with Ctrl-C. A rule may depend on the payload of the command.
  */
 export type Deadline<C extends Command> = number | null | ((command: C) => number | null)
 
-/** What a concern answers from its memory. The time is for a machine that is busy with something else. */
+/** For answers from memory. They take this long only if the machine is busy. */
 const FROM_MEMORY_MS = 10_000
 
-/** What waits for this machine's disk, perhaps behind other changes of the same file. */
+/** For work that waits for this machine's disk, perhaps behind other changes of the same file. */
 const ON_DISK_MS = 60_000
 
-/** Building an image: `debootstrap` and package managers may download for minutes without printing a line. */
+/** For the build of an image: `debootstrap` and package managers may download for minutes without printing a line. */
 const BUILD_SILENCE_MS = 900_000
 
-/** What the engine does with one container. Docker stops one in 10 s, and a machine under load takes several times that. */
+/**
+ * For an engine call about one container. Docker may take 10 s to stop one, and several times as long on a busy
+ * machine.
+ */
 const ENGINE_MS = 120_000
 
-/** What the way to another node costs at most: finding its address, dialing it, and its silence until it counts as gone. */
+/**
+ * The maximum cost of reaching another node: resolving it, dialling it, and the silence after which it counts as lost.
+ */
 const REMOTE_MS = 60_000
 
-/** A deadline for every command: `p2prc` and the listeners never wait for an answer that a concern has forgotten. */
+/**
+ * The deadline of every command, so that `p2prc` and the listeners never wait for an answer that a concern has
+ * forgotten.
+ */
 export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<Command, { type: T }>> } = {
   'container.create': BUILD_SILENCE_MS,
   'container.remove': ENGINE_MS,
@@ -35,27 +43,27 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
 
   'record.describe': ON_DISK_MS,
 
-  // The lender answers within its own deadline for `container.create`, and reports until then.
+  // The lender answers within its own deadline for `container.create`, and reports progress until then.
   'loan.take': BUILD_SILENCE_MS + REMOTE_MS,
   'loan.return': ENGINE_MS + REMOTE_MS,
-  // A thousand lenders, 32 at a time and each of them silent for three seconds, take 96 s.
+  // If a thousand lenders are silent for three seconds each, 32 at a time, this takes 96 s.
   'loan.list': ENGINE_MS,
   'loan.find': FROM_MEMORY_MS,
   'loan.logs': ({ follow }) => (follow ? null : ENGINE_MS + REMOTE_MS),
   'loan.resolve': FROM_MEMORY_MS,
   'loan.usePorts': ON_DISK_MS,
-  // Every take reports; looking for the nearest machines comes first and may crawl.
+  // Each container reports progress. Finding the nearest machines comes first and may need a crawl.
   'group.create': BUILD_SILENCE_MS + REMOTE_MS + CRAWL.totalMs,
   'group.list': FROM_MEMORY_MS,
   'group.show': ENGINE_MS,
   'group.add': ON_DISK_MS,
   'group.remove': ON_DISK_MS,
-  // A thousand members, eight at a time, without progress: unreachable lenders cost 20 s each.
+  // There may be a thousand members, eight at a time and without progress; an unreachable lender costs 20 s.
   'group.delete': ({ containers }) => (containers ? 3_600_000 : ON_DISK_MS),
-  // What a person runs on the members takes as long as it takes, and may be silent all the time.
+  // The owner's command runs for as long as it likes, and may be silent all the time.
   'group.exec': null,
 
-  // A resolver that does not answer is asked again for 20 s by the system.
+  // The operating system repeats a query to a silent DNS server for 20 s.
   'peer.resolve': 30_000,
   'peer.add': ON_DISK_MS,
   'peer.list': FROM_MEMORY_MS,
@@ -67,17 +75,17 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
 
   'plugin.list': ON_DISK_MS,
   'plugin.show': ON_DISK_MS,
-  // The run ends itself at its own timeout; preparing and clearing up come on top.
+  // The run ends at its own timeout; preparation and cleanup take extra time.
   'plugin.run': ({ timeoutMs }) => timeoutMs + ON_DISK_MS,
   // Each call of git has its own, shorter timeout.
   'plugin.pull': 600_000,
   'plugin.remove': ON_DISK_MS,
 
-  // One reading takes 10 s at most; a request may come in the middle of one that fails.
+  // One reading takes 10 s at most, and the request may arrive during a reading that fails.
   'specs.get': 30_000,
   'specs.request': REMOTE_MS,
 
-  // Tests wait for their turn in silence; one of a slow Go node takes two minutes.
+  // Speed tests wait in a silent queue, and one with a slow Go node takes two minutes.
   'speed.measure': 600_000,
 
   'trust.add': ON_DISK_MS,
@@ -85,7 +93,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'trust.list': FROM_MEMORY_MS,
 }
 
-/** The deadline of this command, in milliseconds after its latest fact; null where it has none. */
+/** Returns the deadline of a command, in milliseconds after its latest fact; null if it has none. */
 export function deadlineOf<C extends Command>(command: C): number | null {
   const rule = DEADLINES_MS[command.type] as Deadline<C>
   return typeof rule === 'function' ? rule(command) : rule

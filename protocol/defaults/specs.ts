@@ -1,11 +1,11 @@
-/** How often specifications are read again in the background. Load is worth a look every half minute. */
+/** How often the specifications are read in the background. The load changes noticeably within half a minute. */
 export const SPECS_INTERVAL_MS = 30_000
 
-/** How long one reading of the specifications may take: a hung disk or driver must not stop the ones after it. */
+/** How long one reading of the specifications may take, so that a hung disk or driver does not block later readings. */
 export const SPECS_READ_TIMEOUT_MS = 10_000
 
-/** How long `nvidia-smi` may take. Without persistence mode the driver is loaded first, which takes seconds. */
+/** How long `nvidia-smi` may take. Without persistence mode it loads the driver first, for some seconds. */
 export const NVIDIA_SMI_TIMEOUT_MS = 8_000
 
-/** Largest output of `nvidia-smi -q -x` that is read. One card is 20 KiB. */
+/** Maximum size of the output of `nvidia-smi -q -x`. One card needs 20 KiB. */
 export const NVIDIA_SMI_MAX_BYTES = 4 * 1024 * 1024

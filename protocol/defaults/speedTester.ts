@@ -1,31 +1,35 @@
-/** A speed test of one link. */
+/** Settings of the speed test of one connection. */
 export const SPEED = {
-  /** Bytes are counted in samples of this length. */
+  /** The duration of one sample, in which bytes are counted. */
   sampleMs: 50,
-  /** It ends when this many samples vary by less than `steadiness` (standard deviation over mean). */
+  /**
+   * The test ends when this many samples vary by less than `steadiness` (the standard deviation divided by the mean).
+   */
   steadySamples: 10,
   steadiness: 0.05,
-  /** What the beginning of a TCP connection says of a link is not counted. */
+  /** The beginning of the transfer is not counted, because TCP is still in slow start. */
   rampMs: 500,
-  /** It takes at least and at most this long in one direction; the connecting, some ms, comes on top. */
+  /** The minimum and maximum duration in one direction; the handshake takes a few more milliseconds. */
   leastMs: 1_500,
   mostMs: 2_900,
-  /** It costs at most this, or one second of the measured rate where that is more. */
+  /** The maximum number of bytes of a test, or those of one second at the measured rate if that is more. */
   mostBytes: 50_000_000,
-  /** What may lie in buffers between the two ends: the sender goes on for so much more than the receiver wants. */
+  /**
+   * The bytes that may be in buffers between the two ends: the sender sends this much more than the receiver requests.
+   */
   slackBytes: 8_000_000,
   slackMs: 1_000,
-  /** How often the rate up to now is told. */
+  /** How often the rate so far is reported. */
   reportMs: 250,
-  /** Tests that this node runs at one time: two would share its own line and measure half of it. */
+  /** How many tests this node runs at the same time: two would share its line, and each would measure half of it. */
   ownAtOnce: 1,
-  /** Tests of others that it serves at one time; of one peer it serves one. */
+  /** How many tests of other nodes this node serves at the same time; it serves one per peer. */
   servedAtOnce: 2,
-  /** P2PRC's test file `/50`. */
+  /** The size of P2PRC's test file `/50`. */
   fileBytes: 50_000_000,
-  /** How long a Go node may take for `/50`, and for `/upload` within the time that a request may take. */
+  /** How long a Go node may take for `/50`, and for `/upload`, which must end within the timeout of a request. */
   fileMs: 120_000,
   uploadMs: 9_000,
-  /** How long bytes are sent to a Go node, which confirms only when it has all. */
+  /** How long bytes are sent to a Go node, which confirms only the complete upload. */
   legacySendMs: 2_000,
 } as const

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { flag, goObject, text } from './go.ts'
 
-/** `config.json`. Paths as P2PRC writes them: folders of images with a trailing `/`, the plugin folder without one. */
+/**
+ * The schema of `config.json`. P2PRC writes the image folders with a trailing `/`, and the plugin folder without one.
+ */
 export const configFile = goObject({
   Version: z.number().optional(),
   MachineName: text,

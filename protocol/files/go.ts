@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * JSON as Go reads it: keys in any case, a missing key or a value of the wrong type is the zero value, booleans may be
- * `"True"`, unknown keys stay.
+ * Schemas that read JSON as Go does: keys match in any case, a missing key or a value of the wrong type becomes the
+ * zero value, booleans may be `"True"`, and unknown keys are kept.
  */
 
 export const text = z.string().catch('').default('')
@@ -12,13 +12,13 @@ export const flag = z
   .catch(false)
   .default(false)
 
-/** An object whose keys are matched in any case and whose unknown keys stay as they are. */
+/** An object whose keys match in any case, and whose unknown keys are kept. */
 export function goObject<T extends z.ZodRawShape>(shape: T) {
   const names = new Map(Object.keys(shape).map((name) => [name.toLowerCase(), name]))
   const rename = (value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     const entries = Object.entries(value).map(([key, entry]) => [names.get(key.toLowerCase()) ?? key, entry] as const)
-    // An exact key wins over one that differs in case, whatever their order.
+    // An exact key wins over one that differs in case, regardless of their order.
     return { ...Object.fromEntries(entries), ...Object.fromEntries(entries.filter(([key]) => key in value)) }
   }
   return z.preprocess(rename, z.looseObject(shape))
@@ -28,8 +28,9 @@ type GoField<T> = T extends z.ZodOptional ? z.ZodCatch<T> : T extends Scalar ? z
 type Scalar = z.ZodString | z.ZodNumber | z.ZodBoolean | z.ZodEnum
 
 /**
- * The fields of a fact, read as leniently as Go does: what is missing or of a wrong type is the zero value, which for a
- * choice is its first one, and is absent where the field is optional. Objects and lists inside stay as they are.
+ * Makes the schemas of a fact's fields as lenient as Go. A field that is missing or of the wrong type becomes the zero
+ * value, an enum its first option, and an optional field is absent. The schemas of nested objects and lists are
+ * unchanged.
  */
 export function goFields<S extends z.ZodRawShape>(shape: S): { [K in keyof S]: GoField<S[K]> } {
   const fields = Object.entries(shape).map(([name, field]) => [name, goField(field)])
@@ -45,7 +46,7 @@ function goField(field: unknown): unknown {
   return field
 }
 
-/** A list whose `null` means empty, as Go writes it. */
+/** A list in which `null` means empty, as Go writes it. */
 export function goList<T extends z.ZodType>(entry: T) {
   return z
     .array(entry)

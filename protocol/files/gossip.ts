@@ -2,7 +2,10 @@ import { z } from 'zod'
 import { DESCRIPTION_MAX } from '../gossip.ts'
 import { SEQ_MAX } from '../wire/record.ts'
 
-/** `gossip.json`: the highest seq that this key has signed, which other nodes return if the file is lost, and the free text. */
+/**
+ * The schema of `gossip.json`: the free text, and the highest seq that this key has signed. If the file is lost, other
+ * nodes return the seq.
+ */
 export const gossipFile = z.looseObject({
   version: z.literal(1),
   seq: z.int().min(0).max(SEQ_MAX),

@@ -8,16 +8,19 @@ import { goFields, goList, goObject } from './go.ts'
 import { FILE_VERSION } from './version.ts'
 
 /**
- * `ip_table.json` and the table on the wire: P2PRC's document in every historic shape (compatibility 2.1, 2.5). What is
- * written has the exact JSON types that Go reads, since Go drops a field of another type without a word.
+ * `ip_table.json` and the table on the wire: P2PRC's document in every historic form (compatibility 2.1, 2.5).
+ * Documents are written with the exact JSON types that Go reads, because Go silently ignores a field of another type.
  */
 
-/** Written with one space, as Go does. */
+/** The indent of the file: one space, as in Go. */
 export const IP_TABLE_INDENT = ' '
 
 const unitNs: Record<string, number> = { '': 1, ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9 }
 
-/** Nanoseconds, from an integer, a quoted number or a printed duration such as `28.172471ms`. Go reads integers only. */
+/**
+ * Parses an integer, a quoted number or a printed duration such as `28.172471ms` as nanoseconds. Go reads only
+ * integers.
+ */
 function nanoseconds(value: unknown): number {
   const [, digits, unit = ''] = /^\s*(\d{1,18}(?:\.\d{1,18})?)\s*(ns|us|µs|μs|ms|s)?\s*$/.exec(String(value)) ?? []
   const ns = Math.round(Number(digits) * (unitNs[unit] ?? Number.NaN))
@@ -38,7 +41,7 @@ const duration = z.unknown().transform(nanoseconds).default(0)
 const rate = z.unknown().transform(megabits).default(0)
 const port = z.unknown().transform(portText).default('')
 
-/** An entry of P2PRC's table as it is written and shown. Keys that another version adds are kept. */
+/** An entry of P2PRC's table, as it is written and shown. Keys that another version adds are kept. */
 export const tableEntry = z.looseObject({
   Name: z.string(),
   MachineUsername: z.string(),
@@ -58,19 +61,21 @@ export const tableEntry = z.looseObject({
   UnSafeMode: z.boolean(),
   PublicKey: z.string(),
   CustomInformation: z.string(),
-  /** Ours; Go ignores it. The node id, where the peer has proved one. */
+  /** The node id, if the peer has proved one. This field and those below are not in Go's table, and Go ignores them. */
   NodeId: nodeId.optional(),
-  /** Ours. `ip:port` and `[v6]:port` beyond those that `IPV4`, `IPV6` and `ServerPort` can say. */
+  /** Further addresses (`ip:port`, `[v6]:port`), which `IPV4`, `IPV6` and `ServerPort` cannot express. */
   Addresses: z.array(z.string()).max(64).optional(),
-  /** Ours. The owner named it, so it is never forgotten. */
+  /** Whether the owner added the entry; then it is never forgotten. */
   Added: z.boolean().optional(),
-  /** Ours. Addresses that the owner named or a key was proved at: dialled whatever range they lie in. */
+  /**
+   * Addresses that the owner named or at which the peer proved its key. They are dialled in whatever range they are.
+   */
   Trusted: z.array(z.string()).max(64).optional(),
 })
 
 export type TableEntry = z.infer<typeof tableEntry>
 
-/** The same as it was read, from any version. */
+/** The schema that reads an entry of any version. */
 const readEntry = goObject({
   ...goFields(tableEntry.shape),
   Latency: duration,
@@ -81,7 +86,9 @@ const readEntry = goObject({
   BareMetalSSHPort: port,
 })
 
-/** What differs between versions in more than case: v1 had no port, the seeds say `port no`, v1.1 and v2 sent bytes. */
+/**
+ * Converts an entry of an older version: v1 has no port, the original seeds write `port no`, v1.1 and v2 write bytes.
+ */
 function migrated(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   const keys = new Map(Object.keys(value).map((key) => [key.toLowerCase(), key]))
@@ -95,7 +102,7 @@ function migrated(value: unknown): unknown {
   return Object.fromEntries(changed)
 }
 
-/** Go wrote bytes as base64. Text that is not base64 of valid UTF-8 stays as it is. */
+/** Decodes bytes, which Go writes as base64. Text that is not the base64 of valid UTF-8 is returned unchanged. */
 function fromBytes(value: unknown): string {
   if (typeof value !== 'string') return ''
   try {
@@ -106,17 +113,19 @@ function fromBytes(value: unknown): string {
   }
 }
 
-/** Entries that are not objects are passed over: one broken entry of a peer must not hide the others. */
+/** Skips entries that are not objects, because one broken entry of a peer must not hide the others. */
 const entries = z.preprocess(
   (list) => (Array.isArray(list) ? list.filter(isObject).map(migrated) : list),
   goList(readEntry),
 )
 
-/** The file and the wire document. Reading what was written gives the same again. */
+/** The schema of the file and of the document on the wire. A document that was written is read back unchanged. */
 export const ipTableFile = goObject({
   Version: z.number().optional(),
   ip_address: entries,
-  /** Ours. Peers that stopped answering: not listed, looked for now and then, back when they answer. */
+  /**
+   * Peers that no longer answer. They are not listed, but probed from time to time, and listed again if they answer.
+   */
   Dormant: entries.optional().catch(undefined),
 })
 
@@ -126,14 +135,14 @@ export function emptyIpTable(): IpTableFile {
   return { Version: FILE_VERSION, ip_address: [] }
 }
 
-/** An entry of this name with every other field at Go's zero value. */
+/** Returns an entry with these fields and Go's zero values for the others. */
 export function newEntry(fields: Partial<TableEntry>): TableEntry {
   return readEntry.parse({ ServerPort: String(PORT), ...fields })
 }
 
 /**
- * A table document that somebody else sent. Throws `too_large` and `protocol_error`: not JSON, not a table, or nested so
- * deeply that writing it again would overflow the stack.
+ * Parses a table document of another node. Throws `too_large`, and `protocol_error` if the text is not JSON, not a
+ * table, or nested so deeply that serialising it would overflow the stack.
  */
 export function parseIpTable(body: string, from: string): IpTableFile {
   if (body.length > BODY_MAX_BYTES) throw new AppError('too_large', { max: BODY_MAX_BYTES })

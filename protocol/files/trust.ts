@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { NodeId } from '../ids.ts'
 
-/** `trust.json`. Keys that a later version adds are kept. */
+/** The schema of `trust.json`. Keys that a later version adds are kept. */
 export const trustFile = z.looseObject({
   version: z.literal(1),
   peers: z.array(
@@ -9,7 +9,7 @@ export const trustFile = z.looseObject({
       id: z.string().transform((id) => id as NodeId),
       name: z.string(),
       key: z.string(),
-      /** ISO 8601. */
+      /** A time in ISO 8601. */
       addedAt: z.string(),
     }),
   ),

@@ -1,7 +1,7 @@
 import { PORT } from '../defaults/node.ts'
 import { AppError } from '../errors.ts'
 
-/** Where a TCP port is. `host` is a name, an IPv4 or an IPv6 address without brackets. */
+/** A TCP address. `host` is a name, an IPv4 address, or an IPv6 address without brackets. */
 export interface Address {
   host: string
   port: number
@@ -11,8 +11,8 @@ const label = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/i
 const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
 
 /**
- * Reads `name`, `ip`, `ip:port`, `name:port`, `v6`, `[v6]` or `[v6]:port`; without a port it is `PORT`.
- * Throws `bad_address`. Old spellings of IPv4 such as `127.1` or `0x7f.1` are refused: they would slip past checks.
+ * Parses `name`, `ip`, `ip:port`, `name:port`, `v6`, `[v6]` or `[v6]:port`; the default port is `PORT`. Throws
+ * `bad_address`, also for old spellings of IPv4 such as `127.1` or `0x7f.1`, because they would bypass checks.
  */
 export function parseAddress(where: string): Address {
   const bracketed = /^\[([^\]]*)\](?::(\d{1,5}))?$/.exec(where)
@@ -24,7 +24,7 @@ export function parseAddress(where: string): Address {
   return checked(where, host, plain?.[2])
 }
 
-/** The text that `parseAddress` reads back: `host:port`, with brackets round an IPv6 address. */
+/** Returns the text that `parseAddress` parses: `host:port`, with brackets around an IPv6 address. */
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
@@ -33,14 +33,17 @@ export function isIPv4(host: string): boolean {
   return ipv4.test(host)
 }
 
-/** Also with a zone, as in `fe80::1%eth0`. */
+/** Whether `host` is an IPv6 address, with or without a zone, as in `fe80::1%eth0`. */
 export function isIPv6(host: string): boolean {
   const [address = '', zone, ...rest] = host.split('%')
   if (rest.length > 0 || (zone !== undefined && !/^[\w.-]{1,32}$/.test(zone))) return false
   return /^[0-9a-f:.]{2,45}$/i.test(address) && address.includes(':') && URL.canParse(`http://[${address}]/`)
 }
 
-/** One spelling for one address: IPv6 compressed and in lower case, IPv4 in IPv6 as IPv4. Names only in lower case. */
+/**
+ * Returns the canonical form of a host: compressed IPv6, IPv4 instead of IPv4-mapped IPv6, and everything in lower
+ * case.
+ */
 export function canonicalHost(host: string): string {
   const lower = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
   if (!isIPv6(lower) || lower.includes('%')) return lower
@@ -51,7 +54,7 @@ export function canonicalHost(host: string): string {
   return bits.flatMap((part) => [part >> 8, part & 255]).join('.')
 }
 
-/** This machine itself, in whichever of its spellings a socket reports. */
+/** Whether `host` is a loopback address, in any form that a socket reports. */
 export function isLoopback(host: string): boolean {
   return host === '::1' || /^(::ffff:)?127\./.test(host)
 }

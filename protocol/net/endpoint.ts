@@ -1,6 +1,8 @@
 import { canonicalHost, formatAddress, isIPv4, isIPv6, parseAddress } from './address.ts'
 
-/** A TCP port that can be dialled as it stands. `host` is a name, an IPv4 or an IPv6 address without brackets. */
+/**
+ * A TCP address that can be dialled directly. `host` is a name, an IPv4 address, or an IPv6 address without brackets.
+ */
 export interface DirectEndpoint {
   kind: 'direct'
   host: string
@@ -8,12 +10,12 @@ export interface DirectEndpoint {
 }
 
 /**
- * One way to reach a peer. Later kinds (mapped by a router, relayed, punched, over an existing link) join this union;
- * a node that does not know a kind skips such endpoints, so that older nodes still use the rest.
+ * One way to reach a peer. Later kinds (mapped by a router, relayed, hole-punched, over an existing link) will be
+ * members of this union. A node skips endpoints of an unknown kind, so that older nodes can still use the others.
  */
 export type Endpoint = DirectEndpoint
 
-/** Longest text of an endpoint in a record or a file. */
+/** Maximum length of the text of an endpoint in a record or a file. */
 export const ENDPOINT_MAX_CHARS = 64
 
 /** The text of a kind other than `direct`, such as `relayed://…`. */
@@ -28,17 +30,22 @@ export function directEndpoint({ host, port }: { host: string; port: number }): 
   return { kind: 'direct', host: canonicalHost(host), port }
 }
 
-/** The text that stands for an endpoint in records, files and messages, and equals that of the same endpoint only. */
+/**
+ * Returns the text of an endpoint for records, files and messages. Two endpoints are equal if and only if their texts
+ * are.
+ */
 export function formatEndpoint(endpoint: Endpoint): string {
   return formatAddress(endpoint)
 }
 
-/** Reads what `formatEndpoint` writes; undefined for a kind that this version does not know. Throws `bad_address`. */
+/**
+ * Parses the text of an endpoint. Returns undefined for a kind that this version does not know. Throws `bad_address`.
+ */
 export function parseEndpoint(text: string): Endpoint | undefined {
   return isOtherKind(text) ? undefined : directEndpoint(parseAddress(text))
 }
 
-/** The endpoints in a list of texts. Those that are damaged or of an unknown kind are skipped. */
+/** Parses a list of texts, and skips those that are invalid or of an unknown kind. */
 export function parseEndpoints(texts: readonly string[]): Endpoint[] {
   return texts.flatMap((text) => {
     try {
@@ -53,7 +60,7 @@ export function isSameEndpoint(one: Endpoint, other: Endpoint): boolean {
   return one.host === other.host && one.port === other.port
 }
 
-/** Whether it names an address rather than a host that must be resolved first. */
+/** Whether the host is an IP address, rather than a name that must be resolved first. */
 export function isNumeric({ host }: Endpoint): boolean {
   return isIPv4(host) || isIPv6(host)
 }

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import type { Endpoint } from './endpoint.ts'
 
-/** An endpoint as it crosses the bus. Apart from `endpoint.ts`, because the command line loads no schema library. */
+/**
+ * The schema of an endpoint on the bus. It is not in `endpoint.ts`, because the command line loads no schema library.
+ */
 export const endpointSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('direct'),
@@ -12,7 +14,7 @@ export const endpointSchema = z.discriminatedUnion('kind', [
 
 const kinds: ReadonlySet<unknown> = new Set(endpointSchema.options.map(({ shape }) => shape.kind.value))
 
-/** A list of endpoints; those of a kind that this version does not know are skipped. */
+/** The schema of a list of endpoints. It removes those of a kind that this version does not know. */
 export const endpointList = z.preprocess(
   (list) => (Array.isArray(list) ? list.filter((one) => !isOfUnknownKind(one)) : list),
   z.array(endpointSchema),

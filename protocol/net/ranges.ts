@@ -1,20 +1,20 @@
 import ipaddr from 'ipaddr.js'
 import { isIPv4, isIPv6 } from './address.ts'
 
-/** The address of an IP as text, IPv4 in IPv6 as IPv4 and without its zone; undefined for everything else. */
+/** Parses an IP address and ignores its zone. IPv4-mapped IPv6 becomes IPv4. Returns undefined for any other text. */
 export function parseIp(host: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   return isIPv4(host) || isIPv6(host) ? ipaddr.process(host.replace(/%.*$/, '')) : undefined
 }
 
 /**
- * The IANA special-purpose range in which an IP lies, in the words of ipaddr.js; `unicast` for none, undefined for what is
- * no IP. Documentation ranges such as 192.0.2.0/24 are `reserved`, which is not private.
+ * Returns the IANA special-purpose range of an IP address, with the names of ipaddr.js: `unicast` if it is in none.
+ * Returns undefined for any other text. Documentation ranges such as 192.0.2.0/24 are `reserved`, which is not private.
  */
 export function rangeOf(host: string): ReturnType<(ipaddr.IPv4 | ipaddr.IPv6)['range']> | undefined {
   return parseIp(host)?.range()
 }
 
-/** Of one network or one machine, so that it names different machines in different places. */
+/** Whether an address is valid only within one network or machine, and means different machines elsewhere. */
 export function isPrivate(host: string): boolean {
   const range = rangeOf(host)
   return range === 'private' || range === 'uniqueLocal' || range === 'linkLocal' || range === 'loopback'

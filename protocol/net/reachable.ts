@@ -3,13 +3,14 @@ import { canonicalHost } from './address.ts'
 import { parseIp } from './ranges.ts'
 
 /**
- * Which addresses named by anonymous callers may be dialled. Pure: the name has been looked up before. The list is ours,
- * because a range that is special for IANA is not always one that must not be dialled, and because of the addresses at
- * which clouds serve a machine's own credentials. The first range that matches gives the reason.
+ * The ranges that are not dialled if an anonymous caller names an address in them. IANA's registries do not suffice:
+ * some of their ranges may be dialled, and they do not name the addresses at which clouds serve the credentials of a
+ * machine. The first range that matches gives the reason.
  */
 const refusedRanges: readonly (readonly [why: string, ranges: readonly string[]])[] = [
   ['a metadata address', ['169.254.169.254/32', '100.100.100.200/32', '168.63.129.16/32', 'fd00:ec2::254/128']],
-  // https://www.iana.org/assignments/iana-ipv4-special-registry and https://www.iana.org/assignments/iana-ipv6-special-registry.
+  // https://www.iana.org/assignments/iana-ipv4-special-registry and
+  // https://www.iana.org/assignments/iana-ipv6-special-registry.
   ['a protocol address', ['192.0.0.0/24']],
   ['an address of no machine', ['0.0.0.0/8', '::/128']],
   ['a loopback address', ['127.0.0.0/8', '::1/128']],
@@ -17,7 +18,7 @@ const refusedRanges: readonly (readonly [why: string, ranges: readonly string[]]
   ['a relay address', ['192.88.99.0/24']],
   ['a multicast address', ['224.0.0.0/4', 'ff00::/8']],
   ['a reserved address', ['240.0.0.0/4']],
-  // Every form that hides an IPv4 address in an IPv6 address.
+  // These are all forms of an IPv4 address within an IPv6 address.
   [
     'an IPv4 address in disguise',
     ['::/96', '::ffff:0:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '2001::/32', '2002::/16'],
@@ -29,10 +30,16 @@ const ranges = Object.fromEntries(refusedRanges.map(([why, list]) => [why, list.
 
 const ALLOWED = 'allowed'
 
-/** Services that an anonymous caller could have us poke: below 1024 only the web's ports, above it the well-known unguarded. */
+/**
+ * Ports of well-known services without authentication, which an anonymous caller could reach through this node. Of the
+ * ports below 1024, only those of the web are allowed.
+ */
 const guardedPorts = new Set([2_375, 2_376, 2_379, 3_306, 5_432, 5_984, 6_379, 9_200, 10_250, 11_211, 27_017])
 
-/** Why an ip and port may not be dialled on an anonymous caller's word; undefined where it may. `test` permits loopback. */
+/**
+ * Returns why an IP address and port from an anonymous caller may not be dialled; undefined if they may. `test` permits
+ * loopback addresses. Names must be resolved before.
+ */
 export function refusal(host: string, port: number, { test = false }: { test?: boolean } = {}): string | undefined {
   const ip = parseIp(canonicalHost(host))
   if (!ip) return 'not an ip address'

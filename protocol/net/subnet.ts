@@ -2,23 +2,26 @@ import { parseAddress } from './address.ts'
 import { isPrivate, parseIp, rangeOf } from './ranges.ts'
 
 /**
- * Limits what one owner may hold. Keys cost nothing, addresses do: all ids in one subnet count as possibly one owner,
- * so that many invented nodes can neither fill the table nor surround a node (GossipSub's colocation, S. 48).
+ * The unit of quotas against Sybil attacks. Keys cost nothing, but addresses do, so all node ids in one subnet may have
+ * the same owner. A quota per subnet prevents invented nodes from filling the table or eclipsing a node (GossipSub's IP
+ * colocation factor, S. 48).
  */
 export interface Subnet {
-  /** Two addresses with the same name are in the same subnet. */
+  /** Two addresses are in the same subnet if and only if their names are equal. */
   name: string
-  /** In a private range or without an address: machines of one network, of which there may rightly be many. */
+  /** Whether the address is private or missing. Such machines share a network, where many nodes are legitimate. */
   private: boolean
 }
 
-/** The subnet of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, each machine where the range is private. */
+/**
+ * Returns the subnet of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, or the single machine in a private range.
+ */
 export function subnetOf(address: string | undefined): Subnet {
   const host = address && hostOf(address)
   if (!host) return { name: '-', private: true }
   const ip = parseIp(host)
   if (!ip) return { name: host, private: false }
-  // Nodes of one machine differ in their ports alone.
+  // The nodes of one machine differ only in their ports.
   if (rangeOf(host) === 'loopback') return { name: address, private: true }
   if (isPrivate(host)) return { name: ip.kind() === 'ipv4' ? ip.toString() : host, private: true }
   const bytes = ip.toByteArray()

@@ -197,8 +197,8 @@ describe('cli: bad input ends before anything is made', () => {
     [['touch', '127.0.0.1:1', '--udp-ports', '-1'], /--udp-ports must be a whole number/],
     [['logs', 'abc', '--tail', 'many'], /--tail must be a whole number/],
     [['touch', '127.0.0.1:1', '--key', '/nowhere/key.pub'], /not an OpenSSH public key: .*no such file/],
-    [['rm', 'abc'], /cannot be taken back.*--yes/],
-    [['evict', 'abc'], /cannot be taken back.*--yes/],
+    [['rm', 'abc'], /cannot be undone.*--yes/],
+    [['evict', 'abc'], /cannot be undone.*--yes/],
   ]
   for (const [args, message] of table) {
     test(`p2prc ${args.join(' ')}`, async () => {
@@ -362,7 +362,7 @@ describe('cli: without a node', () => {
     for (const command of ['events', 'stop']) {
       const { code, stderr } = await p2prc(freshHome(), command)
       assert.equal(code, 7)
-      assert.match(stderr, /No node runs on this home/)
+      assert.match(stderr, /No node runs with this home folder/)
     }
   })
 

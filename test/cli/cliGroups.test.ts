@@ -77,10 +77,10 @@ test('names, the beginning of an id, and what is wrong with others', async (t) =
     [['group', 'create', '--count', '3'], 2, /--count needs --on or --nearest/],
     [['group', 'create', '--nearest', '1e3'], 2, /--nearest must be a whole number/],
     [['group', 'create', '--on', '127.0.0.1:1'], 5, /127\.0\.0\.1:1 cannot be reached/],
-    [['group', 'create', '--nearest', '1'], 3, /Only 0 of the 1 machines wanted answer/],
+    [['group', 'create', '--nearest', '1'], 3, /Only 0 of the 1 requested machines answer/],
     [['group', 'show'], 2, /p2prc group show <group>/],
     [['group', 'exec', 'farm'], 2, /command/],
-    [['group', 'rm', 'farm', '--containers'], 2, /cannot be taken back.*--yes/],
+    [['group', 'rm', 'farm', '--containers'], 2, /cannot be undone.*--yes/],
   ]
   for (const [args, code, message] of table) {
     const ran = await p2prc(env, ...args)

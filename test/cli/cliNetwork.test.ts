@@ -88,7 +88,7 @@ test('one that is not there costs its own line and nothing else', async () => {
 test('ls --watch: an object for each change, until Ctrl-C; only with a node', async (t) => {
   const [here, friend] = await Promise.all([1, 2].map(() => configuredHome(loopback)))
   if (!here || !friend) throw new Error('two homes')
-  assert.match((await p2prc(here, 'ls', '--watch')).stderr, /No node runs on this home/)
+  assert.match((await p2prc(here, 'ls', '--watch')).stderr, /No node runs with this home folder/)
   const [, { where }] = [await startNode(t, here), await startNode(t, friend)]
   const watching = launched(t, here, 'ls', '--watch', '--json')
   await watching.printed(/^\{"ip_address":\[\]\}\n/)
@@ -119,7 +119,7 @@ test('group create --nearest asks those that answer, and says what they said', a
   assert.match(bare.stderr, /No container engine answers/)
   const few = await p2prc(here, 'group', 'create', '--nearest', '2')
   assert.equal(few.code, 3)
-  assert.match(few.stderr, /Only 1 of the 2 machines wanted answer/)
+  assert.match(few.stderr, /Only 1 of the 2 requested machines answer/)
   assert.deepEqual(await p2prcJson(here, 'group', 'ls'), { Groups: [] })
 })
 

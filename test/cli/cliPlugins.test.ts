@@ -66,7 +66,7 @@ test('what is wrong is one sentence, and nothing is done', async (t) => {
   await p2prcJson(env, 'group', 'create', '--name', 'empty')
   const table: [string[], number, RegExp][] = [
     [['plugin', 'run', 'nothing', '--id', '0a1'], 3, /no plugin "nothing"/],
-    [['plugin', 'run', '../x', '--id', '0a1'], 2, /"\.\.\/x" is not a name of a plugin/],
+    [['plugin', 'run', '../x', '--id', '0a1'], 2, /"\.\.\/x" is not a valid name of a plugin/],
     [['plugin', 'run', 'render', '--id', 'fff'], 3, /"fff"/],
     [['plugin', 'run', 'render', '--id', 'empty'], 3, /There is no container in "empty"/],
     [['plugin', 'run', 'notebook', '--id', '0a1'], 6, /too few free ports for the plugin "notebook": 0 of 1/],
@@ -77,9 +77,9 @@ test('what is wrong is one sentence, and nothing is done', async (t) => {
     [['plugin', 'run', 'render', '--id', '0a1', '--timeout', '0'], 2, /--timeout must be a whole number/],
     [['plugin', 'show', 'nothing'], 3, /no plugin "nothing"/],
     [['plugin', 'rm', 'nothing', '--yes'], 3, /no plugin of yours "nothing"/],
-    [['plugin', 'pull', 'ext::sh -c id'], 2, /cannot be pulled from/],
-    [['--pp', 'file:///etc'], 2, /cannot be pulled from/],
-    [['plugin', 'pull', 'ssh://-oProxyCommand=x/y'], 2, /cannot be pulled from/],
+    [['plugin', 'pull', 'ext::sh -c id'], 2, /cannot be pulled:/],
+    [['--pp', 'file:///etc'], 2, /cannot be pulled:/],
+    [['plugin', 'pull', 'ssh://-oProxyCommand=x/y'], 2, /cannot be pulled:/],
   ]
   for (const [args, code, message] of table) {
     const ran = await p2prc(env, ...args)

@@ -23,7 +23,10 @@ test('every error says what and what to do, with a status and a documented exit 
 
 test('a fault fills in its details and ends in what to do', () => {
   const error = new AppError('port_busy', { port: 8088 })
-  assert.equal(error.message, 'Port 8088 is already in use. Stop what uses it, or choose another with --port.')
+  assert.equal(
+    error.message,
+    'Port 8088 is already in use. Stop the program that uses it, or choose another port with --port.',
+  )
   assert.deepEqual([error.code, error.status, error.exit], ['port_busy', 500, 7])
 })
 
