@@ -56,7 +56,7 @@ export const peer = z.object({
   name: z.string(),
   /** The OpenSSH public key, or "" if it is unknown. */
   key: z.string(),
-  /** Best first: addresses that have answered come before the others, and IPv6 comes before IPv4. */
+  /** Best first: endpoints that have answered come before the others, and IPv6 comes before IPv4. */
   endpoints: z.array(endpointSchema),
   state: z.enum(['unproved', 'answering', 'suspected']),
   /** Milliseconds since its last answer; null if it has never answered this process. */
