@@ -54,8 +54,8 @@ test('ls: filters and orders through a running node; what is wrong with others',
   assert.deepEqual(await kept('--min-ram', '900T'), [])
   assert.deepEqual(await kept('--min-cores', '9999'), [])
   const table: [string[], number, RegExp][] = [
-    [['ls', '--sort', 'foo'], 2, /no order "foo"; there are near, name/],
-    [['ls', '--sort', '__proto__'], 2, /no order/],
+    [['ls', '--sort', 'foo'], 2, /no sort key "foo"; the keys are near, name/],
+    [['ls', '--sort', '__proto__'], 2, /no sort key/],
     [['ls', '--min-ram', 'lots'], 2, /not an amount of memory/],
     [['ls', '--min-cores', '-1'], 2, /--min-cores must be a whole number/],
     [['update', '--hops', '0'], 2, /--hops must be a whole number from 1 to 16/],
@@ -133,8 +133,8 @@ test('speed: refused without the other side’s word, measured with it', async (
   await p2prcJson(friend, 'trust', 'add', key)
   const measured = await p2prc(here, 'speed', where, '--direction', 'download')
   assert.equal(measured.code, 0, measured.stderr)
-  const { download, upload, latencyNs, port } = JSON.parse(measured.stdout)
+  const { download, upload, latencyNs, endpoint } = JSON.parse(measured.stdout)
   assert.ok(download > 0 && latencyNs > 0)
-  assert.deepEqual([upload, `127.0.0.1:${port}`], [null, where])
+  assert.deepEqual([upload, `${endpoint.host}:${endpoint.port}`], [null, where])
   assert.match(measured.stderr, /^download: /m)
 })
