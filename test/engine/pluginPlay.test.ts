@@ -492,7 +492,7 @@ test('a process that ends in the middle takes its play along', async () => {
   const at = stage()
   try {
     at.plugin('slow', slow)
-    const script = join(shipped.root, 'test/pluginExit.ts')
+    const script = join(shipped.root, 'test/support/pluginExit.ts')
     const setting = { root: at.root, files: containers.files, loans: containers.loans.slice(0, 1) }
     const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', script], {
       cwd: shipped.root,
