@@ -12,7 +12,8 @@ import {
   type Tools,
 } from './gossip/gossipState.ts'
 import { stepGossip } from './gossip/gossipStep.ts'
-import { isActive } from './gossip/tx.ts'
+import { gossipView } from './gossip/gossipView.ts'
+import { isActive } from './gossip/linkPhase.ts'
 import { begin, childId, end, find, join, joinIfRepeated, type Requests, type Tracked } from './requests.ts'
 
 /** What the transport receives: effects of the step, the time of the next tick, and events to be returned with a timestamp. */
@@ -61,6 +62,7 @@ export const gossipMachine = setup({
     input: {} as GossipInput,
     events: {} as GossipAccepts | FromTransport | FromPersist,
     emitted: {} as GossipEmits,
+    meta: {} as { view: (context: Context) => object },
   },
   actors: {
     /** Owns the sockets and the timer. It sends nothing back after `signal` has aborted. */
@@ -107,6 +109,7 @@ export const gossipMachine = setup({
   },
 }).createMachine({
   id: 'gossip',
+  meta: { view: gossipView },
   context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal, requests: [] }),
   invoke: [
     { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },

@@ -1,6 +1,7 @@
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import type { ShortId } from '../../protocol/wire/record.ts'
 import type { Link, Probe, Suspicion } from './gossipState.ts'
+import { isActive } from './linkPhase.ts'
 import { remove } from './membership.ts'
 import { canDial, dial } from './overlay.ts'
 import { getEntry } from './shardedMap.ts'
@@ -10,7 +11,6 @@ import { takeTokens } from './tokenBucket.ts'
 import {
   activeLinks,
   emit,
-  isActive,
   linkTo,
   newNonce,
   pick,
@@ -121,6 +121,7 @@ export function suspect(tx: Tx, target: ShortId, ownResult: 'failed' | 'refused'
   const isNewConfirmation = !known || (!known.by.includes(self.short) && known.by.length < config.confirmations + 1)
   if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
   setSuspicion(tx, {
+    status: 'suspected',
     target,
     seq: member.record.seq,
     since: known?.since ?? now,
@@ -197,7 +198,16 @@ function onSuspicion(tx: Tx, from: Link, target: ShortId, seq: number, by: Short
   if (known && (known.by.includes(by) || known.by.length > config.confirmations)) return
   const delay = link ? 0 : config.suspicionProbeDelayMs * (1 + random(tx) / 2)
   if (!known) emit(tx, { type: 'record.suspected', id: member.record.id })
-  const first = { target, seq, since: now, by: [by], ownResult: 'pending', probeAt: now + delay, endsAt: 0 } as const
+  const first = {
+    status: 'suspected',
+    target,
+    seq,
+    since: now,
+    by: [by],
+    ownResult: 'pending',
+    probeAt: now + delay,
+    endsAt: 0,
+  } as const
   setSuspicion(tx, known ? { ...known, by: [...known.by, by] } : first)
   forwardSuspicion(tx, target, seq, by, from.id)
 }

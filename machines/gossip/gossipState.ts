@@ -11,6 +11,7 @@ import {
   signRecord,
 } from '../../protocol/wire/record.ts'
 import type { Digest, Members, Version } from './digest.ts'
+import type { LinkPhase } from './linkPhase.ts'
 import { PersistentMap } from './persistentMap.ts'
 import { emptyShardedMap, type ShardedMap, setEntry } from './shardedMap.ts'
 import type { TokenBucket } from './tokenBucket.ts'
@@ -19,17 +20,13 @@ export type GossipConfig = { readonly [K in keyof typeof GOSSIP]: number }
 
 export type LinkId = string
 
-export interface Link {
+interface LinkData {
   readonly id: LinkId
   readonly peer: ShortId
   readonly nodeId: NodeId
   readonly dialled: boolean
   readonly openedAt: number
   readonly receivedAt: number
-  /** Whether this end, and as far as known the other, counts the link among its active ones. */
-  readonly activeHere: boolean
-  readonly activeThere: boolean
-  readonly helloReceived: boolean
   /** The name of the peer's subnet, see `protocol/net/subnet.ts`. */
   readonly subnet: string
   /** The address at which the peer appears to this node. */
@@ -43,7 +40,6 @@ export interface Link {
   readonly syncBackoffUntil: number
   /** Versions that are newer at the peer and have not been requested yet. */
   readonly missing: readonly Version[]
-  readonly bye: string
   readonly penalties: number
   readonly recordTokens: TokenBucket
   readonly suspicionTokens: TokenBucket
@@ -51,7 +47,15 @@ export interface Link {
   readonly digestTokens: TokenBucket
 }
 
+/** An open link: what is known of it, and its phase. */
+export type Link = LinkData & LinkPhase
+
+/** An address that is being dialled, under the id that its link will have. `active`: it is to be an active link. */
 export interface Dial {
+  readonly phase: 'dialing'
+  readonly id: LinkId
+  /** The first of the addresses that are tried. */
+  readonly address: string
   readonly target: ShortId | undefined
   readonly active: boolean
 }
@@ -70,6 +74,7 @@ export interface Probe {
 
 /** The suspicion of a member at one seq. It ends with an answer, with a newer record, or with the member's removal. */
 export interface Suspicion {
+  readonly status: 'suspected'
   readonly target: ShortId
   readonly seq: number
   readonly since: number
@@ -84,6 +89,8 @@ export interface Suspicion {
 
 /** A removed member. It rejoins only with a newer record, or by answering this node itself. */
 export interface Tombstone {
+  /** Whether it said goodbye, or was removed because it did not answer. */
+  readonly status: 'left' | 'dead'
   readonly signed: SignedRecord
   readonly at: number
 }
@@ -182,9 +189,9 @@ export function shapedLink(link: Link): Link {
     dialled: link.dialled,
     openedAt: link.openedAt,
     receivedAt: link.receivedAt,
-    activeHere: link.activeHere,
-    activeThere: link.activeThere,
-    helloReceived: link.helloReceived,
+    phase: link.phase,
+    activeAt: link.activeAt,
+    farewell: link.farewell,
     subnet: link.subnet,
     observedAddress: link.observedAddress,
     root: link.root,
@@ -192,13 +199,12 @@ export function shapedLink(link: Link): Link {
     failedSyncRoots: link.failedSyncRoots,
     syncBackoffUntil: link.syncBackoffUntil,
     missing: link.missing,
-    bye: link.bye,
     penalties: link.penalties,
     recordTokens: link.recordTokens,
     suspicionTokens: link.suspicionTokens,
     servedTokens: link.servedTokens,
     digestTokens: link.digestTokens,
-  }
+  } as Link
 }
 
 export function draftOf(state: GossipState): Draft {

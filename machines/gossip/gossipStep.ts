@@ -10,6 +10,7 @@ import {
 } from './failureDetector.ts'
 import type { GossipEffect, GossipEvent, GossipState, Link, Tools } from './gossipState.ts'
 import { onClosed, onDialFailed, onHello, onOpened } from './linkEvents.ts'
+import { isActiveThere, saidGoodbye, withActiveThere } from './linkPhase.ts'
 import { closeLink, penalize, refuteInterval, signOwnRecord } from './membership.ts'
 import { isIsolated, maintainLinks, retry } from './overlay.ts'
 import { deleteEntry, sample } from './shardedMap.ts'
@@ -75,7 +76,7 @@ function handle(tx: Tx, event: GossipEvent): void {
 const handlers: { readonly [K in WireKind]: (tx: Tx, link: Link, body: WireBody<K>) => void } = {
   'link/hello': onHello,
   'link/bye': (tx, link, { why }) => {
-    setLink(tx, { ...link, bye: why || 'bye', activeHere: false })
+    setLink(tx, { ...link, ...saidGoodbye(link, why) })
   },
   'probe/ping': (tx, link, body) => {
     const present = heartbeatOf(tx, link, body)
@@ -109,7 +110,8 @@ function addBootstrapAddresses(tx: Tx, seeds: GossipState['bootstrapAddresses'])
 }
 
 function heartbeatOf(tx: Tx, link: Link, { root, active }: { root: string; active: boolean }): Link {
-  return link.root === root && link.activeThere === active ? link : setLink(tx, { ...link, root, activeThere: active })
+  if (isActiveThere(link) !== active) return setLink(tx, { ...link, ...withActiveThere(link, active), root })
+  return link.root === root ? link : setLink(tx, { ...link, root })
 }
 
 function tick(tx: Tx): void {

@@ -4,6 +4,8 @@ import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
 import type { GossipEvent, Link } from './gossipState.ts'
+import { greeted, greeting, isActiveHere, isEnding, type LinkPhase, withActiveHere } from './linkPhase.ts'
+import { isMember, statusOf } from './member.ts'
 import { closeLink, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
 import { accepts } from './overlay.ts'
 import { getEntry, sample } from './shardedMap.ts'
@@ -29,9 +31,6 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
     dialled,
     openedAt: now,
     receivedAt: now,
-    activeHere: active,
-    activeThere: true,
-    helloReceived: false,
     subnet: subnetName(address, getEntry(state.members, peer)?.record.endpoints[0]),
     observedAddress: address,
     root: '',
@@ -39,12 +38,12 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
     failedSyncRoots: '',
     syncBackoffUntil: 0,
     missing: [],
-    bye: '',
     penalties: 0,
     recordTokens: full,
     suspicionTokens: full,
     servedTokens: full,
     digestTokens: full,
+    ...greeting(active),
   }
   const isBanned = (state.banned.get(peer) ?? 0) > now
   const old = linkTo(tx, peer)
@@ -64,12 +63,12 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
   if (old && old.dialled !== dialled && keepsDialled(state.self.record.id, nodeId) !== dialled) {
     // Both nodes dialled at once, and both keep the link that the node with the smaller id dialled.
     closeLink(tx, link, 'duplicate')
-    if (active) setLink(tx, { ...old, activeHere: true })
+    if (active) setLink(tx, { ...old, ...withActiveHere(old, true) })
     markAlive(tx, peer)
     return
   }
   if (old) closeLink(tx, old, 'duplicate')
-  setLink(tx, old ? { ...link, activeHere: link.activeHere || old.activeHere } : link)
+  setLink(tx, { ...link, ...greeting(active || (old !== undefined && isActiveHere(old))) })
   state.linkOf = state.linkOf.set(peer, id)
   // If the peer is suspected, this tells it over the new link, so that it can refute.
   markAlive(tx, peer)
@@ -89,18 +88,8 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   const current = state.links.get(link.id)
   if (!current) return
   const subnet = subnetName(link.observedAddress, signed.record.endpoints[0])
-  const activeHere = link.dialled
-    ? link.activeHere
-    : hello.active && (link.activeHere || accepts(tx, subnet, hello.links))
-  const updated = setLink(tx, {
-    ...current,
-    helloReceived: true,
-    activeThere: hello.active,
-    activeHere,
-    subnet,
-    root: hello.root,
-  })
-  if (!link.dialled && !link.helloReceived) sendHello(tx, updated)
+  const updated = setLink(tx, { ...current, ...phaseAfterHello(tx, current, subnet, hello), subnet, root: hello.root })
+  if (!link.dialled && link.phase === 'greeting') sendHello(tx, updated)
   if (link.dialled && hello.active) state.linkBackoffMs = state.config.roundMs
   if (hello.observedAddress)
     emit(tx, { type: 'gossip.selfAddressObserved', address: hello.observedAddress, by: link.nodeId })
@@ -112,17 +101,24 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   if (link.dialled && now && hello.root !== tools.digest.root(state.members)) compareDigests(tx, now)
 }
 
+/** The dialling end decides whether a link is to be active; the accepting end agrees if it has room. */
+function phaseAfterHello(tx: Tx, link: Link, subnet: string, { active, links }: WireBody<'link/hello'>): LinkPhase {
+  if (isEnding(link)) return link
+  const here = link.dialled ? isActiveHere(link) : active && (isActiveHere(link) || accepts(tx, subnet, links))
+  return greeted(here, active)
+}
+
 /** Handles a closed socket. The peer may have died, so it is probed at once. */
 export function onClosed(tx: Tx, id: string): void {
   const { state, now } = tx
   const link = state.links.get(id)
   if (!link) return
-  removeLink(tx, link, link.bye || 'lost')
-  if (link.bye !== '' || !getEntry(state.members, link.peer)) return
+  removeLink(tx, link, link.farewell || 'lost')
+  if (isEnding(link) || !isMember(statusOf(state, link.peer))) return
   // Probes over this link cannot be answered any more.
   for (const probe of state.probes.values())
     if (probe.target === link.peer && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
-  const isFailedHandshake = link.dialled && !link.helloReceived
+  const isFailedHandshake = link.dialled && link.phase === 'greeting'
   // One failed handshake may be accidental. After a second one the peer is suspected instead of dialled: else it could make this node dial forever.
   if (isFailedHandshake && (state.failedHandshakes.get(link.peer) ?? 0) > now) suspect(tx, link.peer, 'failed')
   else probeMember(tx, link.peer)
@@ -133,7 +129,7 @@ export function onDialFailed(tx: Tx, id: string, wasRefused: boolean): void {
   const { state } = tx
   const entry = state.dials.get(id)
   state.dials = state.dials.delete(id)
-  if (!entry?.target || !getEntry(state.members, entry.target) || linkTo(tx, entry.target)) return
+  if (!entry?.target || !isMember(statusOf(state, entry.target)) || linkTo(tx, entry.target)) return
   if (wasRefused) onRefused(tx, entry.target)
   else probeMember(tx, entry.target)
 }
@@ -148,7 +144,7 @@ function sendHello(tx: Tx, link: Link): void {
   const observed = !dialled && observedAddress !== '' && observedAddress.length <= 64 && { observedAddress }
   send(tx, link.id, {
     kind: 'link/hello',
-    body: { record: [text, signature], root, active: link.activeHere, links, ...observed },
+    body: { record: [text, signature], root, active: isActiveHere(link), links, ...observed },
   })
 }
 

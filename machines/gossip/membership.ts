@@ -1,8 +1,9 @@
 import { type Subnet, subnetOf } from '../../protocol/net/subnet.ts'
 import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { type Draft, type Link, signOwn } from './gossipState.ts'
+import { isActive } from './linkPhase.ts'
 import { deleteEntry, emptyShardedMap, getEntry, sample, setEntry, shardKey, valuesOf } from './shardedMap.ts'
-import { emit, isActive, linkTo, random, send, setLink, type Tx } from './tx.ts'
+import { emit, linkTo, random, send, setLink, type Tx } from './tx.ts'
 
 // The table of members. A record is merged if its author signed it, if it is newer than the known one, and if its subnet
 // has room. A removed member rejoins only with a newer record, or by answering this node itself.
@@ -88,7 +89,11 @@ export function remove(
   const last = signed ?? known
   if (last && why !== 'overSubnetQuota') {
     if (state.tombstones.size >= state.config.maxTombstones) evictTombstone(tx)
-    state.tombstones = setEntry(state.tombstones, short, { signed: last, at: tx.now })
+    state.tombstones = setEntry(state.tombstones, short, {
+      status: last.record.left ? 'left' : 'dead',
+      signed: last,
+      at: tx.now,
+    })
   }
   if (known) {
     state.members = deleteEntry(state.members, short)

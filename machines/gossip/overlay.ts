@@ -2,10 +2,12 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import type { Dial, Link } from './gossipState.ts'
+import { isActive, isActiveHere, withActiveHere } from './linkPhase.ts'
+import { isMember, statusOf } from './member.ts'
 import { activeLinksInSubnet, closeLink, subnetKey } from './membership.ts'
 import { getEntry, sample, shardKey } from './shardedMap.ts'
 import { takeTokens } from './tokenBucket.ts'
-import { activeLinks, isActive, linkTo, random, setLink, type Tx } from './tx.ts'
+import { activeLinks, linkTo, random, setLink, type Tx } from './tx.ts'
 
 // The overlay network. A node keeps a bounded number of active links to random members, however large the network is, and
 // opens ephemeral links to members without one, which detects dead members, heals partitions and admits new nodes.
@@ -26,7 +28,7 @@ const FEW_LINKS = 3
 export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false): boolean {
   const { state } = tx
   if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short)) return false
-  if ((state.banned.get(short) ?? 0) > tx.now || record.left) return false
+  if ((state.banned.get(short) ?? 0) > tx.now) return false
   for (const { target } of state.dials.values()) if (target === short) return false
   return mayDial(tx, record.endpoints, urgent)
 }
@@ -83,19 +85,20 @@ export function accepts(tx: Tx, subnet: string, links: number): boolean {
   const subnetCount = (name: string) => getEntry(tx.state.subnetCounts, shardKey(name)) ?? 0
   const victim = accepted.reduce((one, other) => (subnetCount(other.subnet) > subnetCount(one.subnet) ? other : one))
   if (subnetCount(victim.subnet) <= subnetCount(subnet)) return false
-  setLink(tx, { ...victim, activeHere: false })
+  setLink(tx, { ...victim, ...withActiveHere(victim, false) })
   return true
 }
 
 function closeEphemeral(tx: Tx): void {
   const { state, now } = tx
   for (const link of state.links.values()) {
-    if (isActive(link) && link.helloReceived) continue
+    if (link.phase === 'active') continue
     // The dialling end closes an ephemeral link; the accepting end waits longer, in case it does not.
-    const maxAgeMs = state.config.ephemeralMs * (link.dialled || !link.helloReceived ? 1 : 3)
+    const isGreeted = link.phase === 'ephemeral' || link.phase === 'closing'
+    const maxAgeMs = state.config.ephemeralMs * (isGreeted && !link.dialled ? 3 : 1)
     if (now - link.openedAt <= maxAgeMs || isBusy(tx, link)) continue
     // The peer has not accepted the link as active, so this node backs off.
-    if (link.dialled && link.activeHere) {
+    if (link.dialled && isActiveHere(link)) {
       state.linkBackoffMs = Math.min(MAX_LINK_BACKOFF_MS, 2 * state.linkBackoffMs)
       state.nextLinkAt = now + state.linkBackoffMs
     }
@@ -114,7 +117,7 @@ function randomMember(tx: Tx): SignedRecord | undefined {
   const { state } = tx
   for (let tries = 0; tries < RANDOM_TRIES; tries += 1) {
     const member = sample(state.members, () => random(tx))
-    if (!member || state.suspects.has(member.short) || !canDial(tx, member)) continue
+    if (!member || statusOf(state, member.short) !== 'alive' || !canDial(tx, member)) continue
     const subnet = subnetOf(member.record.endpoints[0])
     if (activeLinksInSubnet(tx, subnet.name) >= state.config.maxLinksPerSubnet) continue
     const subnetCount = subnet.private ? 1 : (getEntry(state.subnetCounts, subnetKey(subnet)) ?? 1)
@@ -134,9 +137,9 @@ export function retry(tx: Tx): void {
     : config.isolatedInitialBackoffMs
   state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryMs)
   const tombstone = sample(state.tombstones, () => random(tx))
-  const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !getEntry(state.members, shortOf(id)))
+  const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !isMember(statusOf(state, shortOf(id))))
   const candidate = unknown[Math.floor(random(tx) * unknown.length)]
-  const useTombstone = tombstone && !tombstone.signed.record.left && (!candidate || random(tx) < 0.5)
+  const useTombstone = tombstone?.status === 'dead' && (!candidate || random(tx) < 0.5)
   if (useTombstone && canDial(tx, tombstone.signed, isolated))
     dial(tx, tombstone.signed, { active: true, urgent: false })
   else if (candidate && mayDial(tx, candidate.addresses, true))
@@ -150,12 +153,19 @@ function mayDial({ state, now }: Tx, addresses: readonly string[], urgent: boole
   return urgent || (state.dialledAt.get(addresses[0] ?? '') ?? Number.NEGATIVE_INFINITY) + config.redialMs <= now
 }
 
-function startDial(tx: Tx, entry: Dial, addresses: readonly string[], timeoutMs: number, id?: NodeId): void {
+function startDial(
+  tx: Tx,
+  { target, active }: Pick<Dial, 'target' | 'active'>,
+  addresses: readonly string[],
+  timeoutMs: number,
+  id?: NodeId,
+): void {
   const { state, now, effects } = tx
   state.dialTokens = takeTokens(state.dialTokens, now, 1, state.config.dialsPerSecond)[1]
   state.dialCount += 1
   const link = `d${state.dialCount}`
-  state.dials = state.dials.set(link, entry)
-  state.dialledAt = state.dialledAt.set(addresses[0] ?? '', now)
-  effects.push({ type: 'dial', link, addresses, unverified: entry.target !== undefined, timeoutMs, ...(id && { id }) })
+  const address = addresses[0] ?? ''
+  state.dials = state.dials.set(link, { phase: 'dialing', id: link, address, target, active })
+  state.dialledAt = state.dialledAt.set(address, now)
+  effects.push({ type: 'dial', link, addresses, unverified: target !== undefined, timeoutMs, ...(id && { id }) })
 }

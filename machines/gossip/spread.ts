@@ -2,6 +2,7 @@ import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire/goss
 import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/wire/record.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
+import { isActiveHere } from './linkPhase.ts'
 import { MAX_HOPS, mergeRecord, newestRecord, penalize, refuteInterval, signOwnRecord } from './membership.ts'
 import { getEntry } from './shardedMap.ts'
 import { takeTokens } from './tokenBucket.ts'
@@ -25,7 +26,7 @@ const REQUESTS_PER_HOP = 1.5
 export function heartbeat(tx: Tx, link: Link, nonce: number): WireBody<'probe/ping'> {
   const { state, tools } = tx
   const recent = recentVersions(tx).map(packVersion).join('')
-  return { nonce, root: tools.digest.root(state.members), ...(recent && { recent }), active: link.activeHere }
+  return { nonce, root: tools.digest.root(state.members), ...(recent && { recent }), active: isActiveHere(link) }
 }
 
 /** Pushes records that were forwarded `hops` times to a few random links, or to all if `everywhere`. */

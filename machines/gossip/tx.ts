@@ -11,6 +11,7 @@ import {
   shapedLink,
   type Tools,
 } from './gossipState.ts'
+import { isActive } from './linkPhase.ts'
 
 /** The transaction of one event: a draft of the next state, which only the step sees, and the effects so far. */
 export interface Tx {
@@ -95,10 +96,6 @@ export function linkTo({ state }: Tx, short: ShortId): Link | undefined {
 /** Returns the links that both ends count as active. */
 export function activeLinks({ state }: Tx): Link[] {
   return state.links.values().filter(isActive)
-}
-
-export function isActive({ activeHere, activeThere }: Link): boolean {
-  return activeHere && activeThere
 }
 
 export function newNonce(tx: Tx): number {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { idealPushPull, measureDetection, measureIdle, measureRepair, measureSpread } from '../../bench/gossip.ts'
 import { median } from '../../bench/measure.ts'
+import { isActive } from '../../machines/gossip/linkPhase.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import { runChaos } from '../../simulation/chaos.ts'
@@ -234,9 +235,7 @@ test('five hundred Sybil nodes in ten subnets do not hide fifty honest nodes fro
     const known = simulation.nodes.slice(0, honest).filter((other) => seqOf(state, other) > 0).length
     seen += known / honest
     const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
-    const links = [...state.links.values()].filter(
-      ({ nodeId, activeHere, activeThere }) => ids.has(nodeId) && activeHere && activeThere,
-    )
+    const links = [...state.links.values()].filter((link) => ids.has(link.nodeId) && isActive(link))
     assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
     assert.ok(state.members.size <= honest + 10 * GOSSIP.subnetQuota)
   }
