@@ -1,3 +1,4 @@
+import { actorCommands } from './cli/actorCommands.ts'
 import type { CommandName } from './cli/cliCommands.ts'
 import { wholeNumber } from './cli/commandLine.ts'
 import { groupCommands } from './cli/groupCommands.ts'
@@ -15,6 +16,7 @@ import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
  * groups, the network and plugins are in files of their own.
  */
 const handlers: Record<CommandName, Handler> = {
+  ...actorCommands,
   ...groupCommands,
   ...peerCommands,
   ...pluginCommands,

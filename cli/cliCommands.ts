@@ -93,6 +93,13 @@ export const commandLines = [
     prints: 'stream',
   },
   { name: 'events', args: '', help: 'Follow all events of the running node', flags: [], prints: 'stream' },
+  {
+    name: 'actors',
+    args: '[filter]',
+    help: 'List the actors of the running node with their states. FILTER is a part of a path, a machine or a state; the path of one actor shows its context and last transitions too',
+    flags: ['watch'],
+    prints: 'value',
+  },
   { name: 'config', args: '', help: 'Show the configuration of this home', flags: [], prints: 'value' },
   { name: 'init', args: '', help: 'Create the home folder if it does not exist', flags: [], prints: 'value' },
   {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { HOPS } from '../protocol/defaults/ipTable.ts'
 import { AppError } from '../protocol/errors.ts'
 import type { TableEntry } from '../protocol/files/ipTable.ts'
@@ -12,6 +11,7 @@ import type { ReceivedFact } from './controlClient.ts'
 import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
+import { type Look, watch } from './watch.ts'
 
 interface Listed {
   peers: readonly Peer[]
@@ -19,7 +19,6 @@ interface Listed {
   entries: readonly TableEntry[]
 }
 
-const WATCH_INTERVAL_MS = 1_000
 const PORT_MAX = 65_535
 const LARGEST = 999_999_999
 
@@ -27,7 +26,7 @@ const LARGEST = 999_999_999
 export const peerCommands = {
   async ls(call) {
     const filter = filterOf(call)
-    if (call.has('watch')) return watch(call, filter)
+    if (call.has('watch')) return watch(call, () => look(call, filter))
     showPeers(await call.request('peer.list', {}, 'peer.listed'), filter, call.terminal)
   },
 
@@ -127,27 +126,13 @@ export function peersText(rows: readonly PeerRow[], all: number, style: Terminal
   return table(headings, cells, style)
 }
 
-/** Shows the list until SIGINT: redrawn in place on a terminal, otherwise printed again after each change. */
-async function watch({ request, terminal, signal }: Call, filter: PeerFilter): Promise<undefined> {
-  const [{ holderOf }, { homePaths }] = await Promise.all([
-    import('../actors/home/lock.ts'),
-    import('../actors/homePaths.ts'),
-  ])
-  // Only a running node maintains its peers: without one the list would never change.
-  if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')
-  let before = ''
-  while (!signal.aborted) {
-    const listed = await request('peer.list', {}, 'peer.listed')
-    const rows = peerRows(listed.peers, filter)
-    if (terminal.onScreen) terminal.draw(peersText(rows, listed.peers.length, (_, text) => text).split('\n'))
-    else {
-      const document = tableDocument(listed, rows)
-      const now = JSON.stringify([document, rows.map(({ answeredAgoMs: _, ...row }) => row)])
-      if (now !== before) terminal.line(document, peersText(rows, listed.peers.length, terminal.style))
-      before = now
-    }
-    await delay(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {})
-  }
+/** What `--watch` shows: a person sees the age of the last answer, which is no change. */
+async function look({ request }: Call, filter: PeerFilter): Promise<Look> {
+  const listed = await request('peer.list', {}, 'peer.listed')
+  const rows = peerRows(listed.peers, filter)
+  const document = tableDocument(listed, rows)
+  const identity = [document, rows.map(({ answeredAgoMs: _, ...row }) => row)]
+  return { document, identity, text: (style) => peersText(rows, listed.peers.length, style) }
 }
 
 function hopLine({ hop, where, entries, failure }: ReceivedFact): string {

@@ -70,7 +70,7 @@ export function containersTable(
       shortId(id),
       state,
       names.get(borrower) || borrower,
-      spanText(now - createdAt),
+      ageText(now - createdAt),
       image,
       portsText(ports),
       gpu ? 'yes' : 'no',
@@ -157,7 +157,8 @@ export function ownerLine(event: ReceivedFact): string | undefined {
   }
 }
 
-function spanText(ms: number): string {
+/** How long ago something happened, in its largest whole unit. */
+export function ageText(ms: number): string {
   const units = [
     ['d', 86_400_000],
     ['h', 3_600_000],

@@ -38,7 +38,7 @@ export type FactOf<T extends CommandType> = T extends `${infer Noun}.${string}`
 /** `T` as JSON has it: what is a `Secret` inside the node is a plain string for whom it is meant. */
 export type Revealed<T> = T extends Secret
   ? string
-  : T extends string | number | boolean | null | undefined
+  : T extends z.core.util.JSONType | undefined
     ? T
     : { [Key in keyof T]: Revealed<T[Key]> }
 

@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AppError } from '../protocol/errors.ts'
+import type { Call } from './runCommand.ts'
+import type { Terminal } from './terminal.ts'
+
+const WATCH_INTERVAL_MS = 1_000
+
+/** One look at what is watched. */
+export interface Look {
+  /** For a program. */
+  document: unknown
+  text(style: Terminal['style']): string
+  /** What makes two looks differ where that is not the document: ages change all the time. */
+  identity?: unknown
+}
+
+/**
+ * Shows what `look` returns once a second until SIGINT: over itself on a screen, elsewhere one line for each change.
+ * Throws `no_node` where no node runs on this home.
+ */
+export async function watch({ terminal, signal }: Call, look: () => Promise<Look>): Promise<undefined> {
+  await assertNode()
+  let before = ''
+  while (!signal.aborted) {
+    const { document, text, identity = document } = await look()
+    if (terminal.onScreen) terminal.draw(text((_, plain) => plain).split('\n'))
+    else {
+      const now = JSON.stringify(identity)
+      if (now !== before) terminal.line(document, text(terminal.style))
+      before = now
+    }
+    await delay(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** A command that looks at a running node is of no use without one. Throws `no_node`. */
+export async function assertNode(): Promise<void> {
+  const [{ holderOf }, { homePaths }] = await Promise.all([
+    import('../actors/home/lock.ts'),
+    import('../actors/homePaths.ts'),
+  ])
+  if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')
+}
