@@ -9,23 +9,24 @@ const busTypes = [
 ] as BusEvent['type'][]
 
 /**
- * What a concern accepts from the bus: every event type of the bus that its machine handles, wildcards such as
- * `container.*` included, without the facts that the concern emits itself, which would loop.
+ * Returns the event types that a concern accepts from the bus: those that its machine handles, also by a wildcard such
+ * as `container.*`. The facts that the concern emits itself are excluded, because they would loop.
  */
 export function acceptedTypes(concern: Concern, machine: AnyStateMachine): BusEvent['type'][] {
   const own = new Set(Object.keys(factsByConcern[concern]))
   return busTypes.filter((type) => !own.has(type) && machine.events.some((handled) => matches(handled, type)))
 }
 
-/** Whether an event descriptor of xstate means this type. */
+/** Whether an event descriptor of xstate matches this type. */
 export function matches(descriptor: string, type: string): boolean {
   if (descriptor === '*' || descriptor === type) return true
   return descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1))
 }
 
 /**
- * The only join of an actor and the bus. Subscribes what the actor accepts, publishes all that it emits, and returns the
- * undo of both. Call it before the actor starts: emits on entry are lost otherwise.
+ * Connects an actor to the bus; nothing else does. Sends the accepted events to the actor, publishes every event that
+ * it emits, and returns a function that reverts both. Call it before the actor starts, or events emitted on entry are
+ * lost.
  */
 export function bridge(bus: Bus<BusEvent>, actor: Actor<AnyStateMachine>, accepts: readonly BusEvent['type'][]): Undo {
   const undos = accepts.map((type) => bus.on(type, (event) => actor.send(event)))

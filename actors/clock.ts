@@ -1,6 +1,6 @@
-/** The timers of restarts and deadlines; xstate's `SimulatedClock` is one too. */
+/** The clock for restarts and deadlines. xstate's `SimulatedClock` implements it. */
 export interface Clock {
-  /** Monotonic milliseconds. */
+  /** Returns monotonic time in milliseconds. */
   now(): number
   setTimeout(run: () => void, ms: number): unknown
   clearTimeout(timer: unknown): void

@@ -29,28 +29,28 @@ interface ConcernDependencies {
   home: Home
   bus: Bus<BusEvent>
   identity: Identity
-  /** Filled in when the listeners are open. */
-  place: ListenAddresses
-  /** Where links of other nodes come in. */
+  /** Set when the listeners are open. */
+  listenAddresses: ListenAddresses
+  /** Accepts the gossip links of other nodes. */
   gossipListener: GossipListener
-  /** Whether to look after what nobody has asked for: specifications, peers, images. */
+  /** Whether to do background work: to read specifications, probe peers and build images. */
   background: boolean
 }
 
-type SuperviseParameters = Parameters<typeof supervise>[1]
+type SuperviseOptions = Parameters<typeof supervise>[1]
 
-/** What node.ts needs of a concern, whatever its machine is. */
-type ConcernFactory = (life: SuperviseParameters) => Pick<Supervised, 'actor' | 'start' | 'stop'>
+/** Supervises a concern, of which `node.ts` needs nothing that depends on the machine. */
+type ConcernFactory = (options: SuperviseOptions) => Pick<Supervised, 'actor' | 'start' | 'stop'>
 
-/** Opens the files and constructs every concern, un-started, in the order in which they start. */
+/** Opens the files and constructs all concerns in the order in which they are to start, but does not start them. */
 export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   concerns: ConcernFactory[]
-  /** Files that could not be read, and where each was put. */
+  /** The files that could not be read, each with the path to which it was moved. */
   quarantined: ReadonlyMap<string, string>
-  /** Resolves when what the concerns left under way has ended and all files are written. */
+  /** Resolves when the remaining work of the concerns has ended and all files are written. */
   settled(): Promise<void>
 }> {
-  const { home, bus, identity, place, gossipListener, background } = dependencies
+  const { home, bus, identity, listenAddresses, gossipListener, background } = dependencies
   const { paths, config } = home
   const files = { key: paths.key, knownHosts: paths.knownHosts }
   const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
@@ -59,10 +59,10 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   const self = () => ({
     id,
     name,
-    // A single command listens nowhere, so no address is its own: another home's node may well be at them.
-    port: background ? place.port : 0,
-    addresses: ownAddresses(place),
-    advertisable: advertisableAddresses(place, { test: config.Test }),
+    // A process for a single command does not listen, so it has no port, and a node of another home may use this one.
+    port: background ? listenAddresses.port : 0,
+    addresses: ownAddresses(listenAddresses),
+    advertisable: advertisableAddresses(listenAddresses, { test: config.Test }),
   })
   const resolve = createResolve(bus)
   const dialer = createDialer({
@@ -128,5 +128,5 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
 }
 
 function toFactory(parts: ConcernParts): ConcernFactory {
-  return (life) => supervise(parts, life)
+  return (options) => supervise(parts, options)
 }

@@ -1,9 +1,9 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** Longest line that is passed on whole; a longer one comes in pieces, so that nobody can fill the memory with one. */
+/** Maximum length of a line. A longer one is split, so that nobody can fill the memory with a single line. */
 const LINE_MAX_CHARACTERS = 16_384
 
-/** Cuts a stream of bytes into lines. Lines end with `\n`, `\r\n` or `\r` alone, as progress bars write it. */
+/** Splits a stream of bytes into lines. A line ends with `\n`, `\r\n`, or a single `\r`, which progress bars write. */
 export function lineSplitter(onLine: (line: string) => void, maxCharacters = LINE_MAX_CHARACTERS) {
   const decoder = new StringDecoder('utf8')
   let rest = ''
@@ -14,7 +14,7 @@ export function lineSplitter(onLine: (line: string) => void, maxCharacters = LIN
       for (const line of lines) onLine(line)
       for (; rest.length > maxCharacters; rest = rest.slice(maxCharacters)) onLine(rest.slice(0, maxCharacters))
     },
-    /** Passes on what came after the last line's end. */
+    /** Reports the rest after the last end of a line. */
     end(): void {
       rest = (rest + decoder.end()).replace(/\r$/, '')
       if (rest) onLine(rest)

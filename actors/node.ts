@@ -21,34 +21,37 @@ import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {
   home: Home
-  /** Null: a system for a single command, which listens nowhere and prepares nothing ahead. */
+  /** Null for a process that runs a single command: it does not listen and does no background work. */
   listen: { host?: string; port: number } | null
-  /** Everybody may borrow, as in Go P2PRC. */
+  /** Whether everybody may borrow, as in Go P2PRC. */
   open: boolean
-  /** Where to ask for the public address, in ip-api.com's form. */
+  /** The URL of a service that reports the public address in the form of ip-api.com. */
   ipService?: string
-  /** Sees every event from the first on. */
+  /** Receives every event, including the first. */
   tap?: (event: BusEvent) => void
-  /** Told of a listener on the bus that threw, and in development of an event that does not fit. Default: a warning. */
+  /**
+   * Receives errors of the bus: of a listener, and in development of an event that does not fit. By default, it warns.
+   */
   onError?: (error: unknown, type: string) => void
 }
 
 export interface Node {
   identity: Identity
   bus: Bus<BusEvent>
-  /** Where it listens, as `host:port`. */
+  /** The addresses on which it listens, as `host:port`. */
   addresses: string[]
   request(command: Command, options?: RequestOptions): Promise<Answer>
-  /** Ends it; containers live on. May be called more than once. */
+  /** Stops the node; its containers keep running. May be called more than once. */
   stop(): Promise<void>
 }
 
-/** How long a node that starts waits for a command that works on the home without one. */
+/** How long a starting node waits for a command that uses the home folder without a node. */
 const START_LOCK_WAIT_MS = 800
 
 /**
- * The composition root: takes the home, constructs everything, joins it on one bus, starts it, and stops it in reverse.
- * Throws `home_locked`, `home_unusable`, `bad_identity`, `newer_file`, `port_busy` or `listen_failed`, with nothing left running.
+ * The composition root: locks the home folder, constructs all parts, connects them to one bus and starts them. They
+ * stop in reverse order. Throws `home_locked`, `home_unusable`, `bad_identity`, `newer_file`, `port_busy` or
+ * `listen_failed`, and leaves nothing running.
  */
 export async function createNode({
   home,
@@ -77,20 +80,21 @@ export async function createNode({
 
     const httpServer = await createHttpServer({ bus, rights, events, images: createImageList(home.paths.images) })
     undo.push(() => httpServer.close())
-    const place: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
+    const listenAddresses: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
     const { concerns, quarantined, settled } = await openConcerns({
       home,
       bus,
       identity,
-      place,
+      listenAddresses,
       gossipListener,
       background: listen !== null,
     })
     undo.push(settled)
     if (listen) {
-      // First the port, so that a busy one stops a node before it has touched anything; nobody is heard until the
-      // concerns have started, which happens in the same turn.
+      // The port is opened first, so that a busy one stops the node before it has changed anything. No request is
+      // handled
+      // before the concerns have started, because they start in the same turn of the event loop.
       const listener = await openListener({
         identity,
         handle: httpServer.handle,
@@ -98,12 +102,13 @@ export async function createNode({
         ...listen,
       })
       undo.push(() => listener.close())
-      place.port = listener.port
-      place.hosts = hostsOf(listener.addresses)
+      listenAddresses.port = listener.port
+      listenAddresses.hosts = hostsOf(listener.addresses)
       if (ipService) requestPublicAddress(ipService, bus)
       addresses.push(...listener.addresses)
     }
-    // All of them before the first starts, so that each hears what the others say when they start.
+    // All concerns are on the bus before the first one starts, so that each receives what the others emit at their
+    // start.
     const supervised = concerns.map((join) => join({ bus, inspect: registry.inspect }))
     for (const concern of supervised) {
       registry.add(concern)
@@ -115,7 +120,7 @@ export async function createNode({
     if (listen) {
       const control = await listenControl({ path: home.paths.socket, handle: httpServer.handle })
       undo.push(() => control.close())
-      undo.push(discover(place, identity.id, bus))
+      undo.push(discover(listenAddresses, identity.id, bus))
       bus.publish({ type: 'node.started', id: identity.id, addresses })
       undo.push(() => bus.publish({ type: 'node.stopping' }))
     }
@@ -133,7 +138,7 @@ function requestPublicAddress(service: string, bus: Bus<BusEvent>): void {
   )
 }
 
-/** What the listeners ask `isAuthorized` with: the owner's trust as it is now. */
+/** Returns a function that returns the current rights, which the listeners pass to `isAuthorized`. */
 function followRights(bus: Bus<BusEvent>, open: boolean): () => Rights {
   let rights: Rights = { trusted: new Set(), open }
   bus.on('trust.changed', ({ trusted }) => {

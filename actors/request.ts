@@ -5,18 +5,18 @@ import { type Answer, type BusEvent, type Command, commands } from '../protocol/
 import { type Clock, realClock } from './clock.ts'
 
 export interface RequestOptions {
-  /** Every fact that echoes the request, the finishing one included, in order. */
+  /** Receives every fact that echoes the request, in order, including the terminal event. */
   onFact?: (fact: Answer) => void
-  /** Abort when whoever sent the request has gone: the concerns are told, and the promise rejects with `abandoned`. */
+  /** Abort it to abandon the request: `request.abandoned` is published, and the promise rejects with `abandoned`. */
   signal?: AbortSignal
   clock?: Clock
 }
 
 /**
- * Publishes a command and waits for the fact that finishes it; listeners, the command line and the concerns all use it.
- * A failed command rejects with its `AppError`. A concern that crashes meanwhile rejects with `internal`. An answer that
- * does not come rejects with `timed_out` when the command's deadline in `protocol/defaults/requests.ts` has passed since
- * its latest fact, and the concern hears `request.abandoned`.
+ * Publishes a command and waits for its terminal event. Listeners, the command line and the concerns all use it.
+ * Rejects with the `AppError` of a failed command, and with `internal` if the concern crashes. Rejects with
+ * `timed_out`, and publishes `request.abandoned`, if no fact arrives within the command's deadline in
+ * `protocol/defaults/requests.ts`; each fact restarts the deadline.
  */
 export function request(
   bus: Bus<BusEvent>,
@@ -25,7 +25,7 @@ export function request(
 ): Promise<Answer> {
   const spec = commands.get(command.type)
   if (!spec) return Promise.reject(new AppError('unknown_command', { name: command.type }))
-  // Nobody has heard of the request yet, so there is nothing to abandon.
+  // The command has not been published yet, so there is nothing to abandon.
   if (signal?.aborted) return Promise.reject(new AppError('abandoned'))
   const deadlineMs = deadlineOf(command)
   return new Promise((resolve, reject) => {

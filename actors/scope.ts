@@ -3,17 +3,18 @@ import { setMaxListeners } from 'node:events'
 /** An AbortSignal for one operation; aborts with its parent. */
 export interface Scope {
   signal: AbortSignal
-  /** Aborts it, and leaves nothing behind on the signal that it followed. */
+  /** Aborts the signal, and removes the listener on the parent signal. */
   end(): void
 }
 
 /**
- * A child's own signal, which also ends with the concern's life (xstate does not stop the children of a crash), and after
- * `ms` where given. Not `AbortSignal.any`, which would hang on the concern's signal for as long as that lives.
+ * Opens a scope that also ends with its concern (xstate does not stop the children of a crashed actor), and after `ms`
+ * milliseconds if given. `AbortSignal.any` is not used, because it would stay registered on the concern's signal until
+ * the concern ends.
  */
 export function openScope(concern: AbortSignal, ms?: number): Scope {
   const scope = new AbortController()
-  // Everything that the undertaking does at one time listens to it.
+  // All concurrent work of the operation listens to the signal.
   setMaxListeners(0, scope.signal)
   const abort = () => scope.abort()
   const timer = ms === undefined ? undefined : setTimeout(abort, ms)

@@ -23,7 +23,10 @@ interface SpecsDependencies {
   read?: (signal: AbortSignal) => Promise<Specs>
 }
 
-/** Creates the concern of specifications: it reads those of this machine in the background, and requests those of other nodes. */
+/**
+ * Creates the concern of specifications: it reads those of this machine in the background, and requests those of other
+ * nodes.
+ */
 export function createSpecs({
   resolve,
   dialer,
@@ -72,7 +75,7 @@ async function requestSpecs(
   }
 }
 
-/** What a node answers to `specs.get`, or a Go node to a plain `/server_info`; unchecked. */
+/** Returns the answer of a node to `specs.get`, or of a Go node to a plain `/server_info`, without validation. */
 async function readAnswer(connection: Connection, where: string, signal: AbortSignal): Promise<unknown> {
   if (connection.peer) {
     const fact = await requestOver(connection, { type: 'specs.get' }, { signal })

@@ -8,37 +8,39 @@ import { quarantine, removeLeftovers, replace } from './home/atomicFile.ts'
 import { reason } from './home/fileErrors.ts'
 
 /**
- * One JSON file with one writer. What it promises:
+ * One JSON file with one writer. It guarantees:
  *
- * 1. The file is always whole: a crash at any moment leaves the former content or the new one.
- * 2. A settled `write` or `update` is on the disk.
- * 3. Changes are applied in the order of the calls; those that wait for the disk are written together.
- * 4. A write that fails rejects with `disk_failed` and leaves file and `data` as they were.
+ * 1. The file is always complete: a crash at any moment leaves the previous content or the new content.
+ * 2. When the promise of a `write` or `update` resolves, the change is on the disk.
+ * 3. Changes are applied in the order of the calls. Changes that wait for the disk are written together.
+ * 4. A write that fails rejects with `disk_failed`, and leaves the file and `data` unchanged.
  */
 export interface Store<T> {
-  /** What the file holds. Never change it in place. */
+  /** The content of the file. Never modify it in place. */
   readonly data: T
   write(next: T): Promise<void>
-  /** Read, change, write as one step: `change` gets what the calls before it left, so that no update is lost. */
+  /**
+   * Reads, changes and writes in one step. `change` gets the result of all calls before it, so that no update is lost.
+   */
   update(change: (data: T) => T): Promise<void>
   /** Calls `listener` whenever `data` has changed, before the promise of the change resolves. */
   onChange(listener: () => void): Undo
-  /** Resolves when nothing waits for the disk any more, also where a write failed. */
+  /** Resolves when no change waits for the disk any more, even if a write failed. */
   settled(): Promise<void>
 }
 
 export interface StoreOptions<T> {
   schema: z.ZodType<T>
-  /** What a missing or 0-byte file means. */
+  /** Returns the content for a missing or empty file. */
   empty: () => T
   indent: string
-  /** Told where a file that could not be read was put. */
+  /** Receives the path to which a file that could not be read was moved. */
   onDamaged?: (quarantinePath: string) => void
 }
 
-/** Throws `newer_file`, and `home_unusable` where the file cannot be read or set aside. */
+/** Opens a store. Throws `newer_file`, and `home_unusable` if the file cannot be read or quarantined. */
 export async function openStore<T>(path: string, options: StoreOptions<T>): Promise<Store<T>> {
-  // A symbolic link stays one: the file that it names is replaced.
+  // A symbolic link is kept: the file to which it points is replaced.
   const file = await realpath(path).catch(() => path)
   await removeLeftovers(file)
   const low = new Low<T>(crashSafeAdapter(path, file, options), options.empty())
@@ -47,8 +49,9 @@ export async function openStore<T>(path: string, options: StoreOptions<T>): Prom
 }
 
 /**
- * How lowdb reads and writes: checked by a schema, and crash-safe. lowdb's own file adapter replaces a file in one step
- * too, but syncs nothing, so a power cut may leave an empty one, and takes any JSON for the data.
+ * Reads and writes the file for lowdb, validated by a schema and crash-safe. lowdb's own adapter also replaces the file
+ * atomically, but it does not sync, so that a power failure may leave an empty file, and it accepts any JSON as the
+ * data.
  */
 function crashSafeAdapter<T>(
   path: string,
@@ -78,8 +81,8 @@ interface PendingChange<T> {
 }
 
 /**
- * lowdb holds the data and writes it at each `update`; this adds what it leaves to its user: one update at a time, and
- * the former data back where the disk failed.
+ * Adds to lowdb, which holds the data and writes it at each `update`, what it leaves to its user: one update at a time,
+ * and the previous data after a failed write.
  */
 function inOrder<T>(low: Low<T>): Store<T> {
   let stored = low.data
@@ -96,7 +99,7 @@ function inOrder<T>(low: Low<T>): Store<T> {
         })
         stored = low.data
         for (const { done } of batch) done()
-        // Whoever awaits a change runs after this, because promises resolve later.
+        // Code that awaits the change runs after the listeners, because its promise is resolved asynchronously.
         for (const listener of listeners) listener()
       } catch (error) {
         low.data = stored
@@ -106,7 +109,7 @@ function inOrder<T>(low: Low<T>): Store<T> {
     writing = undefined
   }
 
-  /** A change that throws fails alone. */
+  /** Applies one change. If it throws, only this change fails. */
   function apply({ change, failed }: PendingChange<T>): boolean {
     try {
       low.data = change(low.data)

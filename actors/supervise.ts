@@ -14,20 +14,21 @@ import { acceptedTypes, bridge } from './bridge.ts'
 import { type Clock, realClock } from './clock.ts'
 
 /**
- * A concern as its actor file hands it over: its un-started machine and the machine's input. What it accepts from the bus
- * follows from the machine. Its type refuses a machine that emits what the bus does not know.
+ * The parts of a concern, as its actor file creates them: a machine and the machine's input. The events that the
+ * concern accepts from the bus follow from the machine. The type rejects a machine that emits events unknown to the
+ * bus.
  */
 export interface ConcernParts<M extends AnyStateMachine = AnyStateMachine> {
   name: Concern
   logic: [EmittedFrom<M>] extends [BusEvent] ? M : never
   /**
-   * Made anew for each life. `signal` aborts when that life ends, by a crash as well as by `stop`. `retained` has the
-   * latest fact of each type in `retains`, where there was one.
+   * Creates the input of each new instance of the machine. `signal` aborts when that instance ends, by a crash or by
+   * `stop`. `retained` has the latest fact of each type in `retains`, if there was one.
    */
   input: (signal: AbortSignal, retained: RetainedFacts) => InputFrom<M>
   /**
-   * Facts that say how something is, rather than what has happened. The latest of each is kept from before the first
-   * life, as a broker keeps a retained message, so that a life begins with what the other concerns have said already.
+   * Facts that describe a state rather than an event. The latest of each type is retained, as an MQTT broker retains a
+   * message, so that each instance starts with what the other concerns have already published.
    */
   retains?: readonly Fact['type'][]
 }
@@ -36,10 +37,10 @@ export interface ConcernParts<M extends AnyStateMachine = AnyStateMachine> {
 export type RetainedFacts = { readonly [T in Fact['type']]?: Extract<Fact, { type: T }> }
 
 export interface Supervised {
-  /** The present life; undefined while a crashed one waits for its restart, and after `stop`. */
+  /** The current instance; undefined between a crash and the restart, and after `stop`. */
   readonly actor: Actor<AnyStateMachine> | undefined
   start(): void
-  /** Ends it for good. May be called more than once. */
+  /** Stops the concern permanently. May be called more than once. */
   stop(): void
 }
 
@@ -50,9 +51,10 @@ interface SuperviseOptions {
 }
 
 /**
- * Keeps one concern alive. xstate does not stop the children of an actor whose action threw, so each life has an
- * `AbortSignal` that every resource of it must heed; a crash aborts it, says `node.concernCrashed` and starts a new
- * life after a wait that doubles up to `RESTART.longestMs`. What was said to it meanwhile reaches the new life.
+ * Restarts a concern when it crashes. xstate does not stop the children of an actor whose action threw, so each
+ * instance has an `AbortSignal` that all of its resources must obey. A crash aborts the signal, publishes
+ * `node.concernCrashed`, and starts a new instance after a delay that doubles up to `RESTART.longestMs`. Events that
+ * arrive in the meantime are queued for the new instance.
  */
 export function supervise(
   { name, logic, input, retains = [] }: ConcernParts,
@@ -64,7 +66,7 @@ export function supervise(
   let timer: unknown
   let waitMs: number = RESTART.firstMs
   let ended = false
-  /** What the concern would have accepted while it waited for its restart. */
+  /** The events that arrived between a crash and the restart. */
   const queued: BusEvent[] = []
   let retained: RetainedFacts = {}
   const undoRetaining = retains.map((type) =>
@@ -76,7 +78,7 @@ export function supervise(
   function startInstance(): void {
     const startedAt = clock.now()
     const abort = new AbortController()
-    // Everything that is under way in this life listens to it; Node would warn of the eleventh, in the middle of a screen.
+    // All work of this instance listens to the signal. Node.js would print a warning about the eleventh listener.
     setMaxListeners(0, abort.signal)
     const instance = createActor(logic, {
       input: input(abort.signal, retained),
@@ -134,13 +136,13 @@ export function supervise(
   }
 }
 
-/** An inspector that throws would surface at whoever sent the event, so it may not. */
+/** Catches the errors of an inspector, which xstate would otherwise throw at the sender of the event. */
 function guarded(inspect: (event: InspectionEvent) => void): (event: InspectionEvent) => void {
   return (event) => {
     try {
       inspect(event)
     } catch {
-      // Watching must never change what is watched.
+      // An inspector must never affect the actor that it inspects.
     }
   }
 }

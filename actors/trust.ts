@@ -8,7 +8,7 @@ import type { ConcernParts } from './supervise.ts'
 
 export { trustFile } from '../protocol/files/trust.ts'
 
-/** The trust concern over its file. */
+/** Creates the trust concern, which keeps its list in a file. */
 export function createTrust({ store }: { store: Store<TrustFile> }): ConcernParts<typeof trustMachine> {
   const readKey = fromPromise<ReadKey, { key: string }>(async ({ input }) => {
     const { key, comment, fingerprint } = parsePublicKey(input.key)
@@ -24,7 +24,7 @@ export function createTrust({ store }: { store: Store<TrustFile> }): ConcernPart
   }
 }
 
-/** Nobody is trusted where there is no `trust.json`. */
+/** Returns the list of a node without `trust.json`, which trusts nobody. */
 export function emptyTrust(): TrustFile {
   return { version: 1, peers: [] }
 }

@@ -1,40 +1,42 @@
 /**
- * The requests that a concern has under way, as data: which of them, in which phase, and how many wait for the answer.
- * Every machine keeps its own list in its context and changes it with these functions, so that a repeated request joins
- * the one under way, and `request.abandoned` gives up only what nobody waits for any more.
+ * A pending request of a concern: its id, its phase, and the number of callers that wait for the answer. Every machine
+ * keeps a list of them in its context and changes the list with these functions. A repeated request joins the pending
+ * one, and `request.abandoned` cancels a request only if no other caller waits for it.
  */
 export interface Tracked<Phase extends string = string> {
   readonly requestId: string
   readonly phase: Phase
-  /** How many sent this request and have not gone. */
+  /** The number of callers that have sent this request and have not abandoned it. */
   readonly waiters: number
 }
 
-/** In the order in which they came. */
+/** Pending requests in the order in which they arrived. */
 export type Requests<R extends Tracked> = readonly R[]
 
-/** A request as it is begun; its first waiter is whoever sent it. */
+/** A new request. Its first waiter is its sender. */
 export type NewRequest<R extends Tracked> = R extends Tracked ? Omit<R, 'waiters'> : never
 
-/** Which requests are meant: the one with this id, or those that the function is true for. */
+/** Selects requests: the one with this id, or those for which the function returns true. */
 type Match<R extends Tracked> = string | ((request: R) => boolean)
 
-/** The list with a request that was not under way. */
+/** Returns the list with a new request. */
 export function begin<R extends Tracked>(requests: Requests<R>, request: NewRequest<R>): Requests<R> {
   return [...requests, { ...request, waiters: 1 } as unknown as R]
 }
 
-/** The list where one more waits for the answer of a request under way. */
+/** Returns the list with one more waiter for a pending request. */
 export function join<R extends Tracked>(requests: Requests<R>, match: Match<R>): Requests<R> {
   return change(requests, match, (one) => ({ ...one, waiters: one.waiters + 1 }))
 }
 
-/** The list where one of those who wait has gone. The request stays in it: what is to be undone is up to its concern. */
+/**
+ * Returns the list with one waiter fewer. The request stays in the list, because its concern decides what to revert.
+ */
 export function leave<R extends Tracked>(requests: Requests<R>, match: Match<R>): Requests<R> {
   return change(requests, match, (one) => ({ ...one, waiters: Math.max(0, one.waiters - 1) }))
 }
 
-/** The list with a request in another phase, and with what that phase needs to know. */
+/** Returns the list with a request in another phase, and with the data of that phase. */
 export function enter<R extends Tracked>(
   requests: Requests<R>,
   match: Match<R>,
@@ -44,7 +46,7 @@ export function enter<R extends Tracked>(
   return change(requests, match, (one) => ({ ...one, ...data, phase }))
 }
 
-/** The list without a request that has its answer, or needs none. */
+/** Returns the list without a request that was answered or cancelled. */
 export function end<R extends Tracked>(requests: Requests<R>, match: Match<R>): Requests<R> {
   const isMeant = matcher(match)
   return requests.filter((one) => !isMeant(one))
@@ -54,7 +56,7 @@ export function find<R extends Tracked>(requests: Requests<R>, match: Match<R>):
   return requests.find(matcher(match))
 }
 
-/** The requests that are in `phase`. */
+/** Returns the requests that are in `phase`. */
 export function inPhase<R extends Tracked, P extends R['phase']>(
   requests: Requests<R>,
   phase: P,
@@ -62,32 +64,38 @@ export function inPhase<R extends Tracked, P extends R['phase']>(
   return requests.filter((one): one is R & { phase: P } => one.phase === phase)
 }
 
-/** The id of the child at work for a request. A request may be called as anything; no other child is called so. */
+/**
+ * Returns the id of the child for a request. The prefix distinguishes it from other children, because a request id may
+ * be any text.
+ */
 export function childId(requestId: string): string {
   return `request ${requestId}`
 }
 
-/** A context with a list of requests, as the guards below read it. */
+/** The arguments that the guards below read. */
 interface WithRequests {
   context: { requests: Requests<Tracked> }
 }
 
-/** The guards of every concern. */
+/** Guards that every concern uses. */
 export const requestGuards = {
-  /** The request was sent before and has no answer yet. */
+  /** Whether the request was sent before and has no answer yet. */
   isUnderWay: ({ context }: WithRequests, { requestId }: { requestId: string }) =>
     find(context.requests, requestId) !== undefined,
-  /** Nobody waits for the request once the one who left has gone. */
+  /** Whether nobody waits for the request after this waiter leaves. */
   isLastWaiter: ({ context }: WithRequests, { requestId }: { requestId: string }) =>
     find(context.requests, requestId)?.waiters === 1,
-  /** The same for a request whose work has not begun. */
+  /** The same, but only for a request whose work has not started. */
   isLastWaiterOfQueued: ({ context }: WithRequests, { requestId }: { requestId: string }) => {
     const request = find(context.requests, requestId)
     return request?.phase === 'queued' && request.waiters === 1
   },
 }
 
-/** The first transition on a command: a repeated request waits for the answer under way. `join` is the machine's own. */
+/**
+ * The first transition on a command: a repeated request joins the pending one. The machine implements the action
+ * `join`.
+ */
 export const joinIfRepeated = {
   guard: { type: 'isUnderWay', params: ({ event }: { event: { requestId: string } }) => event },
   actions: { type: 'join', params: ({ event }: { event: { requestId: string } }) => event },

@@ -16,7 +16,7 @@ import {
   type Tracked,
 } from './requests.ts'
 
-/** How a request to another node ended. */
+/** The result of a request to another node. */
 export type SpecsRequestEnded =
   | { type: 'request.done'; requestId: string; specs: Specs }
   | ({ type: 'request.failed'; requestId: string } & Failure)
@@ -29,17 +29,20 @@ interface Context {
   intervalMs: number
   background: boolean
   specs: Specs | null
-  /** `reading`: for this machine's, before a reading was done. `asking`: for another node's; a child is at work for it. */
-  requests: Requests<Tracked<'reading' | 'asking'>>
+  /**
+   * A request is `reading` while it waits for a reading of this machine, and `requesting` while a child asks another
+   * node.
+   */
+  requests: Requests<Tracked<'reading' | 'requesting'>>
 }
 
 export interface SpecsInput {
   intervalMs: number
-  /** Read at the start and again every `intervalMs`; else only when asked, as a process without a node does. */
+  /** Whether to read at the start and every `intervalMs`. A process without a node reads only on request. */
   background: boolean
 }
 
-/** Reads this machine's specifications ahead of need, so that answering costs nothing, and asks other nodes for theirs. */
+/** Reads this machine's specifications in advance, so that answers cost nothing, and requests those of other nodes. */
 export const specsMachine = setup({
   types: {
     context: {} as Context,
@@ -64,7 +67,7 @@ export const specsMachine = setup({
   },
   actions: {
     begin: assign({
-      requests: ({ context }, request: { requestId: string; phase: 'reading' | 'asking' }) =>
+      requests: ({ context }, request: { requestId: string; phase: 'reading' | 'requesting' }) =>
         begin(context.requests, request),
     }),
     join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
@@ -80,7 +83,7 @@ export const specsMachine = setup({
         if ('specs' in answer) enqueue.emit({ type: 'specs.got', requestId, specs: answer.specs })
         else enqueue.emit({ type: 'specs.getFailed', requestId, code: answer.code, message: answer.message })
       }
-      enqueue.assign({ requests: inPhase(context.requests, 'asking') })
+      enqueue.assign({ requests: inPhase(context.requests, 'requesting') })
     }),
   },
 }).createMachine({
@@ -140,7 +143,7 @@ export const specsMachine = setup({
       joinIfRepeated,
       {
         actions: [
-          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'asking' }) },
+          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'requesting' }) },
           spawnChild('request', {
             id: ({ event }) => childId((event as RequestId).requestId),
             input: ({ event }) => event as Extract<SpecsAccepts, { type: 'specs.request' }>,

@@ -16,37 +16,42 @@ import {
 } from './requests.ts'
 
 type Entry = TrustFile['peers'][number]
-/** What changes the list, as against only asking for it. */
+/** A command that changes the list. */
 type Change = Exclude<TrustCommand, { type: 'trust.list' }>
 
 interface RequestId {
   requestId: string
 }
 
-/** The list as it will be, and whom the change is about. */
+/** The list after the change, and the peer that the change concerns. */
 interface Draft {
   peer: TrustedPeer
   peers: Entry[]
 }
 
-/** A public key that was looked at: whose it is, and when that was. */
+/** A parsed public key: its node id, and the time at which it was parsed. */
 export interface ReadKey {
   id: NodeId
   key: string
   comment: string
-  /** ISO 8601. */
+  /** A time in ISO 8601. */
   at: string
 }
 
 interface Context {
-  /** What the file holds; the rights follow it. */
+  /** The content of the file, from which the rights follow. */
   peers: Entry[]
-  /** One change at a time, in the order in which they came: the first is `changing`, or about to be. */
+  /**
+   * The changes, in the order in which they arrived. They run one at a time: the first is `changing`, or will be next.
+   */
   requests: Requests<Tracked<'queued' | 'changing'> & { change: Change }>
   draft: Draft | null
 }
 
-/** Whom the owner trusts. One change at a time: the rights change when the file has, and not if it cannot. */
+/**
+ * Manages the peers that the owner trusts. Changes run one at a time, and the rights change only after the file is
+ * written.
+ */
 export const trustMachine = setup({
   types: {
     context: {} as Context,
@@ -146,7 +151,7 @@ export const trustMachine = setup({
   on: {
     'trust.add': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
     'trust.remove': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
-    // A change that has begun is finished: half of one cannot be undone, and its fact tells everybody.
+    // A change that has started is completed, because half of it cannot be reverted, and its fact informs everybody.
     'request.abandoned': [
       {
         guard: { type: 'isLastWaiterOfQueued', params: ({ event }) => event },
@@ -169,7 +174,7 @@ function nextChange({ requests }: Context): Change | undefined {
   return requests[0]?.change
 }
 
-/** The same key again only takes the new name, where one is given. */
+/** Returns the list with the peer. A peer with the same key only gets the new name, if one is given. */
 function withPeer(context: Context, { id, key, comment, at }: ReadKey): Draft | null {
   const { peers } = context
   const change = nextChange(context)
@@ -198,7 +203,7 @@ function removalFailure(context: Context): Failure {
   return toFailure(found ?? new Error('nothing to remove'))
 }
 
-/** An exact name, id or key wins over the beginning of an id, with or without its `SHA256:`. */
+/** Finds a peer. An exact name, id or key wins over the beginning of an id, with or without its `SHA256:`. */
 function findPeer(peers: Entry[], who: string): Entry | AppError {
   const key = who.trim().split(/ +/).slice(0, 2).join(' ')
   const exact = peers.filter((peer) => peer.name === who || peer.id === who || peer.key === key)

@@ -10,19 +10,21 @@ import { request } from '../request.ts'
 import { openFactStream } from './factStream.ts'
 import { authorize, type Principal } from './principal.ts'
 
-/** A command that a principal may give, and the name that the principal has for it. */
+/** A command that a principal may send, with the request id that the principal chose. */
 export interface AuthorizedCommand {
-  /** Its `requestId` is the principal's, made unique on the bus by who asks. */
+  /** Its `requestId` is the principal's, made unique on the bus by the caller. */
   command: Command
   requestId: string
 }
 
-/** Throws the refusal for what is not a command, is not allowed, or does not fit its schema. */
+/**
+ * Validates and authorizes a command. Throws an `AppError` if it is unknown, not allowed, or does not fit its schema.
+ */
 export function authorizeCommand(body: unknown, principal: Principal, rights: Rights): AuthorizedCommand {
   const { type, requestId = randomUUID(), ...payload } = checked(commandEnvelope, body)
   const spec = commands.get(type)
   if (!spec) throw new AppError('unknown_command', { name: type.replace(/[^\x21-\x7e]/g, '?') })
-  // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key only sees.
+  // `--open` applies only to P2PRC's routes. On this route, a caller without a key may only `see`.
   authorize(principal.caller === 'anonymous' ? { ...rights, open: false } : rights, principal, spec.action)
   const checkedPayload = checked(spec.schema, payload) as object
   const { caller } = principal
@@ -30,24 +32,28 @@ export function authorizeCommand(body: unknown, principal: Principal, rights: Ri
   return { command, requestId }
 }
 
-/** So that nobody's id means another's wish. */
+/** Returns the request id on the bus, which includes the caller, so that ids of different callers never collide. */
 export function busRequestId({ caller }: Principal, requestId: string): string {
   return caller === 'owner' ? requestId : `${caller} ${requestId}`
 }
 
 export interface CommandRoute {
-  /** Publishes the command and streams its facts, the finishing one last, secrets given out. */
+  /** Publishes the command and streams its facts, with revealed secrets, until the terminal event. */
   reply(authorized: AuthorizedCommand, response: ServerResponse): Promise<void>
-  /** Ends what is under way with `stopping`. */
+  /** Ends all open streams with `stopping`. */
   close(): void
 }
 
 export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
   const open = new Set<(error: AppError) => void>()
-  /** For each request on the bus: the open connections that wait for it, and the abort of all its repetitions. */
+  /**
+   * For each request on the bus: the number of open connections that wait for it, and the abort of all its repetitions.
+   */
   const waiting = new Map<string, { connections: number; abort: AbortController }>()
 
-  /** A principal who sends a request again waits for the same answer, so it is abandoned when the last connection closes. */
+  /**
+   * A principal that repeats a request waits for the same answer, so it is abandoned when the last connection closes.
+   */
   function wait(requestId: string): { signal: AbortSignal; leave: () => void } {
     const shared = waiting.get(requestId) ?? { connections: 0, abort: new AbortController() }
     waiting.set(requestId, shared)
@@ -82,7 +88,7 @@ export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
           onFact: (fact) => {
             finished ||= terminalEvents?.includes(fact.type) ?? false
             if (stream.write({ ...(revealed(fact) as object), requestId }) || finished) return
-            // Said even to a reader that is too slow, since an answer that just ends would look like a whole one.
+            // Even a slow reader gets this line, because an answer without it would look complete.
             stream.write({ error: new AppError('reader_slow').toJSON() })
             stream.end()
             leave()

@@ -8,22 +8,22 @@ import { once } from '../once.ts'
 import type { Handle, Principal } from './principal.ts'
 import { shutDown } from './shutDown.ts'
 
-/** What a Unix socket's name may be long (sun_path); libuv would cut a longer one without a word. */
+/** Maximum length of the path of a Unix socket (`sun_path`). libuv would silently truncate a longer one. */
 const PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103
 
 export interface ControlListener {
-  /** Ends its connections and takes the socket away. May be called more than once. */
+  /** Ends all connections and removes the socket. May be called more than once. */
   close(): Promise<void>
 }
 
 /**
- * The owner's listener: HTTP on a Unix socket that only this user may open (0600, and its folder 0700 if made here). Call
- * it with the home's lock held: a socket that nobody answers on is then a leftover and is replaced. Throws
- * `listen_failed`; what is not a socket is never removed.
+ * Opens the owner's listener: HTTP on a Unix socket that only this user may open (mode 0600, in a folder that is
+ * created with 0700). The caller must hold the lock of the home folder, because a socket on which nobody answers is
+ * then stale and is replaced. Throws `listen_failed`. Never removes a file that is not a socket.
  */
 export async function listenControl({ path, handle }: { path: string; handle: Handle }): Promise<ControlListener> {
   const failed = (why: string, cause?: unknown) => new AppError('listen_failed', { where: path, why }, cause)
-  if (Buffer.byteLength(path) > PATH_MAX_BYTES) throw failed(`a socket's path may have ${PATH_MAX_BYTES} bytes at most`)
+  if (Buffer.byteLength(path) > PATH_MAX_BYTES) throw failed(`the path of a socket may have at most ${PATH_MAX_BYTES} bytes`)
   const owner: Principal = { caller: 'owner', address: '' }
   const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS }
   const server = createServer(timeouts, (request, response) => handle(request, response, owner))
@@ -38,7 +38,7 @@ export async function listenControl({ path, handle }: { path: string; handle: Ha
     await removeLeftover(path)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      // The socket is made inside this call, so it never exists with a wider mode, not even for a moment.
+      // This call creates the socket, so it never exists with a wider mode, not even for a moment.
       const umask = process.umask(0o177)
       try {
         server.listen(path, resolve)
@@ -54,7 +54,7 @@ export async function listenControl({ path, handle }: { path: string; handle: Ha
   async function removeLeftover(leftover: string): Promise<void> {
     const found = await lstat(leftover).catch(() => undefined)
     if (!found) return
-    if (!found.isSocket()) throw failed('there is something else of that name')
+    if (!found.isSocket()) throw failed('another file has this name')
     if (await answers(leftover)) throw failed('another process answers there')
     await unlink(leftover)
   }

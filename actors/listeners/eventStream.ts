@@ -2,16 +2,18 @@ import type { Bus, Undo } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { Registry } from '../registry.ts'
 
-/** Whoever watches the node: an HTTP answer, the command line in the same process, a test. */
+/** A reader of the node's events: an HTTP response, the command line in the same process, or a test. */
 export interface EventReader {
-  /** Gets `{ at, type, … }`, `at` in milliseconds since 1970. False means that it cannot keep up and is dropped. */
+  /**
+   * Receives `{ at, type, … }`, with `at` in milliseconds since 1970. Returns false if it is too slow, which drops it.
+   */
   write(event: object): boolean
-  /** Told after the last line. */
+  /** Called after the last line. */
   end(): void
 }
 
 export interface EventStream {
-  /** Every event on the bus and every change of a machine's state from now on. */
+  /** Sends every event on the bus and every state change of a machine to `reader`, from now on. */
   open(reader: EventReader): Undo
 }
 
@@ -21,12 +23,12 @@ interface EventSources {
 }
 
 /**
- * What happens in the node, for its owner to watch: events of the bus as they are (secrets serialise masked), and
- * `state.changed` for machines. A reader that cannot keep up gets `stream.dropped` as its last line.
+ * Creates the stream of events for the node's owner: the events of the bus, in which secrets are serialised as a mask,
+ * and `state.changed` for machines. A reader that is too slow receives `stream.dropped` as its last line.
  */
 export function createEventStream({ bus, registry }: EventSources): EventStream {
   const readers = new Set<EventReader>()
-  // Nobody pays for state changes that nobody reads.
+  // State changes are watched only while there is a reader, because they cost time.
   let unwatch: Undo = () => {}
 
   function emit(event: object): void {

@@ -2,15 +2,20 @@ import type { ServerResponse } from 'node:http'
 import { NDJSON } from '../../protocol/control.ts'
 import { EVENTS_BACKLOG_BYTES, HEARTBEAT_MS } from '../../protocol/defaults/listeners.ts'
 
-/** The answering side of an NDJSON stream, over a response that nothing was written to yet. */
+/** The server's side of an NDJSON stream over an HTTP response. */
 export interface FactStream {
-  /** One line; what `JSON.stringify` makes of it. False when the reader is too slow: then end it. */
+  /**
+   * Writes `value` as one line of JSON. Returns false if the reader is too slow; then the caller must end the stream.
+   */
   write(value: unknown): boolean
-  /** May be called more than once. */
+  /** Ends the response. May be called more than once. */
   end(): void
 }
 
-/** Starts the answer and its heartbeats. `onGone` is told once when the reader hangs up before `end`. */
+/**
+ * Starts a response, to which nothing was written yet, and its heartbeats. Calls `onGone` once if the reader
+ * disconnects before `end`.
+ */
 export function openFactStream(response: ServerResponse, onGone: () => void): FactStream {
   response.writeHead(200, { 'content-type': NDJSON, 'cache-control': 'no-store' })
   response.flushHeaders()
@@ -22,7 +27,7 @@ export function openFactStream(response: ServerResponse, onGone: () => void): Fa
     ended = true
     onGone()
   }
-  // The socket's errors end in `close` as well.
+  // An error of the socket is also followed by `close`.
   response.on('error', () => {})
   response.on('close', gone)
   if (response.destroyed) gone()

@@ -21,23 +21,26 @@ import { createRateLimit, type Rate } from './rateLimit.ts'
 export interface HttpServerOptions {
   bus: Bus<BusEvent>
   rights: () => Rights
-  /** Absent: there is no `GET /api/v1/events`. */
+  /** If absent, there is no `GET /api/v1/events`. */
   events?: EventStream
   anonymousRate?: Rate
-  /** Absent: there is no `GET /ShowImages`. */
+  /** If absent, there is no `GET /ShowImages`. */
   images?: () => Promise<ListedImage[]>
 }
 
 export interface HttpServer {
-  /** What every listener does with a request. */
+  /** Handles a request from any listener. */
   handle: Handle
-  /** Ends streams and commands under way with `stopping`. May be called more than once. */
+  /** Ends open streams and running commands with `stopping`. May be called more than once. */
   close(): Promise<void>
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** The HTTP server behind all listeners. Construct it before the concerns start, so that it receives the first specifications. */
+/**
+ * The HTTP server behind all listeners. Construct it before the concerns start, so that it receives the first
+ * specifications.
+ */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { bus, rights, events, anonymousRate = ANONYMOUS_RATE, images } = options
   const principals = new WeakMap<IncomingMessage, Principal>()
@@ -72,7 +75,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await addLegacyRoutes(app, { bus, rights, principalOf, ...(images && { images }), signal: closing.signal })
   await app.ready()
 
-  // The ping target of every P2PRC node: prepared ahead, and answered without asking anybody.
+  // Every P2PRC node uses this route as its ping, so the response is prepared in advance.
   let specifications: Buffer | undefined
   const unsubscribe = bus.on('specs.changed', ({ specs }) => {
     specifications = Buffer.from(JSON.stringify(specs))
@@ -133,7 +136,7 @@ function replyWithError(error: Error & { code?: string }, reply: FastifyReply): 
     .send(JSON.stringify({ error: appError.toJSON() }))
 }
 
-/** fastify's own errors in the catalogue's words. */
+/** Converts fastify's own errors to errors of the catalogue. */
 function appErrorOf(error: Error & { code?: string }): AppError {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AppError('too_large', { max: BODY_MAX_BYTES })
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')

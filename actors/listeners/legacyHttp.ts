@@ -17,21 +17,21 @@ export interface LegacyOptions {
   bus: Bus<BusEvent>
   rights: () => Rights
   principalOf: (httpRequest: FastifyRequest) => Principal
-  /** Absent: there is no `/ShowImages`. */
+  /** If absent, there is no `/ShowImages`. */
   images?: () => Promise<ListedImage[]>
   /** Aborts when the server closes. */
   signal: AbortSignal
 }
 
-/** A command without what the listener adds. */
+/** A command without the fields that the listener adds. */
 type CommandInput = WithoutMeta<Command>
 type WithoutMeta<C> = C extends Command ? Omit<C, 'requestId' | 'caller'> : never
 
-/** P2PRC's routes (compatibility 2.4): its names, keys and types; one reply each, and errors as `{ error }`. */
+/** Adds P2PRC's routes (compatibility 2.4) with its names, keys and types. Errors are sent as `{ error }`. */
 export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptions): Promise<void> {
   const { bus, rights, principalOf, images, signal } = options
 
-  /** Asks the bus on behalf of a principal who may go away meanwhile. */
+  /** Sends a request on behalf of a principal, and abandons it if the principal disconnects. */
   async function requestFor(httpRequest: FastifyRequest, reply: FastifyReply, input: CommandInput) {
     const principal = principalOf(httpRequest)
     const action = commands.get(input.type)?.action
@@ -39,7 +39,7 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
     authorize(rights(), principal, action)
     const gone = new AbortController()
     reply.raw.on('close', () => gone.abort())
-    // Building an image takes minutes, in which P2PRC's clients wait without a sign of life.
+    // The build of an image takes minutes, and the connection of P2PRC's clients is silent in the meantime.
     httpRequest.raw.socket.setTimeout(0)
     const command = { ...input, requestId: busRequestId(principal, randomUUID()), caller: principal.caller } as Command
     try {
@@ -56,7 +56,7 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
     })
   }
 
-  // GET changes things here only because P2PRC's clients know no other way; `authorize` keeps it to those who may.
+  // GET has side effects here only because P2PRC's clients send nothing else. `authorize` rejects everybody else.
   app.route({
     method: ['GET', 'POST'],
     url: '/startcontainer',
@@ -99,7 +99,7 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
   await addTableRoute(app, { bus, principalOf })
 }
 
-/** `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL has become a space. Throws `bad_key`. */
+/** Parses `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL arrives as a space. Throws `bad_key`. */
 function readLegacyKey(encoded: string): string {
   const base64 = encoded.replaceAll(' ', '+')
   const bytes = Buffer.from(base64, 'base64')
@@ -109,7 +109,7 @@ function readLegacyKey(encoded: string): string {
 }
 
 function expect<T extends Answer['type']>(fact: Answer, type: T): Extract<Answer, { type: T }> {
-  if (fact.type !== type) throw toAppError(new Error(`${fact.type} came instead of ${type}`))
+  if (fact.type !== type) throw toAppError(new Error(`${fact.type} was received instead of ${type}`))
   return fact as Extract<Answer, { type: T }>
 }
 

@@ -16,8 +16,9 @@ export interface TableRouteOptions {
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 /**
- * `POST /IpTable` as P2PRC has it: a multipart part `json` (Go sends a file, a form's field will do) with a table, and
- * this node's table in answer. In a scope of its own, since no other route reads multipart.
+ * Adds P2PRC's `POST /IpTable`. The request has a table in a multipart part named `json` (Go sends a file, but a form
+ * field is accepted too), and the response is this node's table. The route has its own scope, because no other route
+ * reads multipart bodies.
  */
 export async function addTableRoute(app: FastifyInstance, { bus, principalOf }: TableRouteOptions): Promise<void> {
   const isWithinRate = createRateLimit(TABLE_RATE)
@@ -39,13 +40,13 @@ export async function addTableRoute(app: FastifyInstance, { bus, principalOf }: 
     })
     scope.post('/IpTable', async (request, reply) => {
       const { address } = principalOf(request)
-      // A table costs a thousand times what a ping does.
+      // A table costs a thousand times as much as a ping.
       if (!isWithinRate(address, performance.now())) throw new AppError('too_many', { from: address })
       const text = await readPart(request)
       const answer = await acceptTable(bus, text, address || 'this machine').catch((error) => {
-        // A bad answer of a peer is 502; what was uploaded here is the uploader's fault.
+        // `protocol_error` (502) is for an invalid answer of a peer, but this table is the client's.
         throw toAppError(error).code === 'protocol_error'
-          ? new AppError('bad_request', { why: 'That is no table' }, error)
+          ? new AppError('bad_request', { why: 'The upload is not a table' }, error)
           : error
       })
       return reply.type(JSON_TYPE).send(answer)
@@ -53,7 +54,7 @@ export async function addTableRoute(app: FastifyInstance, { bus, principalOf }: 
   })
 }
 
-/** The text of the one part `json`. */
+/** Returns the text of the only part, `json`. */
 async function readPart(request: FastifyRequest): Promise<string> {
   let text: string | undefined
   for await (const part of request.parts()) {
@@ -74,7 +75,7 @@ function asAppError(error: Error & { code?: string }): AppError {
   if (error.code === 'FST_REQ_FILE_TOO_LARGE') return new AppError('too_large', { max: BODY_MAX_BYTES })
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || error.code === 'FST_INVALID_MULTIPART_CONTENT_TYPE')
     return new AppError('bad_media_type', { wanted: 'multipart/form-data' })
-  // Fastify's own errors, and the parser's, which has no codes: all say what is wrong with the request.
+  // Fastify's errors, and those of the parser, which have no codes, describe what is wrong with the request.
   if (error.code === undefined || error.code.startsWith('FST_')) {
     return new AppError('bad_request', { why: `The multipart body cannot be read: ${error.message}` }, error)
   }

@@ -4,22 +4,24 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Caller } from '../../protocol/ids.ts'
 import { type Action, isAuthorized, isGrantable, type Rights } from '../../protocol/rights.ts'
 
-/** Who made a request, as the listener knows it. */
+/** The sender of a request, as the listener has identified it. */
 export interface Principal {
   caller: Caller
-  /** The OpenSSH line of the key that a node id has proved to hold, fit to be pasted into a shell. */
+  /** The OpenSSH line of the key that the node has proved to hold. It is safe to paste into a shell. */
   key?: string
-  /** Where the connection comes from; "" for the control socket. */
+  /** The remote address of the connection; "" for the control socket. */
   address: string
 }
 
-/** What a listener does with each request. */
+/** Handles a request of any listener. */
 export type Handle = (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
 
-/** What the network's listener does with a connection that asks for another protocol than HTTP. */
+/** Handles a connection of the TCP listener that requests an upgrade from HTTP to another protocol. */
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, principal: Principal) => void
 
-/** Throws the refusal where `principal` may not do `action`, with the line that the lender would have to run. */
+/**
+ * Throws `not_owner` or `not_trusted` if `principal` may not do `action`. The message names the command for the lender.
+ */
 export function authorize(rights: Rights, { caller, key }: Principal, action: Action): void {
   if (isAuthorized(rights, caller, action)) return
   if (!isGrantable(action)) throw new AppError('not_owner')
@@ -30,8 +32,8 @@ export function authorize(rights: Rights, { caller, key }: Principal, action: Ac
 }
 
 /**
- * Throws `foreign_origin` for a request that a web page of somebody else made the owner's browser send. A page's own
- * address may lie (DNS rebinding), so only one that is a number or `localhost` counts as ours.
+ * Throws `foreign_origin` for a request that the web page of another site made the owner's browser send. A host name
+ * may be forged by DNS rebinding, so only IP addresses and `localhost` count as the node's own origin.
  */
 export function refuseForeignPages({ headers }: IncomingMessage): void {
   const { origin, referer, host = '', 'sec-fetch-site': site } = headers
@@ -47,6 +49,6 @@ function originOf(referer: string): string {
   try {
     return new URL(referer).origin
   } catch {
-    return 'an unreadable place'
+    return 'an invalid referer'
   }
 }

@@ -7,9 +7,9 @@ export interface Rate {
 }
 
 /**
- * Counts requests of each address in windows of time; the result says whether one more is allowed. IPv6 is counted by
- * its first 64 bits, which is what one subscriber gets. This machine itself is not counted: whoever is on it can burden
- * it in easier ways, and the owner's programs ask often.
+ * Creates a fixed-window rate limit per address; the returned function says whether one more request is allowed. IPv6
+ * addresses are counted by their first 64 bits, because one subscriber has at least such a prefix. Loopback addresses
+ * are not limited: local programs have easier ways to overload the machine, and those of the owner send many requests.
  */
 export function createRateLimit({ count, windowMs }: Rate): (address: string, now: number) => boolean {
   const counts = new Map<string, number>()

@@ -1,7 +1,9 @@
 import type { Server, Socket } from 'node:net'
 import { CLOSE_GRACE_MS } from '../../protocol/defaults/listeners.ts'
 
-/** Ends a server whose connections are in `sockets`: those still at work get `CLOSE_GRACE_MS`. */
+/**
+ * Closes a server and its connections in `sockets`. Connections that are still in use get `CLOSE_GRACE_MS` to finish.
+ */
 export async function shutDown(server: Server, sockets: Set<Socket>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const timer = setTimeout(() => {

@@ -13,20 +13,20 @@ import { shutDown } from './shutDown.ts'
 export interface ListenerOptions {
   identity: Pick<Identity, 'tls'>
   handle: Handle
-  /** Takes connections over for another protocol; absent: there is none. It must never throw. */
+  /** Takes over connections for another protocol. It must never throw. If absent, upgrades are rejected. */
   upgrade?: Upgrade
-  /** One address to listen on. Absent: all, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
+  /** The address to listen on. If absent, all addresses of IPv6 and IPv4, or only IPv4 if the machine has no IPv6. */
   host?: string
-  /** 0 takes any free one. */
+  /** The port to listen on; 0 selects a free one. */
   port: number
   headersTimeoutMs?: number
 }
 
 export interface Listener {
   port: number
-  /** Where it listens, as `host:port`. */
+  /** The addresses on which it listens, as `host:port`. */
   addresses: string[]
-  /** Listens no more, lets answers go out for `CLOSE_GRACE_MS`, then ends every connection. May be called twice. */
+  /** Stops listening, and ends every connection after at most `CLOSE_GRACE_MS`. May be called more than once. */
   close(): Promise<void>
 }
 
@@ -34,8 +34,8 @@ export interface Listener {
 const TLS_HANDSHAKE = 0x16
 
 /**
- * One TCP port for two worlds: TLS 1.3, where a caller is the node id of the key that it proved to hold, and plain
- * HTTP, where everybody is anonymous. Throws `port_busy` or `listen_failed`.
+ * Opens one TCP port for both TLS 1.3, where the caller is the node id of the key that it has proved to hold, and plain
+ * HTTP, where every caller is anonymous. Throws `port_busy` or `listen_failed`.
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
   const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
@@ -51,7 +51,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   if (upgrade)
     server.on('upgrade', (request, socket, head) => upgrade(request, socket, head, principalAt(request.socket)))
   server.timeout = IDLE_TIMEOUT_MS
-  // Node's own listener begins HTTP on a connection; here it begins only after the first byte was looked at.
+  // The server's own listener starts HTTP on a connection. Here HTTP starts only after the first byte was inspected.
   const [beginHttp] = server.listeners('connection') as ((socket: Socket) => void)[]
   server.removeAllListeners('connection')
 
@@ -60,7 +60,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       ...identity.tls,
       minVersion: 'TLSv1.3',
       requestCert: true,
-      // No authority signs node keys: the handshake proves possession, and the rights are looked up by the key.
+      // No authority signs node keys. The handshake proves possession of the key, and the rights depend on the key.
       rejectUnauthorized: false,
       handshakeTimeout: headersTimeoutMs,
     },
@@ -74,7 +74,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-    // Whoever reads it later hears its errors too; between the two an error without a listener would end the process.
+    // HTTP or TLS handles the errors of the socket later. Until then, an error without a listener would end the
+    // process.
     socket.on('error', () => {})
     onFirstByte(socket, headersTimeoutMs, (byte) => {
       if (byte === TLS_HANDSHAKE) tls.emit('connection', socket)
@@ -91,7 +92,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   }
 }
 
-/** Looks at the first byte and leaves it where it was. A connection that says nothing within `ms` is closed. */
+/** Peeks at the first byte of a connection. Closes a connection that sends nothing within `ms`. */
 function onFirstByte(socket: Socket, ms: number, onByte: (byte: number) => void): void {
   const timer = setTimeout(() => socket.destroy(), ms)
   const peek = () => {

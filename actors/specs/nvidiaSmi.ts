@@ -2,22 +2,22 @@ import { type ExecFileException, execFile } from 'node:child_process'
 import { NVIDIA_SMI_MAX_BYTES, NVIDIA_SMI_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
 import type { Gpu } from '../../protocol/specs.ts'
 
-/** What `nvidia-smi -q -x` says: the driver and every card. */
+/** The report of `nvidia-smi -q -x`: the driver and all cards. */
 export interface Nvidia {
   driver: string
   cards: Gpu[]
 }
 
 /**
- * The NVIDIA cards of this machine, or null where `nvidia-smi` is not installed. Rejects with an Error in plain words
- * where it is but fails, hangs or prints what is not its format.
+ * Reads the NVIDIA cards of this machine. Resolves with null if `nvidia-smi` is not installed. Rejects with a readable
+ * Error if it fails, hangs, or prints something in another format.
  */
 export function readNvidia(signal?: AbortSignal, program = 'nvidia-smi'): Promise<Nvidia | null> {
   return new Promise((resolve, reject) => {
     const options = { timeout: NVIDIA_SMI_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: NVIDIA_SMI_MAX_BYTES } as const
     execFile(program, ['-q', '-x'], { ...options, ...(signal && { signal }) }, (error, stdout) => {
       if (error?.code === 'ENOENT') return resolve(null)
-      if (error) return reject(new Error(`nvidia-smi ${whyFailed(error, stdout)}`))
+      if (error) return reject(new Error(`nvidia-smi ${failureReason(error, stdout)}`))
       try {
         resolve(parseNvidia(stdout))
       } catch (cause) {
@@ -27,13 +27,13 @@ export function readNvidia(signal?: AbortSignal, program = 'nvidia-smi'): Promis
   })
 }
 
-function whyFailed({ killed, code }: ExecFileException, stdout: string): string {
+function failureReason({ killed, code }: ExecFileException, stdout: string): string {
   if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `printed more than ${NVIDIA_SMI_MAX_BYTES} bytes`
   if (killed) return `did not end within ${NVIDIA_SMI_TIMEOUT_MS} ms`
   return `failed: ${stdout.trimStart().split('\n')[0]?.slice(0, 200) || code}`
 }
 
-/** Reads the report of any driver generation: what an older or newer one does not name is "N/A". Throws an Error. */
+/** Parses the report of any version of the driver. Values that it does not contain are "N/A". Throws an Error. */
 export function parseNvidia(xml: string): Nvidia {
   const log = parseXml(xml)
   if (log.name !== 'nvidia_smi_log') throw new Error('nvidia-smi printed something else than its report')
@@ -73,17 +73,17 @@ function textAt(element: Element, ...path: string[]): string {
 const DEPTH_MAX = 16
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
 
-/** One piece of the report: prolog, comment, tag or text. No CDATA and no inner DTD: the report has none. */
-const piece =
+/** One token of the report: prolog, comment, tag or text. CDATA and an inner DTD are not supported, as it has none. */
+const token =
   /<\?[^?<>]*\?>|<!DOCTYPE [^<>[\]]*>|<!--(?:(?!--)[\s\S])*-->|<(?<close>\/)?(?<name>[A-Za-z_][\w.-]*)(?:\s[^<>]*?)?(?<empty>\/)?>|(?<text>[^<]+)/y
 
-/** The report's small part of XML as a tree. Strict: a tag left open, unknown markup or a second root throws. */
+/** Parses the subset of XML in the report into a tree. Throws for an open tag, unknown markup or a second root. */
 function parseXml(xml: string): Element {
   const top: Element = { name: '', text: '', children: [] }
   const open = [top]
-  piece.lastIndex = 0
-  while (piece.lastIndex < xml.length) {
-    const groups = piece.exec(xml)?.groups
+  token.lastIndex = 0
+  while (token.lastIndex < xml.length) {
+    const groups = token.exec(xml)?.groups
     if (!groups) throw new Error('nvidia-smi printed what is not its XML')
     const inside = open.at(-1) as Element
     const { close, name, empty, text } = groups
