@@ -23,7 +23,8 @@ export interface ControlListener {
  */
 export async function listenControl({ path, handle }: { path: string; handle: Handle }): Promise<ControlListener> {
   const failed = (why: string, cause?: unknown) => new AppError('listen_failed', { where: path, why }, cause)
-  if (Buffer.byteLength(path) > PATH_MAX_BYTES) throw failed(`the path of a socket may have at most ${PATH_MAX_BYTES} bytes`)
+  if (Buffer.byteLength(path) > PATH_MAX_BYTES)
+    throw failed(`the path of a socket may have at most ${PATH_MAX_BYTES} bytes`)
   const owner: Principal = { caller: 'owner', address: '' }
   const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS }
   const server = createServer(timeouts, (request, response) => handle(request, response, owner))

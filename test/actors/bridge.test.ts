@@ -17,7 +17,7 @@ const lister = setup({
   },
 })
 
-test('joins: what it hears reaches the actor, what it emits reaches the bus, on entry too', () => {
+test('connects both directions: accepted events reach the actor, and emitted ones reach the bus, also those on entry', () => {
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const actor = createActor(lister)
@@ -30,7 +30,7 @@ test('joins: what it hears reaches the actor, what it emits reaches the bus, on 
   )
 })
 
-test('unjoins in both directions', () => {
+test('disconnects both directions', () => {
   const bus = createBus<BusEvent>()
   const actor = createActor(lister).start()
   const events = record(bus)
@@ -44,7 +44,7 @@ test('unjoins in both directions', () => {
   )
 })
 
-test('accepts what its machine handles and others say: neither what it does not handle nor what it says itself', () => {
+test('accepts the events that its machine handles and others emit, but not events that it does not handle or emits itself', () => {
   const handled = { actions: () => {} }
   const looping = setup({ types: { events: {} as BusEvent, emitted: {} as TrustEmits } }).createMachine({
     on: { 'trust.*': handled, 'request.abandoned': handled, 'child.ended': handled } as object,
@@ -64,11 +64,11 @@ test('accepts what its machine handles and others say: neither what it does not 
   assert.deepEqual(acceptedTypes('trust', lister), ['trust.list'])
 })
 
-test('the types refuse a machine that emits what the bus does not know', () => {
+test('the types reject a machine that emits an event unknown to the bus', () => {
   const unknown = setup({ types: { emitted: {} as { type: 'from.nowhere' } } }).createMachine({})
   const refusal = (): ConcernParts<typeof unknown> => ({
     name: 'trust',
-    // @ts-expect-error the bus does not know what it emits
+    // @ts-expect-error the machine emits an event unknown to the bus
     logic: unknown,
     input: () => undefined,
   })

@@ -9,7 +9,7 @@ import { nextTick, record } from '../support/harness.ts'
 
 const command: Command = { type: 'specs.get', requestId: 'r1', caller: 'owner' }
 
-test('resolves with the finishing fact of its own request and passes on every fact of it', async () => {
+test('resolves with the terminal event of its own request, and forwards every fact of the request', async () => {
   const bus = createBus<BusEvent>()
   const facts: string[] = []
   const id = 'a'.repeat(64) as never
@@ -26,7 +26,7 @@ test('resolves with the finishing fact of its own request and passes on every fa
   assert.deepEqual(facts, ['container.progress', 'container.removed'])
 })
 
-test('a failed answer rejects with its own code and words', async () => {
+test('a failed command rejects with its code and message', async () => {
   const bus = createBus<BusEvent>()
   const answer = request(bus, command)
   bus.publish({
@@ -38,7 +38,7 @@ test('a failed answer rejects with its own code and words', async () => {
   await assert.rejects(answer, { code: 'protocol_error', message: 'x does not answer as a node' })
 })
 
-test('a concern that crashes in the middle rejects what waits for it, and only that', async () => {
+test('the crash of a concern rejects the requests to it, and no others', async () => {
   const bus = createBus<BusEvent>()
   const answer = request(bus, command)
   const crash = { type: 'node.concernCrashed', message: 'boom', retryMs: 200 } as const
@@ -47,7 +47,7 @@ test('a concern that crashes in the middle rejects what waits for it, and only t
   await assert.rejects(answer, { code: 'internal', message: /specs failed: boom/ })
 })
 
-test('an abort tells the concerns and rejects; one that came before asks nothing', async () => {
+test('an abort publishes request.abandoned and rejects; an earlier abort publishes nothing', async () => {
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const abort = new AbortController()
@@ -63,7 +63,7 @@ test('an abort tells the concerns and rejects; one that came before asks nothing
   assert.equal(events.length, 2, 'what was never asked for is not abandoned either')
 })
 
-test('a forgotten answer is timed_out after the deadline of its command, and the concern hears of it', async () => {
+test('a forgotten answer is timed_out after the deadline of its command, and the concern is informed', async () => {
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const clock = new SimulatedClock()
@@ -137,11 +137,11 @@ test('every command has a deadline, or the reason why it has none', () => {
     }
   }
   assert.deepEqual(Object.keys(DEADLINES_MS).sort(), [...commands.keys()].sort(), 'no row without a command')
-  // What a person reads or runs for as long as they like.
+  // A person reads these streams, or runs this program, for as long as they like.
   assert.deepEqual([...endless].sort(), ['container.logs', 'group.exec', 'loan.logs'])
 })
 
-test('a command that no slice declares is refused', async () => {
+test('a command that no slice declares is rejected', async () => {
   const bus = createBus<BusEvent>()
   await assert.rejects(request(bus, { ...command, type: 'moon.orbit' } as unknown as Command), {
     code: 'unknown_command',

@@ -29,7 +29,7 @@ describe('store: reading', () => {
     ['0 bytes', ''],
     ['white space', ' \n'],
   ] as const) {
-    test(`${what} is an empty one, and nothing is written by reading`, async () => {
+    test(`${what} is read as an empty file, and reading writes nothing`, async () => {
       const path = file(content)
       const store = await openStore(path, options)
       assert.deepEqual(store.data, empty())
@@ -47,7 +47,7 @@ describe('store: reading', () => {
     ['another shape', '{"count": "many"}'],
     ['a list', '[1, 2]'],
   ] as const) {
-    test(`${what} is set aside and reported, and never overwritten`, async () => {
+    test(`${what} is quarantined and reported, and never overwritten`, async () => {
       const path = file(content)
       const quarantined: string[] = []
       const store = await openStore(path, { ...options, onDamaged: (where) => quarantined.push(where) })
@@ -62,19 +62,19 @@ describe('store: reading', () => {
     })
   }
 
-  test('a newer version is refused and left as it is', async () => {
+  test('a newer version is rejected and left unchanged', async () => {
     const content = '{"Version": 99, "count": 1}'
     const path = file(content)
     await assert.rejects(openStore(path, options), { code: 'newer_file' })
     assert.equal(readFileSync(path, 'utf8'), content)
   })
 
-  test('an older version, and none at all, are read', async () => {
+  test('an older version and a file without a version are read', async () => {
     assert.equal((await openStore(file('{"Version": 0, "count": 3}'), options)).data.count, 3)
     assert.equal((await openStore(file('{"count": 4}'), options)).data.count, 4)
   })
 
-  test('a folder in the way is one clear error', async () => {
+  test('a folder in place of the file is a clear error', async () => {
     const path = file()
     mkdirSync(path)
     await assert.rejects(openStore(path, options), { code: 'home_unusable' })
@@ -108,7 +108,7 @@ describe('store: writing', () => {
     assert.equal(statSync(fresh).mode & 0o777, 0o600)
   })
 
-  test('a large write does not overtake the small one after it', async () => {
+  test('a small write after a large one is not overtaken by it', async () => {
     const path = file()
     const store = await openStore(path, options)
     const large = store.write({ count: 1, text: 'x'.repeat(30_000_000) })
@@ -116,7 +116,7 @@ describe('store: writing', () => {
     assert.equal(JSON.parse(readFileSync(path, 'utf8')).count, 2)
   })
 
-  test('a change that throws fails alone', async () => {
+  test('a change that throws does not affect other changes', async () => {
     const store = await openStore(file(), options)
     const bad = store.update(() => {
       throw new Error('no')
@@ -127,7 +127,7 @@ describe('store: writing', () => {
     assert.equal(store.data.count, 1)
   })
 
-  test('a full disk: disk_failed, nothing lost, and it goes on when there is room', async () => {
+  test('a full disk fails with disk_failed and loses nothing, and writes succeed again when there is space', async () => {
     const small = join(folder, 'small')
     mkdirSync(small)
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'p2prc-test', small])
@@ -149,8 +149,8 @@ describe('store: writing', () => {
     }
   })
 
-  test('kill -9 at any moment leaves a whole file', { timeout: 120_000 }, async () => {
-    // The writer may be killed before its first write, so there is a former content.
+  test('kill -9 at any moment leaves a complete file', { timeout: 120_000 }, async () => {
+    // The writer may be killed before its first write, so the file has content before.
     const path = file('{"count": 1, "text": ""}')
     const program = join(folder, 'writer.mjs')
     const contents = `
@@ -179,7 +179,7 @@ describe('store: writing', () => {
   })
 })
 
-/** Lets the writer begin, then kills it `ms` later. */
+/** Waits until the writer has started, and kills it `ms` later. */
 function killAfter(program: string, path: string, ms: number): Promise<void> {
   const child = spawn(process.execPath, [program, path], { stdio: ['ignore', 'pipe', 'inherit'] })
   return new Promise((resolve) => {
@@ -188,7 +188,7 @@ function killAfter(program: string, path: string, ms: number): Promise<void> {
   })
 }
 
-describe('files: P2PRC shapes', () => {
+describe("files in P2PRC's form", () => {
   test('keys in any case, null lists, unknown keys, and no password', () => {
     const read = trackContainersFile.parse({
       trackcontainer: [
@@ -217,7 +217,7 @@ describe('files: P2PRC shapes', () => {
     assert.deepEqual(record?.Container.Ports, { Port: [] })
   })
 
-  test('empty ones', () => {
+  test('empty files', () => {
     assert.deepEqual(trackContainersFile.parse({}), { TrackContainer: [] })
     assert.deepEqual(trackContainersFile.parse({ TrackContainer: null }), { TrackContainer: [] })
   })

@@ -9,10 +9,10 @@ import type { BusEvent } from '../../protocol/index.ts'
 import type { TrustCommand, TrustEmits } from '../../protocol/trust.ts'
 import { record } from '../support/harness.ts'
 
-/** A concern that holds one resource a life, answers `trust.list` and dies of `trust.remove`. */
-function fragile(): { parts: ConcernParts<typeof machine>; open: () => number; lives: () => number } {
+/** A concern that holds one resource per instance, answers `trust.list`, and crashes at `trust.remove`. */
+function fragile(): { parts: ConcernParts<typeof machine>; open: () => number; instances: () => number } {
   let open = 0
-  let lives = 0
+  let instances = 0
   const parts: ConcernParts<typeof machine> = {
     name: 'trust',
     logic: machine.provide({
@@ -26,11 +26,11 @@ function fragile(): { parts: ConcernParts<typeof machine>; open: () => number; l
       },
     }),
     input: (signal) => {
-      lives += 1
+      instances += 1
       return signal
     },
   }
-  return { parts, open: () => open, lives: () => lives }
+  return { parts, open: () => open, instances: () => instances }
 }
 
 const machine = setup({
@@ -61,18 +61,18 @@ const machine = setup({
 const die: BusEvent = { type: 'trust.remove', requestId: 'x', caller: 'owner', who: 'x' }
 const list: BusEvent = { type: 'trust.list', requestId: 'y', caller: 'owner' }
 
-test('a crash frees the resources of that life, is said, and a new life answers', () => {
+test('a crash frees the resources of the instance and is published, and a new instance answers', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
-  const { parts, open, lives } = fragile()
+  const { parts, open, instances } = fragile()
   const supervised = supervise(parts, { bus, clock })
   const events = record(bus)
   supervised.start()
-  assert.deepEqual([open(), lives()], [1, 1])
+  assert.deepEqual([open(), instances()], [1, 1])
   bus.publish(die)
   assert.deepEqual([open(), supervised.actor], [0, undefined])
   clock.increment(RESTART.firstMs)
-  assert.deepEqual([open(), lives()], [1, 2])
+  assert.deepEqual([open(), instances()], [1, 2])
   bus.publish(list)
   assert.deepEqual(
     events.map((event) => event.type),
@@ -83,7 +83,7 @@ test('a crash frees the resources of that life, is said, and a new life answers'
   assert.equal(open(), 0)
 })
 
-test('a command that came during the wait is answered by the next life, once', () => {
+test('a command that arrives before the restart is answered once, by the next instance', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
   const supervised = supervise(fragile().parts, { bus, clock })
@@ -100,7 +100,7 @@ test('a command that came during the wait is answered by the next life, once', (
   supervised.stop()
 })
 
-test('the wait doubles up to its longest, and starts anew after a healthy time', () => {
+test('the restart delay doubles up to its maximum, and is reset after a healthy uptime', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
   const waits: number[] = []
@@ -118,7 +118,7 @@ test('the wait doubles up to its longest, and starts anew after a healthy time',
   supervised.stop()
 })
 
-test('each life begins with the latest of the facts that it retains, also of those from before the first', () => {
+test('each instance starts with the latest retained facts, including those from before the first instance', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
   const { parts } = fragile()
@@ -148,19 +148,19 @@ test('each life begins with the latest of the facts that it retains, also of tho
   supervised.stop()
 })
 
-test('stop during the wait is for good', () => {
+test('stop before a restart is permanent', () => {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
-  const { parts, lives } = fragile()
+  const { parts, instances } = fragile()
   const supervised = supervise(parts, { bus, clock })
   supervised.start()
   bus.publish(die)
   supervised.stop()
   clock.increment(RESTART.longestMs)
-  assert.equal(lives(), 1)
+  assert.equal(instances(), 1)
 })
 
-test('an inspector that throws hurts nobody', () => {
+test('an inspector that throws affects nobody', () => {
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const seen: InspectionEvent['type'][] = []
@@ -176,7 +176,7 @@ test('an inspector that throws hurts nobody', () => {
   assert.equal(events.at(-1)?.type, 'trust.listed')
 })
 
-test('any number may listen to the signal of a life: no warning lands on the screen', async (t) => {
+test('any number of listeners on the signal of an instance causes no warning', async (t) => {
   const warnings: Error[] = []
   const hear = (warning: Error) => warnings.push(warning)
   process.on('warning', hear)

@@ -6,7 +6,7 @@ import { Secret } from '../../protocol/secret.ts'
 
 type Event = { type: 'a'; n: number } | { type: 'b'; n: number }
 
-/** The first seven concern events of any shape. */
+/** The first seven guarantees hold for events of any type. */
 const check = () => {}
 
 test('1. order: every listener sees events in the order of publishing', () => {
@@ -20,7 +20,7 @@ test('1. order: every listener sees events in the order of publishing', () => {
   assert.deepEqual(seen, ['a1', 'b2', 'a3'])
 })
 
-test('2. no re-entrance: an event published during delivery waits until the present one has reached everybody', () => {
+test('2. no re-entrance: an event published during a delivery waits until the current one has reached all listeners', () => {
   const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => bus.publish({ type: 'b', n: 0 }))
@@ -30,7 +30,7 @@ test('2. no re-entrance: an event published during delivery waits until the pres
   assert.deepEqual(seen, ['a', 'b'])
 })
 
-test('3. isolation: a listener that throws hurts nobody else, and onError is told', () => {
+test('3. isolation: a listener that throws affects nobody else, and onError gets the error', () => {
   const errors: unknown[] = []
   const bus = createBus<Event>({ check, onError: (error, type) => errors.push([(error as Error).message, type]) })
   const seen: string[] = []
@@ -72,7 +72,7 @@ test('5. taps first: a tap sees every event, before its listeners do', () => {
   assert.deepEqual(seen, ['tap a', 'listener', 'tap b'])
 })
 
-test('6. no history: a listener added during delivery hears the next event, not the present one', () => {
+test('6. no history: a listener added during a delivery receives the next event, not the current one', () => {
   const bus = createBus<Event>({ check })
   const seen: number[] = []
   const stop = bus.tap(() => {
@@ -84,7 +84,7 @@ test('6. no history: a listener added during delivery hears the next event, not 
   assert.deepEqual(seen, [2])
 })
 
-test('7. end: after close nothing is delivered, what is still queued included', () => {
+test('7. close: after close nothing is delivered, not even queued events', () => {
   const bus = createBus<Event>({ check })
   const seen: string[] = []
   bus.on('a', () => {
@@ -98,7 +98,7 @@ test('7. end: after close nothing is delivered, what is still queued included', 
   assert.deepEqual(seen, [])
 })
 
-/** What the bus says of one event, and what a listener got of it. */
+/** The error that the bus reports for one event, and what a listener received. */
 function published(event: { type: string; [key: string]: unknown }): { errors: [string, string][]; heard: unknown[] } {
   const errors: [string, string][] = []
   const heard: unknown[] = []
@@ -108,7 +108,7 @@ function published(event: { type: string; [key: string]: unknown }): { errors: [
   return { errors, heard }
 }
 
-test('8. shape: what does not fit is an error that names type, path and reason, and reaches everybody all the same', () => {
+test('8. schemas: an event that does not fit is an error with type, path and reason, and is delivered nevertheless', () => {
   const cases: [event: { type: string; [key: string]: unknown }, says: RegExp][] = [
     [{ type: 'table.changed', count: 'three' }, /table\.changed does not fit: count: .*expected number/],
     [{ type: 'table.changed' }, /table\.changed does not fit: count: /],
@@ -135,7 +135,7 @@ test('8. shape: what does not fit is an error that names type, path and reason, 
   }
 })
 
-test('8. shape: a password of plain text does not fit, and is not in the error', () => {
+test('8. schemas: a password in plain text does not fit, and is not in the error', () => {
   const container = {
     SSHUsername: 'root',
     SSHPassword: 'hunter2' as Secret | string,
@@ -160,7 +160,7 @@ test('8. shape: a password of plain text does not fit, and is not in the error',
   assert.deepEqual(published({ type: 'container.created', requestId: 'r', container }).errors, [])
 })
 
-test('8. shape: a misfit in the middle of a delivery loses neither what is queued nor the request that waits', () => {
+test('8. schemas: an event that does not fit, during a delivery, loses neither queued events nor a pending request', () => {
   const errors: string[] = []
   const seen: string[] = []
   const bus = createBus<BusEvent>({ onError: (_error, type) => errors.push(type) })

@@ -11,7 +11,7 @@ import {
   toFailure,
 } from '../../protocol/errors.ts'
 
-test('every error says what and what to do, with a status and a documented exit code', () => {
+test('every error says what happened and what to do, and has a status and a documented exit code', () => {
   for (const [code, kind] of Object.entries(errorKinds)) {
     assert.match(code, /^[a-z]+(_[a-z]+)*$/)
     assert.ok(kind.status >= 400 && kind.status < 600, code)
@@ -21,7 +21,7 @@ test('every error says what and what to do, with a status and a documented exit 
   }
 })
 
-test('a fault fills in its details and ends in what to do', () => {
+test('the message of an error contains its details and ends with what to do', () => {
   const error = new AppError('port_busy', { port: 8088 })
   assert.equal(
     error.message,
@@ -30,7 +30,7 @@ test('a fault fills in its details and ends in what to do', () => {
   assert.deepEqual([error.code, error.status, error.exit], ['port_busy', 500, 7])
 })
 
-test('what to do may depend on the kind of thing that is missing, or on who says so', () => {
+test('what to do may depend on the kind of the missing object, or on a detail of the error', () => {
   const message = (details: Record<string, string>) => new AppError('not_found', { id: 'x', ...details }).message
   assert.equal(message({ kind: 'group' }), 'There is no group "x". See `p2prc group ls`.')
   assert.match(message({ kind: 'anything else' }), /`p2prc ls` for machines/)
@@ -41,13 +41,13 @@ test('what to do may depend on the kind of thing that is missing, or on who says
   assert.equal(message({ kind: 'group', todo: 'Look up.' }), 'There is no group "x". Look up.')
 })
 
-test('a failure crosses a boundary and comes back as the same fault', () => {
+test('a failure that crosses a boundary becomes the same error again', () => {
   const error = new AppError('not_found', { kind: 'container', id: '01e5' })
   const back = fromFailure(JSON.parse(JSON.stringify(toFailure(error))))
   assert.deepEqual([back.code, back.message, back.exit], [error.code, error.message, 3])
 })
 
-test('what is not from the catalogue becomes internal, and an unknown code loses nothing', () => {
+test('an error outside the catalogue becomes internal, and an unknown code keeps its message', () => {
   const cause = new TypeError('x is not a function')
   assert.equal(toFailure(cause).code, 'internal')
   assert.match(toFailure(cause).message, /x is not a function/)

@@ -8,7 +8,7 @@ import { nodeHere, request } from '../support/inProcess.ts'
 
 const schemas = jsonSchemas()
 
-test('every command and every fact is there, with its type', () => {
+test('every command and every fact has a schema with its type', () => {
   assert.deepEqual(Object.keys(schemas.commands), [...commands.keys()])
   assert.deepEqual(Object.keys(schemas.facts), [...facts.keys()])
   for (const [type, schema] of [...Object.entries(schemas.commands), ...Object.entries(schemas.facts)]) {
@@ -32,7 +32,7 @@ test('a command is as the outside sends it: the caller is not in it, and what ha
   for (const schema of Object.values(schemas.commands)) assert.ok(!('caller' in (schema.properties as object)))
 })
 
-test('ids keep their pattern, and a secret is text', () => {
+test('ids keep their pattern, and a secret is a string', () => {
   const opened = schemas.facts['link.opened'] as JsonSchema
   assert.deepEqual(propertyOf(opened, 'id'), { type: 'string', pattern: '^SHA256:[A-Za-z0-9+/]{43}$' })
   const container = propertyOf(schemas.facts['container.created'] as JsonSchema, 'container')

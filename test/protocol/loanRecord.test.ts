@@ -9,7 +9,7 @@ const port = (changes: object) => ({
   Ports: { Port: [{ ...(replyOf(idOf(1)).Ports as { Port: object[] }).Port[0], ...changes }] },
 })
 
-test('a lender’s reply: the password becomes a secret, its SSHCommand is not believed, unknown keys go', () => {
+test('a lender’s reply: the password becomes a secret, its SSHCommand is not trusted, unknown keys are removed', () => {
   const reply = lenderReply.parse({ ...replyOf(idOf(1)), SSHPassword: 'hunter2', Extra: 1 })
   assert.ok(reply.SSHPassword instanceof Secret && reply.SSHPassword.reveal() === 'hunter2')
   assert.equal(reply.SSHCommand, '')
@@ -17,7 +17,7 @@ test('a lender’s reply: the password becomes a secret, its SSHCommand is not b
   assert.doesNotMatch(JSON.stringify(reply), /hunter2/)
 })
 
-test('a hostile reply is refused', () => {
+test('a malicious reply is rejected', () => {
   const hostile: object[] = [
     { ID: '' },
     { ID: '../../etc/passwd' },
@@ -56,7 +56,7 @@ test('a hostile reply is refused', () => {
   for (const reply of [null, undefined, [], 'x', 7]) assert.equal(lenderReply.safeParse(reply).success, false)
 })
 
-test('ids as people type them: ours and Go’s, never a path or an option', () => {
+test('ids as people type them: of this version and of Go, but never a path or an option', () => {
   for (const id of ['0', '01e5', '007', idOf(1), 'mXkQ7vLbN3sT9wPzR4hYcE']) assert.ok(loanRef.safeParse(id).success, id)
   for (const id of ['', '-x', '../a', 'a b', '"; touch X; "', '0'.repeat(65), 7])
     assert.ok(!loanRef.safeParse(id).success, String(id))

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { MASK, revealed, Secret } from '../../protocol/secret.ts'
 
-test('a secret shows as a mask wherever it may be written', () => {
+test('a secret is shown as a mask wherever it is written', () => {
   const secret = new Secret('hunter2')
   const holder = { type: 'x', list: [{ password: secret }] }
   for (const shown of [JSON.stringify(holder), inspect(holder, { depth: 9 }), `${secret}`, String([secret])]) {
@@ -12,7 +12,7 @@ test('a secret shows as a mask wherever it may be written', () => {
   }
 })
 
-test('revealed gives a copy with every secret in it, and leaves the original as it is', () => {
+test('revealed returns a copy with every secret, and leaves the original unchanged', () => {
   const secret = new Secret('hunter2')
   const holder = { list: [{ password: secret, port: 22, none: null, empty: '' }] }
   assert.deepEqual(revealed(holder), { list: [{ password: 'hunter2', port: 22, none: null, empty: '' }] })

@@ -21,7 +21,7 @@ function loan(changes: Partial<Loan> = {}, container: Record<string, unknown> = 
 
 const pinned = ['-o', 'UserKnownHostsFile=/home/a/known_hosts', '-o', 'StrictHostKeyChecking=yes']
 
-test('the arguments: our key, the user’s, a password, a record of Go', () => {
+test("the arguments for this node's key, the user's key, a password and a record of Go", () => {
   const rows: [Loan, string[]][] = [
     [loan(), ['-i', '/home/a/key', '-o', 'IdentitiesOnly=yes', '-p', '20001', ...pinned, 'root@10.0.0.1']],
     [
@@ -42,31 +42,31 @@ test('the arguments: our key, the user’s, a password, a record of Go', () => {
   for (const [given, expected] of rows) assert.deepEqual(sshArgs(given, files), expected)
 })
 
-test('a record that would give ssh an option is refused', () => {
+test('a record that would pass an option to ssh is rejected', () => {
   for (const SSHUsername of ['-oProxyCommand=touch x', 'root ', 'a@b', 'a\n'])
     assert.throws(() => sshArgs(loan({}, { SSHUsername }), files), { code: 'protocol_error' }, SSHUsername)
   for (const IpAddress of ['', '-oProxyCommand=x:1', 'a b:1', 'h:0', 'h:99999'])
     assert.throws(() => sshArgs(loan({ IpAddress }), files), { code: 'bad_address' }, IpAddress)
 })
 
-test('the real ssh reads strange paths as they are', () => {
+test('the real ssh reads unusual paths correctly', () => {
   const strange = { knownHosts: '/h/a b%h "q"/known_hosts', key: '/h/a b%h/key' }
   const shown = execFileSync('ssh', ['-G', ...sshArgs(loan(), strange)], { encoding: 'utf8' })
   assert.match(shown, /^userknownhostsfile \/h\/a b%h "q"\/known_hosts$/m)
   assert.match(shown, /^stricthostkeychecking (true|yes)$/m)
   assert.match(shown, /^port 20001$/m)
   assert.match(shown, /^hostname 10\.0\.0\.1$/m)
-  // ssh -G shows this one before it expands `%%`.
+  // `ssh -G` prints this path before it expands `%%`.
   assert.match(shown, /^identityfile \/h\/a b%%h\/key$/m)
 })
 
-test('a line that can be pasted', () => {
+test('shellLine returns a line that can be pasted', () => {
   const words = ['a', 'b c', "it's", '$HOME', '"; touch X; "', '', 'é', 'x=1,2:/%@+-_.']
   const line = shellLine(['printf', '%s\\n', ...words])
   assert.equal(execFileSync('/bin/sh', ['-c', line], { encoding: 'utf8' }), `${words.join('\n')}\n`)
 })
 
-test('known_hosts: one line per server, the later one of two counts, unusable records are left out', () => {
+test('known_hosts has one line per server, the later of two wins, and invalid records are omitted', () => {
   const other = HOST_KEY.replace(/.$/, 'A')
   const text = knownHostsText([
     loan(),

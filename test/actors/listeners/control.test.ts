@@ -17,13 +17,13 @@ after(() => rm(dir, { recursive: true, force: true }))
 const handle: Handle = (_request, response, principal) => response.end(JSON.stringify(principal))
 
 let count = 0
-async function place(): Promise<string> {
+async function newSocketPath(): Promise<string> {
   count += 1
   return join(dir, String(count), 'control.sock')
 }
 
-test('whoever comes through it is the owner, and only this user can come', async () => {
-  const path = await place()
+test('every caller on the control socket is the owner, and only this user can connect', async () => {
+  const path = await newSocketPath()
   const umask = process.umask(0)
   const listener = await listenControl({ path, handle })
   assert.equal(process.umask(umask), 0, 'the umask is as it was')
@@ -34,8 +34,8 @@ test('whoever comes through it is the owner, and only this user can come', async
   await assert.rejects(stat(path), { code: 'ENOENT' })
 })
 
-test('a socket that a killed node left is replaced', async () => {
-  const path = await place()
+test('the stale socket of a killed node is replaced', async () => {
+  const path = await newSocketPath()
   await mkdir(join(path, '..'))
   const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
   await run(process.execPath, ['-e', script]).catch(() => {})
@@ -45,8 +45,8 @@ test('a socket that a killed node left is replaced', async () => {
   await listener.close()
 })
 
-test('a socket that somebody answers on stays with them, and a file stays as it is', async () => {
-  const path = await place()
+test('a socket on which another process answers is kept, and so is a regular file', async () => {
+  const path = await newSocketPath()
   const first = await listenControl({ path, handle })
   await assert.rejects(listenControl({ path, handle }), { code: 'listen_failed' })
   assert.equal((await http(path, { path: '/' })).status, 200)
@@ -56,7 +56,7 @@ test('a socket that somebody answers on stays with them, and a file stays as it 
   assert.equal(await readFile(path, 'utf8'), 'precious')
 })
 
-test('a path that is too long for a socket is refused instead of cut', async () => {
+test('a path that is too long for a socket is rejected, not truncated', async () => {
   await assert.rejects(listenControl({ path: join(dir, 'x'.repeat(120)), handle }), (error: { message: string }) => {
     assert.match(error.message, /at most \d+ bytes/)
     return true
@@ -64,7 +64,7 @@ test('a path that is too long for a socket is refused instead of cut', async () 
 })
 
 test('close ends open connections within a second, and may be called twice', async () => {
-  const path = await place()
+  const path = await newSocketPath()
   const listener = await listenControl({ path, handle })
   const socket = connect(path)
   await once(socket, 'connect')

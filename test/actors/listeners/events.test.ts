@@ -12,8 +12,8 @@ import { EVENTS_PATH } from '../../../protocol/control.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
 import { httpHarness, madeContainer } from '../../support/httpHarness.ts'
 
-const place = await httpHarness()
-after(() => place.close())
+const harness = await httpHarness()
+after(() => harness.close())
 
 type Line = { type: string; [key: string]: unknown }
 
@@ -41,7 +41,7 @@ const parent = createMachine({
   },
 })
 
-test('events of the bus come as they are with their time, secrets masked, in order', () => {
+test('events of the bus arrive unchanged and in order, with their time and with masked secrets', () => {
   const bus = createBus<BusEvent>()
   const stream = createEventStream({ bus, registry: createRegistry() })
   const { seen, reader: first } = reader()
@@ -60,7 +60,7 @@ test('events of the bus come as they are with their time, secrets masked, in ord
   assert.ok(!JSON.stringify(seen).includes('correct horse') && JSON.stringify(seen).includes('•••'))
 })
 
-test('state changes name the concern, the child, from, to and the event; what stays the same is not said', () => {
+test('state changes name the concern, the child, from, to and the event; a transition to the same state is not reported', () => {
   const registry = createRegistry()
   const stream = createEventStream({ bus: createBus<BusEvent>(), registry })
   const { seen, reader: one } = reader()
@@ -81,7 +81,7 @@ test('state changes name the concern, the child, from, to and the event; what st
   ])
 })
 
-test('a reader that cannot keep up is dropped with a line that says so; the others go on', () => {
+test('a reader that is too slow is dropped with a line that says so; the others continue', () => {
   const bus = createBus<BusEvent>()
   const stream = createEventStream({ bus, registry: createRegistry() })
   const quick = reader()
@@ -99,10 +99,10 @@ test('a reader that cannot keep up is dropped with a line that says so; the othe
   assert.equal(quick.seen.length, 4)
 })
 
-test('the owner follows them over the control socket until he stops, or the node does', async () => {
-  const client = connect({ transport: controlSocket({ path: place.socketPath }) })
+test('the owner follows the events over the control socket until they disconnect or the node stops', async () => {
+  const client = connect({ transport: controlSocket({ path: harness.socketPath }) })
   const stop = new AbortController()
-  const timer = setInterval(() => place.bus.publish({ type: 'node.stopping' }), 10)
+  const timer = setInterval(() => harness.bus.publish({ type: 'node.stopping' }), 10)
   const seen: string[] = []
   for await (const { type } of client.events({ signal: stop.signal })) {
     clearInterval(timer)
@@ -112,13 +112,13 @@ test('the owner follows them over the control socket until he stops, or the node
   assert.equal(seen[0], 'node.stopping')
 })
 
-test('a reader over HTTP that stops reading does not fill the memory', async () => {
-  const asked = request({ socketPath: place.socketPath, path: EVENTS_PATH, agent: false }).end()
+test('an HTTP client that stops reading does not fill the memory', async () => {
+  const asked = request({ socketPath: harness.socketPath, path: EVENTS_PATH, agent: false }).end()
   const [response] = (await once(asked, 'response')) as [IncomingMessage]
   response.pause()
   const line = 'x'.repeat(64 * 1024)
   for (let number = 0; number < 400; number += 1) {
-    place.bus.publish({ type: 'image.progress', requestId: 'x', line })
+    harness.bus.publish({ type: 'image.progress', requestId: 'x', line })
     if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   let text = ''

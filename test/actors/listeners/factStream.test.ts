@@ -28,7 +28,7 @@ function open() {
   return { response, stream, gone: () => gone }
 }
 
-test('an empty line every HEARTBEAT_MS says that the other side lives, until the end', () => {
+test('an empty line every HEARTBEAT_MS is the heartbeat of the server, until the end', () => {
   mock.timers.enable({ apis: ['setInterval'] })
   try {
     const { response, stream } = open()
@@ -48,7 +48,7 @@ test('an empty line every HEARTBEAT_MS says that the other side lives, until the
   }
 })
 
-test('a reader that hangs up is told once, and not after the end', () => {
+test('onGone is called once if the reader disconnects, and not after the end', () => {
   const lost = open()
   lost.response.emit('error', new Error('reset'))
   lost.response.emit('close')
@@ -60,7 +60,7 @@ test('a reader that hangs up is told once, and not after the end', () => {
   assert.equal(ended.gone(), 0)
 })
 
-test('write says when too much waits for the reader', () => {
+test('write returns false when too many bytes are buffered for the reader', () => {
   const { response, stream } = open()
   response.writableLength = EVENTS_BACKLOG_BYTES
   assert.equal(stream.write({}), true)

@@ -19,21 +19,21 @@ import {
   tls,
 } from '../../support/httpHarness.ts'
 
-const place = await httpHarness()
-const { bus, rights, seen, listener, socketPath, dir } = place
-after(() => place.close())
+const harness = await httpHarness()
+const { bus, rights, seen, listener, socketPath, dir } = harness
+after(() => harness.close())
 const alice = await newIdentity(dir, 'alice')
 const { port } = listener
-const knock = (identity = alice) => tls(port, identity.tls)
+const connectAs = (identity = alice) => tls(port, identity.tls)
 
 const specs = receivedSpecs.parse({ Hostname: 'lender', CPU: 'x' })
 const id = 'b'.repeat(64)
 bus.on('node.show', ({ requestId }) => {
-  const { publicKey } = place.identity
+  const { publicKey } = harness.identity
   bus.publish({
     type: 'node.shown',
     requestId,
-    id: place.identity.id,
+    id: harness.identity.id,
     name: 'lender',
     key: publicKey,
     version: '0',
@@ -50,7 +50,7 @@ bus.on('container.create', ({ requestId, image }) => {
 })
 bus.on('container.remove', ({ requestId }) => bus.publish({ type: 'container.removed', requestId, id: id as never }))
 
-/** Commands that reached the bus since the last call. */
+/** Returns the commands that reached the bus since the last call. */
 function arrived(): (BusEvent & { caller?: string })[] {
   const found = seen.filter(({ type }) => commands.has(type))
   seen.length = 0
@@ -70,7 +70,7 @@ const payloads: Record<string, object> = {
   'trust.remove': { who: 'x' },
 }
 
-test('every command through every listener: what the table does not allow never reaches the bus', async () => {
+test('every command through every listener: a command that is not allowed never reaches the bus', async () => {
   const mallory = await newIdentity(dir, 'mallory')
   for (const open of [false, true]) {
     rights.current = { trusted: new Set([alice.id]), open }
@@ -83,12 +83,12 @@ test('every command through every listener: what the table does not allow never 
         assert.match(codeOf(reply), /^not_(trusted|owner)$/)
       }
       if (action === 'administer' || (action === 'borrow' && !open)) {
-        const untrusted = await command(await knock(mallory), body)
+        const untrusted = await command(await connectAs(mallory), body)
         assert.equal(untrusted.status, 403, `${type} by an anonymous caller's key`)
         assert.equal(codeOf(untrusted), action === 'borrow' ? 'not_trusted' : 'not_owner')
       }
       if (action === 'administer') {
-        const trusted = await command(await knock(), body)
+        const trusted = await command(await connectAs(), body)
         assert.equal(codeOf(trusted), 'not_owner', `${type} by a trusted peer`)
       }
       const withoutKey = action === 'see' ? undefined : await command(await tls(port), body)
@@ -99,7 +99,7 @@ test('every command through every listener: what the table does not allow never 
   rights.current = { trusted: new Set(), open: false }
 })
 
-test('every path and method without credentials: only what an anonymous caller may see is answered, and nothing changes', async () => {
+test('every path and method without credentials: only what an anonymous caller may see is served, and nothing changes', async () => {
   const paths = [
     '/',
     '/server_info',
@@ -158,17 +158,17 @@ test("an unknown path, and a method that a path does not have, is P2PRC's 404", 
   assert.equal(codeOf(await http(port, { path: '/api/v1/x' })), 'not_found')
 })
 
-test('a refusal names the exact line for the lender to run, and after that line the peer may borrow', async () => {
-  const refusal = await command(await knock(), { type: 'container.create' })
+test('a refusal names the exact command for the lender, and after this command the peer may borrow', async () => {
+  const refusal = await command(await connectAs(), { type: 'container.create' })
   const line = /p2prc trust add "([^"]+)"$/.exec(JSON.parse(refusal.text).error.message)?.[1]
   assert.equal(line, alice.publicKey)
   rights.current = { trusted: new Set([alice.id]), open: false }
-  const reply = await command(await knock(), { type: 'container.create', requestId: 'mine' })
+  const reply = await command(await connectAs(), { type: 'container.create', requestId: 'mine' })
   assert.equal(reply.status, 200)
   rights.current = { trusted: new Set(), open: false }
 })
 
-test('a name in a certificate cannot put anything into the line that the lender pastes', async () => {
+test('a name in a certificate cannot inject anything into the command that the lender pastes', async () => {
   const evil = await newIdentity(dir, 'evil')
   const { makeCertificate } = await import('../../../actors/identity/certificate.ts')
   const { createPrivateKey } = await import('node:crypto')
@@ -180,10 +180,10 @@ test('a name in a certificate cannot put anything into the line that the lender 
   )
 })
 
-test("facts stream as NDJSON under the asker's own requestId, the finishing one last, with the secret in this reply alone", async () => {
+test("facts stream as NDJSON with the caller's own requestId and the terminal event last; only this reply has the secret", async () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
   arrived()
-  const reply = await command(await knock(), { type: 'container.create', requestId: 'mine 1' })
+  const reply = await command(await connectAs(), { type: 'container.create', requestId: 'mine 1' })
   assert.equal(reply.headers['content-type'], 'application/x-ndjson')
   assert.deepEqual(
     lines(reply).map(({ type, requestId }) => [type, requestId]),
@@ -196,12 +196,12 @@ test("facts stream as NDJSON under the asker's own requestId, the finishing one 
   assert.ok(!JSON.stringify(seen).includes('correct horse'))
   const [create] = arrived()
   assert.deepEqual([create?.caller, (create as { requestId?: string }).requestId], [alice.id, `${alice.id} mine 1`])
-  const failed = lines(await command(await knock(), { type: 'container.create', image: 'none' }))
+  const failed = lines(await command(await connectAs(), { type: 'container.create', image: 'none' }))
   assert.deepEqual([failed.length, failed[1]?.type, failed[1]?.code], [2, 'container.createFailed', 'bad_image'])
   rights.current = { trusted: new Set(), open: false }
 })
 
-test("the owner's socket takes every command, without a requestId too, and curl could use it", async () => {
+test("the owner's socket accepts every command, even without a requestId, as curl would send it", async () => {
   const [shown] = lines(await command(socketPath, { type: 'node.show' }))
   assert.equal(shown?.type, 'node.shown')
   assert.match(String(shown?.requestId), /^[0-9a-f-]{36}$/)
@@ -244,7 +244,7 @@ for (const [what, body, code, type = 'application/json'] of bad) {
   })
 }
 
-test('the largest JSON that is allowed in depth and size is read, a byte more is too_large', async () => {
+test('JSON of the maximum depth and size is accepted, and one more byte is too_large', async () => {
   const fill = (bytes: number) => `{"type":"node.show","x":"${'x'.repeat(bytes - 27)}"}`
   assert.equal((await command(socketPath, fill(BODY_MAX_BYTES))).status, 200)
   assert.equal(codeOf(await command(socketPath, fill(BODY_MAX_BYTES + 1))), 'too_large')
@@ -252,13 +252,13 @@ test('the largest JSON that is allowed in depth and size is read, a byte more is
   assert.equal((await command(socketPath, deep)).status, 200)
 })
 
-test('who hangs up abandons the request; who asked the same again keeps it alive', async () => {
+test('a client that disconnects abandons its request, unless another connection repeats the request', async () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
   const identical = { type: 'container.create', image: 'silent', requestId: 'same' }
-  const first = await knock()
+  const first = await connectAs()
   const asked = [nextEvent(bus, 'container.create'), command(first, identical).catch(() => undefined)]
   await asked[0]
-  const second = await knock()
+  const second = await connectAs()
   const again = nextEvent(bus, 'container.create')
   const reply = command(second, identical)
   await again
@@ -273,7 +273,7 @@ test('who hangs up abandons the request; who asked the same again keeps it alive
   bus.publish({ type: 'container.created', requestId: `${alice.id} same`, container: madeContainer() })
   assert.equal(lines(await reply).at(-1)?.type, 'container.created')
 
-  const third = await knock()
+  const third = await connectAs()
   const abandoned = nextEvent(bus, 'request.abandoned')
   const once = nextEvent(bus, 'container.create')
   const lost = command(third, { ...identical, requestId: 'alone' }).catch(() => undefined)
@@ -282,8 +282,8 @@ test('who hangs up abandons the request; who asked the same again keeps it alive
   assert.equal((await abandoned).requestId, `${alice.id} alone`)
   await lost
 
-  // When both have gone, each of the two is abandoned: the concern counts who waits.
-  const both = [await knock(), await knock()]
+  // When both have disconnected, both repetitions are abandoned, because the concern counts its waiters.
+  const both = [await connectAs(), await connectAs()]
   const gone: Promise<unknown>[] = []
   for (const socket of both) {
     const heard = nextEvent(bus, 'container.create')
@@ -302,7 +302,7 @@ test('who hangs up abandons the request; who asked the same again keeps it alive
   rights.current = { trusted: new Set(), open: false }
 })
 
-test('a concern that crashes in the middle ends the stream with an error line', async () => {
+test('a concern that crashes during a request ends the stream with an error line', async () => {
   const asked = nextEvent(bus, 'container.create')
   const reply = command(socketPath, { type: 'container.create', image: 'silent' })
   await asked
@@ -331,12 +331,12 @@ for (const [what, headers] of foreign) {
   })
 }
 
-test('a page of the node itself may ask', async () => {
+test('a page of the node itself may send requests', async () => {
   const origin = `http://127.0.0.1:${port}`
   assert.equal((await command(port, { type: 'node.show' }, { origin, 'sec-fetch-site': 'same-origin' })).status, 200)
 })
 
-test('/server_info asks until the first reading and is prepared from then on', async () => {
+test('/server_info sends a request until the first reading, and is prepared in advance after it', async () => {
   arrived()
   const asked = await http(port, { path: '/server_info' })
   assert.deepEqual([asked.status, JSON.parse(asked.text)], [200, specs])
@@ -353,7 +353,7 @@ test('/server_info asks until the first reading and is prepared from then on', a
   assert.deepEqual(arrived(), [])
 })
 
-test('one address has a rate, another is not hurt by it, and the rate starts anew', async () => {
+test('the rate limit is per address, and a new window starts at zero', async () => {
   const { createRateLimit } = await import('../../../actors/listeners/rateLimit.ts')
   const isWithin = createRateLimit({ count: 2, windowMs: 100 })
   const ask = (address: string, now: number) => isWithin(address, now)
@@ -373,7 +373,7 @@ test('one address has a rate, another is not hurt by it, and the rate starts ane
   )
 })
 
-test('too many requests of one anonymous caller are answered with too_many before anything looks at them; the owner is not counted', async () => {
+test('too many requests of one anonymous caller are rejected with too_many before they are handled; the owner has no limit', async () => {
   const httpServer = await createHttpServer({
     bus,
     rights: () => rights.current,
@@ -381,7 +381,7 @@ test('too many requests of one anonymous caller are answered with too_many befor
   })
   let principal: Partial<Principal> = { address: '192.0.2.7' }
   const listener = await openListener({
-    identity: place.identity,
+    identity: harness.identity,
     port: 0,
     host: '127.0.0.1',
     handle: (request, response, found) => httpServer.handle(request, response, { ...found, ...principal }),
@@ -397,7 +397,7 @@ test('too many requests of one anonymous caller are answered with too_many befor
   await listener.close()
 })
 
-test('closing ends streams with `stopping` and may be done twice', async () => {
+test('close ends streams with `stopping`, and may be called twice', async () => {
   const other = await httpHarness()
   const asked = nextEvent(other.bus, 'container.create')
   const reply = command(other.socketPath, { type: 'container.create' })

@@ -4,11 +4,11 @@ import type { BusEvent } from '../../../protocol/index.ts'
 import { nextEvent } from '../../support/harness.ts'
 import { codeOf, http, httpHarness, madeContainer, newIdentity, tls } from '../../support/httpHarness.ts'
 
-const place = await httpHarness()
-const { bus, rights, seen, listener } = place
-after(() => place.close())
+const harness = await httpHarness()
+const { bus, rights, seen, listener } = harness
+after(() => harness.close())
 const { port } = listener
-const alice = await newIdentity(place.dir, 'alice')
+const alice = await newIdentity(harness.dir, 'alice')
 const key = alice.publicKey
 const encoded = encodeURIComponent(Buffer.from(`${key}\n`).toString('base64'))
 const id = 'c'.repeat(64)
@@ -33,7 +33,7 @@ function arrived(): BusEvent[] {
 
 const mutating = ['/startcontainer', '/startcontainer?ports=abc', `/RemoveContainer?id=${id}`, '/RemoveContainer']
 
-test('without --open nobody in the clear changes anything, whatever they send', async () => {
+test('without --open no plain HTTP request changes anything', async () => {
   for (const path of mutating) {
     for (const method of ['GET', 'POST']) {
       const reply = await http(port, { method, path })
@@ -48,7 +48,10 @@ test('a trusted key may use the same routes over TLS, and the owner through the 
   rights.current = { trusted: new Set([alice.id]), open: false }
   const reply = await http(await tls(port, alice.tls), { path: `/RemoveContainer?id=${id}` })
   assert.deepEqual([reply.status, reply.text], [200, 'success'])
-  assert.equal((await http(place.socketPath, { method: 'DELETE', path: `/RemoveContainer?id=${id}` })).text, 'success')
+  assert.equal(
+    (await http(harness.socketPath, { method: 'DELETE', path: `/RemoveContainer?id=${id}` })).text,
+    'success',
+  )
   assert.deepEqual(
     arrived().map((event) => 'caller' in event && event.caller),
     [alice.id, 'owner'],
@@ -56,7 +59,7 @@ test('a trusted key may use the same routes over TLS, and the owner through the 
   rights.current = { trusted: new Set(), open: false }
 })
 
-test('with --open /startcontainer answers with exactly the keys and types of P2PRC, and ours', async () => {
+test("with --open the response of /startcontainer has exactly P2PRC's keys and types, and this version's additional keys", async () => {
   rights.current = { trusted: new Set(), open: true }
   arrived()
   for (const method of ['GET', 'POST']) {
@@ -91,7 +94,7 @@ test('with --open /startcontainer answers with exactly the keys and types of P2P
   }
 })
 
-test('every parameter may be left out', async () => {
+test('every parameter may be omitted', async () => {
   rights.current = { trusted: new Set(), open: true }
   arrived()
   assert.equal((await http(port, { path: '/startcontainer' })).status, 200)
@@ -99,10 +102,10 @@ test('every parameter may be left out', async () => {
   assert.deepEqual([create?.key, create?.ports, create?.gpu, create?.image], ['', 0, false, ''])
 })
 
-test('a + of the base64 that was not escaped is a space in the URL, and is read', async () => {
+test('a + in the base64 that was not escaped arrives as a space, and is accepted', async () => {
   rights.current = { trusted: new Set(), open: true }
   arrived()
-  // Text whose base64 has a +.
+  // The base64 of this text has a +.
   const line = `${key.split(' ').slice(0, 2).join(' ')} ~~~>>>`
   const base64 = Buffer.from(line).toString('base64')
   assert.match(base64, /\+/)
@@ -157,7 +160,7 @@ for (const [path, code, status] of wrong) {
   })
 }
 
-test('who hangs up during a create abandons it', async () => {
+test('a client that disconnects during a create abandons it', async () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
   const asked = nextEvent(bus, 'container.create')
   const abandoned = nextEvent(bus, 'request.abandoned')

@@ -16,7 +16,7 @@ const { port } = listener
 const own = '{"ip_address":[{"Name":"lender"}]}'
 bus.on('table.exchange', ({ requestId }) => bus.publish({ type: 'table.exchanged', requestId, document: own }))
 
-/** What reached the bus since the last call. */
+/** Returns the `table.exchange` commands that reached the bus since the last call. */
 function exchanges() {
   const found = seen.filter(
     (event): event is Extract<BusEvent, { type: 'table.exchange' }> => event.type === 'table.exchange',
@@ -41,7 +41,7 @@ for (const [how, part] of [
   ["Go's file", file('json', table)],
   ['a field', field('json', table)],
 ] as const) {
-  test(`${how} with a table is answered with ours, and its addresses are taken as unverified`, async () => {
+  test(`${how} with a table gets this node's table, and its addresses are added as unverified`, async () => {
     exchanges()
     const reply = await upload([part])
     assert.deepEqual([reply.status, reply.text], [200, own])
@@ -85,13 +85,13 @@ for (const [what, send, status, code] of wrong) {
   })
 }
 
-test('a table by GET, and what a later issue brings, is not there', async () => {
+test('GET of a table, and routes that are not implemented yet, are not found', async () => {
   for (const path of ['/IpTable', '/FRPPort', '/MAPPort', '/AddProxy']) {
     assert.equal((await http(port, { path })).status, 404, path)
   }
 })
 
-test('the images are shown as P2PRC shows them, and folders that are none are passed over', async () => {
+test('images are listed as P2PRC lists them, and invalid folders are skipped', async () => {
   const images = join(dir, 'images')
   const ports = '{"Port":[{"PortName":"SSH","InternalPort":22,"Type":"tcp"}]}'
   const made: Record<string, Record<string, string>> = {

@@ -6,17 +6,17 @@ import type { Principal } from '../../../actors/listeners/principal.ts'
 import { openListener } from '../../../actors/listeners/tcp.ts'
 import { command, http, httpHarness, lines, newIdentity, raw, tls } from '../../support/httpHarness.ts'
 
-const place = await httpHarness()
-after(() => place.close())
-place.bus.on('node.show', ({ requestId }) => {
-  const { id } = place.identity
-  place.bus.publish({ type: 'node.shown', requestId, id, name: 'x', key: 'x', version: '0', protocols: [1] })
+const harness = await httpHarness()
+after(() => harness.close())
+harness.bus.on('node.show', ({ requestId }) => {
+  const { id } = harness.identity
+  harness.bus.publish({ type: 'node.shown', requestId, id, name: 'x', key: 'x', version: '0', protocols: [1] })
 })
-const { identity, dir } = place
+const { identity, dir } = harness
 const alice = await newIdentity(dir, 'alice')
 
-/** Doors that answer with who they think has come. */
-async function mirror(options: { host?: string; port?: number; headersTimeoutMs?: number } = {}) {
+/** Opens a listener that responds with the principal that it has identified. */
+async function openEchoListener(options: { host?: string; port?: number; headersTimeoutMs?: number } = {}) {
   return openListener({
     identity,
     port: 0,
@@ -25,8 +25,8 @@ async function mirror(options: { host?: string; port?: number; headersTimeoutMs?
   })
 }
 
-test('one port: plain HTTP is anonymous, TLS is the node id of the key, both again and again on one connection', async () => {
-  const listener = await mirror()
+test('one port: plain HTTP is anonymous and TLS is the node id of the key, also for repeated requests on one connection', async () => {
+  const listener = await openEchoListener()
   const plain = JSON.parse((await http(listener.port, { path: '/' })).text)
   assert.equal(plain.caller, 'anonymous')
   const kept = await tls(listener.port, alice.tls)
@@ -42,8 +42,8 @@ test('one port: plain HTTP is anonymous, TLS is the node id of the key, both aga
   await listener.close()
 })
 
-test('without --host it listens on IPv4 and IPv6; with it on that address alone', async () => {
-  const all = await mirror()
+test('without --host it listens on IPv4 and IPv6; with --host only on that address', async () => {
+  const all = await openEchoListener()
   for (const host of ['127.0.0.1', '::1']) {
     const socket = connect(all.port, host)
     await once(socket, 'connect')
@@ -51,7 +51,7 @@ test('without --host it listens on IPv4 and IPv6; with it on that address alone'
   }
   assert.deepEqual(all.addresses, [`[::]:${all.port}`])
   await all.close()
-  const one = await mirror({ host: '127.0.0.2' })
+  const one = await openEchoListener({ host: '127.0.0.2' })
   assert.deepEqual(one.addresses, [`127.0.0.2:${one.port}`])
   const elsewhere = connect(one.port, '127.0.0.1')
   const [error] = await once(elsewhere, 'error')
@@ -59,26 +59,26 @@ test('without --host it listens on IPv4 and IPv6; with it on that address alone'
   await one.close()
 })
 
-test('a busy port and an address that is not here are clear errors', async () => {
+test('a busy port and an address of another machine are clear errors', async () => {
   const busy = createServer().listen(0, '127.0.0.1')
   await once(busy, 'listening')
   const { port } = busy.address() as { port: number }
-  await assert.rejects(mirror({ host: '127.0.0.1', port }), { code: 'port_busy', exit: 7 })
-  await assert.rejects(mirror({ port }), { code: 'port_busy' })
+  await assert.rejects(openEchoListener({ host: '127.0.0.1', port }), { code: 'port_busy', exit: 7 })
+  await assert.rejects(openEchoListener({ port }), { code: 'port_busy' })
   busy.close()
-  await assert.rejects(mirror({ host: '192.0.2.1' }), { code: 'listen_failed', exit: 7 })
+  await assert.rejects(openEchoListener({ host: '192.0.2.1' }), { code: 'listen_failed', exit: 7 })
 })
 
 test('TLS below 1.3 is refused', async () => {
-  await assert.rejects(tls(place.listener.port, { ...alice.tls, maxVersion: 'TLSv1.2' }))
+  await assert.rejects(tls(harness.listener.port, { ...alice.tls, maxVersion: 'TLSv1.2' }))
 })
 
-test("a certificate with somebody else's key and the wrong private key cannot be used", async () => {
+test("a certificate of another node's key is useless without the matching private key", async () => {
   const mallory = await newIdentity(dir, 'mallory')
-  await assert.rejects(tls(place.listener.port, { cert: alice.tls.cert, key: mallory.tls.key }))
+  await assert.rejects(tls(harness.listener.port, { cert: alice.tls.cert, key: mallory.tls.key }))
 })
 
-test('garbage of many kinds ends that connection and nothing else', async () => {
+test('garbage of many kinds ends only its own connection', async () => {
   const garbage = [
     '\u0000\u0001\u0002',
     '\u0016\u0003\u0001garbage',
@@ -89,7 +89,7 @@ test('garbage of many kinds ends that connection and nothing else', async () => 
   ]
   garbage.push('GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n')
   garbage.push(`GET / HTTP/1.1\r\nX: ${'x'.repeat(100_000)}\r\n\r\n`)
-  const listener = await mirror({ headersTimeoutMs: 300 })
+  const listener = await openEchoListener({ headersTimeoutMs: 300 })
   await Promise.all(garbage.map((bytes) => raw(listener.port, Buffer.from(bytes, 'latin1'))))
   assert.equal(JSON.parse((await http(await tls(listener.port, alice.tls), { path: '/' })).text).caller, alice.id)
   await listener.close()
@@ -125,7 +125,7 @@ test('1,000 silent connections of four kinds are closed in time, and an honest c
 })
 
 test('close ends silent, half-open and idle connections within a second, and may be called twice', async () => {
-  const listener = await mirror()
+  const listener = await openEchoListener()
   const silent = connect(listener.port, '127.0.0.1')
   const half = connect(listener.port, '127.0.0.1', () => half.write('\u0016'))
   const idle = await tls(listener.port, alice.tls)

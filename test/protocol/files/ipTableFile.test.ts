@@ -18,7 +18,7 @@ const self = {
   information: '',
 }
 
-/** One entry of each age, as such a node wrote it. */
+/** One entry of each historic version, as a node of that version wrote it. */
 const shapes: [string, object, object][] = [
   [
     'v1.0.0: lower case, no port',
@@ -68,13 +68,13 @@ for (const [name, entry, expected] of shapes) {
   })
 }
 
-test('reads the list in any case, null and with entries that are none', () => {
+test('reads the list with keys in any case, as null, and with invalid entries', () => {
   assert.deepEqual(ipTableFile.parse({ ip_address: null }).ip_address, [])
   assert.deepEqual(ipTableFile.parse({}).ip_address, [])
   assert.equal(ipTableFile.parse({ IP_Address: [null, 4, 'x', [], { ipv4: '10.0.0.1' }] }).ip_address.length, 1)
 })
 
-test('writes the exact JSON types that Go reads, keeps unknown keys, and reads its own writing', () => {
+test('writes the exact JSON types that Go reads, keeps unknown keys, and reads back what it wrote', () => {
   const file = ipTableFile.parse({
     ip_address: shapes.map(([, entry], at) => ({ ...entry, ipv4: `10.0.1.${at}`, IPV4: `10.0.0.${at}` })),
     X: 1,
@@ -100,7 +100,7 @@ test('writes the exact JSON types that Go reads, keeps unknown keys, and reads i
   )
 })
 
-test('a peer of many addresses survives the file', () => {
+test('a peer with many addresses is the same after writing and reading', () => {
   const id = `SHA256:${'p'.repeat(43)}`
   const entry = {
     IPV4: '10.0.0.1',
@@ -147,7 +147,7 @@ for (const [name, body, code] of hostile) {
   })
 }
 
-test('a half-written file is set aside, reported, and a new table begins', async () => {
+test('a half-written file is quarantined and reported, and a new table starts', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-ip-table-'))
   try {
     const path = join(folder, 'ip_table.json')

@@ -18,7 +18,7 @@ const good: [string, string, number][] = [
 ]
 
 for (const [where, host, port] of good) {
-  test(`${where} is ${host} and ${port}, and survives being written and read again`, () => {
+  test(`${where} is ${host} and ${port}, and is the same after formatting and parsing`, () => {
     assert.deepEqual(parseAddress(where), { host, port })
     assert.deepEqual(parseAddress(formatAddress({ host, port })), { host, port })
   })
@@ -78,7 +78,7 @@ for (const where of bad) {
   })
 }
 
-test('a machine knows itself in every spelling a socket reports', () => {
+test('isLoopback recognizes every form that a socket reports', () => {
   assert.deepEqual(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1'].map(isLoopback), [true, true, true, true])
   assert.deepEqual(['128.0.0.1', '10.127.0.1', '::2', 'localhost'].map(isLoopback), [false, false, false, false])
 })

@@ -4,7 +4,7 @@ import { isPrivate, rangeOf } from '../../../protocol/net/ranges.ts'
 import { refusal } from '../../../protocol/net/reachable.ts'
 import { subnetOf } from '../../../protocol/net/subnet.ts'
 
-/** IANA's special-purpose ranges at their edges: what each is, whether it is private, and whether anybody may name it. */
+/** The edges of IANA's special-purpose ranges: the range, whether it is private, and whether anybody may name it. */
 const rows: [host: string, range: string, isPrivate: boolean, mayBeDialled: boolean, subnet: string][] = [
   ['9.255.255.255', 'unicast', false, true, '9.255.255'],
   ['10.0.0.0', 'private', true, true, '10.0.0.0'],
@@ -27,7 +27,7 @@ const rows: [host: string, range: string, isPrivate: boolean, mayBeDialled: bool
   ['224.0.0.1', 'multicast', false, false, '224.0.0'],
   ['240.0.0.1', 'reserved', false, false, '240.0.0'],
   ['255.255.255.255', 'broadcast', false, false, '255.255.255'],
-  // Documentation is not private, and tests and manuals may name it.
+  // Documentation ranges are not private, and tests and manuals may use them.
   ['192.0.2.1', 'reserved', false, true, '192.0.2'],
   ['198.51.100.7', 'reserved', false, true, '198.51.100'],
   ['203.0.113.9', 'reserved', false, true, '203.0.113'],
@@ -56,7 +56,7 @@ for (const [host, range, privately, mayBeDialled, subnet] of rows)
     assert.equal(subnetOf(at).name, subnet)
   })
 
-test('what is no IP is in no range', () => {
+test('text that is not an IP address is in no range', () => {
   for (const host of ['', 'friend', '127.1', '0x7f.1', '10.0.0.1:80', '1.2.3.4.5', ':::', 'fe80::1%a%b'])
     assert.deepEqual([rangeOf(host), isPrivate(host)], [undefined, false], host)
 })

@@ -4,7 +4,7 @@ import { canonicalHost } from '../../../protocol/net/address.ts'
 import { refusal } from '../../../protocol/net/reachable.ts'
 
 const forbidden = [
-  // Loopback and the machine itself, in every spelling.
+  // Loopback and unspecified addresses, in every form.
   '127.0.0.1',
   '127.1.2.3',
   '127.255.255.255',
@@ -18,7 +18,7 @@ const forbidden = [
   '0.1.2.3',
   '::',
   '::ffff:0.0.0.0',
-  // Spellings that old resolvers take for 127.0.0.1.
+  // Forms that old resolvers read as 127.0.0.1.
   '127.1',
   '0x7f.1',
   '2130706433',
@@ -26,7 +26,7 @@ const forbidden = [
   '0177.0.0.1',
   '127.0.0.1.',
   '①②⑦.0.0.1',
-  // Link-local and what clouds answer there.
+  // Link-local addresses and the metadata services of clouds.
   '169.254.1.1',
   '169.254.169.254',
   '::ffff:169.254.169.254',
@@ -41,7 +41,7 @@ const forbidden = [
   '100.100.100.200',
   '168.63.129.16',
   '192.0.0.192',
-  // Multicast, broadcast, reserved.
+  // Multicast, broadcast and reserved addresses.
   '224.0.0.1',
   '239.255.255.250',
   'ff02::1',
@@ -49,7 +49,7 @@ const forbidden = [
   '255.255.255.255',
   '240.0.0.1',
   '::ffff:224.0.0.1',
-  // IPv4 hidden in IPv6: translated, tunnelled, compatible.
+  // IPv4 in IPv6: translated, tunnelled and compatible addresses.
   '64:ff9b::7f00:1',
   '64:ff9b::169.254.169.254',
   '64:ff9b::10.0.0.1',
@@ -61,7 +61,7 @@ const forbidden = [
   '::ffff:0:127.0.0.1',
   '192.88.99.1',
   '100::1',
-  // Not addresses.
+  // These are not IP addresses.
   '',
   'localhost',
   'example',
@@ -77,7 +77,7 @@ for (const host of forbidden) {
     assert.notEqual(refusal(host, 8_088), undefined))
 }
 
-test('ordinary addresses are dialled, those of a LAN too', () => {
+test('ordinary addresses are dialled, including those of a LAN', () => {
   for (const host of [
     '10.0.0.1',
     '192.168.1.5',
@@ -92,7 +92,7 @@ test('ordinary addresses are dialled, those of a LAN too', () => {
   }
 })
 
-test('ports of other services are not poked', () => {
+test('ports of other services are not dialled', () => {
   for (const port of [22, 25, 53, 445, 2_375, 2_376, 6_379, 11_211])
     assert.notEqual(refusal('10.0.0.1', port), undefined)
   for (const port of [80, 443, 1_024, 8_078, 8_088, 65_535]) assert.equal(refusal('10.0.0.1', port), undefined)
@@ -106,7 +106,7 @@ test('Test permits loopback and nothing more', () => {
   for (const host of still) assert.notEqual(refusal(host, 8_088, { test: true }), undefined, host)
 })
 
-test('one spelling for one address', () => {
+test('an address has one canonical form', () => {
   const same: [string, string][] = [
     ['2001:DB8:0:0::0001', '2001:db8::1'],
     ['[::1]', '::1'],
