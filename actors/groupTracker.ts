@@ -32,15 +32,18 @@ export interface GroupTrackerDependencies {
 }
 
 /**
- * The borrower's side: loans taken from other nodes, and groups of them. Says on the bus what is borrowed, at the start of
- * each life and at every change.
+ * The borrower's side: loans taken from other nodes, and groups of them. It publishes what is borrowed at the start of
+ * each scope and after every change.
  */
 export function createGroupTracker(dependencies: GroupTrackerDependencies): ConcernParts<typeof groupTrackerMachine> {
   const { store, groupStore, resolve, nearest, dialer, identity, paths } = dependencies
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
-  /** One lender may have several loans at the address that it has left. A full disk costs no more than the next look. */
+  /**
+   * Moves every loan of a lender, because it may have several at its former address. A failed write is retried at the
+   * next lookup.
+   */
   const onMoved = async ({ NodeId, IpAddress }: Loan, address: string) => {
     const moved = loans.all().filter((loan) => loan.NodeId === NodeId && loan.IpAddress === IpAddress)
     await Promise.all(moved.map(({ ID }) => loans.move(ID, address))).catch(() => {})
@@ -51,7 +54,7 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
   let scope = new AbortController().signal
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])
 
-  /** Callback logic that runs `work` until it is stopped; `work` never rejects. */
+  /** Returns callback logic that runs `work` and aborts it when the actor stops. `work` never rejects. */
   const cancellable = <E extends { type: string }, I>(
     work: (input: I, emit: (event: E) => void, signal: AbortSignal) => Promise<E>,
   ) =>
@@ -69,7 +72,7 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
           .take(command, (step, line) => emit({ type: 'lender.progress', step, line }), signal)
           .then(
             async (loan) => {
-              // Nobody hears of it any more; stopped children are not listened to.
+              // Nobody receives this loan any more: a stopped child's events are dropped.
               if (signal.aborted) await lenderClient.remove(loan, scope).catch(() => {})
               return { type: 'lender.created', loan }
             },
@@ -118,7 +121,7 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
     for (const group of groups.all())
       sendBack({ type: 'child.emitted', fact: { type: 'group.changed', id: group.ID, group } })
     const undo = store.onChange(emitLoans)
-    // A crash of the machine stops none of its children.
+    // A crash of the machine does not stop its children.
     scope.addEventListener('abort', undo, { once: true })
     return undo
   })

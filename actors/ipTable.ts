@@ -29,20 +29,22 @@ import type { ConcernParts } from './supervise.ts'
 export interface IpTableDependencies {
   /** Opened with `ipTableFile`, `emptyIpTable` and `IP_TABLE_INDENT`. */
   store: Store<IpTableFile>
-  /** This node as it is now. A process that listens nowhere has port 0: no address is its own. */
+  /**
+   * Returns this node's current addresses. A process that listens nowhere has port 0, so that no address is its own.
+   */
   self: () => Omit<Self, 'information'>
   dialer: Dialer
   /** `Test` of `config.json`: anonymous callers may name loopback addresses. */
   test?: boolean
-  /** Look after peers in the background, as a running node does; false for a single command without one. */
+  /** Whether to probe peers in the background, as a running node does. False for a single command without a node. */
   watch?: boolean
-  /** Where the store put an unreadable table. */
+  /** The path to which the store moved an unreadable table. */
   quarantined?: string
-  /** Addresses that could still be read in it. */
+  /** The addresses that could still be read from it. */
   recovered?: readonly PeerAt[]
 }
 
-/** The table of peers: its file, who answers, and from a name to an address. */
+/** The table of peers: it keeps the file, probes the peers and resolves names to addresses. */
 export function createIpTable(dependencies: IpTableDependencies): ConcernParts<typeof ipTableMachine> {
   const { store, self, dialer, test = false, watch = true, quarantined, recovered } = dependencies
   return {
@@ -102,8 +104,9 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
 }
 
 /**
- * `POST /IpTable`: what an anonymous caller uploaded, as text, and the address it came from. Resolves with this node's table as
- * JSON text. Nothing is dialled here: the addresses wait for their turn. Errors: `too_large`, `protocol_error`.
+ * Handles `POST /IpTable`: `body` is the table that an anonymous caller uploaded, as text, and `from` is the caller's
+ * address. Resolves with this node's table as JSON text. Nothing is dialled here: the addresses are queued. Rejects
+ * with `too_large` or `protocol_error`.
  */
 export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {
   const unverified = namedIn(parseIpTable(body, from)).slice(0, UNVERIFIED_MAX.all)

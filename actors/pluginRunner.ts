@@ -10,16 +10,16 @@ import { createPluginRuns, type PluginRunDeps } from './pluginRunner/pluginRun.t
 import type { ConcernParts } from './supervise.ts'
 
 export interface PluginRunnerDeps extends PluginRunDeps {
-  /** Certificates of the authorities that count for `pull`, in place of the system's. */
+  /** Certificates of the authorities that `pull` trusts instead of the system's. */
   caFile?: string
 }
 
 export interface PluginRunnerParts extends ConcernParts<typeof pluginRunnerMachine> {
-  /** Resolves when nothing that a past life began is at work any more: no process, no private folder. */
+  /** Resolves when nothing that an earlier scope started is left: no process and no private folder. */
   settled(): Promise<void>
 }
 
-/** Playbooks over containers and groups, and the folder of plugins. */
+/** Runs playbooks over containers and groups, and manages the folder of plugins. */
 export function createPluginRunner(deps: PluginRunnerDeps): PluginRunnerParts {
   const runs = createPluginRuns(deps)
   const pending = new Set<Promise<void>>()

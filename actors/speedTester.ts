@@ -22,13 +22,13 @@ export interface SpeedTesterDependencies {
   dialer: Dialer
 }
 
-/** The speed tester: links are measured one after the other, when the owner asks. */
+/** Creates the speed tester, which measures links one after another when the owner asks. */
 export function createSpeedTester({
   resolve,
   dialer,
 }: SpeedTesterDependencies): ConcernParts<typeof speedTesterMachine> {
   const queue = new PQueue({ concurrency: SPEED.ownAtOnce })
-  // A crash of the machine stops none of its children, so what they have open heeds the life's own signal too.
+  // A crash of the machine does not stop its children, so their connections also follow the signal of the scope.
   let concernSignal: AbortSignal = AbortSignal.abort()
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, concernSignal])
 
@@ -74,7 +74,10 @@ export function createSpeedTester({
   }
 }
 
-/** Finds out who answers, and how near it is. Who proves no key, and is not asked for by one, is taken for a Go node. */
+/**
+ * Identifies the peer and measures its latency. A peer that proves no key, and is not addressed by one, is taken for
+ * a Go node.
+ */
 async function ping(dialer: Dialer, to: Target, signal: AbortSignal): Promise<PingResult> {
   const connection = await dialer.dial(to, { purpose: 'speed', goNode: 'accepted', signal })
   try {

@@ -14,9 +14,9 @@ export interface ExecOutput {
 }
 
 /**
- * Runs `command` on every member with the real `ssh`, `EXECS_AT_ONCE` at a time; resolves with a result for each, in
- * the members' order. One word is a line for the member's shell, several reach the program exactly as they are. An abort
- * ends the ssh processes that are under way.
+ * Runs `command` on every member with the real `ssh`, `EXECS_AT_ONCE` at a time, and resolves with one result for each
+ * member, in the members' order. A command of one word is a line for the member's shell; several words reach the
+ * program unchanged. An abort ends the running ssh processes.
  */
 export async function execOnAll(
   members: readonly Loan[],
@@ -38,10 +38,10 @@ export async function execOnAll(
   )
 }
 
-/** Nobody is there to type, and a member that died must not hold up the rest for ever. */
+/** ssh may not prompt, because nobody is there to type, and a dead member must not block the others for ever. */
 const UNATTENDED = ['BatchMode=yes', 'ConnectTimeout=10', 'ServerAliveInterval=15', 'ServerAliveCountMax=3']
 
-/** ssh's own exit code for its own failures. */
+/** The exit code that ssh returns for its own failures. */
 const SSH_FAILED = 255
 
 function execOn(

@@ -4,8 +4,8 @@ import { type GroupTrackContainersFile, groupTrackContainersFile } from '../../p
 import { openStore, type Store } from '../store.ts'
 
 /**
- * Opens the groups' file. Where it does not exist or is empty, and the seeds' `grouptrackcontainer.json` lies beside it,
- * that one is read; it is never written.
+ * Opens the groups' file. If it does not exist or is empty, the seeds' `grouptrackcontainer.json` beside it is read
+ * instead, where there is one; that file is never written.
  */
 export async function openGroupStore(
   path: string,

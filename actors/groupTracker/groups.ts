@@ -7,22 +7,28 @@ import type { ContainerId } from '../../protocol/ids.ts'
 import type { Store } from '../store.ts'
 import { findLoan, type Loans, withoutSecrets } from './loans.ts'
 
-/** Named sets of loans, in `grouptrackcontainers.json`. Every change rejects with `disk_failed` and leaves the file. */
+/**
+ * Named sets of loans, stored in `grouptrackcontainers.json`. A change that cannot be written rejects with
+ * `disk_failed` and leaves the file unchanged.
+ */
 export interface Groups {
-  /** With the present records of their members; a member that is not tracked any more as it was remembered. */
+  /**
+   * Returns the groups with the current records of their members. A member that is no longer tracked keeps its last
+   * record.
+   */
   all(): Group[]
-  /** By id, beginning of one, or name. Throws `not_found` or `ambiguous`. */
+  /** Returns the group with this id, id prefix or name. Throws `not_found` or `ambiguous`. */
   find(ref: string): Group
-  /** Throws where the name is taken. */
+  /** Throws `bad_request` if the name is taken. */
   checkName(name: string): void
   create(name: string, members: readonly Loan[]): Promise<Group>
-  /** Adding twice is once. */
+  /** Adds members; a loan that is a member already is not added again. */
   add(id: string, members: readonly Loan[]): Promise<Group>
   remove(id: string, members: readonly string[]): Promise<Group>
   delete(id: string): Promise<void>
-  /** Takes a container out of every group; resolves with the groups it was in, as they are now. */
+  /** Removes a container from every group. Resolves with the groups that contained it, as they are afterwards. */
   dropMember(id: ContainerId): Promise<Group[]>
-  /** The last exec's command, and the members on which it failed; nothing where it went well on all. */
+  /** Returns the command of the last exec and the members on which it failed, or nothing if no member failed. */
   failed(id: string): LastFailed
   setFailed(id: string, last: LastFailed): Promise<void>
 }
@@ -32,7 +38,7 @@ export interface LastFailed {
   command: readonly string[]
 }
 
-/** A group as written: P2PRC's keys, then ours. */
+/** A group as it is written: P2PRC's keys, then this project's. */
 interface GroupRecord {
   ID: string
   TrackContainer: Loan[]
@@ -44,7 +50,7 @@ interface GroupRecord {
 export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick<Loans, 'all'>): Groups {
   const records = (file = store.data): GroupRecord[] => file.Groups
 
-  /** The present record of each member; what is written is always a copy of these. */
+  /** Returns the current record of each member. What is written is always a copy of these. */
   function currentRecords(members: readonly Loan[]): Loan[] {
     const tracked = new Map(loans.all().map((loan) => [loan.ID, loan]))
     return [...new Map(members.map((loan) => [loan.ID, tracked.get(loan.ID) ?? loan])).values()]

@@ -20,20 +20,23 @@ export interface LenderClientDependencies {
   peers: PeerClient
   identity: Pick<Identity, 'publicKey'>
   files: SshFiles
-  /** Told where a loan's lender answered that is not where the record has it. Never rejects. */
+  /** Called when a loan's lender answered at an address other than the recorded one. Never rejects. */
   onMoved: (loan: Loan, address: string) => Promise<void>
 }
 
-/** What is asked of lenders. Their answers are checked: a lender may be hostile. Every method rejects with an `AppError`. */
+/**
+ * Sends requests to lenders. Replies are validated, because a lender may be hostile. Every method rejects with an
+ * `AppError`.
+ */
 export interface LenderClient {
   take(command: TakeCommand, onProgress: (step: string, line: string) => void, signal: AbortSignal): Promise<Loan>
-  /** Settles when it is gone there: removed now, or before. */
+  /** Resolves when the lender no longer has the container, whether it was removed now or before. */
   remove(loan: Loan, signal: AbortSignal): Promise<void>
-  /** The same for a container that is not tracked. Resolves with its whole id where the lender tells it. */
+  /** Removes a container that is not tracked. Resolves with its full id if the lender reports it. */
   removeAt(where: string, id: string, signal: AbortSignal): Promise<ContainerId>
-  /** Removes what the lender made for a request whose answer never came, if it made anything. */
+  /** Removes the container that the lender created for a request whose reply never arrived, if there is one. */
   cleanUpOrphan(command: TakeCommand, signal: AbortSignal): Promise<void>
-  /** The states of all that one lender lends to us, by id. */
+  /** Resolves with the states of all containers that one lender lends to this node, by id. */
   list(loan: Loan, signal: AbortSignal): Promise<Map<string, LoanState>>
   logs(
     loan: Loan,
@@ -51,7 +54,7 @@ export function createLenderClient({
   files,
   onMoved,
 }: LenderClientDependencies): LenderClient {
-  /** The lender of a loan: where its key was seen last, and where it was when the container was taken. */
+  /** Returns the dial target of a loan's lender: the endpoints where its key was proved last, then the recorded one. */
   async function lenderOf({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<DialTarget> {
     const recorded = parseEndpoints([IpAddress])
     if (!id) return { endpoints: recorded }
@@ -62,7 +65,8 @@ export function createLenderClient({
   async function requestFromLender(loan: Loan, command: { type: string; [key: string]: unknown }, options: Options) {
     const target = await lenderOf(loan, options.signal)
     const answer = await peers.request(target, command, options)
-    // The last endpoint is the recorded one. Where the table names it too, the lender has not moved: it has several.
+    // The last endpoint is the recorded one. If the table lists it too, the lender has not moved but has several
+    // endpoints.
     const recorded = target.endpoints.at(-1)
     const isListed = target.endpoints.slice(0, -1).some((each) => recorded && isSameEndpoint(each, recorded))
     if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded))
@@ -151,7 +155,7 @@ export function createLenderClient({
 
 type Options = PeerRequestOptions & { signal: AbortSignal }
 
-/** A Go node answers an error's text and then `success` too, so only the bare word counts. */
+/** A Go node also writes `success` after the text of an error, so only the bare word means success. */
 async function removeAtGoNode(dialer: Dialer, loan: Loan, signal: AbortSignal): Promise<void> {
   const target = { endpoints: parseEndpoints([loan.IpAddress]) }
   const { stream, endpoint } = await dialer.dial(target, { purpose: 'command', goNode: 'expected', signal })

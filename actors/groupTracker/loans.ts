@@ -7,25 +7,25 @@ import { knownHostsText } from '../../protocol/ssh.ts'
 import { replace } from '../home/atomicFile.ts'
 import type { Store } from '../store.ts'
 
-/** The tracked loans: `trackcontainers.json` and the `known_hosts` file that follows it. */
+/** The tracked loans: `trackcontainers.json`, and the `known_hosts` file that is derived from it. */
 export interface Loans {
   all(): Loan[]
-  /** The one whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
+  /** Returns the loan whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
   find(ref: string): Loan
-  /** Keeps it, without its passwords, in place of an older record of the same id. Rejects with `disk_failed`. */
+  /** Stores the loan without its passwords and replaces an older record of the same id. Rejects with `disk_failed`. */
   track(loan: Loan): Promise<void>
-  /** Changes a record. Does nothing where it is not there. Rejects with `disk_failed`. */
+  /** Changes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
   /** Marks ports, by their numbers inside the container, as used. */
   usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
-  /** Records that its lender is at another address now, and pins its key there. Rejects with `disk_failed`. */
+  /** Records that the lender has moved to another address, and pins its key there. Rejects with `disk_failed`. */
   move(id: ContainerId, address: string): Promise<void>
-  /** Does nothing where it is not there. Rejects with `disk_failed`. */
+  /** Removes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
   forget(id: ContainerId): Promise<void>
 }
 
 export function createLoans(store: Store<TrackContainersFile>, knownHosts: string): Loans {
-  // Two files change together, so one change waits for the other.
+  // Two files change together, so changes run one after another.
   const changes = new PQueue({ concurrency: 1 })
   const all = (): Loan[] => store.data.TrackContainer
   const change: Loans['change'] = (id, changeOne) =>
@@ -36,7 +36,7 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
     track: (loan) =>
       changes.add(async () => {
         const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), loan]
-        // First the key, then the record: a record whose key is not pinned would not open.
+        // The key is written before the record, because ssh refuses a container whose key is not pinned.
         await replace(knownHosts, knownHostsText(next(all())))
         await store.update(changed(next))
       }),
@@ -56,13 +56,13 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
       changes.add(async () => {
         if (!all().some(({ ID }) => ID === id)) return
         await store.update(changed((loans) => loans.filter(({ ID }) => ID !== id)))
-        // A key too many does no harm, and the next change leaves it out.
+        // A superfluous key is harmless, and the next change removes it.
         await replace(knownHosts, knownHostsText(all())).catch(() => {})
       }),
   }
 }
 
-/** The loan among `loans` whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
+/** Returns the loan among `loans` whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
 export function findLoan(loans: readonly Loan[], ref: string): Loan {
   const matches = loans.filter(({ ID }) => ID.startsWith(ref))
   const found = matches.find(({ ID }) => ID === ref) ?? matches[0]
@@ -74,7 +74,7 @@ export function findLoan(loans: readonly Loan[], ref: string): Loan {
   return found
 }
 
-/** The record as it is written: a password belongs to the one reply that brought it. */
+/** Returns the record as it is written, without passwords: a password appears only in the reply that contained it. */
 export function withoutSecrets(loan: Loan): TrackedContainer {
   return { ...loan, Container: { ...loan.Container, SSHPassword: '', VNCPassword: '' } }
 }

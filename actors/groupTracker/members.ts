@@ -4,8 +4,8 @@ import type { Groups } from './groups.ts'
 import type { Loans } from './loans.ts'
 
 /**
- * The loans that `ref` means: the members of a group, by its id or its name, or one loan, by its id or the beginning of
- * it. A group comes first where both could be meant. Throws `not_found` or `ambiguous`.
+ * Returns the loans that `ref` refers to: the members of a group, by its id or name, or one loan, by its id or id
+ * prefix. A group takes precedence over a loan. Throws `not_found` or `ambiguous`.
  */
 export function findMembers(loans: Pick<Loans, 'find'>, groups: Pick<Groups, 'find'>, ref: string): Loan[] {
   try {

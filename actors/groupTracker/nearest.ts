@@ -7,12 +7,15 @@ import { formatAddress } from '../../protocol/net/address.ts'
 import { request } from '../request.ts'
 
 /**
- * The `count` nearest machines that answer, as `Resolve` takes them: by node id, where there is one, so that no other
- * node can stand in. Thpeers `peers_short`.
+ * Finds the `count` nearest machines that answer, in the form that `Resolve` takes: by node id where there is one, so
+ * that no other node can impersonate them. Rejects with `peers_short`.
  */
 export type Nearest = (count: number, signal?: AbortSignal) => Promise<string[]>
 
-/** The table's ranking, for the other concerns. Where too few are known to answer, all that are known are asked once. */
+/**
+ * Offers the IP table's ranking to the other concerns. If too few peers are known to answer, every known peer is
+ * probed once.
+ */
 export function createNearest(bus: Bus<BusEvent>): Nearest {
   return async (count, signal) => {
     const own = { requestId: randomUUID(), caller: 'owner' } as const
@@ -29,7 +32,7 @@ export function createNearest(bus: Bus<BusEvent>): Nearest {
   }
 }
 
-/** The table lists the nearest first. */
+/** Returns the peers that answer, the nearest first, which is the table's order. */
 function answering(peers: readonly Peer[]): Peer[] {
   return peers.filter(({ state, id, endpoints }) => state === 'answering' && (id !== undefined || endpoints.length > 0))
 }

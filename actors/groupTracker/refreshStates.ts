@@ -4,7 +4,7 @@ import { toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { LenderClient } from './lenderClient.ts'
 
-/** Each lender's present word on what it lends to us, all of them asked at the same time. */
+/** Returns the loans with the states that their lenders report now. The lenders are asked in parallel. */
 export async function refreshStates(
   lenderClient: LenderClient,
   loans: readonly Loan[],

@@ -22,7 +22,7 @@ export interface RequestServices {
 
 type Emit = (fact: GroupTrackerEmits) => void
 
-/** Does what one command asks and gives the fact that finishes it, a failing one too: it never rejects. */
+/** Executes one command and resolves with its finishing fact, also when that is a failure. Never rejects. */
 export async function executeRequest(
   services: RequestServices,
   command: SimpleRequest,
@@ -134,7 +134,10 @@ async function execute(
   }
 }
 
-/** Gives one back and forgets it, from the groups too. What its lender did not confirm stays, but for `forget`. */
+/**
+ * Returns one container to its lender and removes it from the records and the groups. A container whose removal the
+ * lender did not confirm stays recorded, except with `forget`.
+ */
 async function returnOne(
   { loans, groups, lenderClient }: RequestServices,
   { id, where, forget = false }: { id: string; where?: string | undefined; forget?: boolean },
@@ -155,7 +158,7 @@ async function returnOne(
   return loan.ID
 }
 
-/** The same for several, `TAKES_AT_ONCE` at a time. A member that is not tracked any more was given back before. */
+/** Returns several containers, `TAKES_AT_ONCE` at a time. A member that is no longer tracked was returned earlier. */
 export async function returnAll(
   services: RequestServices,
   members: readonly Pick<Loan, 'ID'>[],

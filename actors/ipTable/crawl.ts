@@ -23,22 +23,22 @@ export interface CrawlDependencies {
   /** Anonymous callers may name loopback addresses. */
   test: boolean
   report: (event: IpTableInternalEvent) => void
-  /** What one peer may cost; tests are in a hurry. */
+  /** The time limit for one peer, in milliseconds. Tests set a shorter one. */
   peerMs?: number
 }
 
-/** What one peer of a crawl gave. */
+/** The result of visiting one peer of a crawl. */
 interface VisitResult {
   outcome: Outcome
-  /** Its table, where it gave one. */
+  /** The peer's table, if it sent one. */
   table?: IpTableFile
   failure?: Failure
 }
 
 /**
- * Crawls the network as the seeds describe: measure the known, upload the own table, take theirs, and again with those
- * that they named, `hops` times. Resolves with the addresses named but not visited. Never rejects: a peer that hangs,
- * lies or answers garbage costs its own time-out.
+ * Crawls the network as the seeds describe: measures the known peers, uploads this node's table, takes theirs, and
+ * repeats this with the peers that they named, `hops` times. Resolves with the addresses that were named but not
+ * visited. Never rejects: a peer that hangs, lies or answers garbage costs its own timeout.
  */
 export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<PeerAt[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
@@ -95,7 +95,7 @@ async function visit(
 ): Promise<VisitResult> {
   let connection: Connection
   try {
-    // Waiting for its turn is not the peer's fault: its time runs from the dial.
+    // The timeout starts at the dial, because waiting for the dial budget is not the peer's fault.
     connection = await dialKnown(peer, dialer, { purpose: 'crawl', goNode: 'accepted', attemptMs: peerMs })
   } catch (error) {
     return { outcome: { kind: isDeferred(error, peer.signal) ? 'skipped' : 'silent' }, failure: toFailure(error) }
@@ -109,7 +109,10 @@ async function visit(
   }
 }
 
-/** Rejects where nobody answers. What goes wrong after that is the peer's failure, not its absence. */
+/**
+ * Queries a connected peer. Rejects if it does not answer; a later failure is part of the result, because the peer
+ * exists.
+ */
 async function queryPeer(connection: Connection, document: string, signal: AbortSignal): Promise<VisitResult> {
   const { endpoint } = connection
   const specs = connection.peer ? await requestSpecs(connection, signal) : {}
@@ -127,7 +130,10 @@ async function queryPeer(connection: Connection, document: string, signal: Abort
   }
 }
 
-/** Uploads the own table as Go does, a multipart file named `json`, and reads the peer's from the answer. */
+/**
+ * Uploads this node's table as Go does, as a multipart file named `json`, and reads the peer's table from the
+ * response.
+ */
 async function exchangeTables(connection: Connection, document: string, signal: AbortSignal): Promise<IpTableFile> {
   const where = formatEndpoint(connection.endpoint)
   const boundary = `p2prc-${randomUUID()}`
@@ -145,14 +151,19 @@ async function exchangeTables(connection: Connection, document: string, signal: 
   return parseIpTable(answer, where)
 }
 
-/** The entry in which a peer without a key speaks of itself: the one with the address at which it was asked. */
+/**
+ * Returns the entry in which a peer without a key describes itself: the one with the address at which it was dialled.
+ */
 function ownEntry(table: IpTableFile, at: PeerAt): TableEntry | undefined {
   return table.ip_address.find((entry) =>
     rowOf(entry)?.endpoints.some((address) => sameAddress(address, directEndpoint(at))),
   )
 }
 
-/** What it says of itself, less what is measured here and what is ours. Its other address must be of the same port. */
+/**
+ * Returns what the peer says of itself, without the fields that this node measures or owns. Its other address must
+ * have the same port.
+ */
 function selfDescription(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
   const { Latency: _l, Download: _d, Upload: _u, NodeId: _n, Addresses: _a, Added: _o, Trusted: _t, ...fields } = own
   const also = rowOf({ ...own, Addresses: undefined })?.endpoints.filter(({ host }) => host !== directEndpoint(at).host)
@@ -163,7 +174,7 @@ function untrustedAddress(at: PeerAt): KnownEndpoint {
   return { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: false }
 }
 
-/** One of each in turn, so that the addresses of a liar do not stand before those of honest peers. */
+/** Takes one item of each list in turn, so that the addresses of a liar do not precede those of honest peers. */
 function interleaved<T>(lists: readonly (readonly T[])[]): T[] {
   const longest = Math.max(0, ...lists.map(({ length }) => length))
   return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat()

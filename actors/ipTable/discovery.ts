@@ -9,17 +9,23 @@ import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protoc
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
-  /** Whether the node listens at an address of this machine; only such are named, and only on their interfaces. */
+  /**
+   * Whether the node listens at an address of this machine. Only such addresses are announced, each on its own
+   * interface.
+   */
   isOwn?: (address: string) => boolean
-  /** Addresses that somebody on the LAN named: an anonymous caller's word, for `table.exchange` and nothing more. */
+  /**
+   * Called with addresses that a machine on the LAN announced. They are unverified and only fit for `table.exchange`.
+   */
   onFound: (unverified: PeerAt[]) => void
-  /** Told of an interface on which mDNS does not work; the node lives without. */
+  /** Called when mDNS does not work on an interface; the node runs without it. */
   onError?: (error: unknown) => void
 }
 
 /**
- * Finds the nodes of a LAN and is found by them, without internet or set-up. One socket for each interface, since
- * without a default route the system would not know where to send. Returns the undo, which says good-bye.
+ * Finds the nodes of a LAN and lets them find this one, without internet access or configuration. Each interface has
+ * its own socket, because without a default route the system would not know where to send. Returns the undo, which
+ * sends a goodbye.
  */
 export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
   const { self, isOwn = () => true, onFound: found, onError = () => {} } = options
@@ -42,11 +48,11 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       onError(error)
     })
     mdns.on('warning', () => {
-      // Packets that are no DNS, and sends while an interface goes down.
+      // Packets that are not DNS, and sends while an interface goes down, are ignored.
     })
     mdns.on('query', ({ questions }) => {
       if (answering || !isServiceQuery(questions)) return
-      // Everybody on the LAN hears one answer, so those who ask within a second share the next.
+      // An answer reaches everybody on the LAN, so queries within one second share the next one.
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.answerEveryMs - performance.now()))
     })
     mdns.on('response', (packet) => {

@@ -9,26 +9,29 @@ import { isLoopback, parseAddress } from '../../protocol/net/address.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
 import { startDiscovery } from './discovery.ts'
 
-/** Where a node listens. */
+/** The addresses on which a node listens. */
 export interface ListenAddresses {
   port: number
   /** Empty until the listeners are open, and for a process that listens nowhere. */
   hosts: readonly string[]
 }
 
-/** The hosts in what the listeners say of themselves, such as `[::]:8088`. */
+/** Returns the hosts of listener addresses such as `[::]:8088`. */
 export function hostsOf(addresses: readonly string[]): string[] {
   return addresses.map((address) => parseAddress(address).host)
 }
 
-/** The addresses at which this machine can be asked for the node: those it listens on, or all that it has now. */
+/**
+ * Returns the addresses at which this machine serves the node: those on which it listens, or all that it currently
+ * has.
+ */
 export function ownAddresses({ hosts }: ListenAddresses): string[] {
   return isWildcard(hosts) ? interfaceAddresses() : [...hosts]
 }
 
 /**
- * Those of them that others may be told: not loopback and not link-local, and not the bridges that container engines make,
- * which every lender has under the same address. `test`: loopback is a network too.
+ * Returns the own addresses that may be advertised: not loopback, not link-local, and not the bridges of container
+ * engines, which every lender has under the same address. With `test`, loopback addresses may be advertised too.
  */
 export function advertisableAddresses({ hosts }: ListenAddresses, { test }: { test: boolean }): string[] {
   const own = isWildcard(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
@@ -36,7 +39,7 @@ export function advertisableAddresses({ hosts }: ListenAddresses, { test }: { te
   return [...routable, ...(test ? own.filter(isLoopback) : [])]
 }
 
-/** Calls `onMoved` when what `read` gives has changed, until the undo or `signal` ends it. */
+/** Calls `onChange` when the result of `read` has changed, until the undo is called or `signal` aborts. */
 export function watchAddresses<T>(read: () => T, onChange: (now: T) => void, signal: AbortSignal): () => void {
   let before = read()
   const timer = setInterval(() => {
@@ -51,8 +54,8 @@ export function watchAddresses<T>(read: () => T, onChange: (now: T) => void, sig
 }
 
 /**
- * Looks for nodes of the LAN, and lets them find this one, where it listens beyond loopback: a node that only its own
- * machine can reach is quiet. Returns the undo.
+ * Starts mDNS discovery if the node listens beyond loopback: a node that only its own machine can reach sends nothing.
+ * Returns the undo.
  */
 export function discover(listenAddresses: ListenAddresses, id: NodeId, bus: Bus<BusEvent>): () => Promise<void> {
   if (ownAddresses(listenAddresses).every(isLoopback)) return async () => {}

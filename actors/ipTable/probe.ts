@@ -12,12 +12,13 @@ import { type Latency, measureLatency } from '../net/latency.ts'
 import { requestOver } from '../net/peerClient.ts'
 import { DialError } from '../net/race.ts'
 
-/** Finds out who answers at a peer's addresses, and measures how near it is. Never rejects. */
+/** Finds out which node answers at a peer's addresses, and measures its latency. Never rejects. */
 export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {
   const { measure, signal, keyed, endpoints } = input
   let connection: Connection
   try {
-    // A peer that answered without a key is not asked for one in the background: to it a TLS greeting is garbage.
+    // A peer that answered without a key gets no TLS handshake in the background, because to it a ClientHello is
+    // garbage.
     const goNode = !keyed && endpoints.some(({ provedAt }) => provedAt !== null) ? 'expected' : 'accepted'
     connection = await dialKnown(input, dialer, { purpose: 'probe', goNode, attemptMs: PROBE.timeoutMs })
   } catch (error) {
@@ -40,15 +41,15 @@ export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome>
 }
 
 /**
- * Dials a peer of the table, and where another node answers at one of its addresses, that one: the table learns whom the
- * address belongs to now. A peer with a known key is never taken for a Go node. Rejects as the dialer.
+ * Dials a peer of the table. If another node answers at one of its addresses, that node is dialled, so that the table
+ * learns who owns the address now. A peer with a known key is never taken for a Go node. Rejects as the dialer does.
  */
 export async function dialKnown(
   { key, keyed, endpoints, signal }: ProbeInput,
   dialer: Dialer,
   options: Pick<DialOptions, 'purpose' | 'goNode' | 'attemptMs'>,
 ): Promise<Connection> {
-  // Only addresses that the owner named or that were proved are dialled beyond the budget.
+  // Only addresses that the owner named or that were proved are exempt from the dial budget.
   const isTrusted = (endpoint: Endpoint) =>
     endpoints.some((at) => sameAddress(at, endpoint) && (at.trusted || at.provedAt !== null))
   const all: DialOptions = { ...options, isTrusted, signal, ...(keyed && { goNode: 'refused' }) }
@@ -61,7 +62,7 @@ export async function dialKnown(
   }
 }
 
-/** Whether a dial ended before it was the peer's turn: then nothing was learned about it. */
+/** Whether a dial ended before the peer was contacted, so that nothing was learned about it. */
 export function isDeferred(error: unknown, signal: AbortSignal): boolean {
   return (
     signal.aborted ||
@@ -73,7 +74,10 @@ export function contactOf({ peer: { id, name, key }, endpoint }: NodeConnection)
   return { id, name, key, endpoint }
 }
 
-/** What a node says of its machine; nothing where it does not tell. Its key, which it has proved, counts more. */
+/**
+ * Requests a node's machine specifications. Resolves with nothing if it sends none: it has proved its key and is
+ * there.
+ */
 export async function requestSpecs(connection: NodeConnection, signal: AbortSignal): Promise<{ specs?: Specs }> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE.timeoutMs)])
   try {
@@ -86,7 +90,7 @@ export async function requestSpecs(connection: NodeConnection, signal: AbortSign
   }
 }
 
-/** A latency, or nothing: whoever answered a moment ago is there, however this ends. */
+/** Converts a measurement to an observation. A failed one yields nothing, because the peer did answer before. */
 function latencyOf(measuring: Promise<Latency>): Promise<Observation> {
   return measuring.then(
     ({ bestNs }) => ({ latencyNs: bestNs }),
@@ -94,7 +98,7 @@ function latencyOf(measuring: Promise<Latency>): Promise<Observation> {
   )
 }
 
-/** What a plain `/server_info` says of the machine; nothing where it is not in the known form. */
+/** Reads the machine specifications from the body of `/server_info`; returns nothing if it is not in the known form. */
 export function readSpecs(body: string): { specs?: Specs } {
   try {
     const specs = receivedSpecs.safeParse(readJson(body))

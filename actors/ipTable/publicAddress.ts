@@ -5,19 +5,22 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import { readJson } from '../../protocol/json.ts'
 import { isIPv4, isIPv6 } from '../../protocol/net/address.ts'
 
-/** ip-api.com's JSON form, which Go P2PRC reads too: the address that asked is in `query`. */
+/** The JSON format of ip-api.com, which Go P2PRC reads too: `query` is the address of the client. */
 const answer = z.object({ query: z.string().refine((text) => isIPv4(text) || isIPv6(text)) })
 
 const TIMEOUT_MS = 5_000
 const MOST_BYTES = 64 * 1024
 
 /**
- * This machine's public address as a service outside sees it. Only where the owner asks for it: peers tell each other what
- * they see. Rejects with `bad_request` for what is no http(s) URL, and with `address_unknown`.
+ * Asks an external service for this machine's public address. Used only if the owner configures it, because peers
+ * report observed addresses to each other. Rejects with `bad_request` if `url` is not an http(s) URL, and with
+ * `address_unknown`.
  */
 export async function fetchPublicAddress(url: string): Promise<string> {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new AppError('bad_request', { why: `"${url.slice(0, 128)}" is no http:// or https:// address of a service` })
+    throw new AppError('bad_request', {
+      why: `"${url.slice(0, 128)}" is not an http:// or https:// address of a service`,
+    })
   const { host: service, protocol } = new URL(url)
   try {
     return answer.parse(readJson(await read(protocol === 'https:' ? getSecure : getPlain, url))).query

@@ -6,14 +6,14 @@ import { parseIpTable } from '../../protocol/files/ipTable.ts'
 import type { PeerAt } from '../../protocol/ipTable.ts'
 
 /**
- * The addresses in a table that was set aside as unreadable: those of its whole entries. They may be wrong, so they are
- * no more than where to look first when the table is rebuilt. Never rejects.
+ * Returns the addresses in the complete entries of a quarantined table. They may be wrong, so they only say where to
+ * probe first when the table is rebuilt. Never rejects.
  */
 export async function recoverAddresses(path: string): Promise<PeerAt[]> {
   try {
     if ((await stat(path)).size > BODY_MAX_BYTES) return []
     const text = await readFile(path, 'utf8')
-    // An entry is a flat object; what a torn write left of the last one does not match.
+    // An entry is a flat object. The rest of the last one after a torn write does not match.
     const whole = (text.match(/\{[^{}]{1,16384}\}/g) ?? []).flatMap((entry) => addressesIn(entry, path))
     return [...whole, ...tornEntry(text, path)].slice(0, UNVERIFIED_MAX.all)
   } catch {
@@ -21,7 +21,7 @@ export async function recoverAddresses(path: string): Promise<PeerAt[]> {
   }
 }
 
-/** What is left of the last entry, as far as its last whole field. */
+/** Returns the addresses in the complete fields of the last, torn entry. */
 function tornEntry(text: string, path: string): PeerAt[] {
   const entry = text.slice(text.lastIndexOf('{')).slice(0, 16_384)
   if (entry.includes('}')) return []

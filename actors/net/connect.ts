@@ -10,13 +10,13 @@ export interface ConnectOptions {
   /** An IP address. */
   host: string
   port: number
-  /** How errors name it. */
+  /** The name of the endpoint in errors. */
   where: string
   signal: AbortSignal
   timeoutMs: number
 }
 
-/** A TCP connection. Rejects with `unreachable`, `timed_out`, `abandoned`. */
+/** Opens a TCP connection. Rejects with `unreachable`, `timed_out`, `abandoned`. */
 export function connectPlain({ host, port, ...options }: ConnectOptions): Promise<Socket> {
   if (options.signal.aborted) return Promise.reject(new AppError('abandoned'))
   const socket = connectTcp({ host, port })
@@ -31,15 +31,15 @@ export function connectPlain({ host, port, ...options }: ConnectOptions): Promis
 
 export interface SecureConnectOptions extends ConnectOptions {
   tls: Identity['tls']
-  /** The name that the address was looked up from. */
+  /** The host name that resolved to the address. */
   servername?: string
   /** The node that must answer. */
   id?: NodeId | undefined
 }
 
 /**
- * A TLS connection whose other end has proved its key. Rejects with `unreachable`, `timed_out`, `protocol_error`,
- * `wrong_node`, `abandoned`.
+ * Opens a TLS connection whose other end has proved its key. Rejects with `unreachable`, `timed_out`,
+ * `protocol_error`, `wrong_node`, `abandoned`.
  */
 export function connectSecure(options: SecureConnectOptions): Promise<{ socket: TLSSocket; peer: ProvenPeer }> {
   const { host, port, where, tls, servername, id } = options
@@ -49,7 +49,7 @@ export function connectSecure(options: SecureConnectOptions): Promise<{ socket: 
     port,
     secureContext: contextOf(tls),
     ...(servername && { servername }),
-    // The certificate is the peer's own; what counts is its key, checked below.
+    // The certificate is self-signed; the peer's key is checked below instead.
     rejectUnauthorized: false,
   })
   let isConnected = false
@@ -68,7 +68,7 @@ export function connectSecure(options: SecureConnectOptions): Promise<{ socket: 
   })
 }
 
-/** Waits until `event`, at most `timeoutMs`; whatever goes wrong destroys the socket. */
+/** Waits for `event`, at most `timeoutMs`. Any failure destroys the socket. */
 function established<T>(
   socket: Socket,
   event: 'connect' | 'secureConnect',
@@ -81,7 +81,7 @@ function established<T>(
       clearTimeout(timer)
       signal.removeEventListener('abort', abandon)
       socket.off('error', onError)
-      // Errors after this moment reach whoever reads or writes as the close of the connection.
+      // From here on, readers and writers see an error as the close of the connection.
       socket.on('error', () => {})
     }
     const fail = (error: unknown) => {
@@ -106,7 +106,7 @@ function established<T>(
   })
 }
 
-/** Creating a context costs as much as a handshake, so each identity has one. */
+/** Creating a context costs as much as a handshake, so each identity keeps one. */
 const contexts = new WeakMap<Identity['tls'], SecureContext>()
 
 function contextOf(tls: Identity['tls']): SecureContext {

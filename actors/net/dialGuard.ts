@@ -8,32 +8,39 @@ import { refusal } from '../../protocol/net/reachable.ts'
 
 export interface DialGuard {
   /**
-   * Waits for its turn and gives the one ip and port to connect to: the name is looked up once, and what was judged is
-   * what is dialled. `trusted` is an address that the owner named or that answered before: no range, no turn.
-   * `urgent` goes before the rest: somebody's life depends on the answer.
-   * Rejects with `not_dialled`, `not_found`, `abandoned`, and `dialled_lately` where it was dialled within 30 s.
+   * Waits for the rate limit and resolves with the one IP address and port to connect to. The name is resolved once,
+   * so that the checked address is the dialled one. `trusted` marks an address that the owner named or that answered
+   * before: it is exempt from ranges and rate. `urgent` dials go first, because the status of a peer depends on the
+   * result. Rejects with `not_dialled`, `not_found`, `abandoned`, and with `dialled_lately` within 30 s of the
+   * previous dial.
    */
   authorize(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
-  /** A node proved its key at this ip and port: it may be dialled as often as need be, in the ranges that are allowed. */
+  /**
+   * Records that a node proved its key at this IP address and port. It may then be dialled at any rate, within the
+   * allowed ranges.
+   */
   markProved(at: PeerAt): void
   isSelf(at: PeerAt): boolean
 }
 
-/** Addresses of which is remembered that they answered. */
+/** The number of proved addresses that are remembered. */
 const PROVED_MAX = 4_096
 
 export interface DialGuardOptions {
   /** P2PRC's `Test`: anonymous callers may name loopback addresses. */
   test: boolean
-  /** Whether an address is this node's own: such a one is never dialled, trusted or not. */
+  /** Whether an address is this node's own. Such an address is never dialled, trusted or not. */
   isSelf: (at: PeerAt) => boolean
-  /** All addresses of a name; tests put their own here. */
+  /** Resolves a name to all its addresses; tests replace it. */
   resolve?: (name: string) => Promise<string[]>
-  /** Milliseconds that never go back. */
+  /** A monotonic clock in milliseconds. */
   now?: () => number
 }
 
-/** The one gate for dials that anonymous callers cause: nobody may use this node to flood, scan or reach inside. */
+/**
+ * Checks every dial that an anonymous caller causes, so that nobody can use this node to flood or scan others, or to
+ * reach private networks.
+ */
 export function createDialGuard({
   test,
   isSelf,
@@ -73,7 +80,7 @@ export function createDialGuard({
         .catch(() => {
           throw new AppError('abandoned')
         })
-      // Its turn may have come late.
+      // The rate limit may have delayed the dial, so its time starts now.
       dialled.delete(key)
       dialled.set(key, now())
       return found
@@ -88,7 +95,7 @@ export function createDialGuard({
   }
 }
 
-/** All addresses of a name, IPv6 first. Rejects as the resolver. */
+/** Resolves a name to all its addresses, IPv6 first. Rejects as the resolver does. */
 export async function addressesOf(name: string): Promise<string[]> {
   const found = await lookup(name, { all: true, verbatim: false })
   return found.sort((one, other) => other.family - one.family).map(({ address }) => address)

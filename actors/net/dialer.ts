@@ -20,9 +20,9 @@ import { alternateFamilies, DialError, preferIPv6, race } from './race.ts'
 
 /** A peer to dial. */
 export interface DialTarget {
-  /** The node that must answer; without it, whoever answers is meant. */
+  /** The node that must answer. If it is absent, any node may answer. */
   id?: NodeId
-  /** The ways to it. The family of the first one leads the race. */
+  /** The endpoints of the peer. The address family of the first one leads the race. */
   endpoints: readonly Endpoint[]
 }
 
@@ -30,16 +30,16 @@ export interface DialOptions {
   purpose: DialPurpose
   signal?: AbortSignal | undefined
   /**
-   * Whether the owner named an endpoint or it was proved before. The others are on somebody else's word: they are refused
-   * in ranges that nobody else may have dialled, and share one budget. Without this function the owner asked for the
-   * dial, and nothing is refused.
+   * Whether the owner named an endpoint or it was proved before. The other endpoints come from third parties: they
+   * are refused in ranges that third parties may not name, and share one budget. If this function is absent, the
+   * owner asked for the dial, and nothing is refused.
    */
   isTrusted?: (endpoint: Endpoint) => boolean
-  /** Before others where the budget is short, because a peer's life depends on the answer. */
+  /** Whether to dial before others when the budget is short, because the status of a peer depends on the result. */
   urgent?: boolean
   /**
-   * Whether a Go P2PRC node may answer, which has no key to prove. `expected`: it answered without a key before, so it is
-   * not asked for one, which it would take for garbage. A target with an id is never a Go node.
+   * Whether a Go P2PRC node may answer, which has no key to prove. `expected`: it answered without a key before, so
+   * no TLS handshake is sent, which it would treat as garbage. A target with an id is never a Go node.
    */
   goNode?: 'refused' | 'accepted' | 'expected'
   /** How long one endpoint may take to connect and prove its key, in milliseconds. */
@@ -47,9 +47,9 @@ export interface DialOptions {
 }
 
 interface Dialled {
-  /** The caller owns it. */
+  /** Owned by the caller, who must close it. */
   stream: Duplex
-  /** The one that answered first, as it was named. */
+  /** The endpoint that answered first, as the caller gave it. */
   endpoint: Endpoint
   /** Milliseconds from the beginning of the dial to the proof. */
   ms: number
@@ -63,21 +63,21 @@ export interface NodeConnection extends Dialled {
 /** A plain connection to a Go P2PRC node. */
 export interface GoConnection extends Dialled {
   peer: null
-  /** What `/server_info` said, where that was asked to find out who is there. */
+  /** The body of `/server_info`, if it was requested to identify the peer. */
   serverInfo?: string
 }
 
 export type Connection = NodeConnection | GoConnection
 
 /**
- * Every connection to another node. Rejects with `DialError`, whose code is that of the one endpoint there was
+ * Opens every connection to another node. Rejects with `DialError`, whose code is that of the one endpoint there was
  * (`unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `not_dialled`, `dialled_lately`, `not_found`) or
  * `unreachable`, and with `abandoned`.
  */
 export interface Dialer {
   dial(target: DialTarget, options: DialOptions & { goNode?: 'refused' }): Promise<NodeConnection>
   dial(target: DialTarget, options: DialOptions): Promise<Connection>
-  /** Whether an address is this node's own. */
+  /** Returns whether an address is this node's own. */
   isSelf: DialGuardOptions['isSelf']
 }
 
@@ -87,7 +87,7 @@ export interface DialerOptions extends Partial<DialGuardOptions> {
   publish?: (fact: DialerEmits) => void
 }
 
-/** What one endpoint gave, before it is known to be the first. */
+/** The result of one attempt, before it is known to have won the race. */
 type Attempt = Omit<NodeConnection, 'endpoint' | 'ms'> | Omit<GoConnection, 'endpoint' | 'ms'>
 
 export function createDialer({ identity, publish = () => {}, ...guardOptions }: DialerOptions): Dialer {
@@ -119,7 +119,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     }
   }
 
-  /** Connects to one endpoint, by each of the addresses where it is a name. */
+  /** Connects to one endpoint. If it is a name, its addresses are tried one after another. */
   async function attempt(endpoint: Endpoint, options: AttemptOptions, signal: AbortSignal): Promise<Attempt> {
     const where = formatEndpoint(endpoint)
     const { isTrusted, urgent = false } = options
@@ -146,14 +146,14 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     return preferIPv6(addresses.map((address) => directEndpoint({ host: address, port })))
   }
 
-  /** The one place that answers whether a node or a Go node is there. */
+  /** Identifies the peer. This is the one place that tells a node from a Go node. */
   async function prove(at: Endpoint, where: string, options: ProveOptions, signal: AbortSignal): Promise<Attempt> {
     const { target, goNode = 'refused', isOnly, servername, attemptMs = CONNECT_TIMEOUT_MS } = options
     const to = { host: at.host, port: at.port, where, signal, timeoutMs: attemptMs }
     const mayBeGoNode = goNode !== 'refused' && target.id === undefined
     if (mayBeGoNode && goNode === 'expected') {
       const stream = await connectPlain(to)
-      // Where it is the only endpoint there is nothing to decide: the caller's own request shows whether it answers.
+      // The only endpoint needs no check: the caller's own request shows whether it answers.
       return isOnly ? { stream, peer: null } : withServerInfo(stream, where, options.attemptMs, signal)
     }
     try {
@@ -181,7 +181,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
 type AttemptOptions = DialOptions & { target: DialTarget; isOnly: boolean }
 type ProveOptions = AttemptOptions & { servername: string }
 
-/** A Go node is known by its answer: it proves nothing, so what it says is hearsay. */
+/** Identifies a Go node by its response. It proves nothing, so its data is unverified. */
 async function withServerInfo(
   stream: Duplex,
   where: string,

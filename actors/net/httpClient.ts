@@ -4,25 +4,25 @@ import { agentOver } from '../../client/agentOver.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { abortError } from './race.ts'
 
-/** HTTP over a connection that the dialer has opened, whatever carries it. */
+/** HTTP over a connection that the dialer has opened, over any transport. */
 
 export interface TextRequest {
-  /** How errors name the other side. */
+  /** The name of the other side in errors. */
   where: string
   method?: 'GET' | 'POST'
   path: string
   headers?: Record<string, string | number>
   body?: Buffer
-  /** Ends it for a reason of the caller's: `abandoned`, or `timed_out` where it is a timeout's. */
+  /** Aborts the exchange with `abandoned`, or with `timed_out` if it is a timeout signal. */
   signal?: AbortSignal | undefined
-  /** For the whole exchange. */
+  /** The time limit of the whole exchange, in milliseconds. */
   timeoutMs: number
   maxBytes: number
 }
 
 /**
- * One HTTP exchange. Resolves with a body that came whole and with status 200. Rejects with `unreachable`, `timed_out`,
- * `protocol_error`, `too_large`, `abandoned`; the connection is lost then.
+ * Performs one HTTP exchange. Resolves with the complete body of a response with status 200. Rejects with
+ * `unreachable`, `timed_out`, `protocol_error`, `too_large`, `abandoned`; the connection is then closed.
  */
 export function fetchText(stream: Duplex, options: TextRequest): Promise<string> {
   const { where, path, timeoutMs, maxBytes, signal } = options
@@ -54,7 +54,7 @@ export function fetchText(stream: Duplex, options: TextRequest): Promise<string>
       })
       response.on('error', fail)
       response.on('close', () => {
-        if (!response.complete) fail(new Error('the connection was closed in the middle of the answer'))
+        if (!response.complete) fail(new Error('the connection was closed in the middle of the response'))
       })
       response.on('end', () => {
         if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString('utf8'))

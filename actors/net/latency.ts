@@ -5,16 +5,16 @@ import type { Connection } from './dialer.ts'
 import { fetchText } from './httpClient.ts'
 
 export interface Latency {
-  /** Round trips in nanoseconds. */
+  /** The shortest round trip, in nanoseconds. */
   bestNs: number
   medianNs: number
   count: number
 }
 
 /**
- * Round trips of `/server_info` on an open connection: the only ping that Go P2PRC nodes answer. The first one warms the
- * connection up and does not count. Rejects as `fetchText` where that one fails; later failures end the measuring with
- * what there is. `answer` is the last body.
+ * Measures round trips of `/server_info` on an open connection, the only ping that Go P2PRC nodes answer. The first
+ * one warms up the connection and does not count. Rejects as `fetchText` does if that one fails; a later failure ends
+ * the measurement with the round trips so far. `answer` is the last body.
  */
 export async function measureLatency(
   connection: Connection,
@@ -40,12 +40,14 @@ export async function measureLatency(
   return { ...summary(measured.length > 0 ? measured : [opening]), answer }
 }
 
-/** What the dialer has already read from a Go node to find out what it is. */
+/** Returns the body that the dialer has already read from a Go node to identify it. */
 function serverInfoOf(connection: Connection): string | undefined {
   return connection.peer ? undefined : connection.serverInfo
 }
 
-/** The smallest and the middle one. Of an even count the lower middle, so that one slow trip never shows. */
+/**
+ * Returns the minimum and the median. For an even count it is the lower median, so that one slow trip has no effect.
+ */
 export function summary(trips: readonly number[]): Latency {
   const sorted = [...trips].sort((one, other) => one - other)
   const middle = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0

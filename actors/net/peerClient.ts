@@ -14,19 +14,20 @@ interface PeerCommand {
 }
 
 export interface PeerRequestOptions {
-  /** Every fact in order, the finishing one included. Its texts are free of control characters. */
+  /** Called with every fact in order, including the finishing one. Its texts are free of control characters. */
   onFact?: (fact: Answer) => void
   signal?: AbortSignal
-  /** How long the peer may be silent, heartbeats included. */
+  /** How long the peer may send nothing, not even a heartbeat, in milliseconds. */
   silenceMs?: number
 }
 
-/** Sends commands to other nodes over mutual TLS 1.3. Each command has a connection of its own. */
+/** Sends commands to other nodes over mutual TLS 1.3. Each command uses its own connection. */
 export interface PeerClient {
   /**
    * Resolves with the finishing fact, the node that gave it and the endpoint at which it was reached. Rejects as the
-   * dialer does, and with `timed_out`, `protocol_error`, `connection_lost`, `abandoned`, or the peer's own failure. Facts
-   * have the shape the peer gave them: whoever uses a field checks it. Secrets in them are plain strings.
+   * dialer does, and with `timed_out`, `protocol_error`, `connection_lost`, `abandoned`, or the peer's own failure.
+   * Facts have the shape that the peer gave them, so a caller must check each field that it uses. Secrets in them are
+   * plain strings.
    */
   request(
     to: DialTarget,
@@ -49,14 +50,17 @@ export function createPeerClient(dialer: Dialer): PeerClient {
   }
 }
 
-/** Sends a command over a connection, which may be used again afterwards. Errors as of `PeerClient`, less the dialer's. */
+/**
+ * Sends a command over a connection, which may be used again afterwards. Rejects as `PeerClient` does, without the
+ * dialer's errors.
+ */
 export async function requestOver(
   { stream, endpoint }: NodeConnection,
   command: PeerCommand,
   { onFact, signal, silenceMs }: PeerRequestOptions = {},
 ): Promise<Answer> {
   const client = connect({ transport: mutualTls({ where: formatEndpoint(endpoint), stream, silenceMs }) })
-  // The peer checks the command. Its facts are the peer's word, whatever their types say: whoever uses a field checks it.
+  // The peer validates the command. Its facts are unverified in spite of their types: a caller must check each field.
   const pending = client.request(command as CommandInput<CommandType>, { signal })
   for await (const fact of pending) onFact?.(fact as unknown as Answer)
   return (await pending.answer) as unknown as Answer

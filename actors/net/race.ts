@@ -4,13 +4,16 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import { isIPv6 } from '../../protocol/net/address.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 
-/** Why one endpoint did not answer. */
+/** One endpoint that did not answer, and why. */
 export interface FailedAttempt {
   endpoint: Endpoint
   error: AppError
 }
 
-/** No endpoint of a peer answered. With one endpoint it is that one's own error. */
+/**
+ * The error of a peer none of whose endpoints answered. With one endpoint it has the code and message of that
+ * endpoint's error.
+ */
 export class DialError extends AppError {
   readonly attempts: readonly FailedAttempt[]
 
@@ -29,7 +32,7 @@ export class DialError extends AppError {
 }
 
 export interface RaceOptions<T> {
-  /** How the error names the peer. */
+  /** The name of the peer in errors. */
   where: string
   signal?: AbortSignal | undefined
   /** Closes a connection that was established after another one had won. */
@@ -97,7 +100,7 @@ export function race<T>(
   })
 }
 
-/** Why an aborted signal ended something: its deadline passed, or nobody waits any more. */
+/** Converts the reason of an aborted signal: its deadline passed, or nobody waits any more. */
 export function abortError(where: string, signal: AbortSignal, ms: number): AppError {
   const isDeadline = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
   return isDeadline
@@ -106,8 +109,9 @@ export function abortError(where: string, signal: AbortSignal, ms: number): AppE
 }
 
 /**
- * The order of a race: the families alternate, so that a broken one costs one attempt and not many (RFC 8305, section 4).
- * The family of the first endpoint leads: whoever has a history puts first what answered before.
+ * Orders endpoints for a race: address families alternate, so that a broken family costs one attempt and not many (RFC
+ * 8305, section 4). The family of the first endpoint leads: a caller with a history puts the endpoint that answered
+ * first.
  */
 export function alternateFamilies(endpoints: readonly Endpoint[]): Endpoint[] {
   const isSix = ({ host }: Endpoint) => isIPv6(host)
@@ -118,7 +122,7 @@ export function alternateFamilies(endpoints: readonly Endpoint[]): Endpoint[] {
   return [...pairs, ...other.slice(same.length)]
 }
 
-/** The order without a history: IPv6 leads. */
+/** Orders endpoints without a history: IPv6 leads. */
 export function preferIPv6(endpoints: readonly Endpoint[]): Endpoint[] {
   return [...endpoints].sort((one, other) => Number(isIPv6(other.host)) - Number(isIPv6(one.host)))
 }

@@ -4,10 +4,13 @@ import type { BusEvent } from '../../protocol/index.ts'
 import { request } from '../request.ts'
 import type { DialTarget } from './dialer.ts'
 
-/** What people type to a peer, as `peer.resolve` explains. Rejects with `not_found`, `ambiguous`, `bad_address`, `unreachable`. */
+/**
+ * Resolves what a person typed to a peer, as `peer.resolve` describes. Rejects with `not_found`, `ambiguous`,
+ * `bad_address`, `unreachable`.
+ */
 export type Resolve = (where: string, signal?: AbortSignal) => Promise<DialTarget>
 
-/** The table's answer to a name, for the other concerns. */
+/** Offers the IP table's name resolution to the other concerns. */
 export function createResolve(bus: Bus<BusEvent>): Resolve {
   return async (where, signal) => {
     const command = { type: 'peer.resolve', requestId: randomUUID(), caller: 'owner', where } as const

@@ -11,24 +11,26 @@ import { captureTail, errorReason, parseEvent } from './ansibleEvents.ts'
 import { ansibleEnvironment, findProgram, runFiles } from './ansibleProgram.ts'
 
 export interface Play {
-  /** Of the plugin, for messages. */
+  /** The plugin's name, for messages. */
   name: string
   folder: string
-  /** Without Mitogen. */
+  /** Run without Mitogen. */
   stock: boolean
   forks: number
-  /** The environment that programs are looked for in and started with. */
+  /** The environment in which programs are looked up and started. */
   env: NodeJS.ProcessEnv
 }
 
 export interface PlayHandle {
-  /** Resolves when nothing of it runs any more. Never rejects. */
+  /** Resolves when no process of the play runs any more. Never rejects. */
   ended: Promise<void>
-  /** Ends it, with everything that it started. May be called more than once. */
+  /** Ends the play and everything that it started. May be called more than once. */
   stop(): void
 }
 
-/** Runs the playbook over all members at once and tells what happens, `play.ended` or `play.failed` last. */
+/**
+ * Runs the playbook over all members at once and emits its progress; the last event is `play.ended` or `play.failed`.
+ */
 export function play(options: Play, emit: (event: PlayEvent) => void): PlayHandle {
   const stopped = new AbortController()
   const ended = run(options, stopped.signal, emit).catch((error) =>
@@ -57,7 +59,7 @@ async function run(options: Play, stopped: AbortSignal, emit: (event: PlayEvent)
     cwd: at(runFiles.plugin),
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    // A process group of its own, so that stopping reaches Ansible's workers and their ssh too.
+    // Ansible gets its own process group, so that stopping it also ends its workers and their ssh processes.
     detached: true,
   })
   let stats: Record<string, HostStats> | undefined
@@ -83,10 +85,12 @@ async function run(options: Play, stopped: AbortSignal, emit: (event: PlayEvent)
   else throw new AppError('plugin_bad', { name, why: errorReason(output()) })
 }
 
-/** Exit code of the callback where Ansible is too old. */
+/** The exit code of the callback if Ansible is too old. */
 const EXIT_TOO_OLD = 96
 
-/** The exit code, once the process is gone and its pipes are read. Rejects where it could not be started. */
+/**
+ * Resolves with the exit code when the process has ended and its pipes are read. Rejects if it could not be started.
+ */
 function waitForExit(child: ReturnType<typeof spawn>, stopped: AbortSignal): Promise<number | null> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
@@ -99,7 +103,7 @@ function waitForExit(child: ReturnType<typeof spawn>, stopped: AbortSignal): Pro
     const finish = (code: number | null) => {
       clearTimeout(timer)
       stopped.removeEventListener('abort', stop)
-      // Workers that outlive Ansible would hold connections, and the pipes, for ever.
+      // Workers that outlive Ansible would keep its connections and pipes open for ever.
       signalGroup(child.pid, 'SIGKILL')
       resolve(code)
     }
@@ -109,18 +113,18 @@ function waitForExit(child: ReturnType<typeof spawn>, stopped: AbortSignal): Pro
   })
 }
 
-/** How long the pipes of an ended Ansible may stay open in the hands of what it started. */
+/** How long processes that Ansible started may keep its pipes open after it has ended, in milliseconds. */
 const PIPE_GRACE_MS = 1_000
 
 function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid) process.kill(-pid, signal)
   } catch {
-    // The group is gone already, which is what was wanted.
+    // The process group has ended already.
   }
 }
 
-/** Ansible is in a process group of its own, so a process that ends in the middle must take it along. */
+/** Ends Ansible when this process exits during a play: Ansible has its own process group and would go on otherwise. */
 function killOnExit(pid: number | undefined, folder: string): () => void {
   const end = () => {
     signalGroup(pid, 'SIGKILL')
@@ -130,7 +134,9 @@ function killOnExit(pid: number | undefined, folder: string): () => void {
   return () => process.off('exit', end)
 }
 
-/** ssh's masters leave Ansible's process group and would live on for `ControlPersist`. */
+/**
+ * Closes ssh's control masters, which leave Ansible's process group and would otherwise run on for `ControlPersist`.
+ */
 async function closeControlSockets({ folder, env }: Play): Promise<void> {
   const control = join(folder, runFiles.control)
   const sockets = await readdir(control).catch(() => [])

@@ -11,7 +11,7 @@ export type AnsibleEvent =
 
 const statuses = new Set(['running', 'ok', 'changed', 'skipped', 'failed', 'ignored', 'unreachable'])
 
-/** Reads one line. Texts in it come from the containers, so what could steer a terminal is taken out. */
+/** Parses one line. Its texts come from the containers, so terminal control sequences are removed. */
 export function parseEvent(line: string): AnsibleEvent {
   let event: Record<string, unknown>
   try {
@@ -29,7 +29,7 @@ export function parseEvent(line: string): AnsibleEvent {
 
 const TAIL_CHARACTERS = 8_192
 
-/** Keeps the end of what was written to the streams, together. */
+/** Records the last output of the streams, interleaved, and returns a function that reads it. */
 export function captureTail(streams: readonly Readable[]): () => string {
   let text = ''
   for (const stream of streams) {
@@ -43,7 +43,10 @@ export function captureTail(streams: readonly Readable[]): () => string {
 
 const REASON_CHARACTERS = 600
 
-/** Ansible's own word on why it gave up: from its last `ERROR!` on, else the last lines. */
+/**
+ * Returns the reason that Ansible printed for a failure: its output from the last `ERROR!` on, or else the last
+ * lines.
+ */
 export function errorReason(output: string): string {
   const at = output.lastIndexOf('ERROR!')
   const reason = at < 0 ? output.trim().slice(-REASON_CHARACTERS) : output.slice(at + 'ERROR!'.length)

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { ANSIBLE_OLDEST } from '../../protocol/defaults/pluginRunner.ts'
 import { shipped } from '../homePaths.ts'
 
-/** A private folder with everything that one run needs; the names are those that `writeRunFolder` gives. */
+/** The file names in the private folder of one run, which `makeRunFolder` creates. */
 export const runFiles = {
   /** The copy of the plugin. */
   plugin: 'plugin',
@@ -13,14 +13,17 @@ export const runFiles = {
   vars: 'vars.json',
   sshConfig: 'ssh_config',
   knownHosts: 'known_hosts',
-  /** Control sockets of ssh; short, because a Unix socket's path may have 108 bytes. */
+  /** The control sockets of ssh. The name is short because the path of a Unix socket may have 108 bytes. */
   control: 'c',
   temp: 'tmp',
-  /** Named so that no `ansible.cfg` of the plugin, the user or the system is read. */
+  /** Passed by name, so that no `ansible.cfg` of the plugin, the user or the system is read. */
   config: 'ansible.cfg',
 } as const
 
-/** What `ansible-playbook` is started with: everything that decides is said here, whatever the user's files say. */
+/**
+ * Returns the environment of `ansible-playbook`. It sets everything that matters, so that the user's files have no
+ * effect.
+ */
 export async function ansibleEnvironment(
   { folder, program, stock }: { folder: string; program: string; stock: boolean },
   env: NodeJS.ProcessEnv,
@@ -38,9 +41,10 @@ export async function ansibleEnvironment(
     ANSIBLE_CALLBACK_PLUGINS: await callbackFolder(),
     ANSIBLE_STDOUT_CALLBACK: 'p2prc_events',
     ANSIBLE_INVENTORY_ENABLED: 'yaml',
-    // No vars beside the inventory, which is ours: looking for them takes a third of the time that variables take.
+    // No variable files are read beside the inventory, which this node writes: searching for them takes a third of the
+    // time that variables take.
     ANSIBLE_PRECEDENCE: 'all_inventory,groups_inventory,all_plugins_play,groups_plugins_play',
-    // Never paramiko, which reads no ssh configuration and so knows nothing of the pinned host keys.
+    // Paramiko is never used: it reads no ssh configuration and therefore ignores the pinned host keys.
     ANSIBLE_TRANSPORT: 'ssh',
     ANSIBLE_HOST_KEY_CHECKING: 'True',
     ANSIBLE_PIPELINING: 'True',
@@ -55,7 +59,7 @@ export async function ansibleEnvironment(
 
 const MITOGEN = '/usr/lib/python3/dist-packages/ansible/plugins/strategy/mitogen_linear.py'
 
-/** Mitogen's strategy where Debian's `ansible-mitogen` belongs to this very Ansible; undefined elsewhere. */
+/** Returns Mitogen's strategy if Debian's `ansible-mitogen` belongs to this Ansible, or else undefined. */
 async function fastStrategy(program: string): Promise<string | undefined> {
   const file = await open(program)
   try {
@@ -67,7 +71,7 @@ async function fastStrategy(program: string): Promise<string | undefined> {
   }
 }
 
-/** The callback's folder in the source tree; where only a bundle was installed, beside it. */
+/** Returns the callback's folder: the one in the source tree, or the one beside an installed bundle. */
 async function callbackFolder(): Promise<string> {
   for (const folder of ['actors/ansible', 'dist/ansible']) {
     const path = join(shipped.root, folder)
@@ -76,7 +80,7 @@ async function callbackFolder(): Promise<string> {
   throw new Error(`actors/ansible/p2prc_events.py is missing in ${shipped.root}`)
 }
 
-/** Where a program is, in the folders of `PATH`. */
+/** Returns the path of a program in the folders of `PATH`, or undefined. */
 export async function findProgram(program: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   for (const folder of (env.PATH ?? '').split(delimiter)) {
     const path = join(folder, program)

@@ -6,20 +6,21 @@ import { AppError } from '../../protocol/errors.ts'
 
 export interface GitOptions {
   env: NodeJS.ProcessEnv
-  /** Also `ssh://`. */
+  /** Whether `ssh://` is allowed beside `https://`. */
   ssh: boolean
-  /** Certificates of the authorities that count, in place of the system's. */
+  /** Certificates of the authorities that are trusted instead of the system's. */
   caFile?: string | undefined
   signal: AbortSignal
-  /** Watched while git runs: more than `PULL.fetchBytes` in it ends git. */
+  /** The folder that is watched while git runs: git is ended if it grows beyond `PULL.fetchBytes`. */
   folder: string
 }
 
 const WATCH_MS = 250
 
 /**
- * Runs git and returns its output. It asks nobody anything, reads no configuration of the user or the system, runs no
- * hook, and speaks no protocol but the allowed ones. Throws an `Error` with git's last words, or `program_missing`.
+ * Runs git and resolves with its output. git does not prompt, reads no configuration of the user or the system, runs
+ * no hook, and uses only the allowed protocols. Rejects with an `Error` that holds git's last error line, or with
+ * `program_missing`.
  */
 export function git(args: readonly string[], { env, ssh, caFile, signal, folder }: GitOptions): Promise<string> {
   const settings = [
@@ -31,7 +32,7 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
     const child = spawn('git', [...settings.flatMap((setting) => ['-c', setting]), ...args], {
       env: gitEnvironment(env, ssh),
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A session of its own has no terminal that ssh could ask at, and can be ended whole.
+      // A separate session has no terminal at which ssh could prompt, and can be ended as a whole.
       detached: true,
     })
     let why: Error | undefined
@@ -40,7 +41,7 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
       try {
         if (child.pid) process.kill(-child.pid, 'SIGKILL')
       } catch {
-        // It has ended by itself.
+        // The process has ended already.
       }
     }
     const onAbort = () => end(new AppError('interrupted'))
@@ -100,7 +101,7 @@ async function bytesIn(folder: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
-/** What git says after every failure of ssh; the line before tells which. */
+/** The lines that git prints after every failure of ssh; the line before them holds the reason. */
 const genericLine =
   /^(fatal: Could not read from remote repository|Please make sure you have the correct access|and the repository exists)/
 

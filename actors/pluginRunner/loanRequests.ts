@@ -5,15 +5,18 @@ import type { ContainerId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { request } from '../request.ts'
 
-/** What plugins need of the containers that this node has borrowed. */
+/** What the plugin runner needs to know about the containers that this node has borrowed. */
 export interface LoanRequests {
-  /** The loans that a container id, the beginning of one, or a group means. Rejects with `not_found` or `ambiguous`. */
+  /**
+   * Resolves with the loans that a container id, an id prefix or a group refers to. Rejects with `not_found` or
+   * `ambiguous`.
+   */
   members: (id: string, signal: AbortSignal) => Promise<Loan[]>
-  /** Records that these ports, by their numbers inside the container, are in use now. Rejects with `disk_failed`. */
+  /** Marks these ports, given by their numbers inside the container, as used. Rejects with `disk_failed`. */
   usePorts: (id: ContainerId, ports: number[], signal: AbortSignal) => Promise<void>
 }
 
-/** Asks the concern that tracks loans, over the bus. An abort of `signal` rejects with `abandoned`. */
+/** Sends the requests over the bus to the group tracker. They reject with `abandoned` when `signal` aborts. */
 export function createLoanRequests(bus: Bus<BusEvent>): LoanRequests {
   const own = () => ({ requestId: randomUUID(), caller: 'owner' }) as const
   return {

@@ -4,10 +4,10 @@ const index = /\{\{-?\s*index\s+\.\s+(\d{1,3})\s*-?\}\}/g
 const otherGoAction = /\{\{-?\s*(?:index\s+\.|range\s+[.$]|with\s+[.$]|if\s+[.$]|len\s+\.|printf\s+"|\.\s*-?\}\})/
 
 /**
- * P2PRC's `site.yml` as a playbook for Ansible. P2PRC fills it as a Go template over a list of port numbers; here
- * `{{index . N}}` becomes a look-up in the host's own variable, so that each member has its own ports and Ansible's
- * `{{ variables }}` stay what they are. Throws `plugin_bad` where more ports are named than asked for, or where the
- * template does more than that.
+ * Converts P2PRC's `site.yml` to a playbook for Ansible. P2PRC fills it as a Go template over a list of port numbers;
+ * here `{{index . N}}` becomes a lookup in the host's own variable, so that each member has its own ports and
+ * Ansible's `{{ variables }}` stay unchanged. Throws `plugin_bad` if the playbook names more ports than the plugin
+ * requests, or if it uses any other template action.
  */
 export function toPlaybook(text: string, name: string, ports: number): string {
   const lines = text.split('\n').map((line) => {
@@ -30,8 +30,8 @@ export function toPlaybook(text: string, name: string, ports: number): string {
 }
 
 /**
- * YAML reads a plain value that begins with `{` as a map. Go puts a number there, so such a value is quoted; a comment
- * behind it stays one.
+ * Quotes a value that begins with a lookup, because YAML would read a plain value that begins with `{` as a map. A
+ * comment behind the value stays a comment.
  */
 function quotedWhereItBegins(line: string): string {
   const value = /^(\s*(?:- +)*(?:[\w.-]+:\s+|- +)?)(\{\{ p2prc_ports\[.*?)(\s+#.*|\s*)$/.exec(line)

@@ -4,8 +4,8 @@ import { join, sep } from 'node:path'
 const FILES_MAX = 2_000
 
 /**
- * Every file of a folder, as paths in it. Throws an `Error` where there are too many, or where a link leads out or
- * something is neither file, folder nor link: a copy of it could then read what is not the plugin's.
+ * Lists every file of a folder, as paths relative to it. Throws an `Error` if there are too many, if a link leads out
+ * of the folder, or if an entry is not a file, folder or link: a copy could otherwise read files outside the plugin.
  */
 export function listFiles(folder: string): string[] {
   const root = realpathSync(folder)
@@ -20,7 +20,7 @@ export function listFiles(folder: string): string[] {
   return files.sort()
 }
 
-/** Throws an `Error` where the path, all links followed, is not below `root`, which is a real path. */
+/** Throws an `Error` if the path, with all links resolved, is not below `root`. `root` must be a real path. */
 export function assertInside(root: string, path: string): void {
   let real: string
   try {
@@ -32,7 +32,7 @@ export function assertInside(root: string, path: string): void {
     throw new Error(`"${printable(path.slice(root.length + 1))}" leads out of the folder`)
 }
 
-/** Fit for a terminal: a name from outside may carry escape sequences. */
+/** Makes a name safe for a terminal: a name from outside may contain escape sequences. */
 export function printable(name: string): string {
   return name.replace(/[^\x20-\x7e]/g, '?').slice(0, 128)
 }

@@ -15,43 +15,52 @@ import type { Plugin } from '../../protocol/pluginRunner.ts'
 import { homePaths, shipped } from '../homePaths.ts'
 import { assertInside, printable } from './pluginFiles.ts'
 
-// `p2prc plugin ls` loads this file and nothing of the node: no schema library, and synchronous reads, which are the
-// fastest way to read many small files.
+// `p2prc plugin ls` loads this file without the rest of the node, so it uses no schema library. Reads are synchronous,
+// which is the fastest way to read many small files.
 
-/** Where plugins lie: the owner's folder, and the one that came with the program. */
+/** The folders that hold plugins: the owner's, and the one that ships with the program. */
 export interface PluginFolders {
   own: string
   shipped: string
 }
 
-/** What `pull` notes in a plugin's folder. */
+/** The file in a plugin's folder in which `pull` records the plugin's source. */
 export const PULLED_FILE = '.p2prc.json'
 
-/** Largest description or ports.json that is read, and largest playbook. Theirs are of a few hundred bytes, and a few kilobytes. */
+/**
+ * The largest description or ports.json that is read, and the largest playbook, in bytes. P2PRC's own have a few
+ * hundred bytes and a few kilobytes.
+ */
 const TEXT_MAX_BYTES = 64 * 1024
 const PLAYBOOK_MAX_BYTES = 1024 * 1024
 const DESCRIPTION_SHOWN = 300
 const PORTS_MAX = 64
 
-/** The folders of the home that the environment names, as `openHome` finds them, but nothing is made or checked. */
+/**
+ * Returns the plugin folders of the home that the environment names, as `openHome` does, but creates and checks
+ * nothing.
+ */
 export function pluginFolders(env: NodeJS.ProcessEnv): PluginFolders {
   const { dir, config, plugins } = homePaths(env)
   let configured: unknown
   try {
     configured = JSON.parse(readFileSync(config, 'utf8')).PluginPath
   } catch {
-    // A home that is not made yet has no plugins of its own; one that is damaged is reported by whatever opens it.
+    // A home that does not exist yet has no plugins of its own; a damaged one is reported when it is opened.
   }
   const own = typeof configured === 'string' && configured ? resolve(dir, configured) : plugins
   return { own, shipped: shipped.plugins }
 }
 
-/** The grammar of plugin names: no path, no option, no hidden file. */
+/** Whether the name is a valid plugin name: not a path, an option or a hidden file. */
 export function isPluginName(name: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)
 }
 
-/** Every plugin, by name; a bad one says why and hides no other. The owner's hides a shipped one of the same name. */
+/**
+ * Lists every plugin by name. A bad plugin has the reason in `bad` and hides no other. The owner's plugin hides a
+ * shipped one of the same name.
+ */
 export function listPlugins(folders: PluginFolders): Plugin[] {
   const found = new Map<string, Plugin>()
   for (const origin of ['shipped', 'own'] as const) {
@@ -60,7 +69,7 @@ export function listPlugins(folders: PluginFolders): Plugin[] {
   return [...found.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
-/** Where the plugin lies, and what it says of itself. Throws `bad_name` and `not_found`, and `plugin_bad` if it is bad. */
+/** Returns the plugin and its folder. Throws `bad_name`, `not_found`, and `plugin_bad` if the plugin is bad. */
 export function findPlugin(folders: PluginFolders, name: string): { plugin: Plugin; folder: string } {
   if (!isPluginName(name)) throw new AppError('bad_name', { name: printable(name), kind: 'plugin' })
   for (const origin of ['own', 'shipped'] as const) {
@@ -74,7 +83,7 @@ export function findPlugin(folders: PluginFolders, name: string): { plugin: Plug
   throw new AppError('not_found', { kind: 'plugin', id: name })
 }
 
-/** P2PRC's `--vp`: `null` where there is none, and only what P2PRC could have run. */
+/** Returns the output of P2PRC's `--vp`: only the plugins that P2PRC could run, and `null` if there are none. */
 export function legacyPlugins(plugins: readonly Plugin[]): object {
   const detected = plugins
     .filter(({ bad }) => !bad)
@@ -107,7 +116,7 @@ function readPlugin(root: string, entry: Dirent, origin: Plugin['origin']): Plug
   return plugin
 }
 
-/** `NumOfPorts` alone is read: P2PRC decoded the file over the whole record, so a plugin could rename itself. */
+/** Reads `NumOfPorts` alone: P2PRC decodes the file over the whole record, so that a plugin could rename itself. */
 function portsIn(content: string): number {
   let parsed: unknown
   try {
@@ -130,7 +139,7 @@ function pulledFrom(content: string): { url: string; commit: string } {
   }
 }
 
-/** One buffer for all: the list reads hundreds of small files, one after another. */
+/** One buffer is shared, because the list reads hundreds of small files one after another. */
 const buffer = Buffer.alloc(TEXT_MAX_BYTES + 1)
 
 function text(folder: string, files: ReadonlyMap<string, Dirent>, file: string): string {
@@ -155,7 +164,10 @@ function tooLarge(file: string, max: number): Error {
   return new Error(`its ${file} is larger than ${max} bytes`)
 }
 
-/** Folders, and links that may lead to one. Those that begin with a dot are pulls under way, and what tools leave. */
+/**
+ * Lists folders, and links that may lead to one. Names that begin with a dot are pulls in progress or leftovers of
+ * tools.
+ */
 function foldersIn(root: string): Dirent[] {
   try {
     return readdirSync(root, { withFileTypes: true }).filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))

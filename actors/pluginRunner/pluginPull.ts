@@ -11,10 +11,10 @@ import { type PullSource, parsePullUrl } from './pullUrl.ts'
 
 export interface Pull {
   url: string
-  /** Full hash, or "" for the newest commit of the default branch. */
+  /** The full hash, or "" for the newest commit of the default branch. */
   commit: string
   ssh: boolean
-  /** The owner's plugins. */
+  /** The owner's plugin folder. */
   folder: string
   env: NodeJS.ProcessEnv
   caFile?: string | undefined
@@ -22,9 +22,9 @@ export interface Pull {
 }
 
 /**
- * Clones a plugin into a folder beside, checks it there, and moves it into place in one step, so that what is there is
- * always whole. A plugin that was pulled from the same address is replaced. Throws `bad_url`, `bad_request`,
- * `plugin_exists`, `plugin_bad`, `pull_failed`, `interrupted`; the plugins are then as before.
+ * Clones a plugin into a staging folder, checks it there, and moves it into place in one step, so that an installed
+ * plugin is always complete. A plugin that was pulled from the same address is replaced. Rejects with `bad_url`,
+ * `bad_request`, `plugin_exists`, `plugin_bad`, `pull_failed` or `interrupted`; the plugins are then unchanged.
  */
 export async function pullPlugin(pull: Pull): Promise<Plugin> {
   const source = parsePullUrl(pull.url, pull)
@@ -35,7 +35,7 @@ export async function pullPlugin(pull: Pull): Promise<Plugin> {
   const target = join(pull.folder, source.name)
   await assertReplaceable(target, source)
   await mkdir(pull.folder, { recursive: true, mode: 0o700 })
-  // The dot keeps it out of the list, and the same file system makes the move one step.
+  // The dot hides it from the list, and the same file system makes the move atomic.
   const staging = join(pull.folder, `.pull-${randomBytes(6).toString('hex')}`)
   await mkdir(staging, { mode: 0o700 })
   try {
@@ -55,13 +55,13 @@ export async function pullPlugin(pull: Pull): Promise<Plugin> {
   }
 }
 
-/** Removes a plugin of the owner's. Throws `bad_name`, `not_found`; one that ships stays. */
+/** Removes one of the owner's plugins. Rejects with `bad_name` or `not_found`. A shipped plugin cannot be removed. */
 export async function removePlugin(folder: string, name: string): Promise<void> {
   if (!isPluginName(name)) throw new AppError('bad_name', { name: printable(name), kind: 'plugin' })
   const path = join(folder, name)
   const found = await lstat(path).catch(() => undefined)
   if (!found || found.isFile()) throw new AppError('not_found', { kind: 'plugin of yours', id: name })
-  // A link is taken away, not what it leads to.
+  // A link is removed, but not its target.
   await rm(path, { recursive: found.isDirectory(), force: true })
 }
 
@@ -76,7 +76,7 @@ async function fetchInto(
     await git(['init', '--quiet', '--template=', '--', fresh], options)
     const wanted = options.commit || 'HEAD'
     await git([...inside, 'fetch', '--quiet', ...shallow, '--', url, wanted], options).catch(async (error) => {
-      // Some servers give single commits only where a branch ends, so the history is looked through.
+      // Some servers serve a single commit only if it is the head of a branch, so the whole history is fetched.
       if (!options.commit || error instanceof AppError) throw error
       await git(
         [
@@ -104,7 +104,7 @@ async function fetchInto(
   }
 }
 
-/** Looks at the list of files before any of them is written: a small pack can unpack to a full disk. */
+/** Checks the list of files before any of them is written: a small pack can unpack to more than the disk holds. */
 function assertWithinLimits(name: string, tree: string): void {
   const bad = (why: string) => new AppError('plugin_bad', { name, why })
   const entries = tree.split('\0').filter((entry) => entry !== '')
@@ -133,7 +133,9 @@ async function assertReplaceable(target: string, { url, name }: PullSource): Pro
   if (!recorded.includes(JSON.stringify(url))) throw new AppError('plugin_exists', { name, url })
 }
 
-/** Two pulls of one plugin may end at the same moment: then the later one takes the other's place. */
+/**
+ * Puts the new folder in place. If two pulls of one plugin end at the same time, the later one replaces the earlier.
+ */
 async function replaceFolder(fresh: string, target: string, before: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     await rename(target, `${before}-${tries}`).catch((error) => ignore(error, ['ENOENT']))

@@ -16,21 +16,21 @@ import { makeRunFolder } from './runFolder.ts'
 export interface PluginRunDeps extends LoanRequests {
   folders: PluginFolders
   files: SshFiles
-  /** Where plugins put what they bring home, in a folder of the plugin's name, unless a run names another. */
+  /** The folder for files that plugins fetch, in a subfolder with the plugin's name, unless a run names another. */
   output: string
-  /** The environment that Ansible is looked for in and started with. */
+  /** The environment in which Ansible is looked up and started. */
   env: NodeJS.ProcessEnv
 }
 
-/** Runs, and where they stand when the concern ends. */
+/** The logic of runs, and a promise of their end. */
 export interface PluginRuns {
-  /** The life of one run, with the world provided. */
+  /** The machine of one run, with its effects provided. */
   logic: typeof pluginRunMachine
-  /** Resolves when nothing of any run is at work any more, and nothing of one is left on the disk. */
+  /** Resolves when no run is active any more and none has left anything on the disk. */
   settled(): Promise<void>
 }
 
-/** Ports stay reserved from the moment they are given to a run until it is over. */
+/** Creates the logic of plugin runs. Ports stay reserved from their allocation to a run until the run has ended. */
 export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
   const pending = new Set<Promise<unknown>>()
   const ports = createPortAllocator()
@@ -107,7 +107,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
         const forks = Math.min(members.length, PLUGIN_FORKS_MAX)
         const handle = play({ name, folder, stock, forks, env: deps.env }, sendBack)
         handles.set(folder, handle)
-        // Where the concern ended nobody settles any more.
+        // When the concern ends, the chart no longer finalizes the run.
         const abort = () => {
           handle.stop()
           track(clear(plan)).catch(() => {})
@@ -118,7 +118,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
           handle.stop()
         }
       }),
-      // Where the concern has ended, so may the one that would answer.
+      // When the concern has ended, the one that would reply may have ended too.
       finalize: fromPromise(({ input, signal }) => track(finalize(input, signal))),
     },
   })

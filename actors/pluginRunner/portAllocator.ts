@@ -6,11 +6,13 @@ import { freePorts } from '../ssh/inventory.ts'
 
 type Ports = MemberResult['ports']
 
-/** Which ports of loans are given to runs that are not over: the loans' own records learn of them only afterwards. */
+/**
+ * Tracks which ports of loans belong to runs in progress: the records of the loans mark them as used only afterwards.
+ */
 export function createPortAllocator() {
   const taken = new Map<ContainerId, Set<number>>()
   return {
-    /** As many as the plugin asks for, in P2PRC's order. Throws `ports_short`. */
+    /** Returns as many free ports as the plugin requests, in P2PRC's order. Throws `ports_short`. */
     free(loan: Loan, { name, ports: count }: Pick<Plugin, 'name' | 'ports'>): Ports {
       const free = freePorts(loan).filter(({ internal }) => !taken.get(loan.ID)?.has(internal))
       if (free.length >= count) return free.slice(0, count)

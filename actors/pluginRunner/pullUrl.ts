@@ -2,9 +2,12 @@ import { AppError } from '../../protocol/errors.ts'
 import { isPluginName } from './pluginFolder.ts'
 
 export interface PullSource {
-  /** As git is given it: parsed and written anew, so that no second reading of it can differ. */
+  /** The URL that git receives: parsed and serialized again, so that git cannot parse it differently. */
   url: string
-  /** The plugin's folder: P2PRC's rule done right, `https://host/a/b.git` and `https://host/a/b/` are `a_b`. */
+  /**
+   * The name of the plugin's folder, by P2PRC's intended rule: `https://host/a/b.git` and `https://host/a/b/` are
+   * both `a_b`.
+   */
   name: string
 }
 
@@ -12,15 +15,16 @@ const hostName = /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/i
 const sshUser = /^[a-z0-9_][a-z0-9_.-]*$/i
 
 /**
- * Reads an address to pull from: `https` alone, and `ssh` where that was allowed. Throws `bad_url`. Git knows addresses
- * that run programs (`ext::`), read files or look like options, so this is a list of what is good, not of what is bad.
+ * Parses an address to pull from: `https` only, and `ssh` if it was allowed. Throws `bad_url`. Git accepts addresses
+ * that run programs (`ext::`), read files or look like options, so this is a list of what is allowed, not of what is
+ * forbidden.
  */
 export function parsePullUrl(text: string, { ssh }: { ssh: boolean }): PullSource {
   const bad = (why: string) => new AppError('bad_url', { url: text.replace(/[^\x20-\x7e]/g, '?').slice(0, 128), why })
   // The URL parser drops tabs and line breaks silently; git would not.
   if (!/^[\x21-\x7e]{1,2048}$/.test(text)) throw bad('it has spaces, control characters or is too long')
   if (!/^(https|ssh):\/\/[^/]/i.test(text)) throw bad('it must begin with https://')
-  // The URL parser would resolve these and read another path than the one that is written.
+  // The URL parser would resolve these and yield a path other than the written one.
   if (/[%\\]|\/\.{1,2}(?:\/|$)/.test(text)) throw bad('its path has "..", "%" or a backslash')
   if (!URL.canParse(text)) throw bad('it is not a URL')
   const url = new URL(text)

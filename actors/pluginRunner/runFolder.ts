@@ -11,7 +11,7 @@ import { toPlaybook } from './playbook.ts'
 import { listFiles } from './pluginFiles.ts'
 
 export interface RunFolder {
-  /** Of the plugin. */
+  /** The plugin's name. */
   name: string
   source: string
   ports: number
@@ -21,8 +21,8 @@ export interface RunFolder {
 }
 
 /**
- * Makes a private folder with everything that a run needs, and returns its path. What is not ours goes in as data,
- * never as text in a template. Throws `plugin_bad`, `bad_request`; nothing is left where it throws.
+ * Creates a private folder with everything that a run needs, and resolves with its path. Outside values go in as data,
+ * never as template text. Rejects with `plugin_bad` or `bad_request`; the folder is then removed.
  */
 export async function makeRunFolder(run: RunFolder): Promise<string> {
   for (const [key, value] of Object.entries(run.vars)) assertNoTemplate(key, value)
@@ -52,7 +52,7 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
     'IdentitiesOnly yes',
     'BatchMode yes',
     'ConnectTimeout 10',
-    // A member that falls silent is given up after 15 s.
+    // The connection to a silent member is closed after 15 s.
     'ServerAliveInterval 5',
     'ServerAliveCountMax 3',
   ]
@@ -68,14 +68,16 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
 }
 
 /**
- * What no environment variable can say. Ansible looks for results 1,000 times a second unless told otherwise, which on
- * two cores takes a tenth of one from the tasks.
+ * Settings that have no environment variable. By default Ansible polls for results 1,000 times a second, which on two
+ * cores takes a tenth of one core from the tasks.
  */
 const ansibleConfig = `[defaults]
 internal_poll_interval = 0.01
 `
 
-/** The host keys that came with the loans; a record of Go P2PRC has none, so for those the home's file counts too. */
+/**
+ * Returns the host keys that came with the loans. A record of Go P2PRC has none, so the home's file applies to those.
+ */
 async function knownHosts(members: RunFolder['members'], home: string): Promise<string> {
   const loans = members.map(({ loan }) => loan)
   const others = loans.every(({ Container }) => Container.SSHHostKey)
@@ -84,7 +86,10 @@ async function knownHosts(members: RunFolder['members'], home: string): Promise<
   return knownHostsText(loans) + others
 }
 
-/** Ansible evaluates `{{ … }}` in any variable, and a look-up in it can run programs on this machine. */
+/**
+ * Rejects a value with template syntax: Ansible evaluates `{{ … }}` in any variable, and a lookup can run programs on
+ * this machine.
+ */
 function assertNoTemplate(name: string, value: string): void {
   if (/\{[{%#]/.test(value))
     throw new AppError('bad_request', { why: `The value of ${name} may not contain {{, {% or {#` })

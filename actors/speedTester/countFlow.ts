@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { isEnough, rateOf } from '../../machines/speedMeter.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 
-/** What a receiver has counted. */
+/** The count of a receiver. */
 export interface Counted {
   bytes: number
   /** Mbit/s. */
@@ -11,8 +11,8 @@ export interface Counted {
 }
 
 /**
- * Takes bytes off a stream and counts them until the rate is known (`isEnough`), the stream ends or breaks, or
- * `SPEED.mostMs` have passed. Then it reads no more; the stream is the caller's to close. Never rejects.
+ * Reads and counts the bytes of a stream until the rate is known (`isEnough`), the stream ends or breaks, or
+ * `SPEED.mostMs` have passed. Then it stops reading; the caller closes the stream. Never rejects.
  */
 export function countFlow(stream: Readable, onReport: (counted: Counted) => void = () => {}): Promise<Counted> {
   return new Promise((resolve) => {
@@ -27,7 +27,7 @@ export function countFlow(stream: Readable, onReport: (counted: Counted) => void
       samples[sample] = (samples[sample] ?? 0) + chunk.length
       bytes += chunk.length
     }
-    /** Samples whose time is over; those in which nothing came are zeros. */
+    /** Returns the completed samples; a sample in which nothing arrived is zero. */
     const whole = (): number[] => {
       const count = firstAt === undefined ? 0 : Math.floor((performance.now() - firstAt) / SPEED.sampleMs)
       while (samples.length < count) samples.push(0)
@@ -56,7 +56,10 @@ export function countFlow(stream: Readable, onReport: (counted: Counted) => void
 
 let cachedBlock: Buffer | undefined
 
-/** Bytes that nothing on the way can compress, made once: sending them costs no more than copying. */
+/**
+ * Returns bytes that nothing on the path can compress. They are created once, so that sending costs no more than
+ * copying.
+ */
 export function randomBlock(): Buffer {
   cachedBlock ??= randomBytes(1024 * 1024)
   return cachedBlock
@@ -65,8 +68,8 @@ export function randomBlock(): Buffer {
 const PIECE_BYTES = 64 * 1024
 
 /**
- * Sends random bytes as fast as the stream takes them, until `until` says so or the stream breaks. Resolves with how
- * many; the stream is left open.
+ * Sends random bytes as fast as the stream accepts them, until `until` returns true or the stream breaks. Resolves
+ * with the number of bytes; the stream stays open.
  */
 export function sendRandom(stream: Writable, until: (sent: { bytes: number; ms: number }) => boolean): Promise<number> {
   const block = randomBlock()
@@ -88,7 +91,7 @@ export function sendRandom(stream: Writable, until: (sent: { bytes: number; ms: 
         if (!stream.write(piece)) return
       }
     }
-    // A reader that takes nothing brings no `drain`.
+    // A reader that reads nothing causes no `drain` event.
     const watch = setInterval(() => isOver() && finish(), SPEED.sampleMs)
     stream.on('drain', send).on('close', finish).on('error', finish)
     send()

@@ -8,10 +8,13 @@ import { authorize } from '../listeners/principal.ts'
 import { randomBlock } from './countFlow.ts'
 import type { SpeedRouteOptions } from './speedRoutes.ts'
 
-/** Longest head of the first part that is looked through. */
+/** The longest head of the first part that is searched for the file name. */
 const PART_HEAD_MAX_BYTES = 8 * 1024
 
-/** P2PRC's speed test routes, for those whom the owner lets measure: 50 MB to read, and a place for bytes. */
+/**
+ * Adds P2PRC's speed test routes for the principals whom the owner lets measure: a download of 50 MB, and an upload
+ * whose bytes are discarded.
+ */
 export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
   const { rights, principalOf, slots } = options
 
@@ -36,7 +39,7 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
-    // P2PRC uploads with GET, whose body fastify leaves alone: it is read here as it comes, whatever the method.
+    // P2PRC uploads with GET, whose body fastify does not parse, so the body is read here for every method.
     scope.addContentTypeParser('multipart/form-data', (_request, _body, done) => done(null))
     scope.route({
       method: ['GET', 'POST'],
@@ -49,7 +52,7 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
           throw new AppError('bad_media_type', { wanted: 'multipart/form-data' })
         }
         const end = slots.acquire(principal)
-        // What is left of an upload that is answered early is not waited for.
+        // The rest of an upload that is answered early is not read.
         reply.header('connection', 'close')
         try {
           const name = await discardUpload(request.raw)
@@ -62,7 +65,7 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
   })
 }
 
-/** The same bytes for the same place, so that parts of it fit together. */
+/** Yields the same bytes for the same offset, so that range responses fit together. */
 function* fileBytes(from: number, to: number): Generator<Buffer> {
   const block = randomBlock()
   for (let at = from; at <= to; ) {
@@ -73,17 +76,17 @@ function* fileBytes(from: number, to: number): Generator<Buffer> {
   }
 }
 
-/** Throws an upload away as it comes and gives the file's name. Throws `bad_request` and `too_large`. */
+/** Discards an upload as it arrives and resolves with the file's name. Rejects with `bad_request` or `too_large`. */
 async function discardUpload(request: IncomingMessage): Promise<string> {
   let head = Buffer.alloc(0)
   let bytes = 0
   const startedAt = performance.now()
-  // Leaving the loop may not end the connection: the answer still has to go out.
+  // Leaving the loop must not close the connection, because the response is still to be sent.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (head.length < PART_HEAD_MAX_BYTES) head = Buffer.concat([head, chunk]).subarray(0, PART_HEAD_MAX_BYTES)
     if (bytes > SPEED.fileBytes + SPEED.slackBytes) throw new AppError('too_large', { max: SPEED.fileBytes })
-    // A slow line has shown what it can; the listener would cut it off without a word.
+    // A slow link has been measured by now; the listener would otherwise close it without a response.
     if (performance.now() - startedAt >= SPEED.uploadMs) break
   }
   const [partHead = ''] = head.toString('latin1').split('\r\n\r\n', 1)

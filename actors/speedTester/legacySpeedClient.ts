@@ -9,15 +9,16 @@ import type { Dialer, DialTarget } from '../net/dialer.ts'
 import { countFlow, sendRandom } from './countFlow.ts'
 import type { FlowOptions } from './speedLink.ts'
 
-/** How long a Go node may take to confirm an upload after its last byte. */
+/** How long a Go node may take to confirm an upload after its last byte, in milliseconds. */
 const CONFIRM_MS = 5_000
 
 const BOUNDARY = 'p2prc-speed-test'
 const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="50"\r\nContent-Type: application/octet-stream\r\n\r\n`
 
 /**
- * One direction of a test with a Go node, in Mbit/s: its `/50` read, or bytes sent to its `/upload`, which P2PRC does
- * with GET. Rejects with `not_served` where it has no such route or file, else as `measureFlow`.
+ * Measures one direction of a link to a Go node, in Mbit/s: reads its `/50`, or sends bytes to its `/upload`, which
+ * P2PRC does with GET. Rejects with `not_served` if the node has no such route or file, and otherwise as
+ * `measureFlow` does.
  */
 export async function measureLegacyFlow(dialer: Dialer, to: DialTarget, options: FlowOptions): Promise<number> {
   const { direction, onReport, signal } = options

@@ -19,15 +19,15 @@ export interface FlowOptions {
 }
 
 /**
- * One direction of a test with a node of ours: Mbit/s as the receiver counted it. Rejects with the peer's refusal, or
- * with `unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `connection_lost`, `abandoned`.
+ * Measures one direction of a link to a node of this project, in Mbit/s as the receiver counted it. Rejects with the
+ * peer's refusal, or with `unreachable`, `timed_out`, `protocol_error`, `wrong_node`, `connection_lost`, `abandoned`.
  */
 export async function measureFlow(dialer: Dialer, to: DialTarget, options: FlowOptions): Promise<number> {
   const { stream, endpoint } = await dialer.dial(to, { purpose: 'speed', signal: options.signal })
   const where = formatEndpoint(endpoint)
   const hangUp = () => stream.destroy()
   options.signal.addEventListener('abort', hangUp, { once: true })
-  // The test ends by itself; this is for a peer that stalls.
+  // The test ends by itself; this limit is for a peer that stalls.
   const late = new AppError('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
   const limit = setTimeout(() => stream.destroy(late), SPEED.mostMs + SPEED.slackMs)
   try {
@@ -40,7 +40,7 @@ export async function measureFlow(dialer: Dialer, to: DialTarget, options: FlowO
   } finally {
     clearTimeout(limit)
     options.signal.removeEventListener('abort', hangUp)
-    // Whatever is still under way in this direction would disturb the next one.
+    // Data still in flight in this direction would disturb the next measurement.
     stream.destroy()
   }
 }
@@ -76,7 +76,7 @@ function upload(stream: Duplex, where: string, { onReport }: FlowOptions): Promi
         else onReport(last.mbps)
       }
     }
-    // Nothing is sent to a peer that has not agreed: its 200 comes before the first byte of ours.
+    // No payload is sent to a peer that has not agreed: its status 200 arrives before the first byte is sent.
     clientRequest.flushHeaders()
     clientRequest.on('response', ({ statusCode }) => {
       if (statusCode === 200) void sendRandom(clientRequest, () => last?.done === true)
@@ -84,7 +84,7 @@ function upload(stream: Duplex, where: string, { onReport }: FlowOptions): Promi
   })
 }
 
-/** Rejects with the message of a refusal. */
+/** Rejects with the error that a refusal carries. */
 async function rejectWithRefusal(response: IncomingMessage, where: string): Promise<never> {
   for await (const _ of readFacts(responseOf(response), where));
   throw protocolError(where, `it answers with status ${response.statusCode}`)

@@ -13,9 +13,9 @@ export interface SpeedRouteOptions {
   slots: SpeedSlots
 }
 
-/** Who is being served a test. */
+/** The principals for which a test is running. */
 export interface SpeedSlots {
-  /** Throws `too_many` where this principal is served one already, or enough others are. Returns the undo. */
+  /** Throws `too_many` if a test for this principal is running already, or enough for others. Returns the undo. */
   acquire(principal: Principal): () => void
 }
 
@@ -31,17 +31,23 @@ export function createSpeedSlots(): SpeedSlots {
   }
 }
 
-/** How long an ended test's connection stays, so that the last report arrives before what is under way is dropped. */
+/**
+ * How long the connection of an ended test stays open, in milliseconds, so that the last report arrives before the
+ * data in flight is dropped.
+ */
 const LINGER_MS = 250
 
-/** The serving side of a test between two nodes of ours. Bytes go only to whoever holds this connection open. */
+/**
+ * Adds the serving side of a test between two nodes of this project. Bytes go only to the principal at the other end
+ * of this connection.
+ */
 export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOptions): Promise<void> {
   const { rights, principalOf, slots } = options
 
-  /** Asked before anything of the body is read. */
+  /** Authorizes the request before any of the body is read. */
   function begin(request: FastifyRequest): () => void {
     const principal = principalOf(request)
-    // `--open` is P2PRC's way and opens P2PRC's routes; here a caller without a key is refused.
+    // `--open` opens P2PRC's routes only; these routes refuse a caller without a key.
     authorize(principal.caller === 'anonymous' ? { ...rights(), open: false } : rights(), principal, 'measure')
     return slots.acquire(principal)
   }
@@ -61,7 +67,7 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
       } finally {
         end()
         raw.end()
-        // Nobody waits for what a slow reader has not taken.
+        // The data that a slow reader has not taken is dropped.
         setTimeout(() => raw.destroy(), LINGER_MS).unref()
       }
     })
@@ -86,7 +92,10 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
   })
 }
 
-/** A reader hangs up when it has enough; one that does not gets no more than the test would have cost. */
+/**
+ * Whether the budget of a test is spent. A reader closes the connection when it has enough; one that does not
+ * receives no more than a full test.
+ */
 function budgetSpent({ bytes, ms }: { bytes: number; ms: number }): boolean {
   if (ms >= SPEED.mostMs + SPEED.slackMs) return true
   return bytes >= SPEED.mostBytes + SPEED.slackBytes && ms >= 1_000

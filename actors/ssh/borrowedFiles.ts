@@ -5,14 +5,14 @@ import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { Home } from '../home.ts'
 
-/** Where the file for OpenSSH lies in a home. */
+/** Returns the path of the OpenSSH configuration file in a home. */
 export function sshConfigPath(dir: string): string {
   return join(dir, 'ssh_config')
 }
 
 /**
- * What a home has borrowed, from its files alone, for programs that ask often: no lender is asked, nothing is locked or
- * changed. A file that cannot be read counts as empty here; whoever opens it to write sets it aside and says so.
+ * Reads the loans and groups of a home from its files, for programs that ask often: no lender is asked, and nothing is
+ * locked or changed. An unreadable file counts as empty here; opening it for writing quarantines it and reports that.
  */
 export async function readBorrowed({ dir, paths }: Home) {
   const tracked = trackContainersFile.safeParse(await contentOf(paths.trackContainers))

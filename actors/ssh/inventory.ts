@@ -5,18 +5,21 @@ import { sshPort } from '../../protocol/loanRecord.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
 
-/** Where a loan's SSH server is. Every value is checked: ssh and Ansible read them as options or templates otherwise. */
+/**
+ * The SSH server of a loan. Every value is validated, because ssh and Ansible could read it as an option or a
+ * template.
+ */
 export interface SshEndpoint {
   host: string
   port: number
   user: string
-  /** The private key's file; undefined where a password opens it. */
+  /** The path of the private key; undefined if the loan has a password. */
   key: string | undefined
 }
 
 const userName = /^[a-z_][a-z0-9_-]{0,31}$/i
 
-/** Throws `protocol_error` or `bad_address` where the record is not one that ssh may be given. */
+/** Returns the SSH endpoint of a loan. Throws `protocol_error` or `bad_address` if the record is not safe for ssh. */
 export function sshEndpoint(loan: Loan, files: SshFiles): SshEndpoint {
   const { IpAddress, Container, Auth, KeyFile } = loan
   const bad = (why: string) => new AppError('protocol_error', { where: IpAddress.slice(0, 128), why })
@@ -29,7 +32,7 @@ export function sshEndpoint(loan: Loan, files: SshFiles): SshEndpoint {
 
 const SHORT_ID = 12
 
-/** A short name for each loan: 12 digits of its id, as engines show it, and more only where two would be equal. */
+/** Returns a short name for each loan: 12 digits of its id, as engines show it, and more only if two would be equal. */
 export function shortIds(loans: readonly Pick<Loan, 'ID'>[]): Map<string, string> {
   const ids = [...new Set(loans.map(({ ID }) => ID))].filter((id) => /^[\w.-]+$/.test(id) && !id.startsWith('-'))
   return new Map(
@@ -41,20 +44,20 @@ export function shortIds(loans: readonly Pick<Loan, 'ID'>[]): Map<string, string
   )
 }
 
-/** Ansible's name for a group: it warns of any other character. */
+/** Returns a valid Ansible group name: Ansible warns about any other character. */
 function groupName(text: string): string {
   const name = text.replace(/[^A-Za-z0-9_]/g, '_')
   return /^[A-Za-z_]/.test(name) ? name : `_${name}`
 }
 
 export interface DynamicInventory {
-  /** Each host's variables, which spares Ansible a call for each. */
+  /** The variables of each host, so that Ansible need not call the program once for each host. */
   _meta: { hostvars: Record<string, object> }
 }
 
 /**
- * What `p2prc inventory --list` prints: Ansible's dynamic inventory of everything borrowed. Loans whose record ssh may
- * not be given are left out.
+ * Returns the output of `p2prc inventory --list`: Ansible's dynamic inventory of all loans. Loans whose record is not
+ * safe for ssh are left out.
  */
 export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[], files: SshFiles): DynamicInventory {
   const aliases = shortIds(loans)
@@ -86,13 +89,13 @@ export interface InventoryMember {
   member: string
   id: string
   endpoint: SshEndpoint
-  /** The ports that the plugin is given, as numbers inside the container. */
+  /** The ports that the plugin receives, as numbers inside the container. */
   ports: readonly number[]
 }
 
 /**
- * The inventory of one run, for Ansible's `yaml` reader, which reads JSON. P2PRC's plugins name their hosts `all`,
- * `main` or `host1`, so all three mean every member.
+ * Returns the inventory of one run, for Ansible's `yaml` inventory plugin, which accepts JSON. P2PRC's plugins name
+ * their hosts `all`, `main` or `host1`, so each of these names means every member.
  */
 export function runInventory(members: readonly InventoryMember[]): object {
   const hosts = Object.fromEntries(
@@ -104,7 +107,7 @@ export function runInventory(members: readonly InventoryMember[]): object {
   return { all: { children: { main: { hosts }, host1: { children: { main: {} } } } } }
 }
 
-/** Ports that nobody uses yet, in P2PRC's order. */
+/** Returns the ports of a loan that are not in use, in P2PRC's order. */
 export function freePorts(loan: Loan): { internal: number; external: number }[] {
   return loan.Container.Ports.Port.filter(
     ({ IsUsed, PortName, Type, InternalPort, ExternalPort }) =>
@@ -122,7 +125,7 @@ function connection({ host, port, user, key }: SshEndpoint): object {
     ansible_port: port,
     ansible_user: user,
     ...(key !== undefined && { ansible_ssh_private_key_file: key }),
-    // P2PRC's value; looking for one costs each host a round trip.
+    // P2PRC's value. Detecting an interpreter would cost each host a round trip.
     ansible_python_interpreter: '/usr/bin/python3',
   }
 }
@@ -135,7 +138,7 @@ function trySshEndpoint(loan: Loan, files: SshFiles): SshEndpoint | undefined {
   }
 }
 
-/** One word for Ansible, which splits `ansible_ssh_common_args` as a shell would, for ssh, which splits it once more. */
+/** Quotes a path twice: Ansible splits `ansible_ssh_common_args` as a shell would, and ssh splits it once more. */
 function quoted(path: string): string {
   return `'"${path.replaceAll('%', '%%').replaceAll("'", `'"'"'`)}"'`
 }

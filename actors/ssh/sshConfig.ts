@@ -13,8 +13,9 @@ const HEAD = `# Written by P2PRC and kept in step with what is borrowed: changes
 `
 
 /**
- * The text of a configuration file for OpenSSH: one entry for each loan, by the first 12 digits of its id and, for each
- * group that it is in, as `<group>-<n>`. A loan whose record ssh may not be given gets a comment instead.
+ * Returns the text of a configuration file for OpenSSH: one entry for each loan, named by the first 12 digits of its
+ * id and, for each group that contains it, `<group>-<n>`. A loan whose record is not safe for ssh gets a comment
+ * instead.
  */
 export function sshConfigOf(loans: readonly Loan[], groups: readonly Group[], files: SshFiles): string {
   const aliases = shortIds(loans)
@@ -39,19 +40,24 @@ export function sshConfigOf(loans: readonly Loan[], groups: readonly Group[], fi
     .join('\n')
 }
 
-/** The options that pin the host, and offer the one key where there is one; one a line. */
+/**
+ * Returns the options that pin the host key and offer the one private key, if there is one; one option for each line.
+ */
 export function sshOptions(key: string | undefined, knownHosts: string): string[] {
   return [
     ...(key === undefined ? [] : [`IdentityFile "${escaped(key)}"`, 'IdentitiesOnly yes']),
     `UserKnownHostsFile "${escaped(knownHosts)}"`,
     'GlobalKnownHostsFile /dev/null',
     'StrictHostKeyChecking yes',
-    // A host key that the container offers later must not be added beside the one that the lender vouched for.
+    // A host key that the container offers later must not be added beside the one that the lender reported.
     'UpdateHostKeys no',
   ]
 }
 
-/** Puts the text in place in one step, readable by its owner alone, unless it is there already. Throws `disk_failed`. */
+/**
+ * Replaces the file atomically, readable by its owner alone, unless it has this text already. Rejects with
+ * `disk_failed`.
+ */
 export async function writeSshConfig(path: string, text: string): Promise<void> {
   const whole = HEAD.replace('{path}', path) + (text && `\n${text}`)
   if ((await readFile(path, 'utf8').catch(() => '')) === whole) return
@@ -68,13 +74,13 @@ export async function writeSshConfig(path: string, text: string): Promise<void> 
 export interface SshConfigSource {
   path: string
   files: SshFiles
-  /** Told of a file that could not be written; the next change tries again. */
+  /** Called when the file could not be written; the next change tries again. */
   onError: (error: unknown) => void
 }
 
 /**
- * Writes the file whenever the bus says that what is borrowed has changed, which it says at the start too, until `undo`.
- * `idle` waits for the last writing.
+ * Writes the file at the start and whenever the bus reports a change of the loans or groups, until `undo` is called.
+ * `idle` waits for the last write.
  */
 export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { undo: Undo; idle: () => Promise<void> } {
   const { path, files, onError } = source
@@ -82,7 +88,7 @@ export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { un
   const groups = new Map<string, Group>()
   let writing = Promise.resolve()
   const write = () => {
-    // The text is made when its turn comes, so that the last writing has the last word.
+    // The text is composed when the write starts, so that the last write has the latest state.
     writing = writing.then(() => writeSshConfig(path, sshConfigOf(loans, [...groups.values()], files))).catch(onError)
   }
   const undos = [
@@ -107,13 +113,16 @@ export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { un
 function groupAliases(id: string, groups: readonly Group[]): string[] {
   return groups.flatMap(({ ID, Name, TrackContainer }) => {
     const place = TrackContainer.findIndex((loan) => loan.ID === id)
-    // A pattern such as `*` or `!x` in a name would change what other entries mean.
+    // A pattern such as `*` or `!x` in a name would change the meaning of other entries.
     const safe = (Name || ID).replace(/[^A-Za-z0-9._-]/g, '_').replace(/^-/, '_')
     return place < 0 ? [] : [`${safe}-${place + 1}`]
   })
 }
 
-/** ssh expands `%` in these values, and a quote would end them; paths with a quote or a line break are not used. */
+/**
+ * Escapes a path: ssh expands `%` in these values, and a quote would end them. Paths with a quote or a line break are
+ * not used.
+ */
 function escaped(value: string): string {
   return value.replaceAll('%', '%%').replace(/["\r\n]/g, '')
 }
