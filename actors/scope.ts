@@ -17,8 +17,10 @@ export function openScope(concern: AbortSignal, ms?: number): Scope {
   // All concurrent work of the operation listens to the signal.
   setMaxListeners(0, scope.signal)
   const abort = () => scope.abort()
-  const timer = ms === undefined ? undefined : setTimeout(abort, ms)
+  const late = () => scope.abort(new DOMException('The operation timed out', 'TimeoutError'))
+  const timer = ms === undefined ? undefined : setTimeout(late, ms)
   concern.addEventListener('abort', abort, { once: true })
+  if (concern.aborted) abort()
   return {
     signal: scope.signal,
     end() {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
 import PQueue from 'p-queue'
 import type { CrawlInput, IpTableInternalEvent, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { type KnownEndpoint, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
@@ -16,6 +15,7 @@ import { refusal } from '../../protocol/net/reachable.ts'
 import type { Connection, Dialer } from '../net/dialer.ts'
 import { fetchText } from '../net/httpClient.ts'
 import { measureLatency } from '../net/latency.ts'
+import { openScope } from '../scope.ts'
 import { contactOf, dialKnown, isDeferred, readSpecs, requestSpecs } from './probe.ts'
 
 export interface CrawlDependencies {
@@ -42,8 +42,7 @@ interface VisitResult {
  */
 export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<PeerAt[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
-  const signal = AbortSignal.any([input.signal, AbortSignal.timeout(CRAWL.totalMs)])
-  setMaxListeners(0, signal)
+  const { signal, end } = openScope(input.signal, CRAWL.totalMs)
   const seen = new Set(input.known.flatMap((peer) => peer.endpoints.map(formatAddress)))
   const queue = new PQueue({ concurrency: CRAWL.parallel })
   let round: readonly Omit<ProbeInput, 'signal'>[] = input.known
@@ -78,6 +77,7 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
       measure: true,
     }))
   }
+  end()
   return round.flatMap(({ endpoints }) => endpoints.map(({ host, port }) => ({ host, port })))
 
   function isNew(at: PeerAt): boolean {
@@ -100,11 +100,13 @@ async function visit(
   } catch (error) {
     return { outcome: { kind: isDeferred(error, peer.signal) ? 'skipped' : 'silent' }, failure: toFailure(error) }
   }
+  const scope = openScope(peer.signal, peerMs)
   try {
-    return await queryPeer(connection, document, AbortSignal.any([peer.signal, AbortSignal.timeout(peerMs)]))
+    return await queryPeer(connection, document, scope.signal)
   } catch (error) {
     return { outcome: { kind: 'silent' }, failure: toFailure(error) }
   } finally {
+    scope.end()
     connection.stream.destroy()
   }
 }

@@ -11,6 +11,7 @@ import type { Connection, Dialer, DialOptions, NodeConnection } from '../net/dia
 import { type Latency, measureLatency } from '../net/latency.ts'
 import { requestOver } from '../net/peerClient.ts'
 import { DialError } from '../net/race.ts'
+import { openScope } from '../scope.ts'
 
 /** Finds out which node answers at a peer's addresses, and measures its latency. Never rejects. */
 export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {
@@ -79,14 +80,16 @@ export function contactOf({ peer: { id, name, key }, endpoint }: NodeConnection)
  * there.
  */
 export async function requestSpecs(connection: NodeConnection, signal: AbortSignal): Promise<{ specs?: Specs }> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE.timeoutMs)])
+  const scope = openScope(signal, PROBE.timeoutMs)
   try {
     const command = { type: 'specs.get', requestId: randomUUID() }
-    const fact = await requestOver(connection, command, { signal: limited })
+    const fact = await requestOver(connection, command, { signal: scope.signal })
     const specs = receivedSpecs.safeParse(fact.type === 'specs.got' ? fact.specs : undefined)
     return specs.success ? { specs: specs.data } : {}
   } catch {
     return {}
+  } finally {
+    scope.end()
   }
 }
 

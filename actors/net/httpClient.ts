@@ -26,22 +26,28 @@ export interface TextRequest {
  */
 export function fetchText(stream: Duplex, options: TextRequest): Promise<string> {
   const { where, path, timeoutMs, maxBytes, signal } = options
-  const deadline = AbortSignal.timeout(timeoutMs)
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(abortError(where, signal, timeoutMs))
+    const settle = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
     const fail = (error: Error) => {
+      settle()
+      sent.destroy()
       if (error instanceof AppError) reject(error)
-      else if (signal?.aborted) reject(abortError(where, signal, timeoutMs))
-      else if (deadline.aborted) reject(new AppError('timed_out', { where, ms: timeoutMs }, error))
       else if (/^HPE_/.test((error as NodeJS.ErrnoException).code ?? ''))
         reject(new AppError('protocol_error', { where, why: 'it does not speak HTTP' }, error))
       else reject(new AppError('unreachable', { where, why: error.message }, error))
     }
+    const timer = setTimeout(() => fail(new AppError('timed_out', { where, ms: timeoutMs })), timeoutMs)
+    const abort = () => fail(abortError(where, signal as AbortSignal, timeoutMs))
+    signal?.addEventListener('abort', abort)
     const sent = request({
       path,
       method: options.method ?? 'GET',
       headers: { host: where, ...options.headers, ...(options.body && { 'content-length': options.body.length }) },
       agent: agentOver(stream),
-      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     })
     sent.on('error', fail)
     sent.on('response', (response) => {
@@ -57,6 +63,7 @@ export function fetchText(stream: Duplex, options: TextRequest): Promise<string>
         if (!response.complete) fail(new Error('the connection was closed in the middle of the response'))
       })
       response.on('end', () => {
+        settle()
         if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString('utf8'))
         else fail(new AppError('protocol_error', { where, why: `it answers with status ${response.statusCode}` }))
       })

@@ -47,7 +47,7 @@ async function goPeer(table: () => unknown, answer?: RequestListener): Promise<A
 
 const entry = (port: number, more: object = {}) => ({ IPV4: '127.0.0.1', ServerPort: String(port), ...more })
 
-async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 600 } = {}) {
+async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 1_200 } = {}) {
   const events: Extract<IpTableInternalEvent, { type: 'crawl.visited' }>[] = []
   const known = ports.map((port) => ({
     key: `127.0.0.1:${port}`,
