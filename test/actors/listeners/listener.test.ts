@@ -5,6 +5,7 @@ import { after, test } from 'node:test'
 import type { Principal } from '../../../actors/listeners/principal.ts'
 import { openListener } from '../../../actors/listeners/tcp.ts'
 import { command, http, httpHarness, lines, newIdentity, raw, tls } from '../../support/httpHarness.ts'
+import { startOwnTime } from '../../support/ownTime.ts'
 
 const harness = await httpHarness()
 after(() => harness.close())
@@ -95,9 +96,10 @@ test('garbage of many kinds ends only its own connection', async () => {
   await listener.close()
 })
 
-test('1,000 silent connections of four kinds are closed in time, and an honest client works meanwhile', async () => {
+test('1,000 silent connections of four kinds are closed in time, and an honest client works meanwhile', async (t) => {
   const headersTimeoutMs = 1_500
   const quiet = await httpHarness({ headersTimeoutMs })
+  t.after(() => quiet.close())
   quiet.bus.on('node.show', ({ requestId }) => {
     const { id } = quiet.identity
     quiet.bus.publish({ type: 'node.shown', requestId, id, name: 'x', key: 'x', version: '0', protocols: [1] })
@@ -113,15 +115,14 @@ test('1,000 silent connections of four kinds are closed in time, and an honest c
     sockets.push(socket)
   }
   await Promise.all(sockets.map((socket) => (socket.connecting ? once(socket, 'connect') : undefined)))
-  const begun = performance.now()
+  const ownTime = startOwnTime()
   const closed = Promise.all(sockets.map((socket) => (socket.closed ? undefined : once(socket, 'close'))))
   const [shown] = lines(await command(await tls(quiet.listener.port, alice.tls), { type: 'node.show' }))
   assert.equal(shown?.type, 'node.shown')
   assert.ok(sockets.filter(({ closed }) => !closed).length > 900, 'the honest client was served while they waited')
   await closed
-  const took = performance.now() - begun
+  const took = ownTime()
   assert.ok(took < 4 * headersTimeoutMs, `${took} ms`)
-  await quiet.close()
 })
 
 test('close ends silent, half-open and idle connections within a second, and may be called twice', async () => {
