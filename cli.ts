@@ -42,19 +42,16 @@ const handlers: Record<CommandName, Handler> = {
 
   async touch({ args: [where = ''], option, has, request, terminal }) {
     const { userKey } = await import('./cli/keyFile.ts')
-    const { loan } = await request(
-      'loan.take',
-      {
-        where,
-        ports: wholeNumber('--ports', option('ports') ?? '0', 0, EXTRA_PORTS_MAX),
-        udpPorts: wholeNumber('--udp-ports', option('udp-ports') ?? '0', 0, EXTRA_PORTS_MAX),
-        gpu: has('gpu'),
-        image: option('image') ?? '',
-        password: has('password'),
-        ...(await userKey(option('key'))),
-      },
-      'loan.taken',
-    )
+    const { loan } = await request({
+      type: 'loan.take',
+      where,
+      ports: wholeNumber('--ports', option('ports') ?? '0', 0, EXTRA_PORTS_MAX),
+      udpPorts: wholeNumber('--udp-ports', option('udp-ports') ?? '0', 0, EXTRA_PORTS_MAX),
+      gpu: has('gpu'),
+      image: option('image') ?? '',
+      password: has('password'),
+      ...(await userKey(option('key'))),
+    })
     terminal.value(loan.Container, () => show.loanText(loan, terminal.style))
   },
 
@@ -64,22 +61,18 @@ const handlers: Record<CommandName, Handler> = {
     const where = args.length > 1 ? args[0] : undefined
     const forget = call.has('forget')
     if (!legacy && !(await confirmAction(`Returning container ${id} with its /data`, call))) return 1
-    const returned = await request(
-      'loan.return',
-      { id, forget, ...(where !== undefined && { where }) },
-      'loan.returned',
-    )
+    const returned = await request({ type: 'loan.return', id, forget, ...(where !== undefined && { where }) })
     terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Returned'} ${show.shortId(returned.id)}`, legacy)
   },
 
   async ps({ request, terminal }) {
-    const { loans } = await request('loan.list', {}, 'loan.listed')
+    const { loans } = await request({ type: 'loan.list' })
     const document = { TrackContainer: loans.map(({ state, ...loan }) => ({ ...loan, State: state })) }
     terminal.value(document, () => show.loansTable(loans, terminal.style))
   },
 
   async ssh({ args: [id = '', ...words], rest, request, ignoreInterrupts }) {
-    const { sshArgs } = await request('loan.find', { id }, 'loan.found')
+    const { sshArgs } = await request({ type: 'loan.find', id })
     const { openShell } = await import('./cli/shell.ts')
     ignoreInterrupts()
     return openShell([...sshArgs, ...words, ...rest])
@@ -87,22 +80,19 @@ const handlers: Record<CommandName, Handler> = {
 
   async logs({ args: [id = ''], option, has, request, terminal }) {
     const tail = wholeNumber('--tail', option('tail') ?? '200', 0, 1_000_000)
-    await request('loan.logs', { id, follow: has('follow'), tail }, 'loan.logsEnded', {
-      onFact(fact) {
-        if (fact.type === 'loan.logged') terminal.line(fact, String(fact.line), fact.stream as 'stdout' | 'stderr')
-      },
+    await request({ type: 'loan.logs', id, follow: has('follow'), tail }, (fact) => {
+      if (fact.type === 'loan.logged') terminal.line(fact, fact.line, fact.stream)
     })
   },
 
   async specs({ args: [where], request, terminal }) {
-    const got =
-      where === undefined ? request('specs.get', {}, 'specs.got') : request('specs.request', { where }, 'specs.got')
+    const got = where === undefined ? request({ type: 'specs.get' }) : request({ type: 'specs.request', where })
     const { specs } = await got
     terminal.value(specs, () => show.specsText(specs, terminal.style))
   },
 
   async id({ request, terminal }) {
-    const { id, name, key, version } = await request('node.show', {}, 'node.shown')
+    const { id, name, key, version } = await request({ type: 'node.show' })
     const pairs: [string, string][] = [
       ['Node id', id],
       ['Name', name],
@@ -113,23 +103,23 @@ const handlers: Record<CommandName, Handler> = {
 
   async 'trust add'({ args, option, legacy, request, terminal }) {
     const { keyLine } = await import('./cli/keyFile.ts')
-    const { peer } = await request('trust.add', { key: await keyLine(args), name: option('name') ?? '' }, 'trust.added')
+    const { peer } = await request({ type: 'trust.add', key: await keyLine(args), name: option('name') ?? '' })
     terminal.done(peer, `${peer.name || peer.id} may borrow here`, legacy)
   },
 
   async 'trust rm'({ args: [who = ''], legacy, request, terminal }) {
-    const { peer } = await request('trust.remove', { who }, 'trust.removed')
+    const { peer } = await request({ type: 'trust.remove', who })
     terminal.done(peer, `${peer.name || peer.id} may no longer borrow here`, legacy)
   },
 
   async 'trust ls'({ request, terminal }) {
-    const { peers } = await request('trust.list', {}, 'trust.listed')
+    const { peers } = await request({ type: 'trust.list' })
     terminal.value(peers, () => show.trustTable(peers, terminal.style))
   },
 
   async lent({ request, terminal }) {
-    const { containers } = await request('container.list', {}, 'container.listed')
-    const { peers } = await request('trust.list', {}, 'trust.listed')
+    const { containers } = await request({ type: 'container.list' })
+    const { peers } = await request({ type: 'trust.list' })
     terminal.value(containers, () => show.containersTable(containers, peers, terminal.style))
   },
 
@@ -137,19 +127,16 @@ const handlers: Record<CommandName, Handler> = {
     const { args, legacy, request, terminal } = call
     const id = args[0] as string
     if (!(await confirmAction(`Removing container ${id} with its /data`, call))) return 1
-    const removed = await request('container.remove', { id }, 'container.removed')
+    const removed = await request({ type: 'container.remove', id })
     terminal.done({ id: removed.id }, `Removed ${show.shortId(removed.id)}`, legacy)
   },
 
   async 'image build'({ request, terminal }) {
-    await request('image.build', {}, 'image.built', {
-      onFact: (fact) => terminal.line(fact, show.ownerLine(fact) ?? ''),
-    })
+    await request({ type: 'image.build' }, (fact) => terminal.line(fact, show.ownerLine(fact) ?? ''))
   },
 
-  async events({ terminal, signal }) {
-    const { followNodeEvents } = await import('./cli/controlClient.ts')
-    await followNodeEvents((event) => terminal.line(event, show.eventLine(event)), signal)
+  async events({ client, terminal, signal }) {
+    for await (const event of (await client()).events({ signal })) terminal.line(event, show.eventLine(event))
   },
 
   async config(call) {

@@ -1,4 +1,5 @@
-import { type ReceivedFact, request } from '../cli/controlClient.ts'
+import { homeTransport } from '../cli/homeTransport.ts'
+import { connect } from '../client/client.ts'
 import { iperf, type Machine, makeLink } from '../test/support/shapedLink.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 
@@ -7,15 +8,16 @@ const ROUNDS = 3
 /** Runs one speed test as the owner of `from`, and measures the wall-clock time of each direction. */
 export async function speedTest(from: Machine, to: Machine): Promise<Record<'download' | 'upload', Measured>> {
   process.env.P2PRC = from.home
+  const client = connect({ transport: homeTransport() })
   const measured = { download: { mbps: 0, ms: 0 }, upload: { mbps: 0, ms: 0 } }
   for (const direction of ['download', 'upload'] as const) {
     let startedAt = performance.now()
-    const onFact = ({ type, step }: ReceivedFact) => {
-      // Latency has been measured; what follows is the time of this direction.
-      if (type === 'speed.progress' && step === 'latency') startedAt = performance.now()
+    const request = client.request({ type: 'speed.measure', where: `${to.address}:8088`, direction })
+    for await (const fact of request) {
+      // The round trips are over: what follows is the direction's own time.
+      if (fact.type === 'speed.progress' && fact.step === 'latency') startedAt = performance.now()
     }
-    const payload = { where: `${to.address}:8088`, direction }
-    const fact = await request('speed.measure', payload, 'speed.measured', { onFact })
+    const fact = await request.answer
     measured[direction] = { mbps: Number(fact[direction]), ms: performance.now() - startedAt }
   }
   return measured

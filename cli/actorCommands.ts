@@ -24,7 +24,7 @@ interface Listed {
 /** A table needs no contexts; a program gets them, and so does a person who names one actor. */
 async function look({ request, terminal }: Call, filter: string): Promise<Look> {
   const details = !terminal.onScreen || filter !== ''
-  const { actors, omitted } = await request('actor.list', { filter, details }, 'actor.listed')
+  const { actors, omitted } = await request({ type: 'actor.list', filter, details })
   const listed = { actors, omitted }
   return { document: listed, text: (style) => actorsText(listed, filter, style) }
 }

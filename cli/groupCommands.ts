@@ -1,9 +1,9 @@
+import type { ReceivedFact } from '../client/transport.ts'
 import { EXTRA_PORTS_MAX } from '../protocol/defaults/containerManager.ts'
 import { GROUP_MEMBERS_MAX } from '../protocol/defaults/groupTracker.ts'
 import { AppError, exitCodeOf } from '../protocol/errors.ts'
 import type { ExecResult, Group, MemberFailure } from '../protocol/groups.ts'
 import { wholeNumber } from './commandLine.ts'
-import type { ReceivedFact } from './controlClient.ts'
 import * as show from './groupTables.ts'
 import { confirmAction, type Handler } from './runCommand.ts'
 import { shortId } from './tables.ts'
@@ -16,21 +16,18 @@ export const groupCommands = {
     const many = { count: count('count', GROUP_MEMBERS_MAX), nearest: count('nearest', GROUP_MEMBERS_MAX) }
     if (many.count > 0 && !option('on') && many.nearest === 0)
       throw new AppError('bad_request', { why: '--count needs --on or --nearest', todo: 'Name the machines.' })
-    const { group, failures } = await request(
-      'group.create',
-      {
-        name: option('name') ?? '',
-        members: args,
-        on: (option('on') ?? '').split(',').filter(Boolean),
-        ...many,
-        ports: count('ports', EXTRA_PORTS_MAX),
-        udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
-        gpu: has('gpu'),
-        image: option('image') ?? '',
-        ...(await userKey(option('key'))),
-      },
-      'group.created',
-    )
+    const { group, failures } = await request({
+      type: 'group.create',
+      name: option('name') ?? '',
+      members: args,
+      on: (option('on') ?? '').split(',').filter(Boolean),
+      ...many,
+      ports: count('ports', EXTRA_PORTS_MAX),
+      udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
+      gpu: has('gpu'),
+      image: option('image') ?? '',
+      ...(await userKey(option('key'))),
+    })
     const document = { ...show.groupDocument(group, legacy), ...(failures.length > 0 && { Failures: failures }) }
     terminal.value(document, () => show.groupText(group, terminal.style))
     for (const failure of failures) terminal.note(show.failureLine(failure))
@@ -38,22 +35,22 @@ export const groupCommands = {
   },
 
   async 'group ls'({ request, terminal, legacy }) {
-    const { groups } = await request('group.list', {}, 'group.listed')
+    const { groups } = await request({ type: 'group.list' })
     terminal.value(show.groupsDocument(groups, legacy), () => show.groupsTable(groups, terminal.style))
   },
 
   async 'group show'({ args: [id = ''], request, terminal, legacy }) {
-    const { group } = await request('group.show', { id }, 'group.shown')
+    const { group } = await request({ type: 'group.show', id })
     terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
   },
 
   async 'group add'({ args: [id = '', ...members], request, terminal, legacy }) {
-    const { group } = await request('group.add', { id, members }, 'group.added')
+    const { group } = await request({ type: 'group.add', id, members })
     terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
   },
 
   async 'group remove'({ args: [id = '', ...members], request, terminal, legacy }) {
-    const { group } = await request('group.remove', { id, members }, 'group.removed')
+    const { group } = await request({ type: 'group.remove', id, members })
     terminal.value(show.groupDocument(group, legacy), () => show.groupText(group, terminal.style))
   },
 
@@ -66,7 +63,7 @@ export const groupCommands = {
       const failures = (fact.failures ?? []) as MemberFailure[]
       for (const failure of failures) terminal.note(show.failureLine(failure))
     }
-    const deleted = await request('group.delete', { id, containers }, 'group.deleted', { onFact })
+    const deleted = await request({ type: 'group.delete', id, containers }, onFact)
     const text = `Deleted ${show.shortGroupId(deleted.id)}${containers ? `, returned ${deleted.returned.length} containers` : ''}`
     terminal.done({ ID: deleted.id, Returned: deleted.returned }, text, legacy)
   },
@@ -76,15 +73,13 @@ export const groupCommands = {
     const [command, retryFailed] = [[...words, ...rest], has('retry-failed')]
     if (command.length === 0 && !retryFailed)
       throw new AppError('usage', { usage: 'group exec <group> -- <command>', name: 'group exec' })
-    const { results, failed } = await request('group.exec', { id, command, retryFailed }, 'group.executed', {
-      onFact(fact) {
-        if (fact.type !== 'group.output') return
-        if (terminal.json) collected.take(fact)
-        else {
-          const prefix = terminal.style('dim', `${shortId(String(fact.id))} |`)
-          terminal.line(fact, `${prefix} ${fact.line}`, fact.stream as 'stdout' | 'stderr')
-        }
-      },
+    const { results, failed } = await request({ type: 'group.exec', id, command, retryFailed }, (fact) => {
+      if (fact.type !== 'group.output') return
+      if (terminal.json) collected.take(fact)
+      else {
+        const prefix = terminal.style('dim', `${shortId(fact.id)} |`)
+        terminal.line(fact, `${prefix} ${fact.line}`, fact.stream)
+      }
     })
     if (terminal.json) terminal.value({ results: results.map(collected.with), failed }, () => '')
     const bad = results.filter((result) => result.exit !== 0)
@@ -97,7 +92,7 @@ export const groupCommands = {
   },
 
   async 'group ssh-config'(call) {
-    const { group } = await call.request('group.show', { id: call.args[0] as string }, 'group.shown')
+    const { group } = await call.request({ type: 'group.show', id: call.args[0] as string })
     const text = await hostEntries(group)
     call.terminal.line({ ID: group.ID, text }, text.trimEnd())
   },

@@ -1,3 +1,4 @@
+import type { ReceivedFact } from '../client/transport.ts'
 import { HOPS } from '../protocol/defaults/ipTable.ts'
 import { AppError } from '../protocol/errors.ts'
 import type { TableEntry } from '../protocol/files/ipTable.ts'
@@ -7,7 +8,6 @@ import { formatAddress, parseAddress } from '../protocol/net/address.ts'
 import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { SpeedMeasured } from '../protocol/speedTester.ts'
 import { wholeNumber } from './commandLine.ts'
-import type { ReceivedFact } from './controlClient.ts'
 import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
@@ -27,7 +27,7 @@ export const peerCommands = {
   async ls(call) {
     const filter = filterOf(call)
     if (call.has('watch')) return watch(call, () => look(call, filter))
-    showPeers(await call.request('peer.list', {}, 'peer.listed'), filter, call.terminal)
+    showPeers(await call.request({ type: 'peer.list' }), filter, call.terminal)
   },
 
   async update({ option, request, terminal }) {
@@ -35,28 +35,24 @@ export const peerCommands = {
     const onFact = (fact: ReceivedFact) => {
       if (fact.type === 'table.progress') terminal.progress(hopLine(fact))
     }
-    showPeers(await request('table.update', { hops }, 'table.updated', { onFact }), {}, terminal)
+    showPeers(await request({ type: 'table.update', hops }, onFact), {}, terminal)
   },
 
   async speed({ args: [where = ''], option, request, terminal }) {
     const direction = directionOf(option('direction') ?? 'both')
-    const {
-      type: _,
-      requestId: __,
-      ...measured
-    } = await request('speed.measure', { where, direction }, 'speed.measured')
+    const { type: _, requestId: __, ...measured } = await request({ type: 'speed.measure', where, direction })
     terminal.value(measured, () => speedText(measured, terminal.style))
   },
 
   async add({ args: [where = ''], option, has, request, terminal, legacy }) {
     const port = option('ports')
     const at = port === undefined ? where : withPort(where, wholeNumber('--ports', port, 1, PORT_MAX))
-    const { peer } = await request('peer.add', { where: at, replace: has('replace') }, 'peer.added')
+    const { peer } = await request({ type: 'peer.add', where: at, replace: has('replace') })
     terminal.done(peer, `Added ${at}`, legacy)
   },
 
   async describe({ args, request, terminal, legacy }) {
-    const { text } = await request('record.describe', { text: args.join(' ') }, 'record.described')
+    const { text } = await request({ type: 'record.describe', text: args.join(' ') })
     terminal.done({ text }, text === '' ? 'This machine has no description now' : `All others see: ${text}`, legacy)
   },
 } satisfies Record<string, Handler>
@@ -128,7 +124,7 @@ export function peersText(rows: readonly PeerRow[], all: number, style: Terminal
 
 /** What `--watch` shows: a person sees the age of the last answer, which is no change. */
 async function look({ request }: Call, filter: PeerFilter): Promise<Look> {
-  const listed = await request('peer.list', {}, 'peer.listed')
+  const listed = await request({ type: 'peer.list' })
   const rows = peerRows(listed.peers, filter)
   const document = tableDocument(listed, rows)
   const identity = [document, rows.map(({ answeredAgoMs: _, ...row }) => row)]

@@ -1,6 +1,6 @@
 import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from '../protocol/defaults/pluginRunner.ts'
 import { AppError, toAppError } from '../protocol/errors.ts'
-import type { Plugin, PluginRunnerEmits } from '../protocol/pluginRunner.ts'
+import type { Plugin } from '../protocol/pluginRunner.ts'
 import { wholeNumber } from './commandLine.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
@@ -15,7 +15,7 @@ export const pluginCommands = {
   },
 
   async 'plugin show'({ args: [name = ''], request, terminal }) {
-    const { plugin, folder, files } = await request('plugin.show', { name }, 'plugin.shown')
+    const { plugin, folder, files } = await request({ type: 'plugin.show', name })
     const pairs: [string, string][] = [
       ['Name', plugin.name],
       ['Description', plugin.description],
@@ -43,9 +43,7 @@ export const pluginCommands = {
       stock: has('stock'),
     }
     try {
-      const { members } = await request('plugin.run', command, 'plugin.finished', {
-        onFact: (fact) => view.update(fact as unknown as PluginRunnerEmits),
-      })
+      const { members } = await request({ type: 'plugin.run', ...command }, (fact) => view.update(fact))
       view.end(members)
       const home = await fetchedFolder(command)
       if (home && !terminal.json) terminal.line({}, `Fetched files: ${home}`)
@@ -60,16 +58,12 @@ export const pluginCommands = {
   },
 
   async 'plugin pull'({ args: [url = ''], option, has, request, terminal, legacy }) {
-    const { plugin } = await request(
-      'plugin.pull',
-      { url, commit: option('commit') ?? '', ssh: has('ssh') },
-      'plugin.pulled',
-    )
+    const { plugin } = await request({ type: 'plugin.pull', url, commit: option('commit') ?? '', ssh: has('ssh') })
     terminal.done(plugin, `Pulled ${plugin.name} at commit ${plugin.commit}`, legacy)
   },
 
   async 'plugin rm'({ args: [name = ''], request, terminal, legacy }) {
-    await request('plugin.remove', { name }, 'plugin.removed')
+    await request({ type: 'plugin.remove', name })
     terminal.done({ name }, `Removed ${name}`, legacy)
   },
 

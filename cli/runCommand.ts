@@ -1,8 +1,9 @@
-import type { CommandType } from '../client/types.ts'
+import type { Client } from '../client/client.ts'
+import type { ReceivedFact } from '../client/transport.ts'
+import type { AnswerOf, CommandInput, CommandType, FactOf } from '../client/types.ts'
 import { AppError, toAppError } from '../protocol/errors.ts'
 import type { CommandName } from './cliCommands.ts'
 import { type CommandLine, readCommandLine } from './commandLine.ts'
-import type { ReceivedFact, RequestOptions, request } from './controlClient.ts'
 import { showHelp } from './help.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
@@ -16,8 +17,10 @@ export interface Call {
   option(name: string): string | undefined
   has(name: string): boolean
   terminal: Terminal
-  /** Sends one command and waits for its terminal fact; progress is shown unless `onFact` is given. */
-  request: typeof request
+  /** The client of the node on this home. */
+  client(): Promise<Client>
+  /** Sends one command and waits for its answer; progress is shown unless `onFact` is given. */
+  request<T extends CommandType>(command: CommandInput<T>, onFact?: (fact: FactOf<T>) => void): Promise<AnswerOf<T>>
   /** Aborts on SIGINT and SIGTERM. */
   signal: AbortSignal
   /** Stops handling SIGINT, for a child process that has taken over the terminal. */
@@ -71,6 +74,14 @@ export async function confirmAction(what: string, { has, terminal, signal }: Cal
 }
 
 function createCall({ args, options, rest, legacy }: CommandLine, terminal: Terminal, interrupts: Interrupts): Call {
+  /** Loaded here, so that help and the version do not load Node's HTTP client. */
+  async function client(): Promise<Client> {
+    const [{ connect }, { homeTransport }] = await Promise.all([
+      import('../client/client.ts'),
+      import('./homeTransport.ts'),
+    ])
+    return connect({ transport: homeTransport(terminal.note) })
+  }
   return {
     args,
     rest,
@@ -81,27 +92,23 @@ function createCall({ args, options, rest, legacy }: CommandLine, terminal: Term
     },
     has: (name) => options.get(name) === true,
     terminal,
-    async request(type, payload, expected, requestOptions) {
-      // Loaded here, so that help and the version do not load Node's HTTP client.
-      const { request } = await import('./controlClient.ts')
-      const defaults = { ...progressOptions(terminal), signal: interrupts.signal }
-      return request(type, payload, expected, { ...defaults, ...requestOptions })
+    client,
+    async request(command, onFact = (fact) => showProgress(fact as ReceivedFact, terminal)) {
+      const pending = (await client()).request(command, { signal: interrupts.signal })
+      for await (const fact of pending) onFact(fact)
+      return pending.answer
     },
     signal: interrupts.signal,
     ignoreInterrupts: interrupts.ignore,
   }
 }
 
-function progressOptions(
-  terminal: Terminal,
-): Pick<RequestOptions<CommandType>, 'onNote'> & { onFact(fact: ReceivedFact): void } {
-  const onFact = ({ type, member, step, line }: ReceivedFact) => {
-    const whose = member === undefined ? '' : `${member}: `
-    // The lines of these steps name the step themselves; lines of an image build do not.
-    const of = step === undefined || /^(create|start|ssh)$/.test(String(step)) ? '' : `${step}: `
-    if (type.endsWith('.progress')) terminal.progress(`${whose}${of}${line}`)
-  }
-  return { onFact, onNote: terminal.note }
+function showProgress({ type, member, step, line }: ReceivedFact, terminal: Terminal): void {
+  if (!type.endsWith('.progress')) return
+  const whose = member === undefined ? '' : `${member}: `
+  // The lines of these steps name the step themselves; lines of an image build do not.
+  const of = step === undefined || /^(create|start|ssh)$/.test(String(step)) ? '' : `${step}: `
+  terminal.progress(`${whose}${of}${line}`)
 }
 
 interface Interrupts {

@@ -1,9 +1,9 @@
+import type { ReceivedFact } from '../client/transport.ts'
 import type { Revealed } from '../client/types.ts'
 import type { ContainerSummary, Port } from '../protocol/containerManager.ts'
 import type { LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
 import type { Specs } from '../protocol/specs.ts'
 import type { TrustedPeer } from '../protocol/trust.ts'
-import type { ReceivedFact } from './controlClient.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
 /** Renders the values of each concern as text for a terminal. Programs get the same values as JSON. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { request } from '../../cli/controlClient.ts'
+import { homeTransport } from '../../cli/homeTransport.ts'
+import { type Client, connect } from '../../client/client.ts'
 import { type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
 
 /** Real nodes on loopback, which P2PRC's `Test` makes a network. */
@@ -28,16 +29,14 @@ async function neighbour(t: TestContext): Promise<Neighbour> {
   return { ...its, node: await startNode(t, its.env) }
 }
 
-/** Commands of the owner of a home, one after the other: the home is found by the environment. */
-function owner({ env }: Home): typeof request {
-  return (...args) => {
-    process.env.P2PRC = env.P2PRC
-    return request(...args)
-  }
+/** The client of a home's owner, for one request after the other: the home is found by the environment. */
+function owner({ env }: Home): Client {
+  process.env.P2PRC = env.P2PRC
+  return connect({ transport: homeTransport() })
 }
 
 const add = (of: Home, other: Neighbour) =>
-  owner(of)('peer.add', { where: other.node.where, replace: false }, 'peer.added')
+  owner(of).request({ type: 'peer.add', where: other.node.where, replace: false }).answer
 
 const portsOf = (peers: readonly { endpoints: { port: number }[] }[]) =>
   peers.map(({ endpoints }) => endpoints[0]?.port).sort()
@@ -46,7 +45,7 @@ const portsOf = (peers: readonly { endpoints: { port: number }[] }[]) =>
 async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) => boolean): Promise<void> {
   const deadline = performance.now() + 60_000
   for (;;) {
-    const { peers } = await owner(of)('peer.list', {}, 'peer.listed')
+    const { peers } = await owner(of).request({ type: 'peer.list' }).answer
     const answering = peers.filter(({ state, id }) => state === 'answering' && id)
     if (isWanted(portsOf(answering))) return
     assert.ok(
@@ -59,14 +58,14 @@ async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) =>
 test('one learns the third through the second, near and by its key, with as many hops as it takes', async (t) => {
   const [second, third] = [await neighbour(t), await neighbour(t)]
   await add(second, third)
-  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await owner(second).request({ type: 'table.update', hops: 1 }).answer
   // A home without a node: nobody hears of it, so nobody can tell it of the third before it asks.
   const first = home()
   const update = async (hops: number) => {
     const crawled: number[] = []
-    const { peers } = await owner(first)('table.update', { hops }, 'table.updated', {
-      onFact: (fact) => fact.type === 'table.progress' && crawled.push(Number(fact.hop)),
-    })
+    const request = owner(first).request({ type: 'table.update', hops })
+    for await (const fact of request) if (fact.type === 'table.progress') crawled.push(fact.hop)
+    const { peers } = await request.answer
     return { crawled, peers }
   }
   await add(first, second)
@@ -86,7 +85,7 @@ test('one learns the third through the second, near and by its key, with as many
   )
   // Whoever is asked hears who asks.
   const { port } = await startNode(t, first.env)
-  await owner(first)('table.update', { hops: 1 }, 'table.updated')
+  await owner(first).request({ type: 'table.update', hops: 1 }).answer
   await until(third, (ports) => ports.includes(port))
 })
 
@@ -95,7 +94,7 @@ test('a node that is told nothing measures its peers in the background', async (
   await add(first, second)
   const deadline = performance.now() + 60_000
   for (;;) {
-    const { peers } = await owner(first)('peer.list', {}, 'peer.listed')
+    const { peers } = await owner(first).request({ type: 'peer.list' }).answer
     if (peers[0]?.latencyNs) break
     assert.ok(performance.now() < deadline, JSON.stringify(peers))
   }
@@ -104,7 +103,7 @@ test('a node that is told nothing measures its peers in the background', async (
 test('a half-written table is quarantined, reported, and rebuilt from the peers in what is left of it', async (t) => {
   const [first, second, third] = [await neighbour(t), await neighbour(t), await neighbour(t)]
   for (const other of [second, third]) await add(first, other)
-  await owner(first)('table.update', { hops: 1 }, 'table.updated')
+  await owner(first).request({ type: 'table.update', hops: 1 }).answer
   await first.node.stop()
   const whole = readFileSync(first.table, 'utf8')
   truncateSync(first.table, whole.length - 100)
@@ -114,22 +113,22 @@ test('a half-written table is quarantined, reported, and rebuilt from the peers 
   await until(again, (ports) => ports.length >= 1)
   // The torn entry's node comes back with the next table that reaches this one.
   await add(second, third)
-  await owner(again)('table.update', { hops: 3 }, 'table.updated')
-  await owner(second)('table.update', { hops: 1 }, 'table.updated')
-  await owner(again)('table.update', { hops: 3 }, 'table.updated')
+  await owner(again).request({ type: 'table.update', hops: 3 }).answer
+  await owner(second).request({ type: 'table.update', hops: 1 }).answer
+  await owner(again).request({ type: 'table.update', hops: 3 }).answer
   await until(again, (ports) => ports.includes(second.node.port) && ports.includes(third.node.port))
 })
 
 test('a table of which nothing is left comes back when a peer crawls to it', async (t) => {
   const [first, second] = [await neighbour(t), await neighbour(t)]
   await add(second, first)
-  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await owner(second).request({ type: 'table.update', hops: 1 }).answer
   await first.node.stop()
   mkdirSync(dirname(first.table), { recursive: true })
   writeFileSync(first.table, '{"ip_address":[{"Na')
   const again = { ...first, node: await startNode(t, first.env) }
   await again.node.printed(/set aside/)
-  await owner(second)('peer.add', { where: again.node.where, replace: false }, 'peer.added')
-  await owner(second)('table.update', { hops: 1 }, 'table.updated')
+  await owner(second).request({ type: 'peer.add', where: again.node.where, replace: false }).answer
+  await owner(second).request({ type: 'table.update', hops: 1 }).answer
   await until(again, (ports) => ports.includes(second.node.port))
 })

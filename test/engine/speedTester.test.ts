@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { speedTest } from '../../bench/speed.ts'
-import { request } from '../../cli/controlClient.ts'
+import { homeTransport } from '../../cli/homeTransport.ts'
+import { connect } from '../../client/client.ts'
 import { iperf, type Machine, makeLink } from '../support/shapedLink.ts'
 
 /** Two nodes on one wire; the first one may measure the second. */
@@ -29,7 +30,7 @@ test('under a token bucket of 50 Mbit/s: as iperf3 within 5 %, 3 s a direction, 
   }
   // The crawl writes the table before it answers.
   process.env.P2PRC = here.home
-  const { peers } = await request('table.update', { hops: 1 }, 'table.updated')
+  const { peers } = await connect({ transport: homeTransport() }).request({ type: 'table.update', hops: 1 }).answer
   assert.deepEqual(
     peers.map((peer) => peer.download),
     [download.mbps],
