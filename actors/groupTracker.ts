@@ -41,8 +41,8 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
   /**
-   * Moves every loan of a lender, because it may have several at its former address. A failed write is retried at the
-   * next lookup.
+   * Moves every loan of a lender, because it may have several at its former address. A failed write is repeated after
+   * the next request to the lender.
    */
   const onMoved = async ({ NodeId, IpAddress }: Loan, address: string) => {
     const moved = loans.all().filter((loan) => loan.NodeId === NodeId && loan.IpAddress === IpAddress)

@@ -11,8 +11,9 @@ import type {
 import type { ContainerImage } from './image.ts'
 
 /**
- * One container, from the request to its end. Whatever fails before it is complete rolls all of it back. Who provides the
- * effects keeps those of one container in turn, so that `remove` comes after a step that is still under way.
+ * One container, from the request to its end. A failure before it is complete rolls back all of it. The provider of
+ * the effects runs those of one container one after another, so that `remove` follows a step that is still in
+ * progress.
  */
 export const containerMachine = containerSetup.createMachine({
   id: 'container',
@@ -137,7 +138,7 @@ export const containerMachine = containerSetup.createMachine({
             ],
           },
         },
-        /** Removes a container whose ports were taken, to try again with others. */
+        /** Removes a container whose ports were in use, to retry with others. */
         retryCleanup: {
           invoke: {
             src: 'remove',
@@ -191,7 +192,7 @@ export const containerMachine = containerSetup.createMachine({
         reply: {
           initial: 'idle',
           states: {
-            idle: { on: { ask: 'replying' } },
+            idle: { on: { request: 'replying' } },
             replying: {
               invoke: {
                 src: 'renewReply',
@@ -239,10 +240,10 @@ export const containerMachine = containerSetup.createMachine({
         onDone: 'gone',
         onError: 'rollbackRetry',
       },
-      // The engine finished creating it after all, perhaps behind the removal's back.
+      // The engine finished creating the container after all, perhaps after the removal had looked for it.
       on: { 'engine.created': { target: 'rollingBack', reenter: true } },
     },
-    /** The engine could not take it back; it is tried until it can. */
+    /** The engine could not remove the container, so the rollback is retried until it succeeds. */
     rollbackRetry: {
       entry: 'notifyFailure',
       after: { engineRetry: 'rollingBack' },

@@ -5,7 +5,10 @@ import { managerSetup } from './containerManager/managerSetup.ts'
 
 export type { ContainerManagerInput } from './containerManager/managerContext.ts'
 
-/** Until the engine's first answer commands wait for it; later, while there is none, they are refused with its failure. */
+/**
+ * Commands wait for the engine's first answer. Later, while the engine is disconnected, they are rejected with its
+ * failure.
+ */
 const whileDisconnected = [
   {
     guard: { type: 'isQueued', params: ({ event }: { event: ContainerManagerCommand }) => event },
@@ -26,7 +29,10 @@ const onEngineReady = [
   { type: 'adopt', params: ({ event }: { event: LinkReady }) => ({ found: event.found, all: true }) },
 ] as const
 
-/** Lends containers: keeps the connection to the engine, one child for each container, and answers for them. */
+/**
+ * Lends containers: it keeps the connection to the engine and one child for each container, and answers commands for
+ * them.
+ */
 export const containerManagerMachine = managerSetup.createMachine({
   id: 'containerManager',
   context: ({ input }) => ({
@@ -88,7 +94,7 @@ export const containerManagerMachine = managerSetup.createMachine({
             'container.create': [
               {
                 guard: { type: 'isCreated', params: ({ event }) => event },
-                actions: { type: 'askAgain', params: ({ event }) => event },
+                actions: { type: 'requestAgain', params: ({ event }) => event },
               },
               { guard: 'isFull', actions: { type: 'rejectFull', params: ({ event }) => event } },
               { actions: { type: 'create', params: ({ event }) => event } },
@@ -130,7 +136,7 @@ export const containerManagerMachine = managerSetup.createMachine({
     disconnected: { after: { engineRetry: 'connection' } },
   },
   on: {
-    // Reached only while no engine is connected: until its first answer commands wait, later they are told at once.
+    // Reached only while no engine is connected: commands wait for its first answer, and later are rejected at once.
     'container.*': whileDisconnected,
     'image.build': whileDisconnected,
     'request.abandoned': {

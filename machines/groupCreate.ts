@@ -24,7 +24,7 @@ export interface GroupCreateInput {
   command: CreateCommand
 }
 
-/** What is written: the loans named and the containers taken. */
+/** The group to write: the loans that were named and the containers that were taken. */
 export interface NewGroup {
   name: string
   members: string[]
@@ -39,8 +39,8 @@ const onTaken = [withEvent('addTaken'), withEvent('endTake')] as const
 const onTakeFailed = [withEvent('addFailure'), withEvent('endTake')] as const
 
 /**
- * One group made, with the containers that are taken for it in parallel. A take that fails is reported beside the group
- * of the others. Where all fail there is no group; where it cannot be written, what was taken is given back.
+ * Creates one group, and takes containers for it in parallel. A failed take is reported together with the group of the
+ * others. If all takes fail, there is no group; if it cannot be written, the taken containers are returned.
  */
 export const groupCreateMachine = setup({
   types: {
@@ -50,9 +50,9 @@ export const groupCreateMachine = setup({
   },
   actors: {
     take: loanMachine,
-    /** Checks name and members before anything is taken; rejects with what is wrong with them. */
+    /** Checks the name and the members before anything is taken; rejects with the reason why they are invalid. */
     check: fromPromise<void, NewGroup>(() => Promise.reject(new Error('not provided'))),
-    /** The nearest machines that answer, so many of them; rejects where there are fewer. */
+    /** Resolves with this number of the nearest machines that answer; rejects if there are fewer. */
     findNearest: fromPromise<string[], number>(() => Promise.reject(new Error('not provided'))),
     write: fromPromise<Group, NewGroup>(() => Promise.reject(new Error('not provided'))),
     rollBack: fromPromise<void, ContainerId[]>(() => Promise.reject(new Error('not provided'))),
@@ -187,7 +187,7 @@ export const groupCreateMachine = setup({
         'take.abandoned': { target: 'abandoning', actions: 'abandonTakes' },
       },
     },
-    /** What was being taken ends first, so that it is known what has to go back. */
+    /** Waits until the takes in progress have ended, so that it is known which containers to return. */
     abandoning: {
       always: { guard: 'allSettled', target: 'rollingBack' },
       on: {
@@ -209,13 +209,13 @@ export const groupCreateMachine = setup({
         },
       },
     },
-    /** Nobody waits for it any more, or there is no group to find them by: all that was taken goes back. */
+    /** Returns all taken containers, because nobody waits for the group any more or it could not be written. */
     rollingBack: {
       invoke: {
         src: 'rollBack',
         input: ({ context }) => context.taken,
         onDone: 'failed',
-        // They stay tracked, so `ps` shows them.
+        // The containers stay tracked, so `ps` shows them.
         onError: 'failed',
       },
     },

@@ -17,14 +17,17 @@ import {
   type Tracked,
 } from './requests.ts'
 
-/** The commands that are one request each: nothing of them outlives an abandoned request. */
+/** The commands that are one request each and can be stopped at any point when the request is abandoned. */
 export type SimpleRequest = Exclude<GroupTrackerCommand, TakeCommand | CreateCommand>
 
-/** `executing`: stopping its child gives it up. `taking`: its child undoes what it did first, and is `undoing` then. */
-type Phase = 'executing' | 'taking' | 'undoing'
+/**
+ * `executing`: stopping the child cancels the request. `taking`: when abandoned, the child first undoes what it did;
+ * the request is `rollingBack` meanwhile.
+ */
+type Phase = 'executing' | 'taking' | 'rollingBack'
 
 interface Context {
-  /** Each has a child of its name, whose state says how far it is. */
+  /** Each request has a child with its id, whose state is the progress of the request. */
   requests: Requests<Tracked<Phase>>
 }
 
@@ -43,8 +46,8 @@ const executes = [joinIfRepeated, { actions: [beginAs('executing'), 'startReques
 const notProvided = toFailure(new Error('not provided'))
 
 /**
- * The borrower's side: what was taken from other nodes, and groups of it. A child per request does the work; here is
- * only who is at work on what.
+ * The borrower's side: containers taken from other nodes, and groups of them. A child per request does the work; this
+ * machine only tracks the requests.
  */
 export const groupTrackerMachine = setup({
   types: {
@@ -55,7 +58,7 @@ export const groupTrackerMachine = setup({
   actors: {
     take: loanMachine,
     createGroup: groupCreateMachine,
-    /** Says what is borrowed, at its start and at every change. */
+    /** Publishes what is borrowed, at the start and after every change. */
     watchRecords: fromCallback<{ type: 'none' }, void, ChildEmits>(() => {}),
     request: fromCallback<ChildEmits, SimpleRequest>(({ input: { requestId }, sendBack }) => {
       const fact = { type: 'loan.listFailed', requestId, ...notProvided } as const
@@ -68,8 +71,8 @@ export const groupTrackerMachine = setup({
       const request = find(context.requests, requestId)
       return request?.phase === 'taking' && request.waiters === 1
     },
-    isUndoing: ({ context }, { requestId }: { requestId: string }) =>
-      find(context.requests, requestId)?.phase === 'undoing',
+    isRollingBack: ({ context }, { requestId }: { requestId: string }) =>
+      find(context.requests, requestId)?.phase === 'rollingBack',
   },
   actions: {
     begin: assign({
@@ -78,8 +81,8 @@ export const groupTrackerMachine = setup({
     join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
     leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
     end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
-    enterUndoing: assign({
-      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'undoing'),
+    enterRollingBack: assign({
+      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'rollingBack'),
     }),
     startRequest: spawnChild('request', {
       id: ({ event }) => childId((event as SimpleRequest).requestId),
@@ -126,12 +129,12 @@ export const groupTrackerMachine = setup({
         guard: { type: 'isAbandonedTake', params: ({ event }) => event },
         actions: [
           { type: 'leave', params: ({ event }) => event },
-          { type: 'enterUndoing', params: ({ event }) => event },
+          { type: 'enterRollingBack', params: ({ event }) => event },
           sendTo(({ event }) => childId(event.requestId), { type: 'take.abandoned' }),
         ],
       },
       {
-        guard: { type: 'isUndoing', params: ({ event }) => event },
+        guard: { type: 'isRollingBack', params: ({ event }) => event },
         actions: { type: 'leave', params: ({ event }) => event },
       },
       {

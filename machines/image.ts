@@ -2,7 +2,7 @@ import { type AnyActorRef, assign, fromCallback, fromPromise, sendTo, setup } fr
 import { toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 
-/** A port that an image says it serves, as in its `ports.json`. */
+/** A port that an image serves, as its `ports.json` declares. */
 export interface ImagePort {
   PortName: string
   InternalPort: number
@@ -10,7 +10,7 @@ export interface ImagePort {
   Description: string
 }
 
-/** An image folder as it is now, and the name under which the engine keeps what was built from it. */
+/** The current content of an image folder, and the engine's name for the image that is built from it. */
 export interface ContainerImage {
   name: string
   /** `p2prc/<name>:<beginning of the digest>`. */
@@ -21,13 +21,13 @@ export interface ContainerImage {
   built: boolean
 }
 
-/** What an image tells the container manager. */
+/** The events that an image emits to the image store. */
 export type ImageEmits =
   | { type: 'image.line'; name: string; line: string }
   | { type: 'image.ready'; name: string; image: ContainerImage }
   | { type: 'image.failed'; name: string; failure: Failure }
 
-/** How the two long steps report. */
+/** The events of the two long steps. */
 export type ImageStepEmits =
   | { type: 'step.line'; line: string }
   | { type: 'step.done'; base: string }
@@ -42,7 +42,7 @@ interface Context {
 
 const notProvided = toFailure(new Error('not provided'))
 
-/** One image that this node lends, from looking at its folder to being ready in the engine. */
+/** One image that this node lends, from the inspection of its folder until it is ready in the engine. */
 export const imageMachine = setup({
   types: {
     context: {} as Context,
@@ -115,7 +115,7 @@ export const imageMachine = setup({
     },
     ready: {
       entry: 'notifyReady',
-      // What pruning leaves behind only costs disk; the next time prunes it.
+      // Images that pruning leaves only cost disk space; the next build prunes them.
       invoke: {
         src: 'prune',
         input: ({ context }) => ({ image: context.image as ContainerImage }),

@@ -28,7 +28,7 @@ const onLinkFact = {
   ],
 } as const
 
-/** Keeps the list of peers that answer: learns them, looks after them, writes them down, finds them by name. */
+/** Keeps the table of peers: discovers them, probes them, saves them, and finds them by name. */
 export const ipTableMachine = ipTableSetup.createMachine({
   id: 'ipTable',
   context: ({ input }) => contextOf(input),
@@ -41,7 +41,8 @@ export const ipTableMachine = ipTableSetup.createMachine({
   states: {
     probing: {
       initial: 'idle',
-      // A state of its own below: leaving and entering a region itself would leave and enter its sibling too.
+      // A separate state below the region: leaving and entering the region itself would also leave and enter its
+      // sibling.
       states: {
         idle: {
           entry: 'spawnProbes',
@@ -63,7 +64,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
             ],
           },
         },
-        /** When a whole network comes up, one save takes in many that joined. */
+        /** When a whole network starts, one save covers many peers that joined. */
         throttled: {
           always: { guard: 'isAwaited', target: 'idle' },
           after: { saveInterval: 'idle' },

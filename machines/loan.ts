@@ -5,18 +5,18 @@ import type { Failure } from '../protocol/ids.ts'
 
 export type TakeCommand = Extract<GroupTrackerCommand, { type: 'loan.take' }>
 
-/** What a child tells the machine that made it: a fact for the bus on the way, and the fact with which it ended. */
+/** The events of a child to its parent: a fact for the bus during the work, and the finishing fact. */
 export type ChildEmits =
   | { type: 'child.emitted'; fact: GroupTrackerEmits }
   | { type: 'child.ended'; requestId: string; fact: GroupTrackerEmits }
 
-/** What asking the lender for a container brings. */
+/** The events of a container request at the lender. */
 export type LenderEmits =
   | { type: 'lender.progress'; step: string; line: string }
   | { type: 'lender.created'; loan: Loan }
   | ({ type: 'lender.failed' } & Failure)
 
-/** Whoever asked has gone. */
+/** Nobody waits for the container any more. */
 export type TakeAbandoned = { type: 'take.abandoned' }
 
 interface Context {
@@ -34,8 +34,8 @@ export interface LoanInput {
 const notProvided = () => Promise.reject(new Error('not provided'))
 
 /**
- * One take of one container: asked for, tracked, and only then said to be taken. Whatever goes wrong after the lender
- * made it gives it back. A lender whose answer was lost is asked whether it made one after all.
+ * Takes one container: requests it, tracks it, and only then reports it as taken. A failure after the lender created
+ * it returns it. If the lender's reply was lost, the lender is asked whether it created a container after all.
  */
 export const loanMachine = setup({
   types: {
@@ -47,11 +47,11 @@ export const loanMachine = setup({
     requestContainer: fromCallback<LenderEmits, TakeCommand>(({ sendBack }) =>
       sendBack({ type: 'lender.failed', ...toFailure(new Error('not provided')) }),
     ),
-    /** Writes it into the files. */
+    /** Writes the loan to the files. */
     track: fromPromise<void, Loan>(notProvided),
-    /** Removes it at the lender, then from the files. */
+    /** Removes the container at the lender, then the loan from the files. */
     rollBack: fromPromise<void, Loan>(notProvided),
-    /** Removes what the lender made for this request, if anything. */
+    /** Removes the container that the lender created for this request, if there is one. */
     cleanUpOrphan: fromPromise<void, TakeCommand>(notProvided),
   },
   guards: {
@@ -104,7 +104,7 @@ export const loanMachine = setup({
           },
           { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => event } },
         ],
-        // Leaving this state closes the connection, which tells the lender.
+        // Leaving this state closes the connection, which aborts the request at the lender.
         'take.abandoned': { target: 'cleaningUp', actions: 'setAbandoned' },
       },
     },

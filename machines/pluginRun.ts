@@ -5,16 +5,16 @@ import type { MemberResult, PluginRunnerCommand, PluginRunnerEmits, TaskStep } f
 
 export type RunCommand = Extract<PluginRunnerCommand, { type: 'plugin.run' }>
 
-/** What is about to happen, decided before anything does: who, with which ports, from which private folder. */
+/** The plan of a run: its members, their ports, and the private folder. It is complete before anything is executed. */
 export interface RunPlan {
   name: string
   folder: string
-  /** Without Mitogen. */
+  /** Run without Mitogen. */
   stock: boolean
   members: Pick<MemberResult, 'member' | 'id' | 'host' | 'ports'>[]
 }
 
-/** Ansible's own count of one host at the end of a playbook. */
+/** Ansible's counts for one host at the end of a playbook. */
 export interface HostStats {
   ok: number
   changed: number
@@ -22,15 +22,15 @@ export interface HostStats {
   unreachable: number
 }
 
-/** What the play tells the chart. */
+/** The events of the play to the chart. */
 export type PlayEvent =
   | { type: 'play.task'; step: TaskStep }
   /** The playbook ran to its end on every member that did not fail. `stats` is keyed by member. */
   | { type: 'play.ended'; stats: Record<string, HostStats> }
-  /** It could not be run at all, or broke off. */
+  /** The playbook could not be started, or was aborted. */
   | { type: 'play.failed'; failure: Failure }
 
-/** What the run tells whoever spawned it: facts for the bus. */
+/** The events of a run to its parent: facts for the bus. */
 export interface RunEmits {
   type: 'run.emitted'
   fact: PluginRunnerEmits
@@ -38,7 +38,7 @@ export interface RunEmits {
 
 export interface PluginRunInput {
   command: RunCommand
-  /** Aborts when the concern's life ends. */
+  /** Aborts when the concern ends. */
   signal: AbortSignal
   parent: ActorRef<Snapshot<unknown>, RunEmits>
 }
@@ -49,7 +49,7 @@ interface Context extends PluginRunInput {
   failure: Failure | undefined
 }
 
-/** The life of one run: prepare, play, finalize. However it ends, it settles and says one finishing fact. */
+/** One run: prepare, play, finalize. However it ends, it is finalized and emits one finishing fact. */
 export const pluginRunMachine = setup({
   types: {
     context: {} as Context,
@@ -57,9 +57,12 @@ export const pluginRunMachine = setup({
     events: {} as PlayEvent | { type: 'run.abandon' },
   },
   actors: {
-    /** Loads the plugin, finds the members, reserves ports, writes the private folder. Undoes all that where it rejects. */
+    /**
+     * Loads the plugin, finds the members, reserves ports, and writes the private folder. Undoes all of this if it
+     * rejects.
+     */
     prepare: fromPromise<RunPlan, PluginRunInput>(() => Promise.reject(new Error('not provided'))),
-    /** Runs the playbook and tells of it; ends it, children included, when stopped. */
+    /** Runs the playbook and emits its progress; ends it with all its processes when stopped. */
     play: fromCallback<{ type: 'none' }, { plan: RunPlan; signal: AbortSignal }>(() => {
       throw new Error('not provided')
     }),
@@ -86,7 +89,7 @@ export const pluginRunMachine = setup({
   initial: 'preparing',
   states: {
     preparing: {
-      // A run that is abandoned here still waits for its plan, so that what `prepare` made is taken away again.
+      // A run that is abandoned here still waits for its plan, so that what `prepare` created is removed again.
       on: { 'run.abandon': { actions: { type: 'fail', params: () => interrupted() } } },
       invoke: {
         id: 'prepare',
@@ -191,7 +194,7 @@ function initialResult(plan: RunPlan['members'][number]): MemberResult {
   return { ...plan, status: 'stopped', done: 0, changed: 0, message: '' }
 }
 
-/** A member's result after one more step of it. Ansible's own count replaces this one at the end, where there is one. */
+/** Returns a member's result after one more step. Ansible's own counts replace it at the end, if there are any. */
 export function withStep(result: MemberResult, step: TaskStep): MemberResult {
   if (step.member !== result.member || step.item !== '') return result
   if (step.status === 'ok') return { ...result, done: result.done + 1 }
@@ -200,7 +203,7 @@ export function withStep(result: MemberResult, step: TaskStep): MemberResult {
   return { ...result, status: step.status, message: `${step.task}: ${step.message}` }
 }
 
-/** A member's result by Ansible's count. A failure that the playbook itself rescued is none. */
+/** Returns a member's result by Ansible's counts. A failure that the playbook rescued does not count. */
 export function memberResult(result: MemberResult, stats: Record<string, HostStats>): MemberResult {
   const host = stats[result.member]
   if (!host) return { ...result, status: 'untouched', message: 'no play of the plugin names this container' }
@@ -210,7 +213,7 @@ export function memberResult(result: MemberResult, stats: Record<string, HostSta
   return { ...counts, status: 'ok', message: '' }
 }
 
-/** What the members' results mean for the run: nothing failed, or which and why. */
+/** Returns the failure of a run with the failed members and their reasons, or undefined if no member failed. */
 export function runResult(name: string, members: MemberResult[]): Failure | undefined {
   const failed = members.filter(({ status }) => status !== 'ok')
   if (failed.length === 0) return undefined

@@ -15,19 +15,22 @@ import {
   type Tracked,
 } from './requests.ts'
 
-/** Every command but the run, which has a life of its own. */
+/** Every command except the run, which has its own machine. */
 export type ShortCommand = Exclude<PluginRunnerCommand, { type: 'plugin.run' }>
 
 export interface Abandon {
   type: 'run.abandon'
 }
 
-/** `replying`: a command that ends by itself. `running`: a run, whose child says how far it is. `stopping`: abandoned. */
+/**
+ * `replying`: a command that ends by itself. `running`: a run, whose child has its progress. `stopping`: an abandoned
+ * run.
+ */
 type Phase = 'replying' | 'running' | 'stopping'
 
 interface Context {
   signal: AbortSignal
-  /** Each has a child of its name. */
+  /** Each request has a child with its id. */
   requests: Requests<Tracked<Phase>>
 }
 
@@ -46,7 +49,7 @@ const runner = setup({
   },
   actors: {
     run: pluginRunMachine,
-    /** Says one finishing fact; gives its work up when it is told to, is stopped, or the signal aborts. */
+    /** Emits one finishing fact; aborts its work when it is abandoned or stopped, or when the signal aborts. */
     reply: fromCallback<Abandon, { command: ShortCommand; signal: AbortSignal }>(() => {
       throw new Error('not provided')
     }),
@@ -84,7 +87,7 @@ const onShortCommand = [
   },
 ] as const
 
-/** Starts a child for each request, passes on what it says, and forgets it at its finishing fact. */
+/** Starts a child for each request, forwards its facts, and forgets it after its finishing fact. */
 export const pluginRunnerMachine = runner.createMachine({
   id: 'pluginRunner',
   options: { maxIterations: 1_000 },
@@ -111,7 +114,7 @@ export const pluginRunnerMachine = runner.createMachine({
         ],
       },
     ],
-    // The child still says how it ended: what it had begun is undone before that.
+    // The child still emits its finishing fact, after it has undone what it began.
     'request.abandoned': [
       {
         guard: { type: 'isLastWaiter', params: ({ event }) => event },

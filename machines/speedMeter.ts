@@ -1,21 +1,21 @@
 import { SPEED } from '../protocol/defaults/speedTester.ts'
 
 /**
- * What the counts of a receiver say. `samples` are the bytes of each `SPEED.sampleMs` since the first byte, whole ones
- * only. Pure, so that both ends judge alike.
+ * The evaluation of a receiver's counts. `samples` are the bytes of each `SPEED.sampleMs` since the first byte,
+ * complete samples only. The functions are pure, so that both ends come to the same result.
  */
 
-/** Whether to end the test: steady, or costly enough. */
+/** Whether to end the test, because the rate is steady or the budget is spent. */
 export function isEnough(samples: readonly number[], bytes: number): boolean {
   const elapsedMs = samples.length * SPEED.sampleMs
-  // 50 MB, or one second of the rate where that is more.
+  // The budget is 50 MB, or one second of data if that is more.
   if (bytes >= SPEED.mostBytes && elapsedMs >= 1_000) return true
   return elapsedMs >= SPEED.leastMs && isSteady(samples.slice(-SPEED.steadySamples))
 }
 
 /**
- * Mbit/s (10^6 bits): the median over windows of half a second, the beginning left out. A lost segment stalls the
- * reader and then brings all at once, which a mean from any one moment would count wrongly and the median does not.
+ * Returns the rate in Mbit/s (10^6 bits): the median over windows of half a second, without the beginning. A lost
+ * segment stalls the reader and then delivers all data at once, which distorts a mean but not the median.
  */
 export function rateOf(samples: readonly number[]): number {
   const ramp = Math.max(SPEED.rampMs / SPEED.sampleMs, Math.floor(samples.length / 3))

@@ -4,18 +4,18 @@ import type { Failure, NodeId } from '../protocol/ids.ts'
 import type { Endpoint } from '../protocol/net/endpoint.ts'
 import type { Direction, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
 
-/** What a test tells the machine that made it. */
+/** The events of a test to its parent. */
 export type SpeedTestEmits =
   | { type: 'test.progressed'; fact: SpeedTesterEmits }
   | { type: 'test.ended'; requestId: string; fact: SpeedTesterEmits }
 
-/** The ways to the peer; `id` where the name stood for one node alone. */
+/** The endpoints of the peer. `id` is present if the name denotes one particular node. */
 export interface Target {
   id?: NodeId
   endpoints: readonly Endpoint[]
 }
 
-/** Who answered where, and how near it is. Without `id` it is a Go node. */
+/** The node that answered, its endpoint and its latency. A result without `id` is a Go node. */
 export interface PingResult {
   id?: NodeId
   endpoint: Endpoint
@@ -25,7 +25,7 @@ export interface PingResult {
 
 export interface FlowInput {
   peer: Target
-  /** A Go node: it has other routes, and may have none. */
+  /** Whether the peer is a Go node, which has other routes or none. */
   legacy: boolean
   direction: Direction
 }
@@ -33,14 +33,14 @@ export interface FlowInput {
 export type FlowEmits =
   | { type: 'flow.progress'; mbps: number }
   | { type: 'flow.measured'; mbps: number }
-  /** A Go node that does not serve this direction. */
+  /** The Go node does not serve this direction. */
   | ({ type: 'flow.refused' } & Failure)
   | ({ type: 'flow.failed' } & Failure)
 
 interface Context extends TestInput {
   peer: Target
   pingResult: PingResult | null
-  /** Directions still to measure. */
+  /** The directions still to measure. */
   remaining: readonly Direction[]
   rates: Readonly<Record<Direction, number | null>>
   failure: Failure | null
@@ -53,7 +53,10 @@ export interface TestInput {
 
 const notProvided = () => Promise.reject(new Error('not provided'))
 
-/** One test of one link: find the peer, wait for a slot, round trips, then one direction after the other. */
+/**
+ * One test of one link: finds the peer, waits for a slot, measures round trips, and then one direction after the
+ * other.
+ */
 export const speedTestMachine = setup({
   types: {
     context: {} as Context,
@@ -62,7 +65,7 @@ export const speedTestMachine = setup({
   },
   actors: {
     resolve: fromPromise<Target, string>(notProvided),
-    /** Says `slot.acquired` when no other test runs, and lets the next one run when it is stopped. */
+    /** Emits `slot.acquired` when no other test runs, and releases the slot when it is stopped. */
     acquireSlot: fromCallback<{ type: 'slot.acquired' }>(() => {}),
     ping: fromPromise<PingResult, Target>(notProvided),
     flow: fromCallback<FlowEmits, FlowInput>(({ sendBack }) =>
@@ -189,7 +192,7 @@ export const speedTestMachine = setup({
           invoke: {
             src: 'flow',
             id: 'flow',
-            // Where it answered, so that both directions and the latency are of one path.
+            // The endpoint that answered, so that both directions and the latency are measured on one path.
             input: ({ context: { pingResult, remaining } }) => {
               const { id, endpoint } = pingResult as PingResult
               return {

@@ -18,11 +18,11 @@ interface RequestId {
 }
 
 interface Context {
-  /** Each has a child of its name, whose state says how far the test is and whether it waits for its turn. */
+  /** Each request has a child with its id, whose state is the progress of the test, or waiting for a slot. */
   requests: Requests<Tracked<'testing'>>
 }
 
-/** Measures links when the owner asks. A child per request does the work and waits for its turn. */
+/** Measures links when the owner asks. A child per request waits for a slot and does the work. */
 export const speedTesterMachine = setup({
   types: {
     context: {} as Context,

@@ -80,7 +80,7 @@ export function createDialGuard({
         .catch(() => {
           throw new AppError('abandoned')
         })
-      // The rate limit may have delayed the dial, so its time starts now.
+      // The rate limit may have delayed the dial, so the time of the dial is recorded again.
       dialled.delete(key)
       dialled.set(key, now())
       return found

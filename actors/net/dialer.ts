@@ -119,7 +119,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     }
   }
 
-  /** Connects to one endpoint. If it is a name, its addresses are tried one after another. */
+  /** Connects to one endpoint. If it is a host name, its addresses race each other. */
   async function attempt(endpoint: Endpoint, options: AttemptOptions, signal: AbortSignal): Promise<Attempt> {
     const where = formatEndpoint(endpoint)
     const { isTrusted, urgent = false } = options

@@ -11,7 +11,7 @@ import type {
   Credentials,
 } from './containerTypes.ts'
 
-/** What the chart of one container remembers, and the transitions that many of its states share. */
+/** The context of one container's chart, and the transitions that many of its states share. */
 
 export interface ContainerContext {
   key: string
@@ -27,9 +27,12 @@ export interface ContainerContext {
   created: CreatedContainer | null
   portAttempts: number
   imageAttempts: number
-  /** The engine or another hand ended it. */
+  /** Whether the engine or another program removed it. */
   external: boolean
-  /** Why the container is being rolled back; null for one found partly created, and once it has been reported. */
+  /**
+   * Why the container is being rolled back; null for one that was found partly created, and after the failure was
+   * reported.
+   */
   failure: Failure | null
 }
 
@@ -43,7 +46,7 @@ function requestKey({ caller, requestId }: { caller: Caller; requestId: string }
   return { caller, requestId }
 }
 
-/** Rolls back what there is so far, and says why. */
+/** Rolls back what exists so far and records why. */
 export const rollBack = {
   target: '#container.rollingBack',
   actions: {
@@ -62,7 +65,7 @@ export const endedEarly = {
   actions: { type: 'fail', params: { failure: new AppError('ssh_failed', { why: 'it ended at once' }).toJSON() } },
 } as const
 
-/** A container that was requested starts afresh; one found on the engine starts from what the engine has of it. */
+/** Returns the initial context: empty for a requested container, and from the engine's data for an adopted one. */
 export function initialContext(input: ContainerInput): ContainerContext {
   const attempts = { portAttempts: 0, imageAttempts: 0 }
   const fresh = { credentials: null, image: null, ports: [], ...attempts, external: false, failure: null }

@@ -17,13 +17,13 @@ import {
 
 const notProvided = () => Promise.reject(new Error('not provided'))
 
-/** The guards, actions and effects of a container's chart. */
+/** Holds the guards, actions and effects of a container's chart. */
 export const containerSetup = setup({
   types: { context: {} as ContainerContext, input: {} as ContainerInput, events: {} as ContainerAccepts },
   actors: {
-    /** Checks the key and creates what only this container has. */
+    /** Validates the key and creates the container's credentials. */
     createCredentials: fromPromise<Credentials, ContainerRequest>(notProvided),
-    /** Reserves ports for the container, in place of those it had. */
+    /** Reserves ports for the container and releases those that it had. */
     allocatePorts: fromPromise<Port[], { containerName: string; request: ContainerRequest; image: ContainerImage }>(
       notProvided,
     ),
@@ -31,11 +31,11 @@ export const containerSetup = setup({
     /** Writes the keys into the container. */
     injectKeys: fromPromise<void, { id: ContainerId; credentials: Credentials }>(notProvided),
     start: fromPromise<void, { id: ContainerId; containerName: string }>(notProvided),
-    /** Marks it as complete, sets the password where there is no key, and waits for the SSH server. */
+    /** Marks the container as complete, sets the password if there is no key, and waits for the SSH server. */
     awaitSsh: fromPromise<ContainerReply, { containerName: string; created: CreatedContainer }>(notProvided),
-    /** The reply, with a new password where there is no key. */
+    /** Resolves with the reply, with a new password if there is no key. */
     renewReply: fromPromise<ContainerReply, { created: CreatedContainer }>(notProvided),
-    /** Ends container, volume and reserved ports; what is gone already is no error. */
+    /** Removes the container, its volume and its reserved ports; anything that no longer exists is not an error. */
     remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(notProvided),
   },
   delays: { engineRetry: ENGINE_RETRY_MS },

@@ -4,29 +4,31 @@ import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
 import type { Secret } from '../../protocol/secret.ts'
 import type { ContainerImage } from '../image.ts'
 
-/** What a borrower asked for. */
+/** The container that a borrower requested. */
 export interface ContainerRequest {
   requestId: string
   caller: Caller
-  /** The key line as it came; '' asks for a password. */
+  /** The key line as it was received; '' requests a password. */
   key: string
   ports: number
   udpPorts: number
   gpu: boolean
-  /** Name of the image folder. */
+  /** The name of the image folder. */
   image: string
 }
 
-/** What only this container has. The host key's private half goes into the container and is kept nowhere else. */
+/**
+ * The secrets and names of one container. The private host key is written into the container and stored nowhere else.
+ */
 export interface Credentials {
-  /** The container's and its volume's name; the container's has `.pending` after it until the container is complete. */
+  /** The name of the container and its volume. The container's name has the suffix `.pending` until it is complete. */
   containerName: string
-  /** The borrower's key line as it is authorised; '' for a password. */
+  /** The borrower's key line as it is authorized; '' for a password. */
   publicKey: string
   hostKey: { private: Secret; public: string }
 }
 
-/** All that a container is created from, chosen before the engine is asked for it. */
+/** Everything that a container is created from, decided before the engine is called. */
 export interface ContainerSpec {
   request: ContainerRequest
   credentials: Credentials
@@ -34,7 +36,7 @@ export interface ContainerSpec {
   ports: Port[]
 }
 
-/** A container that the engine has. The reply is without a password: no one but the borrower has that. */
+/** A container that exists in the engine. The reply has no password, which only the borrower keeps. */
 export interface CreatedContainer {
   id: ContainerId
   /** Milliseconds since 1970. */
@@ -42,17 +44,20 @@ export interface CreatedContainer {
   reply: ContainerReply
 }
 
-/** A container as a node finds it when it comes to an engine. */
+/** A container that a node finds when it connects to an engine. */
 export interface AdoptedContainer extends CreatedContainer {
   containerName: string
   caller: Caller
   requestId: string
-  /** False where a node died in the middle of making it. */
+  /** False if a node died while it created the container. */
   complete: boolean
   running: boolean
 }
 
-/** A created container as its lender shows it. The borrower gets its own request id, without what the listener put before it. */
+/**
+ * Returns a created container as its lender shows it. The request id is the borrower's own, without the listener's
+ * prefix.
+ */
 export function summaryOf(
   { id, createdAt, reply }: CreatedContainer,
   { caller, requestId }: { caller: Caller; requestId: string },
@@ -68,41 +73,41 @@ export type ContainerInput = { key: string; parent: AnyActorRef } & (
   | { adopted: AdoptedContainer }
 )
 
-/** What the container manager tells a container. */
+/** The events that a container accepts from the container manager. */
 export type ContainerAccepts =
-  /** The same request again: whoever sent it wants the reply. */
-  | { type: 'ask' }
-  /** Nobody waits for the answer any more. */
+  /** The same request arrived again, so the reply is emitted again. */
+  | { type: 'request' }
+  /** Nobody waits for the reply any more. */
   | { type: 'abandon' }
   | { type: 'remove' }
   | { type: 'image.line'; line: string }
   | { type: 'image.ready'; image: ContainerImage }
   | { type: 'image.failed'; failure: Failure }
-  /** The engine has it, partly created. */
+  /** The container exists in the engine, partly created. */
   | { type: 'engine.created' }
   | { type: 'engine.running' }
   | { type: 'engine.stopped' }
   | { type: 'engine.gone' }
 
-/** What a container tells the container manager; `key` is its id there. */
+/** The events that a container emits to the container manager; `key` is its id there. */
 export type ContainerEmits = { key: string } & (
   | { type: 'child.named'; containerName: string }
-  /** `again` where the engine no longer had the image. */
+  /** `again` if the engine no longer had the image. */
   | { type: 'child.imageRequested'; again: boolean }
   | { type: 'child.progress'; step: 'image' | 'create' | 'start' | 'ssh'; line: string }
-  /** `external` where the engine or another hand did it. */
+  /** `external` if the engine or another program caused the change. */
   | { type: 'child.stateChanged'; summary: ContainerSummary; external: boolean }
   | { type: 'child.created'; reply: ContainerReply }
-  /** `kept` where the container is complete and only its reply failed. */
+  /** `kept` if the container is complete and only its reply failed. */
   | { type: 'child.createFailed'; failure: Failure; kept: boolean }
   | { type: 'child.removeFailed'; failure: Failure }
-  /** No longer exists. `id` where the engine had given one. */
+  /** The container no longer exists. `id` is null if the engine had not assigned one. */
   | { type: 'child.gone'; id: ContainerId | null; external: boolean }
 )
 
-/** What the connection to the engine tells the container manager. */
+/** The events that the connection to the engine emits to the container manager. */
 export type LinkEmits =
-  /** The engine answers, and these containers of ours are on it. */
+  /** The engine answers, and has these containers of this node. */
   | { type: 'link.ready'; version: string; found: AdoptedContainer[] }
   | { type: 'link.lost'; failure: Failure }
   /** A partly created container has appeared. */

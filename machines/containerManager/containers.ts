@@ -12,43 +12,43 @@ import type { containerMachine } from '../container.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import { type AdoptedContainer, type ContainerEmits, summaryOf } from './containerTypes.ts'
 
-/** What the container manager keeps of each container. */
+/** The container manager's record of one container. */
 export interface ContainerEntry {
   ref: ActorRefFrom<typeof containerMachine>
   caller: Caller
   requestId: string
-  /** Name of the image folder; '' for a container that was here before this start of the node. */
+  /** The name of the image folder; '' for a container that was created before this start of the node. */
   image: string
   containerName: string
   summary: ContainerSummary | null
-  /** It is being rolled back, and whoever asked for it has been told: nobody can see it any more. */
+  /** Whether it is being rolled back and its failure has been reported. Nobody can see it any more. */
   failed: boolean
 }
 
 export type Containers = Readonly<Record<string, ContainerEntry>>
 
-/** A container that was removed here, remembered so that removing it again is no error. */
+/** A container that was removed here. It is remembered so that removing it again is not an error. */
 export interface RemovedContainer {
   id: ContainerId
   caller: Caller
 }
 
 /**
- * `queued`: it came before the engine's first answer. `creating` and `removing`: that container answers it. `reading`: a
- * child reads the log for it.
+ * A request of the container manager. `queued`: it arrived before the engine's first answer. `creating` and
+ * `removing`: that container's child answers it. `reading`: a child reads the log for it.
  */
 export type ManagerRequest =
   | (Tracked<'queued'> & { command: ContainerManagerCommand })
   | (Tracked<'creating' | 'removing'> & { container: string })
   | Tracked<'reading'>
 
-/** What the container manager knows of its containers. */
+/** The part of the container manager's context about containers. */
 export interface ContainersState {
   containers: Containers
   removed: readonly RemovedContainer[]
 }
 
-/** The fact that says that a command could not be done. */
+/** Returns the fact that a command failed. */
 export function failedFact(
   { type, requestId }: Pick<ContainerManagerCommand, 'type' | 'requestId'>,
   { code, message }: Failure,
@@ -57,13 +57,13 @@ export function failedFact(
   return { type: failed, requestId, code, message }
 }
 
-/** The containers with one of them changed; one that is no longer there stays so. */
+/** Returns the containers with one of them changed. A container that no longer exists is not added. */
 export function withChanges(containers: Containers, key: string, now: Partial<ContainerEntry>): Containers {
   const container = containers[key]
   return container ? { ...containers, [key]: { ...container, ...now } } : containers
 }
 
-/** The record of a new container. */
+/** Returns the record of a new container. */
 export function newEntry(
   ref: ContainerEntry['ref'],
   from: Pick<ContainerEntry, 'caller' | 'requestId'> & Partial<ContainerEntry>,
@@ -71,19 +71,22 @@ export function newEntry(
   return { ref, containerName: '', image: '', summary: null, failed: false, ...from }
 }
 
-/** What is known of a container at once, before its own machine has emitted anything: a list may be asked for already. */
+/**
+ * Returns the record of an adopted container before its own machine has emitted anything, for a list requested by
+ * then.
+ */
 export function adoptedEntry(found: AdoptedContainer) {
   const { caller, requestId, containerName, complete, running } = found
   const summary = complete ? summaryOf(found, found, running ? 'running' : 'stopped') : null
   return { caller, requestId, containerName, summary, failed: !complete }
 }
 
-/** Owners see all, everybody else their own. */
+/** Whether `to` may see a container: the owner sees all containers, a borrower its own. */
 function visible({ caller }: { caller: Caller }, to: Caller): boolean {
   return to === 'owner' || caller === to
 }
 
-/** The container that this request created or is creating, whoever repeats it. */
+/** Returns the container that this request created or is creating. */
 export function findByRequest(
   containers: Containers,
   caller: Caller,
@@ -100,7 +103,10 @@ export function summariesFor(containers: Containers, caller: Caller): ContainerS
   )
 }
 
-/** The container or removed container that `reference`, an id or its beginning, means to `caller`; `not_found`, `ambiguous` else. */
+/**
+ * Returns the container or removed container that `reference`, an id or id prefix, denotes for `caller`, or else
+ * `not_found` or `ambiguous`.
+ */
 export function lookUp(
   { containers, removed }: ContainersState,
   caller: Caller,
@@ -129,7 +135,7 @@ function ambiguous(id: string, matches: readonly { id: string }[]): AppError {
   })
 }
 
-/** The requests that this container answers, in the order in which they came. */
+/** Returns the requests that this container answers, in order of arrival. */
 export function requestsOf(
   requests: Requests<ManagerRequest>,
   phase: 'creating' | 'removing',
@@ -138,13 +144,16 @@ export function requestsOf(
   return requests.filter((one) => one.phase === phase && one.container === container)
 }
 
-/** What there is to publish when a container no longer exists. Where the engine had given no id, nobody knew of it. */
+/**
+ * Returns the facts to publish when a container no longer exists. A container without an id of the engine was never
+ * published.
+ */
 export function factsOfGone(
   requests: Requests<ManagerRequest>,
   { key, id, external }: Extract<ContainerEmits, { type: 'child.gone' }>,
 ): ContainerManagerEmits[] {
   if (!id) return []
-  // Its answer was wanted again while it was being removed.
+  // A repeated create request waited for its reply while it was being removed.
   const lost = new AppError('not_found', { kind: 'container', id })
   return [
     ...requestsOf(requests, 'creating', key).map(({ requestId }) =>
@@ -159,7 +168,7 @@ export function factsOfGone(
   ]
 }
 
-/** The containers without one that no longer exists, which is remembered where its borrower knew of it. */
+/** Returns the containers without one that no longer exists. It is remembered as removed if its borrower knew of it. */
 export function withoutGone(
   { containers, removed }: ContainersState,
   { key, id }: Extract<ContainerEmits, { type: 'child.gone' }>,

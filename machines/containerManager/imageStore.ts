@@ -23,12 +23,12 @@ export interface ImageStoreEmits {
 }
 
 export type ImageStoreAccepts =
-  /** The default image will be needed: nobody waits for it yet. */
+  /** The default image will be needed, but nobody waits for it yet. */
   | { type: 'imageStore.prepare' }
-  /** The default image is wanted as its folder is now. */
+  /** A command requests the default image, built from its folder's current content. */
   | { type: 'imageStore.build'; requestId: string }
   | { type: 'imageStore.abandon'; requestId: string }
-  /** `again` where the engine no longer had what was ready. */
+  /** `again` if the engine no longer had an image that was ready. */
   | { type: 'imageStore.request'; name: string; again: boolean; container: ContainerRef }
 
 interface Image {
@@ -36,7 +36,10 @@ interface Image {
   ready: ContainerImage | null
 }
 
-/** `building`: a command that asked for the default image. `awaiting`: a container that waits for its image. */
+/**
+ * A request of the image store. `building`: a command for the default image. `awaiting`: a container that waits for
+ * its image.
+ */
 type ImageRequest = Tracked<'building'> | (Tracked<'awaiting'> & { name: string; container: ContainerRef })
 
 interface Context {
@@ -52,7 +55,7 @@ interface RequestId {
 
 type Request = Extract<ImageStoreAccepts, { type: 'imageStore.request' }>
 
-/** Facts about the default image, for each request that waits for it, or for nobody in particular. */
+/** Returns facts about the default image: one for each request that waits for it, or one without a request id. */
 function facts<F extends ContainerManagerEmits>(
   { requests, defaultImage }: Context,
   name: string,
@@ -63,12 +66,12 @@ function facts<F extends ContainerManagerEmits>(
   return (ids.length > 0 ? ids : ['']).map((requestId) => ({ type: 'imageStore.emitted', fact: fact(requestId) }))
 }
 
-/** The containers that wait for this image. */
+/** Returns the containers that wait for this image. */
 function containersFor({ requests }: Context, name: string): ContainerRef[] {
   return inPhase(requests, 'awaiting').flatMap((one) => (one.name === name ? [one.container] : []))
 }
 
-/** The requests without those that this image answers, whatever the answer is. */
+/** Returns the requests without those that this image answers, whether it is ready or failed. */
 function withoutAnswered({ requests, defaultImage }: Context, name: string): Requests<ImageRequest> {
   return end(requests, (one) => (one.phase === 'awaiting' ? one.name === name : name === defaultImage))
 }
@@ -79,7 +82,10 @@ function isBuilding({ requestId }: RequestId): (one: ImageRequest) => boolean {
 
 const byDefault = ({ context }: { context: Context }) => ({ name: context.defaultImage })
 
-/** The images that this node lends: each is made ready once, for all who request it, and again where it failed or has gone. */
+/**
+ * Manages the images that this node lends. Each is prepared once for all requests, and again if it failed or the
+ * engine no longer has it.
+ */
 export const imageStoreMachine = setup({
   types: {
     context: {} as Context,
@@ -102,7 +108,7 @@ export const imageStoreMachine = setup({
         [name]: { ref: spawn('image', { id: name, input: { name, parent: self } }), ready: null },
       }),
     }),
-    /** Looks at it again: its folder may have changed, or the engine lost it. */
+    /** Checks an image again, because its folder may have changed or the engine may have lost it. */
     check: enqueueActions(({ context: { images }, enqueue }, { name }: { name: string }) => {
       const image = images[name]
       if (!image) return
@@ -210,7 +216,7 @@ export const imageStoreMachine = setup({
         ],
       },
     ],
-    // The build goes on: a container may want the image, and the next who asks has it sooner.
+    // The build continues, because a container may wait for the image and the next request is answered sooner.
     'imageStore.abandon': [
       {
         guard: { type: 'isLastBuilding', params: ({ event }) => event },

@@ -7,7 +7,7 @@ interface Context extends LogsInput {
   parent: AnyActorRef
 }
 
-/** One reading of a container's log: until its end, or for as long as somebody follows it. Its events go to the parent. */
+/** Reads a container's log to its end, or for as long as a client follows it. Its events go to the parent. */
 export const logReaderMachine = setup({
   types: { context: {} as Context, input: {} as Context, events: {} as LogsEmits },
   actors: {

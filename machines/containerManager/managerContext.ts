@@ -6,21 +6,21 @@ import type { ContainerEmits, LinkEmits } from './containerTypes.ts'
 
 export interface ContainerManagerInput {
   maxContainers: number
-  /** Name of the image folder that is built ahead of need, and used where none is named. */
+  /** The name of the image folder that is built in advance, and used if a request names none. */
   defaultImage: string
-  /** Look after the engine at once and build ahead of need; else only when something is asked. */
+  /** Whether to connect to the engine and build at once. Otherwise both wait for the first command. */
   background: boolean
 }
 
-/** What the chart of the container manager remembers. */
+/** The context of the container manager's chart. */
 export interface Context extends ContainerManagerInput {
-  /** Why there is no engine; null while there is one, and until the first answer. */
+  /** Why no engine is connected; null while one is, and until its first answer. */
   failure: Failure | null
   requests: Requests<ManagerRequest>
   containers: Containers
-  /** Number of the next container, so that each child gets an id of its own. */
+  /** The number of the next container, so that each child has a unique id. */
   nextId: number
-  /** Names whose absence in the engine's next list means that they are gone. */
+  /** The container names whose absence from the engine's next list means that they no longer exist. */
   expected: string[]
   removed: readonly RemovedContainer[]
 }
@@ -32,7 +32,7 @@ export interface RequestId {
   requestId: string
 }
 
-/** Which container a command means: the id or the beginning of one, as its caller gave it. */
+/** The container that a command names: an id or id prefix, and the caller that gave it. */
 export interface Reference {
   caller: Caller
   id: string
@@ -41,7 +41,7 @@ export interface Reference {
 export type Create = CommandOf<'container.create'>
 export type LinkChange = Extract<LinkEmits, { type: 'link.changed' }>
 
-/** A queued command is the same where type, caller and request id are. */
+/** Returns a filter for queued commands with the same type, caller and request id. */
 export function queuedAs({ type, caller, requestId }: ContainerManagerCommand): (one: ManagerRequest) => boolean {
   return (one) =>
     one.phase === 'queued' &&

@@ -39,7 +39,7 @@ import {
 
 const notProvided = toFailure(new Error('not provided'))
 
-/** The guards, actions and children of the container manager's chart. */
+/** Holds the guards, actions and children of the container manager's chart. */
 export const managerSetup = setup({
   types: {
     context: {} as Context,
@@ -64,7 +64,7 @@ export const managerSetup = setup({
       inPhase(context.requests, 'removing').some((one) => one.requestId === requestId),
     isReading: ({ context }, { requestId }: RequestId) =>
       inPhase(context.requests, 'reading').some((one) => one.requestId === requestId),
-    /** The same caller asked for it before: it is being created, or it is here. */
+    /** Whether the same caller has sent this request before, so that the container exists or is being created. */
     isCreated: ({ context }, { caller, requestId }: CommandOf<'container.create'>) =>
       findByRequest(context.containers, caller, requestId) !== undefined,
     isFull: ({ context }) => Object.keys(context.containers).length >= context.maxContainers,
@@ -86,7 +86,7 @@ export const managerSetup = setup({
     joinQueued: assign({
       requests: ({ context }, command: ContainerManagerCommand) => join(context.requests, queuedAs(command)),
     }),
-    /** Handles what was queued as if it came now, once for each who waits for it. */
+    /** Handles queued commands as if they arrived now, once for each waiting client. */
     flush: enqueueActions(({ context, enqueue }) => {
       for (const { command, waiters } of inPhase(context.requests, 'queued')) {
         for (let count = 0; count < waiters; count += 1) enqueue.raise(command)
@@ -115,7 +115,10 @@ export const managerSetup = setup({
           .filter(({ summary }) => summary?.state === 'running' || summary?.state === 'stopped')
           .map(({ containerName }) => containerName),
     }),
-    /** Carries on with what the engine has: adopts its containers, rolls back those partly created, forgets the gone. */
+    /**
+     * Reconciles with the engine: adopts its containers, rolls back those partly created, and forgets those that no
+     * longer exist.
+     */
     adopt: enqueueActions(
       ({ context, enqueue, self }, { found, all }: { found: readonly AdoptedContainer[]; all: boolean }) => {
         const byName = new Map(
@@ -155,8 +158,10 @@ export const managerSetup = setup({
         requests: begin<ManagerRequest>(requests, { requestId, phase: 'creating', container: key }),
       }
     }),
-    /** A container says its reply again to whoever asks again; while it is being created, there is one for all. */
-    askAgain: enqueueActions(({ context: { containers, requests }, enqueue }, { caller, requestId }: Create) => {
+    /**
+     * Repeats the reply for a repeated request. While the container is being created, one reply answers all requests.
+     */
+    requestAgain: enqueueActions(({ context: { containers, requests }, enqueue }, { caller, requestId }: Create) => {
       const [key, container] = findByRequest(containers, caller, requestId) ?? []
       if (!key || !container) return
       const [underWay] = requestsOf(requests, 'creating', key)
@@ -165,7 +170,7 @@ export const managerSetup = setup({
           ? join(requests, (one) => one === underWay)
           : begin<ManagerRequest>(requests, { requestId, phase: 'creating', container: key }),
       })
-      enqueue.sendTo(container.ref, { type: 'ask' })
+      enqueue.sendTo(container.ref, { type: 'request' })
     }),
     remove: enqueueActions(({ context, enqueue }, { requestId, caller, id }: Reference & RequestId) => {
       const found = lookUp(context, caller, id)
@@ -205,7 +210,7 @@ export const managerSetup = setup({
     clearFailure: assign({ failure: null }),
     emitConnected: emit((_, { version }: { version: string }) => ({ type: 'engine.connected', version })),
     prebuild: sendTo('imageStore', { type: 'imageStore.prepare' }),
-    /** What nobody waits for any more is given up; a removal is finished all the same. */
+    /** Cancels what nobody waits for any more. A removal is completed all the same. */
     abandon: enqueueActions(({ context: { requests, containers }, enqueue }, { requestId }: RequestId) => {
       const isAbandoned = (one: ManagerRequest) => one.requestId === requestId && one.waiters === 1
       for (const one of inPhase(requests, 'creating').filter(isAbandoned)) {

@@ -6,30 +6,33 @@ import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
 
 /**
- * Where this node can be dialled, as far as it can know: what its interfaces have, and what others see. Behind a NAT the
- * second is the only way to learn it, and needs no outside service.
+ * The addresses at which this node can probably be dialled: those of its interfaces, and those that peers observe.
+ * Behind a NAT, observed addresses are the only way to learn one without an external service.
  */
 
-/** What peers have last said of where this node appears: host by peer. */
+/** The last address that each peer observed for this node: host by peer. */
 export type ObservedAddresses = ReadonlyMap<NodeId, string>
 
-/** Peers whose word is kept, the latest. */
+/** The number of observing peers that are remembered, the latest ones. */
 const OBSERVERS_MAX = 16
 
-/** One peer may be wrong, or see this node in an odd way. Who lies gains nothing: any record may name any address. */
+/**
+ * The number of peers that must agree: one peer may be wrong, or on an unusual path. Lying gains a peer nothing,
+ * because any record may name any address.
+ */
 const OBSERVERS_MIN = 2
 
-/** Addresses that a record has room for. */
+/** The maximum number of addresses in a record. */
 const ADVERTISED_MAX = 8
 
 export function observeAddress(observed: ObservedAddresses, by: NodeId, address: string): ObservedAddresses {
   const host = parsed(address)?.host
-  // A peer of the same network sees an address that is known already, or one that only that network has.
+  // A peer of the same network observes an address that is known already or is valid only in that network.
   if (!host || isShared(host) || refusal(host, 443)) return observed
   return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 
-/** `ip:port`, best first. */
+/** Returns the addresses to advertise as `ip:port`, best first. */
 export function advertisedAddresses({ advertisable, port }: Self, observed: ObservedAddresses): string[] {
   const counts = new Map<string, number>()
   for (const host of observed.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
@@ -38,7 +41,10 @@ export function advertisedAddresses({ advertisable, port }: Self, observed: Obse
   return hosts.slice(0, ADVERTISED_MAX).map((host) => formatAddress({ host, port }))
 }
 
-/** In the ranges of one network or machine, or those that providers share among customers (RFC 6598). */
+/**
+ * Whether a host is in a range of one network or machine, or in the one that providers share among customers (RFC
+ * 6598).
+ */
 function isShared(host: string): boolean {
   return isPrivate(host) || rangeOf(host) === 'carrierGradeNat'
 }

@@ -10,11 +10,11 @@ import { newRow, peerOf, type Row, sameAddress } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
- * What gossip says, as changes of the table. Gossip knows who is alive; how near a peer is and whether it can be reached
- * from here, only a look of this node's own says.
+ * Applies facts of the gossip to the table. Gossip knows which nodes are alive; only this node's own probe measures
+ * how near a peer is and whether it can be reached from here.
  */
 
-/** The open links: whose each is. */
+/** The node at the other end of each open link. */
 export type Links = ReadonlyMap<string, NodeId>
 
 interface TableState {
@@ -24,13 +24,13 @@ interface TableState {
   links: Links
 }
 
-/** What one of its facts means for the table. */
+/** Applies one fact of the gossip to the table. */
 export function onGossipFact({ table, self, now, links }: TableState, fact: NetworkFact): Change {
   switch (fact.type) {
     case 'record.merged': {
       const { table: merged } = mergeRecord(table, fact.record, self)
       const { id } = fact.record
-      // The link stood before its record came.
+      // The link was open before the record arrived.
       return linkedTo(links).has(id) ? provedOverLink(merged, id, now) : { table: merged, emitted: [] }
     }
     case 'record.suspected':
@@ -38,12 +38,12 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
     case 'record.cleared':
       return clear(table, fact.id, now)
     case 'record.dropped':
-      // One that gave way to others may well be alive: only gossip has no room for it.
+      // A member that was evicted for the subnet quota may be alive; only the gossip has no room for it.
       return fact.why === 'overSubnetQuota' ? unconfirmed(table, fact.id) : drop(table, fact.id, now)
     case 'link.opened':
       return provedOverLink(table, fact.id, now)
     case 'link.closed':
-      // Until a moment ago it spoke, unless that is why.
+      // A node that has closed a link was alive a moment ago, unless silence or loss closed it.
       return fact.why !== 'silent' && fact.why !== 'lost' && table.get(fact.id)?.status === 'answering'
         ? provedOverLink(table, fact.id, now)
         : { table, emitted: [] }
@@ -52,7 +52,7 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
   }
 }
 
-/** The links as they are after this fact. */
+/** Returns the links after this fact. */
 export function updateLinks(links: Links, fact: NetworkFact): Links {
   if (fact.type === 'link.opened') return new Map(links).set(fact.link, fact.id)
   if (fact.type === 'link.closed') return new Map([...links].filter(([link]) => link !== fact.link))
@@ -63,15 +63,19 @@ export function linkedTo(links: Links): ReadonlySet<NodeId> {
   return new Set(links.values())
 }
 
-/** Gossip has crashed: whom it vouched for is looked at again, and who cannot be dialled is not known any more. */
+/**
+ * Handles a crash of the gossip: peers that it confirmed are probed again, and peers that cannot be dialled are
+ * removed.
+ */
 export function onGossipLost(table: Table): Change {
   const rows = [...table.values()].filter(({ endpoints }) => endpoints.length > 0)
   return { table: new Map(rows.map((row) => [row.key, { ...row, alive: false }])), emitted: [] }
 }
 
 /**
- * A node's record, whose signature was checked. It beats only older ones of the same author. It says where its author may
- * be, never that it answers here. An address that others were proved at is not taken from them: only a proof does (`keyProved`).
+ * Merges a node's record, whose signature was verified. It replaces only older records of the same author. It says
+ * where its author may be, not that it answers here. An address at which another node was proved stays with that node
+ * until another key is proved there (`keyProved`).
  */
 function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const known = table.get(record.id)
@@ -82,7 +86,7 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const held = claimedByOthers(next, record.id)
   const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(formatAddress(at)))
-  // What was proved or named here stays, also where the author no longer says it.
+  // Endpoints that were proved or named here stay, even if the author no longer lists them.
   const kept = (known?.endpoints ?? []).filter((at) => at.trusted || named.some((other) => sameAddress(at, other)))
   const fresh = named.filter((at) => !kept.some((other) => sameAddress(at, other)))
   const endpoints = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
@@ -104,7 +108,7 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   return { table: next, emitted: [] }
 }
 
-/** Addresses at which the key of another node was proved, or that the owner named. */
+/** Returns the addresses at which the key of another node was proved, or which the owner named for it. */
 function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   const held = new Set<string>()
   for (const row of table.values())
@@ -113,7 +117,7 @@ function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   return held
 }
 
-/** Others suspect it, or this node's own probe has failed. */
+/** Suspects a peer: other nodes suspect it, or this node's own probe has failed. */
 function suspect(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row) return { table, emitted: [] }
@@ -122,7 +126,7 @@ function suspect(table: Table, id: NodeId, now: number): Change {
   return { table: set(table, suspected), emitted: row.status === 'answering' ? [{ type: 'peer.suspected', peer }] : [] }
 }
 
-/** It has refuted its death, or has answered. */
+/** Clears a suspicion: the peer has refuted it or has answered. */
 function clear(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row) return { table, emitted: [] }
@@ -131,7 +135,7 @@ function clear(table: Table, id: NodeId, now: number): Change {
   return { table: set(table, cleared), emitted: row.status === 'suspected' ? [{ type: 'peer.recovered', peer }] : [] }
 }
 
-/** It has said goodbye, or answers nobody. It is looked for now and then, as all that were dropped. */
+/** Drops a peer that has left or answers nobody. Like all dropped peers, it is still probed at times. */
 function drop(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   if (!row || row.status === 'dropped') return { table, emitted: [] }
@@ -142,7 +146,7 @@ function drop(table: Table, id: NodeId, now: number): Change {
   return { table: next, emitted: [{ type: 'peer.gone', peer: peerOf(dropped, now, TABLE_TICK_MS) }] }
 }
 
-/** It has proved its key over a link, wherever it may be dialled. */
+/** Marks a peer as answering, because it has proved its key over a link, whatever its endpoints are. */
 function provedOverLink(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   return row ? markAnswering(table, row, now, true) : { table, emitted: [] }
@@ -153,7 +157,7 @@ function unconfirmed(table: Table, id: NodeId): Change {
   return { table: row ? set(table, { ...row, alive: false }) : table, emitted: [] }
 }
 
-/** Gossip says that it lives; one that was dropped is listed again, and looked for. */
+/** Returns the row of a peer that gossip reports alive. A dropped peer is listed again and probed. */
 function rejoined(row: Row): Row {
   const back = row.status === 'dropped' && { status: 'unproved' as const, probedAt: null }
   return { ...row, alive: true, failures: 0, ...back }

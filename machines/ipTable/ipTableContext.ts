@@ -8,12 +8,12 @@ import type { ResolvedPeer } from './peerLookUp.ts'
 import { loadTable, type Self, type Table, withPublicAddress } from './peerTable.ts'
 import { addUnverified, type Unverified } from './unverified.ts'
 
-/** What the table's chart remembers, and how it begins. */
+/** The context of the table's chart, and its initial value. */
 
 /**
- * `resolving`: it waits for the resolver, and is answered with `fallback` where that knows nothing. `crawling`: a child asks
- * peer after peer. `saving`: it is answered when revision `revision` is on the disk, with the peer at `at` where one was
- * added, and with the whole table after a crawl.
+ * A request of the table. `resolving`: it waits for DNS, and is answered with `fallback` if DNS finds nothing.
+ * `crawling`: a child visits one peer after another. `saving`: it is answered when revision `revision` is on the
+ * disk, with the peer at `at` if one was added, and with the whole table after a crawl.
  */
 export type TableRequest =
   | (Tracked<'resolving'> & { fallback: { found: ResolvedPeer } | { failure: Failure } })
@@ -23,13 +23,13 @@ export type TableRequest =
 export interface IpTableInput {
   file: IpTableFile
   self: Self
-  /** What a service outside has told, where the owner wants one asked. */
+  /** The address that an external service reported, if the owner configured one. */
   publicAddress?: string
-  /** Look after peers in the background, as a running node does and a single command does not. */
+  /** Whether to probe peers in the background, as a running node does and a single command does not. */
   watch: boolean
-  /** P2PRC's switch for networks on one machine: anonymous callers may name loopback addresses. */
+  /** P2PRC's `Test` option for networks on one machine: anonymous callers may name loopback addresses. */
   test: boolean
-  /** Where an unreadable table went, and the addresses that could still be read in it. */
+  /** The path of a quarantined table, and the addresses that could still be read from it. */
   quarantined?: string
   recovered?: readonly PeerAt[]
   signal: AbortSignal
@@ -42,7 +42,7 @@ export interface Context extends IpTableInput {
   revision: number
   saved: number
   writing: number
-  /** Somebody joined or left: worth writing at once. */
+  /** Whether to save at once, because a peer joined or left. */
   flushNow: boolean
   requests: Requests<TableRequest>
   unverified: Unverified
@@ -51,7 +51,7 @@ export interface Context extends IpTableInput {
   links: Links
 }
 
-/** What may change about where this node can be dialled. */
+/** The parts of the context that determine where this node can be dialled. */
 export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses'>>
 
 export function contextOf(input: IpTableInput): Context {

@@ -6,9 +6,9 @@ import type { Specs } from '../../protocol/specs.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import type { KnownEndpoint } from './peerRow.ts'
 
-/** What the table's effects get and report: the ports that `actors/ipTable.ts` fills. */
+/** The inputs and events of the table's effects, which `actors/ipTable.ts` provides. */
 
-/** What came by the way of an answer. */
+/** What was measured while a peer answered. */
 export interface Observation {
   latencyNs?: number
   /** Mbit/s. */
@@ -25,27 +25,27 @@ export interface Contact {
   endpoint: Endpoint
 }
 
-/** Who answered. */
+/** The outcome of a probe or a visit. */
 export type Outcome =
   | ({ kind: 'node'; contact: Contact } & Observation)
   | ({
       kind: 'legacy'
       at: PeerAt
-      /** What it says of itself, and its other address. */
+      /** What the peer says of itself, and its other address. */
       fields?: Partial<TableEntry>
       also?: readonly PeerAt[]
     } & Observation)
   | { kind: 'silent' }
-  /** It was not its turn: nothing was learned. */
+  /** The dial was deferred, so nothing was learned. */
   | { kind: 'skipped' }
 
 export interface ProbeInput {
   key: string
-  /** In the order to try. */
+  /** The endpoints in the order to try them. */
   endpoints: readonly KnownEndpoint[]
-  /** A key was proved before: an answer without one counts as none. */
+  /** Whether a key was proved before. Then an answer without a key counts as none. */
   keyed: boolean
-  /** Whether to measure how near it is: not those whom only anonymous callers named. */
+  /** Whether to measure the latency. False for addresses that only anonymous callers named. */
   measure: boolean
   signal: AbortSignal
 }
@@ -54,7 +54,7 @@ export interface CrawlInput {
   requestId: string
   hops: number
   known: readonly ProbeInput[]
-  /** The own table as JSON text, for those who are asked. */
+  /** This node's public table as JSON text, which is sent to the visited peers. */
   document: string
   signal: AbortSignal
 }
@@ -70,17 +70,17 @@ export interface ResolveDnsInput {
 }
 
 export type IpTableInternalEvent =
-  /** `found` is null where the resolver knows no such name. */
+  /** `found` is null if DNS does not know the name. */
   | { type: 'resolveDns.ended'; requestId: string; found: ResolvedPeer | null }
   | { type: 'probe.ended'; key: string; outcome: Outcome }
-  /** One peer of a crawl. `key` is the row's, or the address where there is none yet. */
+  /** One peer of a crawl. `key` is that of its row, or its address if it has no row yet. */
   | {
       type: 'crawl.visited'
       key: string
       outcome: Outcome
       progress: Extract<IpTableEmits, { type: 'table.progress' }>
     }
-  /** `named`: addresses that came up and were not visited. */
+  /** `named` are the addresses that peers named and the crawl did not visit. */
   | { type: 'crawl.ended'; requestId: string; named: readonly PeerAt[] }
   /** This machine's own addresses have changed. */
   | { type: 'self.addressesChanged'; addresses: string[]; advertisable: string[] }

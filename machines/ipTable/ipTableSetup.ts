@@ -22,7 +22,7 @@ interface RequestId {
   requestId: string
 }
 
-/** The guards, actions and children of the table's chart. */
+/** Holds the guards, actions and children of the table's chart. */
 export const ipTableSetup = setup({
   types: {
     context: {} as Context,
@@ -46,11 +46,11 @@ export const ipTableSetup = setup({
   delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_MS, saveInterval: TABLE_PAUSE_MS },
   guards: {
     isUnsaved: ({ context }) => context.revision > context.saved,
-    /** A single command ends before anything could be batched. */
+    /** Whether to save at once. A single command ends before anything could be batched. */
     isAwaited: ({ context }) => isAwaited(context) || !context.watch,
     isUrgent: ({ context }) => isAwaited(context) || (context.flushNow && context.revision > context.saved),
     isUnderWay: ({ context }, { requestId }: RequestId) => find(context.requests, requestId) !== undefined,
-    /** Nobody waits for this answer any more. What is being written is written all the same. */
+    /** Whether nobody waits for this reply any more. A save in progress is completed all the same. */
     canGiveUp: ({ context }, { requestId }: RequestId) => {
       const request = find(context.requests, requestId)
       return request?.waiters === 1 && request.phase !== 'saving'
@@ -106,7 +106,7 @@ export const ipTableSetup = setup({
     replyResolved: emit(({ context }, { requestId, where }: CommandOf<'peer.resolve'>) =>
       resolvedFact(requestId, lookUp(context.table, where, context)),
     ),
-    /** The resolver's word, or what there is without it. */
+    /** Replies with the result of DNS, or with the fallback. */
     replyToResolving: enqueueActions(
       ({ context, enqueue }, { requestId, found }: { requestId: string; found: ResolvedPeer | null }) => {
         const [request] = inPhase(context.requests, 'resolving').filter((one) => one.requestId === requestId)
@@ -153,7 +153,7 @@ export const ipTableSetup = setup({
       requests: ({ context: { requests, revision } }, { requestId }: RequestId) =>
         enter(requests, requestId, 'saving', { revision }),
     }),
-    /** Answers what the revision on the disk was waited for. */
+    /** Replies to the requests that waited for the revision that is now on the disk. */
     replyToSaving: enqueueActions(({ context, enqueue }, { failure }: { failure?: Failure }) => {
       const isWritten = (one: TableRequest) => one.phase === 'saving' && one.revision <= context.writing
       for (const request of inPhase(context.requests, 'saving').filter(isWritten))

@@ -16,10 +16,13 @@ import {
   type Table,
 } from './peerTable.ts'
 
-/** Addresses kept of one peer. A machine that says more lies; one that moved this often is found at the newest. */
+/**
+ * The number of addresses kept for one peer. No honest machine names more, and one that moved this often is found at
+ * the newest address.
+ */
 export const ADDRESSES_MAX = 16
 
-/** Node `id` proved its key at an address. */
+/** Records that node `id` proved its key at an address. */
 export function keyProved(table: Table, contact: Contact, self: Self, now: number): Change {
   const at = directEndpoint(contact.endpoint)
   const emitted: PeerFact[] = []
@@ -31,7 +34,7 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
       next.delete(other.key)
       row = row ? mergeRows(row, other) : other
     } else if (!removeAddress(next, other, at) && other.status !== 'dropped') {
-      // The address belongs to another node now, and the former one has no other.
+      // The address belongs to another node now, and the former owner has no other address.
       emitted.push({ type: 'peer.gone', peer: peerOf(other, now, TABLE_TICK_MS) })
     }
   }
@@ -50,20 +53,20 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
   return { table: change.table, emitted: [...emitted, ...change.emitted] }
 }
 
-/** What a peer without a key is known by: where it answered, what it said of itself, its other address. */
+/** What is known of a peer without a key: where it answered, what it said of itself, and its other address. */
 export interface LegacyContact {
   at: PeerAt
   fields?: Partial<TableEntry>
   also?: readonly PeerAt[]
 }
 
-/** A peer without a key answered: a known one, or one that may join. */
+/** Records that a peer without a key answered, whether it is known or may join. */
 export function legacyAnswered(table: Table, found: LegacyContact, self: Self, now: number): Change {
   const at = directEndpoint(found.at)
   const nothing = { table, emitted: [] }
   if (isSelfAt(self, at)) return nothing
   const known = findByAddress(table, at)
-  // A key was proved here: plain HTTP proves nothing more, until that node is long silent.
+  // A key was proved at this address. An answer over plain HTTP is ignored until that node has been dropped.
   if (known?.entry.NodeId && known.status !== 'dropped') return nothing
   const next = new Map(table)
   if (known?.entry.NodeId) removeAddress(next, known, at)
@@ -82,12 +85,12 @@ export function legacyAnswered(table: Table, found: LegacyContact, self: Self, n
   return markAnswering(next, row, now, before === known)
 }
 
-/** A probe found nobody at any of the endpoints. */
+/** Records that a probe got no answer at any endpoint. */
 export function probeFailed(table: Table, key: string, now: number): Change {
   const row = table.get(key)
   if (!row) return { table, emitted: [] }
   const endpoints = row.endpoints.map((address) => ({ ...address, failedAt: now }))
-  // Who lives and cannot be dialled, as behind a NAT, is neither suspected nor dropped for it.
+  // A peer that is alive but cannot be dialled, as behind a NAT, is neither suspected nor dropped.
   if (row.alive) return { table: set(table, { ...row, endpoints, probedAt: now }), emitted: [] }
   const failures = row.failures + 1
   const dropped = failures >= PROBE.dropAfter
@@ -105,7 +108,7 @@ export function probeFailed(table: Table, key: string, now: number): Change {
   return { table: set(table, changed), emitted }
 }
 
-/** Adds what was measured and seen to the peer at an address. It is this observer's. */
+/** Adds an observation of this node to the peer at an address. */
 export function addObservation({ table, emitted }: Change, at: PeerAt, observation: Observation, now: number): Change {
   const row = findByAddress(table, directEndpoint(at))
   const { latencyNs, download, upload, specs = row?.specs ?? null } = observation
@@ -120,7 +123,7 @@ export function addObservation({ table, emitted }: Change, at: PeerAt, observati
   return { table: set(table, { ...row, entry, specs, measuredAt }), emitted }
 }
 
-/** The row answered now. `known`: it was this row before, so nobody joins. */
+/** Marks a row as answering now. `known`: the row is not new, so no join is reported. */
 export function markAnswering(table: Table, row: Row, now: number, known: boolean): Change {
   const answered: Row = { ...row, status: 'answering', answeredAt: now, probedAt: now, failures: 0 }
   const peer = peerOf(answered, now, TABLE_TICK_MS)
@@ -132,7 +135,7 @@ export function markAnswering(table: Table, row: Row, now: number, known: boolea
   }
 }
 
-/** Takes an address from a row. False where the row had no other and went with it. */
+/** Removes an address from a row. Returns false if it was the only one, so that the row was removed too. */
 function removeAddress(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
   const endpoints = row.endpoints.filter((address) => !sameAddress(address, at))
   if (endpoints.length > 0) table.set(row.key, { ...row, endpoints })

@@ -7,7 +7,7 @@ import { bestFirst, type KnownEndpoint, type Row } from './peerRow.ts'
 import type { Table } from './peerTable.ts'
 
 export interface ResolvedPeer {
-  /** The node that must answer. Absent where the owner named an address: then whoever is there is meant. */
+  /** The node that must answer. Absent if the owner named an address: then any node may answer. */
   id?: NodeId
   /** Best first, at least one. */
   endpoints: Endpoint[]
@@ -16,15 +16,15 @@ export interface ResolvedPeer {
 export type LookedUp =
   | { found: ResolvedPeer }
   | { failure: Failure }
-  /** Ask the resolver for this name; where it knows none, `fallback`. */
+  /** The name is to be looked up in DNS; if it is not found, `fallback` applies. */
   | { resolveDns: Endpoint; fallback: { found: ResolvedPeer } | { failure: Failure } }
 
 const MATCHES_SHOWN = 5
 
 /**
- * What `where` means. A word is a peer's name, else the beginning of a node id, else a host name. What has a dot or a
- * colon is an address: a peer cannot draw requests to itself by calling itself as another host is called. Names and
- * ids are compared case by case.
+ * Resolves `where`. A word is a peer's name, or else a node id prefix, or else a host name. Text with a dot or a
+ * colon is an address, so that a peer cannot attract requests by taking the name of another host. Names and ids are
+ * compared case by case.
  */
 export function lookUp(table: Table, where: string, { test = false }: { test?: boolean } = {}): LookedUp {
   const one = (text: string, rows: Row[]) => onlyMatch(text, rows, test)
@@ -65,7 +65,7 @@ function withId(table: Table, prefix: string): Row[] {
 type Choose = (where: string, rows: Row[]) => { found: ResolvedPeer } | { failure: Failure } | undefined
 
 function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose> {
-  // Who answers goes before who once did.
+  // Peers that answer precede those that were dropped.
   const live = rows.filter(({ status }) => status !== 'dropped')
   const matches = live.length > 0 ? live : rows
   const [row] = matches
@@ -86,14 +86,17 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
   return { found: { endpoints, ...(id && { id }) } }
 }
 
-/** The owner asks for the peer, and its record names its endpoints: it may not name what nobody else may have dialled. */
+/**
+ * Whether an endpoint may be dialled for the owner. A peer's record may not name addresses that third parties may not
+ * name.
+ */
 function mayBeDialled({ trusted, provedAt, ...at }: KnownEndpoint, test: boolean): boolean {
   return (
     trusted || provedAt !== null || !isNumeric(directEndpoint(at)) || refusal(at.host, at.port, { test }) === undefined
   )
 }
 
-/** A peer's hosts at another port, which the owner named. */
+/** Returns a peer's hosts at another port, which the owner named. */
 function atPort(endpoints: readonly Endpoint[], port: number): Endpoint[] {
   return [...new Set(endpoints.map(({ host }) => host))].map((host) => directEndpoint({ host, port }))
 }

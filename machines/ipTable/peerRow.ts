@@ -6,33 +6,33 @@ import { directEndpoint, type Endpoint, parseEndpoint } from '../../protocol/net
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
 
-/** A way to a peer. Times are ticks of the table. */
+/** An endpoint of a peer in the table. Times are ticks of the table. */
 export type KnownEndpoint = Endpoint & {
   provedAt: number | null
   failedAt: number | null
-  /** Named by the owner, or a key was proved there: may be dialled whatever range it lies in. */
+  /** Whether the owner named it or a key was proved there. Then it may be dialled in any range. */
   trusted: boolean
 }
 
-/** A peer as the table keeps it: what the file says, and how it answers. */
+/** A peer in the table: its entry in the file, and its status. */
 export interface Row {
-  /** The node id; for Go peers the first address. */
+  /** The node id, or the first address of a Go peer. */
   key: string
-  /** As read, unknown keys included. What the row itself says stands above it. */
+  /** The entry as it was read, unknown keys included. The fields of the row take precedence. */
   entry: TableEntry
   endpoints: readonly KnownEndpoint[]
   status: Peer['state'] | 'dropped'
   answeredAt: number | null
-  /** Tick of the last probe or contact. */
+  /** The tick of the last probe or contact. */
   probedAt: number | null
   failures: number
-  /** Tick of the last measured latency. */
+  /** The tick of the last latency measurement. */
   measuredAt: number | null
-  /** Number of the author's newest record, 0 where none came. */
+  /** The sequence number of the author's newest record; 0 if there is none. */
   seq: number
-  /** What that record says of the machine. */
+  /** The machine specifications in that record. */
   machine: Machine | null
-  /** Gossip says that it lives. Then a look that finds nobody says only that it cannot be dialled from here. */
+  /** Whether gossip reports it alive. Then a failed probe only means that it cannot be dialled from here. */
   alive: boolean
   specs: Specs | null
 }
@@ -52,13 +52,13 @@ export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Ro
   return newRow(key, entry, endpoints, status)
 }
 
-/** A peer of which only an address is known. */
+/** Returns the row of a peer of which only an address is known. */
 export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
   const address = { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
   return newRow(fields.NodeId ?? formatAddress(address), newEntry(fields), [address])
 }
 
-/** A row of which nothing was seen yet. */
+/** Returns the row of a peer that has not been observed yet. */
 export function newRow(
   key: string,
   entry: TableEntry,
@@ -82,8 +82,8 @@ export function newRow(
 }
 
 /**
- * The entry as the file keeps it. Go dials `IPV4` and `IPV6` at the one `ServerPort`, so an address at another port
- * goes to `Addresses`; a name goes to `IPV4`, which Go hands to its resolver.
+ * Returns the entry for the file. Go dials `IPV4` and `IPV6` at the one `ServerPort`, so an address with another port
+ * goes to `Addresses`; a host name goes to `IPV4`, which Go resolves.
  */
 export function entryOf(row: Row): TableEntry {
   const sorted = bestFirst(row.endpoints)
@@ -103,14 +103,16 @@ export function entryOf(row: Row): TableEntry {
   }
 }
 
-/** What others may know of it: nothing measured here, nothing that only this node's owner said. */
+/**
+ * Returns the entry that others may see, without this node's measurements and without fields that only its owner set.
+ */
 export function publicEntryOf(row: Row): TableEntry {
   return {
     ...entryOf(row),
     Latency: 0,
     Download: 0,
     Upload: 0,
-    // Go nodes in unsafe mode write every key of a table into `authorized_keys`: none goes out from here.
+    // Go nodes in unsafe mode write every key of a table into `authorized_keys`, so no key is sent.
     PublicKey: '',
     NodeId: undefined,
     Addresses: undefined,
@@ -119,7 +121,7 @@ export function publicEntryOf(row: Row): TableEntry {
   }
 }
 
-/** `linked`: an open gossip link, over which it speaks every second or two. */
+/** Returns the row as a peer. `linked`: there is an open gossip link, over which the peer sends every second or two. */
 export function peerOf(row: Row, now: number, tickMs: number, linked = false): Peer {
   const { entry } = row
   const answeredAgoMs = row.answeredAt === null ? null : (now - row.answeredAt) * tickMs
@@ -141,7 +143,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
   }
 }
 
-/** Those that answered before the rest; among equals IPv6 before IPv4, those that failed last. */
+/** Sorts endpoints: proved ones first, then IPv6 before IPv4, and those that failed last. */
 export function bestFirst(endpoints: readonly KnownEndpoint[]): KnownEndpoint[] {
   const rank = (at: KnownEndpoint) =>
     (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 4) +
@@ -150,7 +152,7 @@ export function bestFirst(endpoints: readonly KnownEndpoint[]): KnownEndpoint[] 
   return [...endpoints].sort((one, other) => rank(one) - rank(other))
 }
 
-/** The order to dial in: the best first, but IPv6 that was never proved gets its chance again and again. */
+/** Returns the order to dial in: the best first, but an IPv6 endpoint that was never proved is retried at intervals. */
 export function dialOrder(row: Row, now: number, retryTicks: number): KnownEndpoint[] {
   const sorted = bestFirst(row.endpoints)
   if (isIPv6(sorted[0]?.host ?? '')) return sorted
@@ -164,7 +166,7 @@ export function sameAddress(one: PeerAt, other: PeerAt): boolean {
   return one.host === other.host && one.port === other.port
 }
 
-/** An address from a file or a message; undefined where it is none. A name without dots is one too. */
+/** Parses an address from a file or a message; returns undefined if it is invalid. A name without dots is valid. */
 export function parsed(where: string): Endpoint | undefined {
   try {
     return parseEndpoint(where)
@@ -173,7 +175,7 @@ export function parsed(where: string): Endpoint | undefined {
   }
 }
 
-/** Text of others, fit for a terminal: no control characters, no marks that turn the direction of writing. */
+/** Makes text of others safe for a terminal: removes control characters and bidirectional formatting characters. */
 function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?').slice(0, 4_096)
 }

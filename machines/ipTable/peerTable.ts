@@ -8,19 +8,22 @@ import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
 
 /**
- * The table and every change to it, as pure functions. A node is its key: a proved key takes its address from whoever
- * had it before, and all addresses at which one key was proved are one peer. Peers without a key (Go's) are told apart
- * by address and port. `now` is a count of ticks.
+ * The table and its changes, as pure functions. A node is identified by its key: a proved key takes an address from
+ * the peer that had it before, and all addresses at which one key was proved belong to one peer. Peers without a key
+ * (Go nodes) are identified by address and port. `now` is a count of ticks.
  */
 export type Table = ReadonlyMap<string, Row>
 
-/** This node, which is never in its own table. `addresses` with 0.0.0.0 or :: stands for all of loopback too. */
+/**
+ * This node, which is never in its own table. If `addresses` contains 0.0.0.0 or ::, all loopback addresses are its
+ * own.
+ */
 export interface Self {
   id: NodeId
   name: string
   port: number
   addresses: readonly string[]
-  /** Those of them that others may be told, best first. */
+  /** The addresses that may be advertised, best first. */
   advertisable: readonly string[]
   /** The owner's free text. */
   information: string
@@ -44,7 +47,7 @@ export function loadTable(file: IpTableFile, self: Self): Table {
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
     const holder = row.endpoints.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
-    // Two keys are two nodes, also where both were seen at one address.
+    // Two keys are two nodes, even if both were seen at one address.
     const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? mergeRows(twin, row) : row
     if (twin && merged !== row) table.delete(twin.key)
     table.set(merged.key, merged)
@@ -55,9 +58,9 @@ export function loadTable(file: IpTableFile, self: Self): Table {
   return table
 }
 
-/** The whole table for the file. `previous` keeps what the file said beside the entries. */
+/** Returns the whole table for the file. Fields of `previous` other than the entries are kept. */
 export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
-  // Go could do nothing with an entry without an address.
+  // Go cannot use an entry without an address.
   const rows = [...table.values()].filter(({ endpoints }) => endpoints.length > 0)
   const dormant = rows.filter(({ status }) => status === 'dropped').map(entryOf)
   const { Dormant: _dormant, ...rest } = previous
@@ -69,7 +72,7 @@ export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
   }
 }
 
-/** What an anonymous caller is told: this node first, then those that answered here. */
+/** Returns the table for anonymous callers: this node first, then the peers that answered it. */
 export function publicTableOf(table: Table, self: Self, now: number): IpTableFile {
   const { advertisable } = self
   const answered = [...table.values()].filter(
@@ -86,7 +89,7 @@ export function publicTableOf(table: Table, self: Self, now: number): IpTableFil
   return { ip_address: [...(advertisable.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }
 }
 
-/** Those that are listed, the nearest first, as ours and as P2PRC's table has them. */
+/** Returns the listed peers, the nearest first, in this project's and in P2PRC's form. */
 export function listOf(
   table: Table,
   now: number,
@@ -105,7 +108,7 @@ export function countOf(table: Table): number {
   return [...table.values()].filter(({ status }) => status !== 'dropped').length
 }
 
-/** The owner names an address. It may lie in any range and is never forgotten. */
+/** Adds an address that the owner named. It may be in any range and is never evicted. */
 export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
   const address = directEndpoint(at)
   const known = findByAddress(table, address)
@@ -122,7 +125,7 @@ export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
   return { table: set(ensureCapacity(table, row.key), row), row }
 }
 
-/** How gossip reaches a peer of which it has no record: at an address where its key was proved. */
+/** Returns how gossip can reach a peer without a record: an address at which its key was proved. */
 export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | undefined {
   const row = id && table.get(id)
   if (!row || row.seq > 0) return undefined
@@ -130,7 +133,7 @@ export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | und
   return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
 }
 
-/** The ways into the network that the table holds: addresses that the owner named, or at which a key was proved. */
+/** Returns the seeds of the network: addresses that the owner named or at which a key was proved. */
 export function seedsOf(table: Table): SeedsListed['seeds'] {
   return [...table.values()].flatMap(({ endpoints, entry: { NodeId: id } }) => {
     const trusted = endpoints.filter((at) => at.trusted).map(formatAddress)
@@ -138,7 +141,7 @@ export function seedsOf(table: Table): SeedsListed['seeds'] {
   })
 }
 
-/** A public address goes before those of this machine's interfaces. */
+/** Adds a public address before those of this machine's interfaces. */
 export function withPublicAddress(self: Self, address: string | undefined): Self {
   if (!address) return self
   return { ...self, advertisable: [...new Set([address, ...self.advertisable])] }
@@ -163,7 +166,7 @@ function isSelf(self: Self, row: Row): boolean {
   return row.entry.NodeId === self.id || row.endpoints.some((address) => isSelfAt(self, address))
 }
 
-/** Two rows that are one peer: what the first says stands, the second fills in. */
+/** Merges two rows of one peer: fields of the first take precedence, and the second fills the gaps. */
 export function mergeRows(row: Row, other: Row): Row {
   const [main, second] = other.entry.NodeId && !row.entry.NodeId ? [other, row] : [row, other]
   const rest = second.endpoints.filter((address) => !main.endpoints.some((known) => sameAddress(known, address)))
@@ -181,7 +184,7 @@ function ensureCapacity(table: Table, key: string): Table {
   return next
 }
 
-/** Makes room by forgetting the peer that has been silent longest. False where all answer. */
+/** Makes room by removing the peer that has been silent longest. Returns false if all peers answer. */
 export function evict(table: Map<string, Row>): boolean {
   const silent = [...table.values()].filter((row) => row.status !== 'answering' && !row.entry.Added)
   const worst = silent.sort((one, other) => other.failures - one.failures)[0]

@@ -6,13 +6,15 @@ import { dialOrder, type Row } from './peerRow.ts'
 import { type Change, type Self, set, type Table } from './peerTable.ts'
 import type { Unverified } from './unverified.ts'
 
-/** How long IPv6 that failed is left alone while IPv4 works: ten minutes. */
+/** How long a failed IPv6 endpoint is not retried while IPv4 works, in ticks: ten minutes. */
 const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
 
-/** Members of the gossip that are looked at as often as others; where there are more, each is looked at less often. */
+/**
+ * The number of gossip members that are probed as often as other peers; with more members, each is probed less often.
+ */
 const OFTEN_PEERS = 50
 
-/** First looks a tick at members of the gossip that never answered here. */
+/** The number of first probes per tick of gossip members that never answered here. */
 const CONFIRMED_PER_TICK = 2
 
 const EVERY_TICKS = PROBE.everyMs / TABLE_TICK_MS
@@ -21,14 +23,15 @@ interface WatchState {
   table: Table
   now: number
   unverified: Unverified
-  /** Keys of the probes under way. */
+  /** The keys of the probes in progress. */
   probing: ReadonlySet<string>
   signal: AbortSignal
 }
 
 /**
- * What this tick has dials for: peers that are due, the longest overdue first, and endpoints that anonymous callers named. Each
- * kind gets at least half of the dials, so that neither many peers nor many rumours keep the other waiting for ever.
+ * Selects the probes of this tick: peers that are due, the longest overdue first, and endpoints that anonymous
+ * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified addresses
+ * starve the other.
  */
 export function planProbes({ table, now, unverified, probing, signal }: WatchState): {
   probes: ProbeInput[]
@@ -37,7 +40,8 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.parallel - probing.size))
   const waiting = [...unverified].filter(([key]) => !probing.has(key))
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
-  // That they are there, gossip says; to know how near they are there is time, also where a whole network comes up at once.
+  // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
+  // starts.
   const gossipConfirmed = new Set(
     overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(CONFIRMED_PER_TICK),
   )
@@ -67,7 +71,7 @@ export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'sig
   return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, signal }
 }
 
-/** What a probe of row or unverified address `key` means for the table. */
+/** Applies the outcome of a probe of the row or unverified address `key` to the table. */
 export function applyOutcome(
   { table, self, now }: { table: Table; self: Self; now: number },
   key: string,
@@ -85,7 +89,7 @@ export function applyOutcome(
   return addObservation(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
 }
 
-/** Those whose turn it is, the longest overdue first. */
+/** Returns the rows that are due for a probe, the longest overdue first. */
 export function dueRows(table: Table, now: number): Row[] {
   const dueAt = (row: Row) =>
     row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size)
@@ -95,7 +99,7 @@ export function dueRows(table: Table, now: number): Row[] {
 }
 
 function probeInterval(row: Row, peers: number): number {
-  // In a large network gossip says who is alive, and looks cost every node as much as they cost this one.
+  // In a large network gossip knows which nodes are alive, and each probe costs both nodes the same.
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.longestMs / TABLE_TICK_MS)

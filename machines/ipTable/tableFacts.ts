@@ -10,9 +10,12 @@ import type { ResolvedPeer } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
 import { findByAddress, isSelfAt, listOf, publicTableOf, type Self } from './peerTable.ts'
 
-/** The facts that answer the table's commands, and what the commands mean, as pure functions of its context. */
+/**
+ * The facts that answer the table's commands, and the interpretation of the commands, as pure functions of its
+ * context.
+ */
 
-/** The address that the owner wants added; null for what is no address, and for this node's own. */
+/** Returns the address that the owner wants to add; null if it is invalid or this node's own. */
 export function addressToAdd({ self }: Context, where: string): PeerAt | null {
   const at = parsed(where)
   return at && !isSelfAt(self, at) ? at : null
@@ -28,7 +31,7 @@ export function resolvedFact(requestId: string, answer: { found: ResolvedPeer } 
   return { type: 'peer.resolveFailed', requestId, ...failure }
 }
 
-/** The answer to a request whose revision was written, or could not be. */
+/** Returns the reply to a request whose revision was written or could not be written. */
 export function savedFact(
   context: Context,
   { requestId, at }: Extract<TableRequest, { phase: 'saving' }>,
@@ -41,17 +44,17 @@ export function savedFact(
   return { type: 'peer.addFailed', requestId, ...selfFailure(formatAddress(at)) }
 }
 
-/** The listed peers, the nearest first. */
+/** Returns the listed peers, the nearest first. */
 export function listed({ table, now, links }: Context): ReturnType<typeof listOf> {
   return listOf(table, now, linkedTo(links))
 }
 
-/** What others are told of the table, as JSON text. */
+/** Returns the public form of the table as JSON text. */
 export function publicDocument({ table, self, now }: Context): string {
   return JSON.stringify(publicTableOf(table, self, now))
 }
 
-/** Where this node can be dialled, which is what gossip tells others. */
+/** Returns the fact with the addresses at which this node can be dialled, which gossip sends to others. */
 export function selfAddressesFact(self: Self, observedAddresses: ObservedAddresses): SelfAddressesChanged {
   const addresses = advertisedAddresses(self, observedAddresses)
   return { type: 'table.selfAddressesChanged', addresses, port: self.port }

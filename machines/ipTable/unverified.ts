@@ -7,10 +7,13 @@ import { refusal } from '../../protocol/net/reachable.ts'
 import { rowOf } from './peerRow.ts'
 import { isSelfAt, type Self, type Table } from './peerTable.ts'
 
-/** Addresses that anonymous callers named and nobody has looked at, the oldest first. They may exist: no more is believed. */
+/**
+ * Addresses that anonymous callers named and that were not probed yet, the oldest first. Nothing about them is
+ * trusted.
+ */
 export type Unverified = ReadonlyMap<string, PeerAt>
 
-/** The addresses that a table of somebody else names. An entry behind NAT that nothing leads to is none. */
+/** Returns the addresses in the table of another node. An entry behind a NAT without a reachable address has none. */
 export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
   return entries
     .filter((entry) => !(entry.NAT && entry.EscapeImplementation === 'None'))
@@ -18,7 +21,10 @@ export function namedIn({ ip_address: entries }: IpTableFile): PeerAt[] {
     .map(({ host, port }) => ({ host, port }))
 }
 
-/** Takes in what an anonymous caller named, as far as it is new, may be dialled and leaves room for others. */
+/**
+ * Adds addresses that an anonymous caller named, if they are new and may be dialled, and leaves room for other
+ * callers.
+ */
 export function addUnverified(
   unverified: Unverified,
   named: readonly PeerAt[],
@@ -33,7 +39,7 @@ export function addUnverified(
     const key = formatAddress(at)
     const count = perHost.get(at.host) ?? 0
     if (known.has(key) || next.has(key) || count >= UNVERIFIED_MAX.perHost || isSelfAt(self, at)) continue
-    // A name is looked up, and its address judged, when its turn comes.
+    // A host name is resolved, and its address checked, when it is dialled.
     const isIp = isIPv4(at.host) || isIPv6(at.host)
     if (isIp && refusal(at.host, at.port, { test })) continue
     next.set(key, at)

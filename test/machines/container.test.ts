@@ -79,10 +79,10 @@ test('tables: from a state, an event leads there', () => {
     [waiting, { type: 'image.failed', failure: new AppError('base_missing').toJSON() }, 'rollingBack'],
     [waiting, { type: 'remove' }, 'rollingBack'],
     [choosing, { type: 'abandon' }, 'rollingBack'],
-    [choosing, { type: 'ask' }, { provisioning: 'allocatingPorts' }],
+    [choosing, { type: 'request' }, { provisioning: 'allocatingPorts' }],
     [ready, { type: 'engine.stopped' }, { ready: { runtime: 'stopped', reply: 'idle' } }],
     [ready, { type: 'engine.running' }, { ready: { runtime: 'running', reply: 'idle' } }],
-    [ready, { type: 'ask' }, { ready: { runtime: 'running', reply: 'replying' } }],
+    [ready, { type: 'request' }, { ready: { runtime: 'running', reply: 'replying' } }],
     [ready, { type: 'abandon' }, { ready: { runtime: 'running', reply: 'idle' } }],
     [ready, { type: 'remove' }, 'removing'],
     [ready, { type: 'engine.gone' }, 'rollingBack'],
@@ -274,7 +274,7 @@ test('a container that ends while its SSH server is waited for has failed', asyn
 test('an existing container is adopted as it is, or rolled back where it is partly created', async () => {
   const running = container({}, { adopted })
   assert.deepEqual(running.actor.getSnapshot().value, { ready: { runtime: 'running', reply: 'idle' } })
-  running.actor.send({ type: 'ask' })
+  running.actor.send({ type: 'request' })
   await running.settled()
   assert.deepEqual(running.steps, ['renewReply'])
   assert.equal(running.eventsOf('child.created').length, 1)
