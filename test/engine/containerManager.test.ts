@@ -20,11 +20,11 @@ const is = (code: string) => (error: unknown) => {
   return true
 }
 
-test('a container as its borrower and its lender see it', async (t) => {
+test('a container has the documented form for its borrower and its lender', async (t) => {
   const key = await borrowerKey(t)
   const lender = startLender(t)
   const reply = await lender.create({ key: key.publicKey, ports: 1, udpPorts: 1 })
-  await t.test('the reply', () => {
+  await t.test('the reply has its fields', () => {
     assert.match(reply.ID, /^[0-9a-f]{64}$/)
     assert.match(reply.SSHHostKey, /^ssh-ed25519 [A-Za-z0-9+/]+$/)
     assert.deepEqual([reply.SSHUsername, reply.SSHPassword, reply.GPU], ['root', '', 'false'])
@@ -40,7 +40,7 @@ test('a container as its borrower and its lender see it', async (t) => {
       assert.deepEqual(rest, { PortName: 'AutoGen Port', Type: type, IsUsed: false, Description })
     }
   })
-  await t.test('a shell with the pinned host key, sudo, the full Python, /data, and packages', async () => {
+  await t.test('its shell has the pinned host key, sudo, the full Python, /data, and packages', async () => {
     assert.equal(
       await key.ssh(reply, 'id -un; sudo -n id -u; python3 -c "import shutil, json; print(42)"'),
       'root\n0\n42\n',
@@ -51,7 +51,7 @@ test('a container as its borrower and its lender see it', async (t) => {
     assert.equal(await logInByPassword(reply, ''), false)
     assert.equal(await logInByPassword(reply, 'password'), false)
   })
-  await t.test('what the engine was asked for', async () => {
+  await t.test('the engine got the documented settings', async () => {
     const { HostConfig: host, Mounts, Config } = await docker.getContainer(reply.ID).inspect()
     assert.deepEqual([host.CapDrop, host.CapAdd], [['ALL'], [...CONTAINER_CAPABILITIES]])
     assert.deepEqual([host.SecurityOpt, host.Privileged, host.Binds], [['no-new-privileges'], false, null])
@@ -67,18 +67,21 @@ test('a container as its borrower and its lender see it', async (t) => {
     assert.doesNotMatch(JSON.stringify(Config), /PRIVATE|[Pp]assword/)
     assert.match(await key.ssh(reply, 'grep CapBnd /proc/self/status'), /00000000200400eb/)
   })
-  await t.test('given back: container, volume and ports are gone; again is no error', async () => {
-    const removal = nextEvent(lender.bus, 'container.removed')
-    await lender.command('container.remove', { id: reply.ID.slice(0, 10) })
-    assert.equal((await removal).id, reply.ID)
-    assert.deepEqual(await leftOf(lender.nodeId), [])
-    assert.equal((await lender.command('container.remove', { id: reply.ID })).type, 'container.removed')
-    await assert.rejects(lender.command('container.remove', { id: 'f'.repeat(64) }), is('not_found'))
-    assert.equal(lender.heard.filter(({ type }) => type === 'container.changed').length, 0)
-  })
+  await t.test(
+    'a returned container leaves no container, volume or port; returning it again is not an error',
+    async () => {
+      const removal = nextEvent(lender.bus, 'container.removed')
+      await lender.command('container.remove', { id: reply.ID.slice(0, 10) })
+      assert.equal((await removal).id, reply.ID)
+      assert.deepEqual(await leftOf(lender.nodeId), [])
+      assert.equal((await lender.command('container.remove', { id: reply.ID })).type, 'container.removed')
+      await assert.rejects(lender.command('container.remove', { id: 'f'.repeat(64) }), is('not_found'))
+      assert.equal(lender.heard.filter(({ type }) => type === 'container.changed').length, 0)
+    },
+  )
 })
 
-test('without a key a password comes once, opens the container, and a repeated request sets a new one', async (t) => {
+test('without a key the reply has a password, which opens the container, and a repeated request sets a new one', async (t) => {
   const lender = startLender(t)
   const passwordOf = ({ SSHPassword }: ContainerReply) => (SSHPassword instanceof Secret ? SSHPassword.reveal() : '')
   const first = await lender.create({ requestId: 'create-1' })
@@ -116,7 +119,7 @@ test('containers do not see each other', async (t) => {
   fromHost.destroy()
 })
 
-test('ports are taken once, and another is found where one was taken at the last moment', async (t) => {
+test('each port is used once, and another is found if one was taken at the last moment', async (t) => {
   const proxy = await createEngineProxy()
   t.after(() => proxy.close())
   const lender = startLender(t, { engine: createDockerEngine({ socketPath: proxy.socketPath }) })
@@ -137,7 +140,7 @@ test('ports are taken once, and another is found where one was taken at the last
   assert.equal(new Set(all).size, all.length)
 })
 
-test('refusals leave nothing behind', async (t) => {
+test('a rejected request leaves nothing behind', async (t) => {
   const lender = startLender(t)
   const table = [
     [{ gpu: true }, 'gpu_missing'],
@@ -151,7 +154,7 @@ test('refusals leave nothing behind', async (t) => {
   assert.deepEqual(await leftOf(lender.nodeId), [])
 })
 
-test('the ones of other nodes on the same engine are left alone', async (t) => {
+test('containers of other nodes on the same engine are not touched', async (t) => {
   const [one, other] = [startLender(t), startLender(t)]
   const { ID } = await one.create()
   await assert.rejects(other.command('container.remove', { id: ID }), is('not_found'))
@@ -159,7 +162,7 @@ test('the ones of other nodes on the same engine are left alone', async (t) => {
   assert.deepEqual('containers' in listed && listed.containers, [])
 })
 
-test('state changes by another hand are told, and a container removed that way takes its volume along', async (t) => {
+test('state changes by another program are published, and the volume of a container that it removes goes too', async (t) => {
   const lender = startLender(t)
   const { ID } = await lender.create()
   const container = docker.getContainer(ID)
@@ -176,11 +179,11 @@ test('state changes by another hand are told, and a container removed that way t
   assert.deepEqual(await leftOf(lender.nodeId), [])
 })
 
-test('logs: what was written, then what is written, until nobody listens', async (t) => {
+test('logs hold the past output, then follow new output until nobody listens', async (t) => {
   const key = await borrowerKey(t)
   const lender = startLender(t)
   const reply = await lender.create({ key: key.publicKey })
-  // The engine writes down what a container says a moment after it was said.
+  // The engine stores the output of a container with a delay.
   await until(async () => {
     const end = await lender.command('container.logs', { id: reply.ID.slice(0, 6), tail: 100 })
     assert.equal(end.type, 'container.logsEnded')
@@ -199,7 +202,7 @@ test('logs: what was written, then what is written, until nobody listens', async
     stop.signal,
   )
   const ended = assert.rejects(following, is('abandoned'))
-  // Nothing says when the engine has begun to follow.
+  // There is no signal that the engine has begun to follow.
   let told = false
   const tell = () => {
     told = true
@@ -211,7 +214,7 @@ test('logs: what was written, then what is written, until nobody listens', async
   await ended
 })
 
-test('abandoned before it was done: nothing is left', async (t) => {
+test('a create that is abandoned before its end leaves nothing', async (t) => {
   const lender = startLender(t)
   for (const step of ['create', 'start', 'ssh']) {
     const stop = new AbortController()
@@ -226,7 +229,7 @@ test('abandoned before it was done: nothing is left', async (t) => {
   }
 })
 
-test('two who ask with one request get one container, and the last to leave takes it back', async (t) => {
+test('two clients with one request get one container, which is rolled back when the last one leaves', async (t) => {
   const lender = startLender(t)
   const stop = new AbortController()
   const one = lender.command('container.create', { requestId: 'create-1' }, stop.signal)

@@ -22,7 +22,7 @@ import {
   until,
 } from '../support/lender.ts'
 
-/** What becomes of containers when the engine goes, or the node is stopped or killed, at any step of making one. */
+/** Containers after the engine has failed, or the node was stopped or killed, at any step of a creation. */
 
 const docker = new Docker()
 
@@ -75,7 +75,7 @@ for (const [name, request] of steps) {
 }
 
 for (const [name, request] of steps) {
-  test(`a clean stop during ${name}: what was being made is taken back before the node ends`, async (t) => {
+  test(`a clean stop during ${name}: a container in creation is rolled back before the node ends`, async (t) => {
     const proxy = await createEngineProxy()
     t.after(() => proxy.close())
     const lender = startLender(t, { engine: createDockerEngine({ socketPath: proxy.socketPath }) })
@@ -87,7 +87,7 @@ for (const [name, request] of steps) {
     pass()
     await settled
     assert.deepEqual(await leftOf(lender.nodeId), [])
-    // What is whole stays.
+    // A complete container stays.
     const again = startLender(t, { nodeId: lender.nodeId })
     const { ID } = await again.create()
     again.stop()
@@ -157,7 +157,7 @@ for (const [name, request, at, kept] of kills) {
   })
 }
 
-test('containers outlive the node, stopped ones too, and are known again with all that the borrower was told', async (t) => {
+test('containers outlive the node, stopped ones too, and are adopted again with everything that the borrower was told', async (t) => {
   const key = await borrowerKey(t)
   const first = startLender(t)
   const reply = await first.create({ requestId: 'create-1', key: key.publicKey, ports: 2 })
@@ -181,7 +181,7 @@ test('containers outlive the node, stopped ones too, and are known again with al
   assert.deepEqual(await leftOf(first.nodeId), [])
 })
 
-test('the same request for a container that was stopped meanwhile: a clear refusal, and the container stays', async (t) => {
+test('the same request for a container that was stopped meanwhile gets a clear error, and the container stays', async (t) => {
   const first = startLender(t)
   const { ID } = await first.create({ requestId: 'create-1' })
   await docker.getContainer(ID).stop({ t: 0 })
@@ -194,7 +194,7 @@ test('the same request for a container that was stopped meanwhile: a clear refus
   assert.equal((await second.create({ requestId: 'create-1' })).ID, ID)
 })
 
-test('no engine: reported once, every command refused at once, and lending begins when one comes', async (t) => {
+test('a missing engine is reported once, every command is rejected at once, and lending begins when an engine comes', async (t) => {
   const proxy = await createEngineProxy()
   t.after(() => proxy.close())
   proxy.down()
@@ -208,7 +208,7 @@ test('no engine: reported once, every command refused at once, and lending begin
   const lost = nextEvent(lender.bus, 'engine.lost')
   proxy.down()
   await lost
-  // What happens to a container meanwhile is seen when the engine is back.
+  // A change of a container meanwhile is noticed when the engine is back.
   await engine.remove(ID)
   const gone = nextEvent(lender.bus, 'container.changed')
   proxy.restore()

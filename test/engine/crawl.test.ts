@@ -6,7 +6,7 @@ import { homeTransport } from '../../cli/homeTransport.ts'
 import { type Client, connect } from '../../client/client.ts'
 import { type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
 
-/** Real nodes on loopback, which P2PRC's `Test` makes a network. */
+/** These tests use real nodes on loopback, which P2PRC's `Test` option allows as a network. */
 
 interface Home {
   env: NodeJS.ProcessEnv
@@ -41,7 +41,7 @@ const add = (of: Home, other: Neighbour) =>
 const portsOf = (peers: readonly { endpoints: { port: number }[] }[]) =>
   peers.map(({ endpoints }) => endpoints[0]?.port).sort()
 
-/** The peers of a node, asked again until they are as wanted. */
+/** Lists the peers of a node again and again until they are as expected. */
 async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) => boolean): Promise<void> {
   const deadline = performance.now() + 60_000
   for (;;) {
@@ -55,11 +55,11 @@ async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) =>
   }
 }
 
-test('one learns the third through the second, near and by its key, with as many hops as it takes', async (t) => {
+test('a node discovers a third one through the second, with its latency and key, in the necessary number of hops', async (t) => {
   const [second, third] = [await neighbour(t), await neighbour(t)]
   await add(second, third)
   await owner(second).request({ type: 'table.update', hops: 1 }).answer
-  // A home without a node: nobody hears of it, so nobody can tell it of the third before it asks.
+  // This home has no running node, so no peer knows it or can tell it about the third node before it crawls.
   const first = home()
   const update = async (hops: number) => {
     const crawled: number[] = []
@@ -83,13 +83,13 @@ test('one learns the third through the second, near and by its key, with as many
     written.map(({ Latency }: { Latency: unknown }) => Number.isSafeInteger(Latency)),
     [true, true],
   )
-  // Whoever is asked hears who asks.
+  // A visited node learns about the crawling node.
   const { port } = await startNode(t, first.env)
   await owner(first).request({ type: 'table.update', hops: 1 }).answer
   await until(third, (ports) => ports.includes(port))
 })
 
-test('a node that is told nothing measures its peers in the background', async (t) => {
+test('a node measures its peers in the background without a command', async (t) => {
   const [first, second] = [await neighbour(t), await neighbour(t)]
   await add(first, second)
   const deadline = performance.now() + 60_000
@@ -100,7 +100,7 @@ test('a node that is told nothing measures its peers in the background', async (
   }
 })
 
-test('a half-written table is quarantined, reported, and rebuilt from the peers in what is left of it', async (t) => {
+test('a half-written table is quarantined, reported, and rebuilt from the peers in its readable part', async (t) => {
   const [first, second, third] = [await neighbour(t), await neighbour(t), await neighbour(t)]
   for (const other of [second, third]) await add(first, other)
   await owner(first).request({ type: 'table.update', hops: 1 }).answer
@@ -111,7 +111,7 @@ test('a half-written table is quarantined, reported, and rebuilt from the peers 
   await again.node.printed(/set aside/)
   assert.ok(readdirSync(dirname(first.table)).some((name) => name.includes('.damaged-')))
   await until(again, (ports) => ports.length >= 1)
-  // The torn entry's node comes back with the next table that reaches this one.
+  // The node of the torn entry comes back with the next table that this node receives.
   await add(second, third)
   await owner(again).request({ type: 'table.update', hops: 3 }).answer
   await owner(second).request({ type: 'table.update', hops: 1 }).answer
@@ -119,7 +119,7 @@ test('a half-written table is quarantined, reported, and rebuilt from the peers 
   await until(again, (ports) => ports.includes(second.node.port) && ports.includes(third.node.port))
 })
 
-test('a table of which nothing is left comes back when a peer crawls to it', async (t) => {
+test('a table with no readable part is rebuilt when a peer crawls this node', async (t) => {
   const [first, second] = [await neighbour(t), await neighbour(t)]
   await add(second, first)
   await owner(second).request({ type: 'table.update', hops: 1 }).answer

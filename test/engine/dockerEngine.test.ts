@@ -36,7 +36,7 @@ const fails =
     return true
   }
 
-test('lines are cut at every kind of end, whole across chunks, and never longer than allowed', () => {
+test('text is split at every kind of line end, also across chunks, into lines of limited length', () => {
   const lines: string[] = []
   const splitter = lineSplitter((line) => lines.push(line), 8)
   for (const chunk of ['one\ntw', 'o\r', '\nthree\rfo', 'ur\n', 'é'.repeat(10), '\nend'])
@@ -45,7 +45,7 @@ test('lines are cut at every kind of end, whole across chunks, and never longer 
   assert.deepEqual(lines, ['one', 'two', 'three', 'four', 'éééééééé', 'éé', 'end'])
 })
 
-test('nothing behind the socket is engine_missing, for every call', async () => {
+test('every call fails with engine_missing if nothing is behind the socket', async () => {
   const nobody = createDockerEngine({ socketPath: '/nonexistent/engine.sock' })
   const calls: Promise<unknown>[] = [
     nobody.version(),
@@ -65,7 +65,7 @@ test('nothing behind the socket is engine_missing, for every call', async () => 
   for (const call of calls) await assert.rejects(call, fails('engine_missing', /ENOENT/))
 })
 
-test('a container through its life, as the engine tells of it', async () => {
+test('the engine reports each change of a container', async () => {
   const events: EngineEvent[] = []
   const watching = new AbortController()
   let watched: Promise<void> = Promise.resolve()
@@ -96,7 +96,7 @@ test('a container through its life, as the engine tells of it', async () => {
   assert.ok(events.every((event) => event.id === id && event.labels['p2prc.test'] === mark))
 })
 
-test('logs come by line and stream, end by themselves or when told', async () => {
+test('logs arrive by line and stream, and end by themselves or when stopped', async () => {
   const script = 'echo out; echo err >&2; printf tail; sleep 600'
   const id = await engine.create(`${mark}-logs`, spec({ Cmd: ['sh', '-c', script] }))
   await engine.start(id)
@@ -126,9 +126,9 @@ test('logs come by line and stream, end by themselves or when told', async () =>
   await engine.remove(id)
 })
 
-test('refusals carry the code that a borrower can act on', async () => {
+test('a failure has a code on which a borrower can act', async () => {
   await assert.rejects(engine.create(`${mark}-none`, spec({ Image: 'p2prc/none:none' })), fails('image_failed'))
-  // Below the ports of containers and those that the system gives out.
+  // The port is below those of containers and those that the system assigns.
   const HostPort = String(randomInt(15_000, 20_000))
   const port = { ExposedPorts: { '9/tcp': {} }, HostConfig: { PortBindings: { '9/tcp': [{ HostPort }] } } }
   const first = await engine.create(`${mark}-port1`, spec(port))
@@ -141,7 +141,7 @@ test('refusals carry the code that a borrower can act on', async () => {
   for (const id of [first, second, third]) await engine.remove(id)
 })
 
-test('a network is made once; one with other settings is not taken for ours', async () => {
+test('a network is created once, and one with other settings is not used', async () => {
   const name = mark.slice(0, 15)
   const network = new Docker().getNetwork(name)
   try {
@@ -156,7 +156,7 @@ test('a network is made once; one with other settings is not taken for ours', as
   }
 })
 
-test('a failed build is image_failed with its last words, and leaves no container behind', async () => {
+test('a failed build is image_failed with its last output, and leaves no container behind', async () => {
   const dockerfile = 'ARG BASE\nFROM $BASE\nRUN echo before && exit 3\n'
   const tar = await tarOf([{ path: 'Dockerfile', mode: 0o644, content: dockerfile }])
   const lines: string[] = []
@@ -178,7 +178,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
       await assert.rejects(through.hasImage(base), fails('engine_missing'))
       await broken
       assert.equal(await through.hasImage(base), true)
-      // The stream of events, too.
+      // The stream of events breaks too.
       const lost = await new Promise<{ error: Promise<unknown> }>((resolve) => {
         const watching = through.watch(label, { open: () => resolve({ error }), event: () => {} }, quiet.signal)
         const error = watching.then(
@@ -197,7 +197,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
   })
 }
 
-test('an engine that answers with something else is engine_missing, not a crash', async () => {
+test('an engine that answers with another protocol is engine_missing, not a crash', async () => {
   const { createServer } = await import('node:http')
   const { mkdtemp, rm } = await import('node:fs/promises')
   const folder = await mkdtemp('/tmp/engine-junk-')

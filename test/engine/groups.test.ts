@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import Dockerode from 'dockerode'
 import { p2prc, p2prcJson, startNode, temporaryHome } from '../support/processes.ts'
 
-/** A group over two real lenders, with the real engine and the real ssh. */
+/** These tests use a group over two real lenders, with the real engine and the real ssh. */
 
 const engine = new Dockerode()
 const run = promisify(execFile)
@@ -15,7 +15,7 @@ async function lender(t: TestContext, key: string) {
   const { where } = await startNode(t, env)
   await p2prcJson(env, 'trust', 'add', key)
   const containerIds = async (): Promise<string[]> => (await p2prcJson(env, 'lent')).map(({ id }: { id: string }) => id)
-  // Whatever the test left.
+  // Containers that the test left are removed.
   t.after(async () => {
     for (const id of await containerIds()) await p2prc(env, 'evict', id, '--yes')
   })
@@ -27,7 +27,7 @@ async function exists(id: string): Promise<boolean> {
   return found.length > 0
 }
 
-test('three containers over two lenders: exec, one that fails, again there, ssh by name, all given back', async (t) => {
+test('three containers over two lenders: exec, a failing member, its repetition, ssh by name, and the return of all', async (t) => {
   const borrower = temporaryHome()
   const { key } = await p2prcJson(borrower, 'id')
   const lenders = [await lender(t, key), await lender(t, key)] as const
@@ -49,7 +49,7 @@ test('three containers over two lenders: exec, one that fails, again there, ssh 
   assert.deepEqual(failed, [])
   assert.equal(new Set(results.map(({ stdout }: { stdout: string }) => stdout)).size, 3, 'three different machines')
 
-  // One member is ended behind everybody's back; the other two do their work.
+  // One member is killed without notice; the other two do their work.
   const [lost] = ids as [string]
   await engine.getContainer(lost).stop({ t: 0 })
   const bad = await p2prc(borrower, 'group', 'exec', 'farm', '--', 'touch /data/mark; ls /data')
@@ -81,7 +81,7 @@ test('three containers over two lenders: exec, one that fails, again there, ssh 
   assert.deepEqual((await p2prcJson(borrower, 'ssh-config')).hosts, [])
 })
 
-/** Shows the group until its members are as wanted: the lender hears of it from the engine in its own time. */
+/** Shows the group until its members are as expected: the lender learns of a change from the engine with a delay. */
 async function untilShown(env: NodeJS.ProcessEnv, group: string, isWanted: (states: Map<string, string>) => boolean) {
   const deadline = performance.now() + 30_000
   for (;;) {
@@ -101,7 +101,7 @@ async function untilReached(exec: () => ReturnType<typeof p2prc>): ReturnType<ty
   }
 }
 
-test('the nearest machine that answers, with a port; what is gone is shown as gone', async (t) => {
+test('a group gets the nearest machine that answers, with a port, and shows a removed container as gone', async (t) => {
   const borrower = temporaryHome()
   const { key } = await p2prcJson(borrower, 'id')
   const near = await lender(t, key)
@@ -112,7 +112,7 @@ test('the nearest machine that answers, with a port; what is gone is shown as go
   for (const { Container } of group.TrackContainer) assert.equal(Container.Ports.Port.length, 2)
   await engine.getContainer(ids[0] as string).remove({ force: true, v: true })
   await untilShown(borrower, group.ID, (states) => [...states.values()].join() === 'gone,running')
-  // One in a group is given back by itself, and is out of the group.
+  // A member that is returned separately leaves the group.
   await p2prcJson(borrower, 'rm', ids[1] as string, '--yes')
   assert.equal((await p2prcJson(borrower, 'group', 'show', group.ID)).TrackContainer.length, 1)
   const rest = await p2prc(borrower, 'group', 'rm', group.ID, '--containers', '--yes')

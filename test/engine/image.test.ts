@@ -33,7 +33,10 @@ const is =
   (error: unknown) =>
     (error as AppError).code === code && words.test((error as AppError).message)
 
-/** An image store with fake work: `built` says whether the engine has the image, `steps` what the two long steps do. */
+/**
+ * An image store with fake effects: `built` says whether the engine has the image, `steps` what the two long steps
+ * do.
+ */
 function imageStore({ built = false, inspectFails = [] as unknown[], blocked = false } = {}) {
   const done: string[] = []
   const facts: ImageStoreEmits['fact'][] = []
@@ -81,7 +84,7 @@ function imageStore({ built = false, inspectFails = [] as unknown[], blocked = f
   return { actor, container, done, facts, received, settled, go: () => go() }
 }
 
-test('an image is made ready once, for all who want it; its lines and its end reach each of them', async () => {
+test('an image is prepared once for all requests, and each receives its output and its result', async () => {
   const { actor, container, done, facts, received, settled } = imageStore()
   actor.send({ type: 'imageStore.prepare' })
   actor.send({ type: 'imageStore.build', requestId: 'b1' })
@@ -101,7 +104,7 @@ test('an image is made ready once, for all who want it; its lines and its end re
   assert.equal(done.length, 4)
 })
 
-test('an image that the engine has is not built; asked for by name, or gone from the engine, it is looked at again', async () => {
+test('an image in the engine is not built; it is checked again if a command requests it or the engine has lost it', async () => {
   const { actor, container, done, received, settled } = imageStore({ built: true })
   actor.send({ type: 'imageStore.prepare' })
   await settled()
@@ -117,7 +120,7 @@ test('an image that the engine has is not built; asked for by name, or gone from
   assert.equal(received.at(-1)?.type, 'image.ready')
 })
 
-test('a failure reaches everybody, and the next who wants it begins anew', async () => {
+test('a failure reaches every request, and the next request starts again', async () => {
   const { actor, container, facts, received, settled } = imageStore({
     inspectFails: [new AppError('bad_image', { image: 'ssh' })],
   })
@@ -132,7 +135,7 @@ test('a failure reaches everybody, and the next who wants it begins anew', async
   assert.equal(received.at(-1)?.type, 'image.ready')
 })
 
-test('a builder that has gone away is told nothing, and the work goes on', async () => {
+test('an abandoned build request gets no reply, and the build continues', async () => {
   const { actor, facts, done, settled, go } = imageStore({ blocked: true })
   actor.send({ type: 'imageStore.build', requestId: 'b1' })
   await settled()
@@ -173,7 +176,7 @@ test('only a folder of images/ with all its parts is an image; no name reaches o
   }
 })
 
-test('a folder is built once by its content; a changed one is built anew and the old one pruned', async () => {
+test('a folder is built once for its content; after a change it is built again and the old image pruned', async () => {
   const lines: string[] = []
   const base = await resolveBase({ engine }, { onLine: () => {}, signal: never })
   await cp(join(shipped, 'ssh'), join(folder, name), { recursive: true })
@@ -200,12 +203,12 @@ test('a folder is built once by its content; a changed one is built anew and the
   assert.equal(await engine.hasImage(second.tag), true)
 })
 
-/** An engine that has no image and whose registry does as `pull` says. */
+/** Returns an engine without images whose registry behaves as `pull` does. */
 function bare(pull: Engine['pull']): Engine {
   return { hasImage: async () => false, pull } as Partial<Engine> as Engine
 }
 
-test('no base: each way that was tried is named; a silent registry is not waited for; a lost engine is reported', async () => {
+test('without a base image the error names each attempt; a silent registry is not awaited; a lost engine is reported', async () => {
   const work = { onLine: () => {}, signal: never }
   const refused = bare(() => Promise.reject(new AppError('engine_failed', { why: 'no such host' })))
   await assert.rejects(

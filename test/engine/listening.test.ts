@@ -11,7 +11,7 @@ import { temporaryHome } from '../support/processes.ts'
 
 const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
 
-test('a node is at the address that it listens on, or at all of its machine', () => {
+test('the own addresses of a node are the one on which it listens, or all of its machine', () => {
   assert.deepEqual(ownAddresses({ port: 1, hosts: hostsOf(['127.0.0.2:8088', '[fd00::1]:8088']) }), [
     '127.0.0.2',
     'fd00::1',
@@ -21,7 +21,7 @@ test('a node is at the address that it listens on, or at all of its machine', ()
   }
 })
 
-/** Local UDP ports that processes of a network namespace have open, from the kernel's tables. */
+/** Returns the local UDP ports that are open in a network namespace, from the kernel's tables. */
 function udpPorts(pid: number): number[] {
   return ['udp', 'udp6']
     .flatMap((name) => readFileSync(`/proc/${pid}/net/${name}`, 'utf8').split('\n').slice(1))
@@ -29,7 +29,10 @@ function udpPorts(pid: number): number[] {
     .map((port) => Number.parseInt(port, 16))
 }
 
-/** Starts a node in a namespace of its own with one LAN interface; gives its UDP ports, once `wanted` is among them. */
+/**
+ * Starts a node in its own namespace with one LAN interface, and resolves with its UDP ports when `wanted` is among
+ * them.
+ */
 async function portsOf(t: TestContext, wanted: number | null, ...host: string[]): Promise<number[]> {
   const space = `p2l${randomBytes(3).toString('hex')}`
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
@@ -55,8 +58,9 @@ async function portsOf(t: TestContext, wanted: number | null, ...host: string[])
       }
       void gone.then(() => ended(new Error(said)))
     })
-    // `ip netns exec` has become the node. A socket is bound some turns after it was asked for; that a node on loopback
-    // asks for none shows by the same wait.
+    // `ip netns exec` has become the node. A socket is bound some time after it was requested, so the same wait shows
+    // that a
+    // node on loopback requests none.
     const deadline = performance.now() + (wanted === null ? 2_000 : 60_000)
     for (;;) {
       const ports = udpPorts(node.pid ?? 0)

@@ -31,7 +31,7 @@ function inContainer(index: number, command: string): string {
   return execFileSync('ssh', [...options, '-o', 'LogLevel=ERROR', ...endpoint], { encoding: 'utf8' }).trim()
 }
 
-test('notebook: Jupyter answers through the lender’s port, to the token alone; run again it stays', async () => {
+test('notebook: Jupyter answers through the lender’s port only with the token, and a second run keeps it', async () => {
   const at = stage(containers.loans.slice(0, 1))
   try {
     const first = await at.run('notebook')
@@ -61,7 +61,8 @@ test('notebook: Jupyter answers through the lender’s port, to the token alone;
   }
 })
 
-// A stand-in, because code-server's own package is not in Debian: it reads the settings and serves as code-server does.
+// A fake is used because code-server's own package is not in Debian: it reads the settings and serves as code-server
+// does.
 const fake = `
 set -e
 mkdir -p /root/p/DEBIAN /root/p/usr/bin
@@ -71,7 +72,7 @@ chmod 755 /root/p/usr/bin/code-server
 dpkg-deb --build /root/p /root/stand-in.deb
 `
 
-test('vscode: where the package cannot be had it says what to do; where it can, the port answers', async () => {
+test('vscode: if the package is unavailable the error says what to do; otherwise the port answers', async () => {
   const at = stage(containers.loans.slice(0, 1))
   try {
     const refused = await at.run('vscode', 'grp', { vars: { package: 'http://127.0.0.1:1/code-server.deb' } })
@@ -97,7 +98,7 @@ test('vscode: where the package cannot be had it says what to do; where it can, 
   }
 })
 
-test('render: the frames are spread, a lost member’s are done by the others, and all come home', async () => {
+test('render: the frames are distributed, those of a lost member are rendered by the others, and all are fetched', async () => {
   const at = stage(containers.loans.slice(1))
   try {
     const vars = { frames: '9', width: '64', height: '48', batch: '2' }

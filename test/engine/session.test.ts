@@ -10,7 +10,7 @@ import { createEngineProxy } from '../support/engineProxy.ts'
 import { leftOf, until } from '../support/lender.ts'
 import { freePort, p2prc, p2prcJson, type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
 
-/** The main job as two people do it: real nodes, the real engine, the real ssh. */
+/** The main use case as two people perform it: with real nodes, the real engine and the real ssh. */
 
 const engine = new Dockerode()
 
@@ -23,7 +23,7 @@ async function lenderAndBorrower(t: TestContext) {
   return { lender, borrower, node, where: node.where }
 }
 
-/** Whatever a test left: no container of this home's node survives it. */
+/** Removes every container that a test left in this home's node. */
 async function removeContainers(lender: NodeJS.ProcessEnv): Promise<void> {
   for (const { id } of await p2prcJson(lender, 'lent')) {
     await p2prc(lender, 'evict', id, '--yes')
@@ -41,7 +41,7 @@ async function exists(id: string): Promise<boolean> {
     )
 }
 
-test('an anonymous caller is refused with the line that the lender has to run, and that line helps', async (t) => {
+test('an anonymous caller is refused with the command that the lender has to run, and that command helps', async (t) => {
   const [lender, borrower] = [temporaryHome(), temporaryHome()]
   const { where } = await startNode(t, lender)
   t.after(() => removeContainers(lender))
@@ -55,7 +55,7 @@ test('an anonymous caller is refused with the line that the lender has to run, a
   await p2prcJson(borrower, 'rm', ID, '--yes')
 })
 
-test('take, look, use, give back', async (t) => {
+test('a container is taken, listed, used and returned', async (t) => {
   const { lender, borrower, where } = await lenderAndBorrower(t)
   const taken = await p2prcJson(borrower, 'touch', where, '--ports', '2', '--udp-ports', '1')
   assert.match(taken.ID, /^[0-9a-f]{64}$/)
@@ -78,11 +78,11 @@ test('take, look, use, give back', async (t) => {
   const [container] = await p2prcJson(lender, 'lent')
   assert.deepEqual([container.id, container.state], [taken.ID, 'running'])
 
-  // No prompt and no question about the host key: the key that came with the reply is pinned.
+  // ssh neither prompts nor asks about the host key, because the key in the reply is pinned.
   const shell = await p2prc(borrower, 'ssh', taken.ID.slice(0, 10), '--', 'id -un; python3 -c "import shutil"; exit 7')
   assert.deepEqual([shell.stdout, shell.stderr, shell.code], ['root\n', '', 7])
 
-  // As a person would: pasted into a shell on the borrower's machine.
+  // The command is pasted into a shell on the borrower's machine, as a person would do.
   const pasted = spawnSync('sh', ['-c', `${taken.SSHCommand} id -un`], { encoding: 'utf8', input: '' })
   assert.deepEqual([pasted.stdout, pasted.stderr], ['root\n', ''])
 
@@ -105,7 +105,7 @@ test("P2PRC's flags do the same", async (t) => {
   assert.deepEqual([removed.code, await exists(taken.ID)], [0, false])
 })
 
-test('without a key a password comes back once, works, and stands nowhere', async (t) => {
+test('without a key the reply has a password once, which works and is stored nowhere', async (t) => {
   const { lender, borrower, where, node } = await lenderAndBorrower(t)
   const taken = await p2prcJson(borrower, 'touch', where, '--password')
   const password: string = taken.SSHPassword
@@ -121,7 +121,7 @@ test('without a key a password comes back once, works, and stands nowhere', asyn
   const inspected = JSON.stringify(await engine.getContainer(taken.ID).inspect())
   assert.ok(!inspected.includes(password))
   await node.stop()
-  // The password that is stored nowhere is not needed to adopt the container again.
+  // The password, which is stored nowhere, is not needed to adopt the container again.
   await startNode(t, lender)
   assert.deepEqual(
     (await p2prcJson(lender, 'lent')).map(({ id }: { id: string }) => id),
@@ -141,25 +141,25 @@ test('a killed node adopts its containers again', async (t) => {
   const again = await startNode(t, lender)
   const [container] = await p2prcJson(lender, 'lent')
   assert.deepEqual([container.id, container.state], [ID, 'running'])
-  // The lender's port is another one now; the borrower says where.
+  // The lender has another port now, which the borrower is told.
   await p2prcJson(borrower, 'specs', again.where)
   await p2prcJson(borrower, 'rm', ID, '--yes')
   assert.equal(await exists(ID), false)
 })
 
-test('Ctrl-C ends a node with 0, and its containers live on', async (t) => {
+test('Ctrl-C ends a node with exit code 0, and its containers keep running', async (t) => {
   const { lender, borrower, node } = await lenderAndBorrower(t)
   const { ID } = await p2prcJson(borrower, 'touch', node.where)
   assert.equal(await node.stop(), 0)
   assert.equal((await engine.getContainer(ID).inspect()).State.Running, true)
-  // With no node on the home, the command line does the lender's work by itself.
+  // Without a running node in the home, the command line does the lender's work itself.
   const [container] = await p2prcJson(lender, 'lent')
   assert.equal(container.id, ID)
   await p2prcJson(lender, 'evict', ID, '--yes')
   assert.equal(await exists(ID), false)
 })
 
-test('Ctrl-C in the middle of a take ends the node with 0, and nothing half made stays', async (t) => {
+test('Ctrl-C in the middle of a take ends the node with exit code 0, and no partial container stays', async (t) => {
   const proxy = await createEngineProxy()
   t.after(() => proxy.close())
   const [home, borrower] = [temporaryHome(), temporaryHome()]
@@ -172,14 +172,14 @@ test('Ctrl-C in the middle of a take ends the node with 0, and nothing half made
   const taken = p2prc(borrower, 'touch', node.where)
   const pass = await held
   const stopped = node.stop()
-  // The listeners close when the lending has stopped.
+  // The listeners close after the container manager has stopped.
   await until(async () => !(await listens(node.port)))
   pass()
   assert.deepEqual([await stopped, (await taken).code], [0, 5])
   assert.deepEqual(await leftOf(id), [])
 })
 
-/** Whether something takes connections there. */
+/** Whether a process accepts connections on this port. */
 async function listens(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   return once(socket, 'connect').then(
@@ -203,7 +203,7 @@ test('--open lends over plain HTTP as Go P2PRC does, and only then', async (t) =
   assert.deepEqual([removed.status, await removed.text(), await exists(taken.ID)], [200, 'success', false])
 })
 
-test('what answers is no node, or nothing: a clear error in time, and nothing is tracked', async () => {
+test('an address without a node gives a clear error in time, and nothing is tracked', async () => {
   const borrower = temporaryHome()
   const garbage = createServer((socket) => socket.on('error', () => {}).end('220 mail.example ESMTP\r\n'))
   const silence = createServer((socket) => socket.on('error', () => {}))
@@ -221,7 +221,7 @@ test('what answers is no node, or nothing: a clear error in time, and nothing is
   assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
 })
 
-test('a GPU that is not there is refused, and nothing is left', async (t) => {
+test('a request for a missing GPU is rejected, and nothing is left', async (t) => {
   const { lender, borrower, where } = await lenderAndBorrower(t)
   const refused = await p2prc(borrower, 'touch', where, '--gpu')
   assert.equal(refused.code, 6)
@@ -229,7 +229,7 @@ test('a GPU that is not there is refused, and nothing is left', async (t) => {
   assert.deepEqual(await p2prcJson(lender, 'lent'), [])
 })
 
-test('a node without an engine borrows and answers, and says what is missing', async (t) => {
+test('a node without an engine borrows and answers, and reports what is missing', async (t) => {
   const { borrower, where } = await lenderAndBorrower(t)
   const bare = { ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
   const node = await startNode(t, bare)

@@ -7,7 +7,7 @@ import { homeTransport } from '../../cli/homeTransport.ts'
 import { connect } from '../../client/client.ts'
 import { iperf, type Machine, makeLink } from '../support/shapedLink.ts'
 
-/** Two nodes on one wire; the first one may measure the second. */
+/** Starts two nodes on one wire; the first one may measure the second. */
 async function twoNodes(t: TestContext): Promise<{ here: Machine; there: Machine; limit: (mbit: number) => void }> {
   const link = makeLink()
   t.after(() => link.close())

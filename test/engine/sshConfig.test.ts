@@ -23,19 +23,19 @@ before(async () => {
 })
 after(() => rm(folder, { recursive: true }))
 
-/** What OpenSSH itself makes of the file, for one name. */
+/** Returns the options that OpenSSH itself reads from the file for one name. */
 function effective(path: string, name: string): Record<string, string> {
   const out = execFileSync('ssh', ['-F', path, '-G', name], { encoding: 'utf8' })
   return Object.fromEntries(out.split('\n').map((line) => [line.split(' ')[0], line.slice(line.indexOf(' ') + 1)]))
 }
 
-test('ssh reads each loan by its short id and by its place in its groups, pinned and with our key', async () => {
+test('ssh finds each loan by its short id and its number in its groups, with the pinned host key and the own key', async () => {
   const path = join(folder, 'one')
   await writeSshConfig(path, sshConfigOf([first, second], groups, files))
   for (const name of ['aaaa00000000', 'farm____x-1']) {
     const is = effective(path, name)
     assert.deepEqual([is.hostname, is.port, is.user], ['127.0.0.1', '2201', 'root'])
-    // `ssh -G` shows the one as it is written and the other as it is used.
+    // `ssh -G` shows one of them as it is written and the other as it is used.
     assert.deepEqual([is.identityfile, is.userknownhostsfile], ['/home/x %%d/id', '/home/x %d/known_hosts'])
     assert.deepEqual(
       [is.stricthostkeychecking, is.identitiesonly, is.globalknownhostsfile],
@@ -46,7 +46,7 @@ test('ssh reads each loan by its short id and by its place in its groups, pinned
   assert.equal(effective(path, 'elsewhere').port, '22')
 })
 
-test('a damaged record becomes a comment and spoils no other; a password loan has no key', () => {
+test('a damaged record becomes a comment and affects no other; a password loan has no key', () => {
   const hostile = structuredClone(first)
   hostile.ID = id('cccc')
   hostile.Container.SSHUsername = 'root\n  ProxyCommand touch /tmp/x'
@@ -56,7 +56,7 @@ test('a damaged record becomes a comment and spoils no other; a password loan ha
   assert.match(text, /Host bbbb00000000/)
 })
 
-test('it is written whole, private, and follows what is borrowed', async () => {
+test('the file is written atomically and privately, and follows the loans', async () => {
   const path = join(folder, 'config')
   await writeFile(path, 'old')
   await writeSshConfig(path, sshConfigOf([first], [], files))
@@ -67,7 +67,7 @@ test('it is written whole, private, and follows what is borrowed', async () => {
   assert.deepEqual((await readdir(folder)).sort(), ['config', 'one'], 'no temporary file is left')
 })
 
-test('it follows the bus: what is taken appears, what is given back goes', async () => {
+test('the file follows the bus: a taken loan appears, and a returned one disappears', async () => {
   const path = join(folder, 'followed')
   const bus = createBus<BusEvent>()
   const errors: unknown[] = []

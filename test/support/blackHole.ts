@@ -4,15 +4,15 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 
-/** Runs in the child: listens with the shortest queue there is. */
+/** The child's program, which listens with the shortest possible queue. */
 const PROGRAM = `
 const server = require('node:net').createServer()
 server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => process.send(server.address().port))
 `
 
 /**
- * A port that swallows what is sent to it. Its process is stopped, and its queue of connections is full, so the kernel
- * drops every SYN: nothing answers, as behind a firewall that discards.
+ * Opens a port that never answers. Its process is stopped and its accept queue is full, so the kernel drops every
+ * SYN, as a firewall that discards packets does.
  */
 export async function openBlackHole(t: TestContext): Promise<{ host: string; port: number }> {
   const child = fork('-e', [PROGRAM], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -24,7 +24,7 @@ export async function openBlackHole(t: TestContext): Promise<{ host: string; por
   const [port] = (await once(child, 'message')) as [number]
   child.kill('SIGSTOP')
   while (!/^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8'))) await new Promise(setImmediate)
-  // A queue of n holds n + 1 connections. Those beyond it stay half open, as every later one does.
+  // A queue of n holds n + 1 connections. Connections beyond it stay half open, as every later one does.
   let queued = 0
   await new Promise<void>((resolve) => {
     for (let count = 0; count < 8; count += 1) {

@@ -7,12 +7,12 @@ import type { Loan } from '../../protocol/groupTracker.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
 import { p2prcJson, spawnCli, temporaryHome } from './processes.ts'
 
-/** A home whose node finds no container engine. */
+/** Returns a home whose node finds no container engine. */
 export function bareHome(): NodeJS.ProcessEnv & { P2PRC: string } {
   return { P2PRC: temporaryHome().P2PRC as string, DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
 }
 
-/** The same, made already, with `change` in its `config.json`. */
+/** Creates such a home with `change` in its `config.json`. */
 export async function configuredHome(change: object) {
   const env = bareHome()
   await p2prcJson(env, 'init')
@@ -23,7 +23,7 @@ export async function configuredHome(change: object) {
 
 export const idOf = (beginning: string) => beginning.padEnd(64, '0')
 
-/** A record of a container that was taken, with its SSH server on this machine. */
+/** Returns the record of a taken container whose SSH server is on this machine. */
 export function recordOf(beginning: string, sshPort = 1, hostKey = ''): Loan {
   const ID = idOf(beginning)
   const port = { PortName: 'SSH', InternalPort: 22, Type: 'tcp', ExternalPort: sshPort, IsUsed: true, Description: '' }
@@ -32,7 +32,7 @@ export function recordOf(beginning: string, sshPort = 1, hostKey = ''): Loan {
   return { ID, Container, IpAddress: '127.0.0.1:1', NodeId, Auth: 'nodeKey' } as unknown as Loan
 }
 
-/** Makes the home remember these containers, as if it had taken them. */
+/** Writes these containers to the home's records, as if it had taken them. */
 export function remember(env: { P2PRC: string }, ...loans: Loan[]): void {
   const file = join(env.P2PRC, 'client/trackcontainers/trackcontainers.json')
   mkdirSync(dirname(file), { recursive: true })
@@ -40,7 +40,7 @@ export function remember(env: { P2PRC: string }, ...loans: Loan[]): void {
   writeFileSync(join(env.P2PRC, 'known_hosts'), knownHostsText(loans))
 }
 
-/** The command line as a process that goes on, what it prints, and its end. It is killed when the test ends. */
+/** Starts the command line as a process, and returns its output and exit. It is killed when the test ends. */
 export function launched(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Output & { child: ChildProcess } {
   const child = spawnCli(env, args)
   t.after(() => child.kill('SIGKILL'))

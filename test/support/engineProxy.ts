@@ -3,35 +3,38 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Where in one exchange the connection breaks: before the engine sees the request, before or in the middle of its answer. */
+/**
+ * The point of an exchange at which the connection breaks: before the engine sees the request, before its answer, or
+ * in the middle of it.
+ */
 export type CutAt = 'request' | 'answer' | 'middle'
 
 export interface EngineProxy {
   socketPath: string
-  /** Requests that went through, as `METHOD /path`, without the version. */
+  /** The requests that reached the engine, as `METHOD /path`, without the API version. */
   readonly seen: string[]
   /**
-   * Breaks the connection at the next request that matches. With `all`, every other connection breaks too and none is
-   * taken any more until `restore`, as when the engine stops. Resolves when it happened.
+   * Breaks the connection at the next request that matches. With `all`, every other connection breaks too and no more
+   * are accepted until `restore`, as when the engine stops. Resolves when it has happened.
    */
   cut(matches: RegExp, at: CutAt, options?: { all?: boolean }): Promise<void>
   /**
-   * At the next request that matches nothing passes any more, either way, and nobody is told: so whoever asked can be
-   * killed at just that point. After a cut it would first hear of that, and its undoing would reach the engine.
+   * From the next request that matches, nothing passes in either direction, and the connection stays open. The client
+   * can be killed at exactly this point; after a cut it would see the error, and its rollback would reach the engine.
    */
   stall(matches: RegExp, at: 'request' | 'answer'): Promise<void>
-  /** Keeps the next request that matches from the engine; resolves with what lets it pass. */
+  /** Delays the next request that matches; resolves with the function that forwards it to the engine. */
   hold(matches: RegExp): Promise<() => void>
-  /** Takes connections again. */
+  /** Accepts connections again. */
   restore(): void
-  /** Breaks everything now and takes nothing, until `restore`. */
+  /** Breaks every connection now and accepts none until `restore`. */
   down(): void
   close(): Promise<void>
 }
 
 const ENGINE_SOCKET = '/var/run/docker.sock'
 
-/** A real socket in front of the real engine, that can be cut. */
+/** Creates a real socket in front of the real engine whose connections can be cut. */
 export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<EngineProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'engine-proxy-'))
   const socketPath = join(folder, 'engine.sock')
@@ -47,7 +50,7 @@ export async function createEngineProxy(upstream = ENGINE_SOCKET): Promise<Engin
     for (const socket of sockets) socket.destroy()
   }
 
-  // Each side may end its half alone, as a program's input in a container does.
+  // Each side may close its half alone, as happens with the input of a program in a container.
   const server = createServer({ allowHalfOpen: true }, (client) => {
     if (closed) return client.destroy()
     const engine = connect({ path: upstream, allowHalfOpen: true })

@@ -23,7 +23,7 @@ import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { openFakeLender } from './fakeLender.ts'
 import { record } from './harness.ts'
 
-/** A borrower with real files in a folder of its own, and as many lenders with real listeners as asked for. */
+/** Opens a borrower with real files in its own folder, and the requested number of lenders with real listeners. */
 export async function openFakeBorrower(
   context: TestContext,
   { lenders: count = 1, folder }: { lenders?: number; folder?: string } = {},
@@ -43,7 +43,7 @@ export async function openFakeBorrower(
   const empty = () => trackContainersFile.parse({})
   const store = await openStore(path('track.json'), { schema: trackContainersFile, empty, indent: '\t', onDamaged })
   const groupStore = await openGroupStore(path('groups.json'), onDamaged)
-  /** Where nodes are by name or key, as the IP table would know. */
+  /** The dial targets of nodes by name or key, in place of the IP table. */
   const table = new Map<string, DialTarget>()
   const resolve = async (where: string) => {
     const known = table.get(where)
@@ -60,7 +60,7 @@ export async function openFakeBorrower(
     bus,
   })
   concern.start()
-  // What is recorded, read and changed by the test beside the concern.
+  // The records, which the test reads and changes beside the concern.
   const loans = createLoans(store, paths.knownHosts)
   const groups = createGroups(groupStore, loans)
   const tracker = { loans, groups, members: (ref: string) => findMembers(loans, groups, ref) }
@@ -109,7 +109,7 @@ export async function openFakeBorrower(
 
 export type FactOf<T extends Fact['type']> = Extract<Fact, { type: T }>
 
-/** The code with which a command was refused. */
+/** Returns the error code with which a command was rejected. */
 export async function refusal(answer: Promise<unknown>): Promise<string> {
   return answer.then(
     (fact) => assert.fail(`it answered ${JSON.stringify(fact)}`),

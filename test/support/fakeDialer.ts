@@ -4,8 +4,8 @@ import type { ProvenPeer } from '../../actors/identity/certificate.ts'
 import type { Connection, Dialer, DialOptions, DialTarget } from '../../actors/net/dialer.ts'
 
 /**
- * A dialer whose every dial ends at one node, in this process: an HTTP server at the other end of a pair of streams,
- * which are no sockets. `onDial` sees each dial and may reject it.
+ * Returns a dialer whose dials all reach one node in this process: an HTTP server at the other end of a pair of
+ * streams, which are not sockets. `onDial` is called for each dial and may reject it.
  */
 export function fakeDialer(
   peer: ProvenPeer,

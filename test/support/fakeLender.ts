@@ -12,7 +12,7 @@ import { record } from './harness.ts'
 
 type Of<T extends ContainerManagerCommand['type']> = Extract<ContainerManagerCommand, { type: T }>
 
-/** A reply such as a lender gives; `change` makes it a strange one. */
+/** Returns a lender's reply; `change` replaces some of its fields. */
 export function replyOf(id: string, sshPort = 20_001, hostKey = HOST_KEY, password = ''): Record<string, unknown> {
   const port = { PortName: 'SSH', InternalPort: 22, Type: 'tcp', ExternalPort: sshPort, IsUsed: true, Description: '' }
   return {
@@ -41,12 +41,12 @@ export const idOf = (number: number) => number.toString(16).padStart(4, '0').rep
 export type FakeLender = Awaited<ReturnType<typeof openFakeLender>>
 
 /**
- * A lender with the project's own listener on loopback and a scripted container manager behind them: containers are entries
- * of a map. `script.create` may answer differently, or not at all.
+ * Opens a lender with the project's own listeners on loopback and a scripted container manager behind them, whose
+ * containers are entries of a map. `script.create` may answer differently, or not at all.
  */
 export async function openFakeLender(folder: string, host = '127.0.0.1') {
   const identity = await loadIdentity({ key: join(folder, 'key'), publicKey: join(folder, 'key.pub') }, 'lender')
-  // What its script says may be anything: a lender may be hostile.
+  // The script may publish anything, because a lender may be hostile.
   const bus = createBus<BusEvent>({ check: () => {} })
   const events = record(bus)
   const containers = new Map<string, { requestId: string; state: 'running' | 'stopped' }>()

@@ -4,7 +4,10 @@ import type { AddressInfo } from 'node:net'
 import ssh2 from 'ssh2'
 import { makeSshKeyPair, parsePublicKey } from '../../actors/identity.ts'
 
-/** An SSH server on loopback, for the real ssh client: lets `key` in and runs what is asked in /bin/sh on this machine. */
+/**
+ * Opens an SSH server on loopback for the real ssh client: it accepts `key` and runs commands in /bin/sh on this
+ * machine.
+ */
 export async function openFakeShell(key: string) {
   const pair = makeSshKeyPair('')
   const clients = new Set<ssh2.Connection>()
@@ -40,7 +43,7 @@ export async function openFakeShell(key: string) {
   return {
     port: (server.address() as AddressInfo).port,
     hostKey: pair.publicKey.trim().split(' ').slice(0, 2).join(' '),
-    /** Settles when nobody is connected. */
+    /** Resolves when no client is connected. */
     empty: () => new Promise<void>((done) => (clients.size === 0 ? done() : waiting.push(done))),
     async stop() {
       for (const client of clients) client.end()

@@ -1,7 +1,7 @@
 import type { Bus } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 
-/** A promise of the next event of `type` that `matches`; rejects after `ms` with what came instead. */
+/** Resolves with the next event of `type` that `matches`; rejects after `ms` with the events that arrived instead. */
 export function nextEvent<T extends BusEvent['type']>(
   bus: Bus<BusEvent>,
   type: T,
@@ -19,19 +19,22 @@ export function nextEvent<T extends BusEvent['type']>(
     })
     const timer = setTimeout(() => {
       untap()
-      reject(new Error(`no ${type} within ${ms} ms; heard ${seen.join(', ') || 'nothing'}`))
+      reject(new Error(`no ${type} within ${ms} ms; received ${seen.join(', ') || 'nothing'}`))
     }, ms)
   })
 }
 
-/** Everything said on the bus from now on, as it grows. */
+/** Returns the list of events on the bus from now on, which grows. */
 export function record(bus: Bus<BusEvent>): BusEvent[] {
   const events: BusEvent[] = []
   bus.tap((event) => events.push(event))
   return events
 }
 
-/** Lets pending promise callbacks run: an actor's promise results need a turn between steps of a simulated clock. */
+/**
+ * Lets pending promise callbacks run: the result of an actor's promise arrives only between steps of a simulated
+ * clock.
+ */
 export function nextTick(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

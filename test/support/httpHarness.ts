@@ -16,7 +16,7 @@ import type { Rights } from '../../protocol/rights.ts'
 import { Secret } from '../../protocol/secret.ts'
 import { record } from './harness.ts'
 
-/** An HTTP server with all its listeners on loopback, and nobody inside but what the test puts on the bus. */
+/** Opens an HTTP server with all its listeners on loopback. Only the test is on its bus. */
 export async function httpHarness(options: Partial<HttpServerOptions & ListenerOptions> = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'p2prc-listener-'))
   const identity = await newIdentity(dir, 'lender')
@@ -77,7 +77,7 @@ export interface HttpRequest {
   body?: string | Buffer
 }
 
-/** One HTTP request through the plain listener (a port), the control socket (a path) or an open connection. */
+/** Sends one HTTP request through the plain listener (a port), the control socket (a path) or an open connection. */
 export function http(
   to: number | string | TLSSocket,
   { method = 'GET', path, headers = {}, body }: HttpRequest,
@@ -114,12 +114,12 @@ export function command(to: number | string | TLSSocket, body: unknown, headers:
   })
 }
 
-/** The code of a refusal. */
+/** Returns the error code of a reply. */
 export function codeOf({ text }: Reply): string {
   return JSON.parse(text).error.code
 }
 
-/** The lines of an NDJSON answer, heartbeats left out. */
+/** Returns the lines of an NDJSON reply without the heartbeats. */
 export function lines({ text }: Reply): Record<string, unknown>[] {
   return text
     .split('\n')
@@ -135,7 +135,7 @@ export function tls(port: number, options: ConnectionOptions = {}): Promise<TLSS
   })
 }
 
-/** Sends bytes as they are and gives back all that comes until the other side ends. */
+/** Sends raw bytes and resolves with everything that arrives until the other side closes. */
 export function raw(port: number, bytes: string | Buffer): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
@@ -148,7 +148,7 @@ export function raw(port: number, bytes: string | Buffer): Promise<string> {
   })
 }
 
-/** A container reply with a secret in it. */
+/** Returns a container reply that contains a secret. */
 export function madeContainer(id = 'a'.repeat(64)) {
   return {
     SSHUsername: 'root',

@@ -7,7 +7,7 @@ import { temporaryHome } from './processes.ts'
 
 export type NodeHere = Node & { port: number; where: string }
 
-/** A whole node in the test's own process: loopback is its network, its home is its own, and it finds no engine. */
+/** Starts a whole node in the test's process: loopback is its network, it has its own home, and it finds no engine. */
 export async function nodeHere(t: TestContext, env: NodeJS.ProcessEnv = temporaryHome()): Promise<NodeHere> {
   process.env.DOCKER_HOST = 'unix:///nonexistent/docker.sock'
   const home = await openHome(env)
@@ -18,14 +18,14 @@ export async function nodeHere(t: TestContext, env: NodeJS.ProcessEnv = temporar
   return { ...node, where, port: Number(where.split(':')[1]) }
 }
 
-/** Thrown where nobody catches it, so that the test in which it happened fails. */
+/** Throws the error outside any handler, so that the current test fails. */
 function onError(error: unknown): void {
   queueMicrotask(() => {
     throw error
   })
 }
 
-/** The owner's command to it, and the fact that answered. */
+/** Sends a command of the owner to the node and resolves with its finishing fact. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields that it expects
 export async function request(node: Pick<Node, 'request'>, command: Record<string, unknown>): Promise<any> {
   const defaults = commands.get(String(command.type))?.schema.parse(command)

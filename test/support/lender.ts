@@ -21,18 +21,18 @@ import {
 import type { Answer, BusEvent } from '../../protocol/index.ts'
 import { record } from './harness.ts'
 
-/** The engine itself, to look at from outside what a lender did. */
+/** The engine itself, to check from outside what a lender did. */
 export const engine = createDockerEngine()
 
 const images = resolve(import.meta.dirname, '../../images')
 
-/** The waits of the machines, without the waiting. */
+/** A clock on which the machines wait 100 ms at most. */
 export const fastClock: Clock = { ...realClock, setTimeout: (run, ms) => setTimeout(run, Math.min(ms, 100)) }
 
 type CommandType = ContainerManagerCommand['type']
 type Of<T extends CommandType> = Extract<ContainerManagerCommand, { type: T }>
 
-/** A command as a listener would publish it: checked, with the schema's defaults. */
+/** Returns a command as a listener would publish it: validated, with the schema's defaults. */
 export function commandOf<T extends CommandType>(type: T, { requestId, caller, ...rest }: Partial<Of<T>> = {}): Of<T> {
   const meta = { requestId: requestId ?? randomBytes(6).toString('hex'), caller: caller ?? 'owner' }
   return { type, ...meta, ...(containerManagerCommands[type].schema.parse(rest) as object) } as Of<T>
@@ -45,11 +45,14 @@ export interface Lender {
   command<T extends CommandType>(type: T, of?: Partial<Of<T>>, signal?: AbortSignal): Promise<Answer>
   create(of?: Partial<Of<'container.create'>>): Promise<ContainerReply>
   stop(): void
-  /** As a node waits for it after a clean stop. */
+  /** Resolves when the lender has stopped cleanly; a node waits for this. */
   settled(): Promise<void>
 }
 
-/** The container manager on the real engine, alone on its bus. Whatever it made is gone when the test ends. */
+/**
+ * Starts the container manager on the real engine, alone on its bus. Everything that it created is removed when the
+ * test ends.
+ */
 export function startLender(
   t: TestContext,
   options: Partial<ContainerManagerOptions> & { clock?: Clock } = {},
@@ -86,7 +89,7 @@ async function cleanUp(nodeId: string): Promise<void> {
   for (const { name } of await engine.volumes(`p2prc.node=${nodeId}`)) await engine.removeVolume(name)
 }
 
-/** Everything of this node that the engine has: names of containers and volumes. */
+/** Resolves with the names of this node's containers and volumes in the engine. */
 export async function leftOf(nodeId: string): Promise<string[]> {
   const [containers, volumes] = await Promise.all([
     engine.containers(`p2prc.node=${nodeId}`),
@@ -95,7 +98,7 @@ export async function leftOf(nodeId: string): Promise<string[]> {
   return [...containers.map(({ name }) => `container ${name}`), ...volumes.map(({ name }) => `volume ${name}`)].sort()
 }
 
-/** Waits until it is so, at most `ms`; the engine has no event for "nothing is left". */
+/** Waits until the condition holds, at most `ms`: the engine has no event for "nothing is left". */
 export async function until(what: () => Promise<boolean>, ms = 60_000): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await what())) {
@@ -106,7 +109,7 @@ export async function until(what: () => Promise<boolean>, ms = 60_000): Promise<
 
 export interface Key {
   publicKey: string
-  /** Runs a command in a container as its borrower does: pinned host key, no prompt. */
+  /** Runs a command in a container as its borrower does: with the pinned host key and without a prompt. */
   ssh(to: ContainerReply, ...command: string[]): Promise<string>
 }
 
@@ -136,7 +139,7 @@ export function portOf({ Ports }: ContainerReply): number {
   return Ports.Port[0]?.ExternalPort ?? 0
 }
 
-/** Logs in by password, as `ssh` would ask for one, and checks the host key that the reply pins. */
+/** Logs in by password, as `ssh` does after a prompt, and checks the host key that the reply pins. */
 export function logInByPassword(to: ContainerReply, password: string): Promise<boolean> {
   const pinned = ssh2.utils.parseKey(to.SSHHostKey)
   if (pinned instanceof Error) throw pinned

@@ -7,7 +7,10 @@ import { createBus } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { commandOf } from './lender.ts'
 
-/** A process that lends and makes one container, to be killed in the middle: `node lendingProcess.ts <node id> <engine socket>`. */
+/**
+ * A process that lends and creates one container, and is killed while it does so: `node lendingProcess.ts <node id>
+ * <engine socket>`.
+ */
 const [nodeId = '', socketPath = ''] = process.argv.slice(2)
 const bus = createBus<BusEvent>()
 const imagesDir = resolve(import.meta.dirname, '../../images')

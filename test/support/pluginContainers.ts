@@ -13,17 +13,17 @@ import type { Port } from '../../protocol/containerManager.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 
-/** Containers as a lender makes them, on this machine's engine, with their records as a borrower keeps them. */
+/** Containers as a lender creates them, on this machine's engine, with their records as a borrower stores them. */
 export interface TestContainers {
   loans: Loan[]
-  /** Of the borrower: its key, and a `known_hosts` file that pins nothing. */
+  /** The borrower's key, and a `known_hosts` file that pins nothing. */
   files: { key: string; knownHosts: string }
-  /** Ends one as if its machine had gone. */
+  /** Kills one as if its machine had failed. */
   kill(index: number): Promise<void>
   remove(): Promise<void>
 }
 
-/** The capabilities that lenders leave to containers (tried facts), so that what works here works there. */
+/** The capabilities that lenders leave to containers, so that what works here works there. */
 const capabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'SETGID', 'SETUID', 'SYS_CHROOT', 'AUDIT_WRITE', 'KILL']
 
 export async function startContainers(count: number, extraPorts = 0): Promise<TestContainers> {
@@ -90,7 +90,7 @@ async function sshImage(engine: ReturnType<typeof createDockerEngine>): Promise<
   return image.tag
 }
 
-/** A record as `trackcontainers.json` holds it. */
+/** Returns a record as `trackcontainers.json` holds it. */
 export function loanOf(id: ContainerId, hostKey: string, ports: Port[], address = '127.0.0.1:8088'): Loan {
   return {
     ID: id,
@@ -131,7 +131,7 @@ export function extraRecord(port: number): Port {
   }
 }
 
-/** Ports that were free a moment ago, held all at once so that they differ. */
+/** Resolves with free ports. They are all bound at the same time first, so that they differ. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from(
@@ -149,7 +149,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-/** Docker's proxy accepts before sshd listens, so only the banner means that it is there. */
+/** Waits for the SSH banner: Docker's proxy accepts connections before sshd listens. */
 async function untilBanner(port: number): Promise<void> {
   const deadline = Date.now() + 20_000
   while (Date.now() < deadline) {

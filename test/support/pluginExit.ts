@@ -4,7 +4,7 @@ import { supervise } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 
-// A process that ends in the middle of a run, for pluginPlay.test.ts.
+// A process that exits in the middle of a run, for pluginPlay.test.ts.
 
 const { root, files, loans } = JSON.parse(process.env.P2PRC_TEST ?? '{}')
 const bus = createBus<BusEvent>()

@@ -13,7 +13,7 @@ import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands 
 
 type FactOf<T extends PluginRunnerEmits['type']> = Extract<PluginRunnerEmits, { type: T }>
 
-/** The concern as a node runs it, over the given loans, with a plugin folder of its own. */
+/** Starts the plugin runner as a node does, with the given loans and its own plugin folder. */
 export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunnerDeps> = {}) {
   const root = mkdtempSync(join(tmpdir(), 'p2prc-stage-'))
   const folders = { own: join(root, 'plugins'), shipped: join(root, 'none') }
@@ -49,7 +49,7 @@ export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunner
         writeFileSync(join(folders.own, name, file), content)
       }
     },
-    /** Runs one and resolves with everything that was said of it, and the failure where it failed. */
+    /** Runs a plugin and resolves with every fact about the run, and with the failure if it failed. */
     async run(
       name: string,
       id = 'grp',
@@ -81,7 +81,7 @@ export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunner
       const last = facts.at(-1) as FactOf<'plugin.finished'> | FactOf<'plugin.runFailed'>
       return { failure, members: last.members, code: 'code' in last ? last.code : '', steps: facts.filter(isStep) }
     },
-    /** Ends the concern, and resolves when nothing of it is at work any more. */
+    /** Ends the concern and resolves when none of its work is left. */
     async stop(): Promise<void> {
       supervised.stop()
       await parts.settled()

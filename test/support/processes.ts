@@ -11,7 +11,7 @@ export { freePort } from '../../bench/children.ts'
 /** The bundle that users run; `npm test` builds it first. */
 const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
 
-/** What one run of the command line gave. */
+/** The result of one run of the command line. */
 export interface Ran {
   code: number | null
   stdout: string
@@ -19,8 +19,8 @@ export interface Ran {
 }
 
 /**
- * A home of its own for one test. It goes with the test's process, not with the test: what a test does afterwards, such
- * as ending the containers that it left, still needs the node's key.
+ * Creates a home for one test. It is removed with the test's process, not with the test, because the cleanup of a
+ * test, such as the removal of its containers, still needs the node's key.
  */
 export function temporaryHome(): NodeJS.ProcessEnv {
   const folder = mkdtempSync(join(tmpdir(), 'p2prc-test-'))
@@ -34,7 +34,7 @@ export function temporaryHome(): NodeJS.ProcessEnv {
 
 const homes: string[] = []
 
-/** Runs the real command line to its end. */
+/** Runs the real command line and waits for its exit. */
 export async function p2prc(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ran> {
   const child = spawnCli(env, args)
   const ran: Ran = { code: null, stdout: '', stderr: '' }
@@ -48,7 +48,7 @@ export async function p2prc(env: NodeJS.ProcessEnv, ...args: string[]): Promise<
   return { ...ran, code }
 }
 
-/** The same, and what it printed as JSON; throws with its words where it failed. */
+/** Runs the command line and parses its output as JSON; throws with its error output if it failed. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads what it expects from JSON, and fails where it is not there
 export async function p2prcJson(env: NodeJS.ProcessEnv, ...args: string[]): Promise<any> {
   const { code, stdout, stderr } = await p2prc(env, ...args, '--json')
@@ -60,18 +60,18 @@ export interface RunningNode {
   process: ChildProcess
   where: string
   port: number
-  /** Resolves when what it printed so far, or prints from now on, matches. */
+  /** Resolves when its output, past or future, matches. */
   printed(pattern: RegExp): Promise<void>
-  /** Ends it as Ctrl-C does, and gives its exit code. */
+  /** Ends it as Ctrl-C does, and resolves with its exit code. */
   stop(): Promise<number | null>
 }
 
-/** How a node says where it listens, to a person and as JSON. */
+/** A node's report of its address, as text and as JSON. */
 const LISTENS = /(?:listens on |"addresses":\[")127\.0\.0\.1:(\d+)\D/
 
-/** Starts the real node on loopback and waits until it listens. It is ended when the test ends. */
+/** Starts the real node on loopback and waits until it listens. It is stopped when the test ends. */
 export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Promise<RunningNode> {
-  // The node takes a free port by itself: one chosen here may be another's by the time that the node listens.
+  // The node chooses a free port itself: another process could take a port that is chosen here before the node listens.
   const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', '0', ...args])
   const output = follow(child)
   const stop = async () => {
@@ -87,7 +87,7 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
   return { process: child, where: `127.0.0.1:${port}`, port, printed: output.printed, stop }
 }
 
-/** The real command line as a process that goes on. */
+/** Starts the real command line as a process and does not wait for it. */
 export function spawnCli(env: NodeJS.ProcessEnv, args: string[]): ChildProcess {
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
   return spawn(process.execPath, [cli, ...args], {

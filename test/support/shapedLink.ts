@@ -9,27 +9,27 @@ import { promisify } from 'node:util'
 const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
 const run = promisify(execFile)
 
-/** A machine of its own on the link: a network namespace, a home in it, and what was started there. */
+/** A separate machine on the link: a network namespace with its own home and processes. */
 export interface Machine {
   address: string
   home: string
-  /** Runs a program in it to its end and gives what it printed. */
+  /** Runs a program in it to its end and resolves with its output. */
   run(program: string, ...args: string[]): Promise<string>
   start(program: string, args: string[], ready: RegExp): Promise<ChildProcess>
   /** Starts a node in it and waits until it listens on 8088. */
   startNode(...args: string[]): Promise<ChildProcess>
-  /** The command line of its home, JSON read. */
+  /** Runs the command line of its home and parses its output as JSON. */
   p2prc<T>(...args: string[]): Promise<T>
 }
 
 export interface ShapedLink {
   machines: readonly Machine[]
-  /** A token bucket in both directions of every machine's wire. */
+  /** Sets a token bucket in both directions of every machine's link. */
   limit(mbit: number): void
   close(): Promise<void>
 }
 
-/** Machines on one switch (two: on one wire), in namespaces that this process makes and `close` takes back. Needs root. */
+/** Creates machines on one switch (two machines: on one wire), in namespaces that `close` removes. Needs root. */
 export function makeLink(count = 2): ShapedLink {
   const tag = randomBytes(3).toString('hex')
   const bridge = `p2s${tag}`
@@ -54,7 +54,7 @@ export function makeLink(count = 2): ShapedLink {
   return {
     machines,
     limit(mbit) {
-      // Ten milliseconds of burst, as a modem has; a queue of fifty.
+      // The burst is ten milliseconds, as in a modem, and the queue fifty.
       const burst = String(Math.max(16_000, Math.round((mbit * 1e6) / 8 / 100)))
       for (const space of spaces) {
         const args = ['root', 'tbf', 'rate', `${mbit}mbit`, 'burst', burst, 'latency', '50ms']
@@ -113,7 +113,7 @@ function machineIn(
   }
 }
 
-/** Mbit/s as iperf3 counts them at the receiver, its first second left out. */
+/** Resolves with the rate in Mbit/s that iperf3 counts at the receiver, without the first second. */
 export async function iperf(to: Machine, from: Machine, seconds: number): Promise<number> {
   const server = await to.start('iperf3', ['-s', '-1', '--forceflush'], /listening/)
   const gone = once(server, 'exit')
