@@ -1,14 +1,17 @@
+import { execFile } from 'node:child_process'
 import { chmodSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 /**
  * `npm run build`: `dist/cli.js` is all that a command needs to talk to a running node, `dist/node.js` is the node,
- * loaded only where one has to run. Two minified CommonJS files start faster than modules do. An argument names
- * another folder than `dist`.
+ * loaded only where one has to run, and `dist/client.js` with the types below `dist/client/` is what programs import as
+ * `p2prc/client`. Minified CommonJS files start faster than modules do. An argument names another folder than `dist`.
  */
 const root = resolve(import.meta.dirname, '..')
 const dist = resolve(root, process.argv[2] ?? 'dist')
+const tsc = join(root, 'node_modules/typescript/bin/tsc')
 
 /** The line between the two: whatever is imported through `cli/inProcess.ts` is in the node's file. */
 const inProcessApart: Plugin = {
@@ -87,10 +90,12 @@ await Promise.all([
     outfile: join(dist, 'node.js'),
     plugins: [noNativeCode, loadedWhenCalled, englishOnly],
   }),
+  build({ ...common, entryPoints: ['client/index.ts'], outfile: join(dist, 'client.js') }),
+  promisify(execFile)(process.execPath, [tsc, '-p', join(root, 'tsconfig.client.json'), '--outDir', dist]),
 ])
 // The package is of type module; this folder is not.
 writeFileSync(join(dist, 'package.json'), '{ "type": "commonjs" }\n')
 chmodSync(join(dist, 'cli.js'), 0o755)
-for (const name of ['cli.js', 'node.js']) {
+for (const name of ['cli.js', 'node.js', 'client.js']) {
   console.log(`${relative(root, join(dist, name))}  ${(statSync(join(dist, name)).size / 1024).toFixed(0)} KiB`)
 }
