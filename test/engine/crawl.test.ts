@@ -29,7 +29,9 @@ async function neighbour(t: TestContext): Promise<Neighbour> {
   return { ...its, node: await startNode(t, its.env) }
 }
 
-/** The client of a home's owner, for one request after the other: the home is found by the environment. */
+/**
+ * Returns the client of a home's owner, for one request after another, because the home is found by the environment.
+ */
 function owner({ env }: Home): Client {
   process.env.P2PRC = env.P2PRC
   return connect({ transport: homeTransport() })

@@ -29,7 +29,7 @@ const canary = () => join(temp, 'canary')
 
 before(async () => {
   temp = mkdtempSync(join(tmpdir(), 'p2prc-play-'))
-  // Private folders of runs go here, so that what is left over of them shows, whatever other tests do meanwhile.
+  // Private folders of runs are created here, so that a leftover is found in spite of other tests.
   process.env.TMPDIR = temp
   containers = await startContainers(3, 2)
 })
@@ -129,7 +129,7 @@ for (const stock of [false, true]) {
   })
 }
 
-test('where it fails on one member the other’s ports are taken, and that one’s stay free', async () => {
+test('if a run fails on one member, its ports stay free and those of the other are marked as used', async () => {
   const at = stage()
   try {
     at.plugin(
@@ -156,7 +156,7 @@ test('where it fails on one member the other’s ports are taken, and that one�
   }
 })
 
-test('a playbook that is none, and one that names nobody, say so', async () => {
+test('an invalid playbook, and one that names no member, fail with the reason', async () => {
   const at = stage()
   try {
     at.plugin('yaml', '- hosts: [\n')
@@ -173,7 +173,7 @@ test('a playbook that is none, and one that names nobody, say so', async () => {
   }
 })
 
-test('what cannot begin is refused with its code, and nothing is taken', async () => {
+test('a run that cannot start is rejected with its code, and takes no port', async () => {
   const at = stage([...containers.loans.slice(0, 2)])
   try {
     at.plugin('three', '- hosts: main\n', 3)
@@ -246,7 +246,7 @@ const slow = `
       command: touch /root/never
 `
 
-test('abandoned in the middle: it stops at once, says what was done, and leaves no process', async () => {
+test('an abandoned run stops at once, reports what was done, and leaves no process', async () => {
   const at = stage()
   try {
     at.plugin('slow', slow, 1)
@@ -281,7 +281,7 @@ test('abandoned in the middle: it stops at once, says what was done, and leaves 
   }
 })
 
-test('a run has its time, and not more', async () => {
+test('a run is stopped after its timeout', async () => {
   const at = stage()
   try {
     at.plugin('slow', slow)
@@ -292,7 +292,7 @@ test('a run has its time, and not more', async () => {
   }
 })
 
-test('the concern ends: what it plays is stopped, and its private folders go', async () => {
+test('the end of the concern stops its plays and removes their private folders', async () => {
   const at = stage()
   at.plugin('slow', slow)
   let told: () => void = () => {}
@@ -306,10 +306,10 @@ test('the concern ends: what it plays is stopped, and its private folders go', a
   assert.deepEqual(runFolders(), [])
 })
 
-test('a member that dies in the middle is told; the others go on', async () => {
+test('a member that dies during a run is reported, and the others continue', async () => {
   const at = stage(containers.loans)
   try {
-    // The others wait until it is dead, however long that takes.
+    // The others wait until it is dead, however long this takes.
     at.plugin('dying', slow.replace('sleep 30', 'sh -c "until test -e /root/go; do sleep 0.1; done"'), 1)
     let killed = false
     const kill = async () => {
@@ -339,7 +339,7 @@ test('a member that dies in the middle is told; the others go on', async () => {
   }
 })
 
-test('two runs at the same moment do not share ports', async () => {
+test('two concurrent runs do not share ports', async () => {
   const at = stage()
   try {
     at.plugin('one', '- hosts: main\n  gather_facts: false\n  tasks: [{command: "true"}]\n', 1)
@@ -352,7 +352,7 @@ test('two runs at the same moment do not share ports', async () => {
   }
 })
 
-test('Mitogen is used with the Ansible that it belongs to, and with no other', async () => {
+test('Mitogen is used only with the Ansible to which it belongs', async () => {
   const strategyOf = async (program: string, stock: boolean) =>
     (await ansibleEnvironment({ folder: temp, program, stock }, { ANSIBLE_STRATEGY: 'mine' })).ANSIBLE_STRATEGY
   assert.equal(await strategyOf('/usr/bin/ansible-playbook', false), 'mitogen_linear')
@@ -362,7 +362,7 @@ test('Mitogen is used with the Ansible that it belongs to, and with no other', a
   assert.equal(await strategyOf(other, false), undefined)
 })
 
-test('what makes runs fast changes nothing for a plugin: its vars count, and every core may work for it', async () => {
+test('the settings for speed change nothing for a plugin: its vars apply, and it may use every core', async () => {
   const at = stage(containers.loans.slice(0, 1))
   try {
     const name = (containers.loans[0] as Loan).ID.slice(0, 12)
@@ -400,7 +400,7 @@ test('what makes runs fast changes nothing for a plugin: its vars count, and eve
   }
 })
 
-test('no Ansible, and one that is too old, are asked for by name', async () => {
+test('a missing Ansible, and one that is too old, are named in the error', async () => {
   const programs = join(temp, 'bin')
   mkdirSync(programs)
   const missing = stage(undefined, { PATH: programs })
@@ -431,7 +431,7 @@ test('no Ansible, and one that is too old, are asked for by name', async () => {
   assert.equal(status, 96, 'the callback itself ends an Ansible that is too old before the first task')
 })
 
-test('texts of a container cannot steer the terminal, and what no_log hides stays hidden', async () => {
+test('text of a container cannot control the terminal, and what no_log hides stays hidden', async () => {
   const at = stage(containers.loans.slice(0, 1))
   try {
     at.plugin(
@@ -465,7 +465,7 @@ test('texts of a container cannot steer the terminal, and what no_log hides stay
   }
 })
 
-test('by name: ssh, scp and Ansible itself reach what is borrowed with the files that we write', async () => {
+test('ssh, scp and Ansible itself reach the loans by name with the files that the node writes', async () => {
   const loans = containers.loans.slice(0, 2)
   const groups = [{ ID: 'grp1', Name: 'farm', TrackContainer: loans }]
   const files = { key: containers.files.key, knownHosts: join(temp, 'pinned hosts') }
@@ -488,7 +488,7 @@ test('by name: ssh, scp and Ansible itself reach what is borrowed with the files
   assert.equal(pong.match(/SUCCESS.*pong/g)?.length, 2)
 })
 
-test('a process that ends in the middle takes its play along', async () => {
+test('a process that exits during a run ends its play', async () => {
   const at = stage()
   try {
     at.plugin('slow', slow)

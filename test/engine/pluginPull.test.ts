@@ -53,7 +53,7 @@ after(() => {
   rmSync(root, { recursive: true })
 })
 
-/** git's own server program, behind our https. */
+/** Serves git's own server program over https. */
 function serveGit(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? '/', address)
   const backend = spawn('git', ['http-backend'], {
@@ -97,7 +97,7 @@ function git(folder: string, ...args: string[]): string {
 
 const whole = { 'site.yml': '- hosts: all\n', 'description.txt': 'one\n', 'ports.json': '{"NumOfPorts": 1}' }
 
-/** A repository on the server, and its commit. */
+/** Creates a repository on the server, and returns its commit. */
 function repository(name: string, files: Record<string, string> = whole, change: (folder: string) => void = () => {}) {
   const folder = join(root, 'repositories', name)
   mkdirSync(folder, { recursive: true })
@@ -123,7 +123,7 @@ test('a plugin is cloned, pinned to the commit that is shown, without git’s ow
   assert.deepEqual(listPlugins({ own, shipped: own }), [plugin])
 })
 
-test('pulled again it is replaced by the newest; with --commit it is the one that was asked for', async () => {
+test('a second pull installs the newest commit, or with --commit the requested one', async () => {
   const old = repository('friend/grows')
   const middle = repository('friend/grows', { 'description.txt': 'two\n' })
   const newest = repository('friend/grows', { 'description.txt': 'three\n' })
@@ -139,7 +139,7 @@ test('pulled again it is replaced by the newest; with --commit it is the one tha
   assert.deepEqual(readdirSync(own), ['friend_grows'])
 })
 
-test('two pulls of one plugin at the same moment both end well', async () => {
+test('two concurrent pulls of one plugin both succeed', async () => {
   repository('friend/twice')
   const plugins = await Promise.all([1, 2, 3].map(() => pull(`${address}/friend/twice`)))
   assert.equal(new Set(plugins.map(({ commit }) => commit)).size, 1)
@@ -154,7 +154,7 @@ test('a plugin of the same name from elsewhere is not touched', async () => {
   assert.equal(readFileSync(join(own, 'friend_mine/notes'), 'utf8'), 'mine')
 })
 
-test('a repository that is no good plugin is refused, and nothing of it stays', async () => {
+test('a repository that is not a valid plugin is rejected, and nothing of it stays', async () => {
   const bad: [string, Record<string, string>, (folder: string) => void, RegExp][] = [
     ['no-ports', { 'site.yml': '', 'description.txt': '' }, () => {}, /no ports.json/],
     ['link-out', whole, (folder) => symlinkSync('../..', join(folder, 'roles')), /"roles" leads out/],
@@ -189,7 +189,7 @@ test('neither hooks nor submodules nor a filter of the repository run or are fet
   assert.ok(!existsSync(canary()))
 })
 
-test('a server that is not there, gives nothing, or sends elsewhere: pull_failed, and nothing stays', async () => {
+test('a server that is missing, has no repository, or redirects is pull_failed, and nothing stays', async () => {
   await assert.rejects(pull(`${address}/friend/unknown`), { code: 'pull_failed' })
   await assert.rejects(pull('https://127.0.0.1:1/a/b'), { code: 'pull_failed' })
   repository('friend/hello')
@@ -214,7 +214,7 @@ test('an abandoned pull ends git and leaves nothing', async () => {
   assert.deepEqual(readdirSync(own), [])
 })
 
-/** A program called ssh that runs git's server program here, as a remote shell would, or fails as ssh does. */
+/** Installs a program named ssh that runs git's server program here, as a remote shell would, or fails as ssh does. */
 function fakeSsh(script: string): NodeJS.ProcessEnv {
   const bin = mkdtempSync(join(root, 'bin-'))
   const words = `#!/bin/sh\nprintf '%s\\n' "$@" > '${bin}/words'\nfor last; do :; done\n${script}\n`
@@ -222,7 +222,7 @@ function fakeSsh(script: string): NodeJS.ProcessEnv {
   return { ...process.env, PATH: `${bin}:${process.env.PATH}` }
 }
 
-test('over ssh, where that was allowed; why it failed is said', async () => {
+test('a pull over ssh works if it is allowed, and a failure has its reason', async () => {
   const { folder, commit } = repository('friend/hello')
   const url = `ssh://git@box.example:2222${folder}`
   const env = fakeSsh('exec sh -c "$last"')
@@ -237,7 +237,7 @@ test('over ssh, where that was allowed; why it failed is said', async () => {
   }
 })
 
-test('names come from the path, whole, as P2PRC meant them', () => {
+test('a plugin is named by the whole path, as P2PRC intended', () => {
   const name = (url: string) => parsePullUrl(url, { ssh: true }).name
   for (const [url, expected] of [
     ['https://github.com/a/b/', 'a_b'],
@@ -250,7 +250,7 @@ test('names come from the path, whole, as P2PRC meant them', () => {
     assert.equal(name(url), expected, url)
 })
 
-test('forty hostile addresses: each is refused by name before git runs, and no program of theirs runs', async () => {
+test('forty hostile addresses are each rejected before git runs, and none of their programs runs', async () => {
   const touch = `touch ${canary()}`
   const hostile = [
     `ext::sh -c ${touch}`,

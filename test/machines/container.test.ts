@@ -57,7 +57,7 @@ const adopted: AdoptedContainer = {
   running: true,
 }
 
-test('tables: from a state, an event leads there', () => {
+test('chart: each event leads from its state to the expected one', () => {
   const input = { key: 'g', parent: createEmptyActor() }
   const done = (src: string, output: unknown) =>
     ({ type: `xstate.done.actor.${src}`, output }) as unknown as ContainerAccepts
@@ -109,7 +109,10 @@ type Step =
   | 'renewReply'
   | 'remove'
 
-/** A container with fake effects. `fail` lists what a step throws, once for each entry; an entry of `undefined` lets it pass. */
+/**
+ * Starts a container with fake effects. `fail` lists what a step throws, once for each entry; an entry of `undefined`
+ * means success.
+ */
 function container(
   fail: Partial<Record<Step, unknown[]>> = {},
   source: { request: ContainerRequest } | { adopted: AdoptedContainer } = { request },
@@ -163,7 +166,7 @@ function container(
 
 const allSteps: Step[] = ['createCredentials', 'allocatePorts', 'create', 'injectKeys', 'start', 'awaitSsh']
 
-test('a request becomes a container: every step once, in order, then its reply', async () => {
+test('a request creates a container: every step runs once, in order, then the reply is emitted', async () => {
   const { actor, steps, emitted, settled } = container()
   await settled()
   actor.send({ type: 'image.ready', image })
@@ -211,7 +214,7 @@ for (const [index, broken] of allSteps.entries()) {
   })
 }
 
-test('taken ports are tried again with others, and given up after PORT_TRIES', async () => {
+test('ports that are in use are replaced by others, and the request fails after PORT_TRIES', async () => {
   const taken = () => new AppError('ports_exhausted', { count: 1 })
   const lucky = container({ start: [taken(), taken()] })
   await lucky.settled()
@@ -227,7 +230,7 @@ test('taken ports are tried again with others, and given up after PORT_TRIES', a
   assert.match(JSON.stringify(unlucky.eventsOf('child.createFailed')), /ports_exhausted/)
 })
 
-test('an image that has gone is asked for again, once', async () => {
+test('an image that no longer exists is requested again, once', async () => {
   const gone = () => new AppError('image_failed', { why: 'gone' })
   const { actor, eventsOf, settled } = container({ create: [gone(), gone()] })
   await settled()
@@ -242,7 +245,7 @@ test('an image that has gone is asked for again, once', async () => {
   assert.match(JSON.stringify(eventsOf('child.createFailed')), /image_failed/)
 })
 
-test('what the engine cannot roll back is reported at once and tried until it can', async () => {
+test('a failed rollback is reported at once and retried until it succeeds', async () => {
   const down = () => new AppError('engine_missing', { why: 'cut' })
   const { actor, steps, eventsOf, clock, settled } = container({ create: [down()], remove: [down(), down()] })
   await settled()
@@ -271,7 +274,7 @@ test('a container that ends while its SSH server is waited for has failed', asyn
   assert.equal(one.steps.at(-1), 'remove')
 })
 
-test('an existing container is adopted as it is, or rolled back where it is partly created', async () => {
+test('an existing container is adopted as it is, or rolled back if it is partly created', async () => {
   const running = container({}, { adopted })
   assert.deepEqual(running.actor.getSnapshot().value, { ready: { runtime: 'running', reply: 'idle' } })
   running.actor.send({ type: 'request' })
@@ -291,7 +294,7 @@ test('an existing container is adopted as it is, or rolled back where it is part
   )
 })
 
-test('a container that another hand removed is gone by an external change, its volume too; a failed removal keeps it', async () => {
+test('a container that another program removed is gone by an external change, with its volume; a failed removal keeps it', async () => {
   const { actor, steps, emitted, settled } = container({}, { adopted })
   actor.send({ type: 'engine.stopped' })
   actor.send({ type: 'engine.gone' })

@@ -31,7 +31,7 @@ import { Secret } from '../../protocol/secret.ts'
 import { nextTick } from '../support/harness.ts'
 import { commandOf } from '../support/lender.ts'
 
-/** The manager over an engine of the imagination: every effect answers at once, `block` keeps a container's start open. */
+/** Starts the manager over a fake engine: every effect answers at once, and `block` keeps a container's start open. */
 async function manager({ maxContainers = 4, background = true, found = [] as AdoptedContainer[] } = {}) {
   const facts: ContainerManagerEmits[] = []
   const effects: string[] = []
@@ -130,7 +130,7 @@ async function manager({ maxContainers = 4, background = true, found = [] as Ado
       actor.send(event)
       return settled()
     },
-    /** The facts about a request, in short. */
+    /** Returns the facts about a request in a short form. */
     about: (requestId: string) =>
       facts
         .filter((fact) => 'requestId' in fact && fact.requestId === requestId && !fact.type.endsWith('progress'))
@@ -198,7 +198,7 @@ test('a create is abandoned only when nobody waits for it any more', async () =>
   await lender.settled()
   assert.deepEqual(lender.about('r2'), ['container.createFailed abandoned'])
   assert.deepEqual(lender.effects.slice(-2), ['create p2prc-2', 'remove p2prc-2'])
-  // Whoever asks again later gets a new one, and a connection that closes afterwards takes nothing back.
+  // A later repetition gets a new container, and a connection that closes afterwards rolls back nothing.
   await lender.send(create('r2'))
   lender.actor.send({ type: 'request.abandoned', requestId: 'r2' })
   await lender.settled()
@@ -206,7 +206,7 @@ test('a create is abandoned only when nobody waits for it any more', async () =>
   assert.equal(lender.effects.at(-1), 'create p2prc-3')
 })
 
-test('refusals: a bad key, an image that is none, more containers than the limit', async () => {
+test('a bad key, an invalid image, and more containers than the limit are rejected', async () => {
   const lender = await manager({ maxContainers: 1 })
   await lender.send(create('r1', 'owner', { key: 'bad' }))
   await lender.send(create('r2', 'owner', { image: 'none' }))
@@ -223,7 +223,7 @@ test('refusals: a bad key, an image that is none, more containers than the limit
   )
 })
 
-test('a caller sees, reads and removes only what is its own; the owner everything', async () => {
+test('a caller sees, reads and removes only its own containers, and the owner all', async () => {
   const lender = await manager({
     found: [
       adoptedContainer('p2prc-a1', { caller: alice }),
@@ -262,7 +262,7 @@ test('a caller sees, reads and removes only what is its own; the owner everythin
   assert.deepEqual(lender.about('g2'), ['container.logsFailed not_found'])
 })
 
-test('two removals at the same time are both answered by one', async () => {
+test('two concurrent removal requests are both answered by one removal', async () => {
   const lender = await manager({ found: [adoptedContainer('p2prc-a1')] })
   lender.actor.send(commandOf('container.remove', { requestId: 'x1', id: 'a1' }))
   lender.actor.send(commandOf('container.remove', { requestId: 'x2', id: 'a1' }))
@@ -271,7 +271,7 @@ test('two removals at the same time are both answered by one', async () => {
   assert.deepEqual(lender.effects, ['remove p2prc-a1'])
 })
 
-test('what happens to a container by itself is told; what was asked for is not told twice', async () => {
+test('an external change of a container is published, and a requested change is not published twice', async () => {
   const lender = await manager({
     found: [adoptedContainer('p2prc-a1'), adoptedContainer('p2prc-b1', { running: false })],
   })
@@ -290,7 +290,7 @@ test('what happens to a container by itself is told; what was asked for is not t
   assert.equal(changes().length, 3)
 })
 
-test('an engine that is lost: told once, commands refused at once, tried again, then all is looked at anew', async () => {
+test('a lost engine is reported once, commands are rejected at once, it is retried, then all containers are checked again', async () => {
   const lender = await manager({ found: [adoptedContainer('p2prc-a1'), adoptedContainer('p2prc-b1')] })
   lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
   await lender.send(create('r1'))
@@ -324,7 +324,7 @@ test('an engine that is lost: told once, commands refused at once, tried again, 
   assert.equal(lender.facts.filter(({ type }) => type === 'engine.connected').length, 2)
 })
 
-test('commands that come before the first answer wait for it', async () => {
+test('commands that arrive before the first answer of the engine wait for it', async () => {
   const lender = await manager({ background: false })
   assert.equal(lender.links(), 0, 'without a node nothing is begun')
   await lender.send(create('r1'))
@@ -342,7 +342,7 @@ test('commands that come before the first answer wait for it', async () => {
   assert.deepEqual(hopeless.about('r1'), ['container.createFailed engine_missing'])
 })
 
-test('a partly created container that appears late is rolled back, unless its creation is under way', async () => {
+test('a partly created container that appears late is rolled back, unless its creation is in progress', async () => {
   const lender = await manager()
   lender.block()
   await lender.send(create('r1'))
@@ -355,7 +355,7 @@ test('a partly created container that appears late is rolled back, unless its cr
   assert.deepEqual(lender.about('r1'), ['container.created'])
 })
 
-test('logs reach who asked, and end when told, when abandoned, or when they fail', async () => {
+test('logs reach the request, and end by themselves, when abandoned, or when they fail', async () => {
   const lender = await manager({ found: [adoptedContainer('p2prc-a1')] })
   const read = (requestId: string) => lender.send(commandOf('container.logs', { requestId, id: 'a1', follow: true }))
   await read('g1')
@@ -369,7 +369,7 @@ test('logs reach who asked, and end when told, when abandoned, or when they fail
   lender.logs({ type: 'logs.failed', requestId: 'g3', failure: new AppError('engine_missing', { why: 'x' }).toJSON() })
   assert.deepEqual(lender.about('g3'), ['container.logsFailed engine_missing'])
   assert.deepEqual(lender.effects.filter((what) => what === 'logs stopped').length, 3)
-  // A request may be named like anything, also like a child of the machine.
+  // A request id may be any text, even the id of a child of the machine.
   for (const requestId of ['link', 'imageStore', 'container 0'])
     lender.actor.send({ type: 'request.abandoned', requestId })
   await lender.send(commandOf('container.list', { requestId: 'l1' }))
@@ -377,7 +377,7 @@ test('logs reach who asked, and end when told, when abandoned, or when they fail
   assert.deepEqual(Object.keys(lender.actor.getSnapshot().children).sort(), ['container 0', 'imageStore', 'link'])
 })
 
-test('ports: none twice, none that is bound, none that a container holds, and an end to the search', async () => {
+test('no port is allocated twice, if it is bound, or if a container has it, and the search is bounded', async () => {
   const ports = createHostPorts({ first: 40_000, last: 40_009, isFree: async (port) => port !== 40_003 })
   const taken = await Promise.all([
     ports.allocate('a', ['tcp', 'udp', 'tcp']),
@@ -395,7 +395,7 @@ test('ports: none twice, none that is bound, none that a container holds, and an
   assert.deepEqual([ports.has('e'), ports.has('a')], [true, false])
 })
 
-test('a port is free only where nobody has bound it, on any address', async () => {
+test('a port is free only if no process has bound it on any address', async () => {
   for (const host of ['127.0.0.1', '0.0.0.0', '::']) {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, host, resolve))

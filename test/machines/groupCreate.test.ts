@@ -14,7 +14,7 @@ const create = (changes: Partial<CreateCommand> = {}): CreateCommand => ({
   ...changes,
 })
 
-test('takes are dealt out in turn, each a request of its own', () => {
+test('takes are distributed among the lenders in turn, each as its own request', () => {
   const dealt = (on: string[], count: number) =>
     takeCommands(create({ on, count })).map(({ requestId, where }) => `${requestId} ${where}`)
   assert.deepEqual(dealt([], 3), [])
@@ -62,7 +62,7 @@ function play(command: CreateCommand, events: object[]) {
   return { value: snapshot.value, told, most, context: snapshot.context }
 }
 
-test('chart: a group of what was taken; of nothing there is none', () => {
+test('chart: a group has the containers that were taken, and without any there is no group', () => {
   const rows: [string, Partial<CreateCommand>, object[], string, string[], string?][] = [
     ['without containers', {}, [checked, written], 'created', ['group.changed', 'group.created']],
     ['a bad name takes nothing', { on: ['a'] }, [badName], 'failed', ['group.createFailed'], 'bad_request'],
@@ -140,7 +140,7 @@ test('chart: a group of what was taken; of nothing there is none', () => {
   }
 })
 
-test('chart: no more takes at the same time than TAKES_AT_ONCE, and each of them in the end', () => {
+test('chart: at most TAKES_AT_ONCE takes run at the same time, and all of them run in the end', () => {
   const count = TAKES_AT_ONCE * 3 + 1
   const all = Array.from({ length: count }, (_, index) => (index % 5 === 4 ? refused(index + 1) : taken(index + 1)))
   const { value, most, context } = play(create({ on: ['a'], count }), [checked, ...all])

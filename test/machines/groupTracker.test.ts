@@ -17,7 +17,7 @@ import { type FactOf, openFakeBorrower, refusal, takeCommand } from '../support/
 import { HOST_KEY, idOf, replyOf } from '../support/fakeLender.ts'
 import { nextEvent } from '../support/harness.ts'
 
-test('chart: a child per request, the same request once; Ctrl-C stops a request and tells a take', () => {
+test('chart: each request has one child, a repeated one no second; Ctrl-C stops a request and notifies a take', () => {
   const find = { type: 'loan.find', requestId: 'f', caller: 'owner', id: '0' } as const
   const returned = { type: 'loan.returned', requestId: 'f', id: idOf(1) } as const
   const ended = { type: 'child.ended', requestId: 'f', fact: returned } as const
@@ -46,7 +46,7 @@ test('chart: a child per request, the same request once; Ctrl-C stops a request 
   }
 })
 
-test('take: our key by default, the lender’s progress, the record in P2PRC’s shape, the host key pinned', async (context) => {
+test('take: uses the own key by default, reports progress, stores the record in P2PRC’s form, pins the host key', async (context) => {
   const { send, lender, identity, events, read, path } = await openFakeBorrower(context)
   const { loan } = (await send('loan.take', { where: lender.address, ports: 2 })) as FactOf<'loan.taken'>
   const create = lender.events.find((event) => event.type === 'container.create')
@@ -77,7 +77,7 @@ test('take: our key by default, the lender’s progress, the record in P2PRC’s
   assert.equal(file.TrackContainer[0].NodeId, lender.identity.id)
 })
 
-test('take: a password is in the one reply and in no file; a key of the user’s is sent as it is', async (context) => {
+test('take: a password is only in the reply and in no file; a key of the user is sent unchanged', async (context) => {
   const { send, lender, read } = await openFakeBorrower(context)
   const { loan } = (await send('loan.take', { where: lender.address, password: true })) as FactOf<'loan.taken'>
   assert.ok(loan.Container.SSHPassword instanceof Secret)
@@ -107,7 +107,7 @@ test('take: a retried request is the same container, tracked once', async (conte
   assert.equal(tracker.loans.all().length, 1)
 })
 
-test('take: a failed one is not tracked, and says why', async (context) => {
+test('take: a failed take is not tracked and has a reason', async (context) => {
   const { send, lender, read, identity } = await openFakeBorrower(context)
   const closed = createServer().listen(0, '127.0.0.1')
   await new Promise((listening) => closed.once('listening', listening))
@@ -128,7 +128,7 @@ test('take: a failed one is not tracked, and says why', async (context) => {
   assert.equal(await read('known hosts'), '')
 })
 
-test('take: a reply that is not one is refused, and its container removed', async (context) => {
+test('take: an invalid reply is rejected, and its container removed', async (context) => {
   const { send, lender, read, tracker } = await openFakeBorrower(context)
   const hostile: object[] = [
     { SSHUsername: '-oProxyCommand=x' },
@@ -147,7 +147,7 @@ test('take: a reply that is not one is refused, and its container removed', asyn
   assert.deepEqual([tracker.loans.all(), await read('track.json')], [[], ''])
 })
 
-test('take: what cannot be written is given back', async (context) => {
+test('take: a container that cannot be recorded is returned', async (context) => {
   const { send, lender, path, tracker } = await openFakeBorrower(context)
   await mkdir(path('known hosts'))
   assert.equal(await refusal(send('loan.take', { where: lender.address })), 'disk_failed')
@@ -158,11 +158,11 @@ test('take: what cannot be written is given back', async (context) => {
   assert.deepEqual([lender.containers.size, tracker.loans.all()], [0, []])
 })
 
-test('take: Ctrl-C tells the lender, and what it made all the same is removed', async (context) => {
+test('take: Ctrl-C aborts the request at the lender, and a container that it created anyway is removed', async (context) => {
   const { send, lender, bus } = await openFakeBorrower(context)
   const abort = new AbortController()
   lender.script.create = ({ requestId }) => {
-    // Made, but the answer never comes.
+    // The container is created, but the reply never arrives.
     lender.containers.set(idOf(7), { requestId, state: 'running' })
     abort.abort()
     return { type: 'container.progress', requestId, step: 'start', line: '' }
@@ -174,7 +174,7 @@ test('take: Ctrl-C tells the lender, and what it made all the same is removed', 
   assert.equal(lender.containers.size, 0)
 })
 
-test('return: forgotten when the lender confirms it or has it no more, and not before', async (context) => {
+test('return: a container is forgotten when the lender confirms its removal or no longer has it, and not before', async (context) => {
   const { send, lender, read, tracker } = await openFakeBorrower(context)
   for (let number = 0; number < 3; number += 1) await send('loan.take', { where: lender.address })
   assert.equal(await refusal(send('loan.return', { id: '00' })), 'ambiguous')
@@ -195,12 +195,12 @@ test('return: forgotten when the lender confirms it or has it no more, and not b
   assert.equal(await refusal(send('loan.return', { id: '0003' })), 'unreachable')
   assert.equal(tracker.loans.all().length, 1)
   assert.equal(await read('known hosts'), `[127.0.0.1]:20001 ${HOST_KEY}\n`)
-  // A lender that is gone for good would else be remembered for ever.
+  // Otherwise a lender that never comes back would be remembered for ever.
   assert.equal(((await send('loan.return', { id: '0003', forget: true })) as FactOf<'loan.returned'>).id, idOf(3))
   assert.deepEqual([tracker.loans.all(), await read('known hosts')], [[], ''])
 })
 
-test('return: the last one leaves no pinned key; one that is not tracked goes with `where`', async (context) => {
+test('return: the last loan leaves no pinned key; an untracked container is removed with `where`', async (context) => {
   const { send, lender, read } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   await send('loan.return', { id: idOf(1), where: lender.address })
@@ -213,7 +213,7 @@ test('return: the last one leaves no pinned key; one that is not tracked goes wi
   assert.equal(await refusal(send('loan.return', { id: idOf(5), where: lender.address })), 'not_found')
 })
 
-test('list: the present word of each lender beside what is remembered', async (context) => {
+test('list: shows the current report of each lender beside the records', async (context) => {
   const { send, lenders, identity, table } = await openFakeBorrower(context, { lenders: 4 })
   const [talks, refuses, gone, moved] = lenders as [
     (typeof lenders)[0] & object,
@@ -229,7 +229,7 @@ test('list: the present word of each lender beside what is remembered', async (c
     })) as FactOf<'loan.taken'>
     ids[index] = loan.ID
   }
-  // Every stand-in numbers from 1, so ids repeat between lenders; those of `talks` are 1, 2 and 3.
+  // Every fake lender numbers from 1, so ids repeat between lenders; those of `talks` are 1, 2 and 3.
   assert.deepEqual(Object.values(ids).slice(0, 3), [idOf(1), idOf(2), idOf(3)])
   table.set(moved.identity.id, { endpoints: [directEndpoint({ host: '127.0.0.1', port: moved.port })] })
   talks.containers.delete(idOf(2))
@@ -253,7 +253,7 @@ test('list: the present word of each lender beside what is remembered', async (c
   )
 })
 
-test('list: another node at a lender’s address is not believed; a lender that moved is found by its key', async (context) => {
+test('list: another node at a lender’s address is not trusted; a lender that moved is found by its key', async (context) => {
   const { send, lenders, table, tracker } = await openFakeBorrower(context, { lenders: 2 })
   const [first, second] = lenders as [(typeof lenders)[number], (typeof lenders)[number]]
   await send('loan.take', { where: first.address })
@@ -269,7 +269,7 @@ test('list: another node at a lender’s address is not believed; a lender that 
   assert.equal(await state(), 'running')
 })
 
-test('find and logs', async (context) => {
+test('find: a loan is found by its id prefix, and its logs are read', async (context) => {
   const { send, lender, events } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   const found = (await send('loan.find', { id: '000' })) as FactOf<'loan.found'>
@@ -285,13 +285,13 @@ test('find and logs', async (context) => {
   )
 })
 
-test('many takes at the same time are all written', async (context) => {
+test('many concurrent takes are all written', async (context) => {
   const { send, lender, read } = await openFakeBorrower(context)
   await Promise.all(Array.from({ length: 20 }, () => send('loan.take', { where: lender.address })))
   assert.equal(JSON.parse(await read('track.json')).TrackContainer.length, 20)
 })
 
-test('files: Go’s records stay as they are, empty and broken files are read as the store reads them', async (context) => {
+test('files: Go’s records stay unchanged; empty and broken files are read as the store reads them', async (context) => {
   const go = {
     ID: 'mXkQ7vLbN3sT9wPzR4hYcE',
     Container: { SSHUsername: 'root', ID: 'mXkQ7vLbN3sT9wPzR4hYcE', Ports: { Port: null }, Odd: [1] },
@@ -328,7 +328,7 @@ test('files: Go’s records stay as they are, empty and broken files are read as
   }
 })
 
-test('return: a container of a Go node, which only says `success` where it was removed', async (context) => {
+test('return: a container of a Go node, for which only the bare word `success` confirms the removal', async (context) => {
   const { send, tracker } = await openFakeBorrower(context)
   let answer = 'error: no such container success'
   const asked: (string | undefined)[] = []

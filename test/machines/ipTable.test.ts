@@ -63,7 +63,7 @@ const plain: IpTableInput = {
 
 const advertised = self.advertisable.map((host) => `${host}:${self.port}`)
 
-test('chart: what each event says at once', () => {
+test('chart: each event emits its facts at once', () => {
   const known = contact('a', '10.0.0.1', 'anna')
   const rows: [string, object[], string[]][] = [
     ['a contact joins', [known], ['peer.joined', 'peer.addressDiscovered', 'table.changed']],
@@ -111,7 +111,7 @@ test('chart: what each event says at once', () => {
   }
 })
 
-test('chart: gossip hears the ways into the network when it starts, and where this node is when that changes', () => {
+test('chart: gossip receives the seed addresses when it starts, and the own addresses when they change', () => {
   const known = contact('a', '10.0.0.1', 'anna')
   const publicAddress = { type: 'node.addressFound', address: '93.184.1.1' }
   const moved = { type: 'self.addressesChanged', addresses: ['10.0.0.8'], advertisable: ['10.0.0.8'] }
@@ -139,7 +139,7 @@ test('chart: gossip hears the ways into the network when it starts, and where th
     for (const event of events) [snapshot, actions] = transition(ipTableMachine, snapshot, event as never)
     assert.deepEqual(emitted(actions), expected, name)
   }
-  // A later life is told by its input.
+  // A later scope receives it in its input.
   const [, actions] = initialTransition(ipTableMachine, { ...plain, publicAddress: '93.184.1.1' })
   const [first] = emitted(actions)
   assert.deepEqual(first?.addresses, ['93.184.1.1:8088', ...advertised])
@@ -159,7 +159,7 @@ interface Fakes {
   probe?: (input: ProbeInput) => Outcome | undefined
 }
 
-/** The machine on a simulated clock, with a disk and a network that do as told. */
+/** Starts the machine on a simulated clock with a fake disk and a fake network. */
 function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
   const bus = createBus<BusEvent>()
   const clock = new SimulatedClock()
@@ -223,7 +223,7 @@ test('the wall clock jumping a day either way kills nobody', async (t) => {
   stop()
 })
 
-test('a thousand rumours cost ten dials a second and thirty at one time, and peers get their turn', async () => {
+test('a thousand unverified addresses cost ten dials a second and thirty at one time, and peers are still probed', async () => {
   const { bus, probes, seconds, stop } = run({ probe: () => undefined })
   bus.publish(contact('a', '10.0.0.1'))
   const unverified = Array.from({ length: 1_000 }, (_, index) => ({
@@ -250,7 +250,7 @@ test('a thousand rumours cost ten dials a second and thirty at one time, and pee
   other.stop()
 })
 
-test('a change that nobody waits for is written in a while, one that somebody waits for at once', async () => {
+test('a change that a request waits for is written at once, and any other one with a delay', async () => {
   const writes: number[] = []
   const { bus, said, seconds, stop } = run({
     save: async (file) => void writes.push(file.ip_address.length),
@@ -271,7 +271,7 @@ test('a change that nobody waits for is written in a while, one that somebody wa
   stop()
 })
 
-test('a full disk is said, fails what waits for it, and the table is written when there is room', async () => {
+test('a full disk is reported and fails waiting requests, and the table is written when there is space', async () => {
   let full = true
   const written: IpTableFile[] = []
   const { bus, said, seconds, stop } = run({
@@ -315,7 +315,7 @@ async function real(dependencies: Partial<IpTableDependencies> = {}) {
     document: async () => JSON.parse(await readFile(path, 'utf8')),
     async stop() {
       concern.stop()
-      // Behind what it was writing.
+      // This write follows the one in progress.
       await store.write(store.data)
       await rm(folder, { recursive: true })
     },
@@ -388,7 +388,7 @@ test('for real: a table from an anonymous caller is answered, and its loopback a
       ['me'],
     )
     await assert.rejects(acceptTable(node.bus, 'junk', '10.0.0.1'), { code: 'protocol_error' })
-    // The next tick has looked at what was named by the time that its successor comes.
+    // The named addresses have been checked when the tick after the next one arrives.
     await heardTicks(node.bus, 2)
     assert.equal(dials, 0)
   } finally {
@@ -411,7 +411,7 @@ test('for real: with Test, an anonymous caller may name loopback', async () => {
   }
 })
 
-/** Two marks: an address of nobody's that is probed after what came before it. */
+/** Waits for `count` ticks, by addresses that no node has and that are probed after all earlier ones. */
 async function heardTicks(bus: ReturnType<typeof createBus<BusEvent>>, count: number): Promise<void> {
   for (let mark = 0; mark < count; mark += 1) {
     const server = createServer((_, response) => response.end('{}'))

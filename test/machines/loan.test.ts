@@ -22,7 +22,7 @@ const rejected = (state: string, error: Error = new AppError('disk_failed')) => 
   error,
 })
 
-/** The states passed, and what the parent was told at the end. */
+/** Returns the states that were passed, and the last event to the parent. */
 function play(events: object[]): { states: unknown[]; told: unknown } {
   let told: unknown
   let [snapshot, actions] = initialTransition(loanMachine, { parent: createEmptyActor(), command: takeCommand('r1') })
@@ -38,7 +38,7 @@ function play(events: object[]): { states: unknown[]; told: unknown } {
   return { states, told }
 }
 
-test('chart: tracked before it is taken; whatever fails after the lender made it gives it back', () => {
+test('chart: a loan is tracked before it is reported; any failure after the lender created it returns it', () => {
   const rows: [string, object[], string[], string, string?][] = [
     ['taken', [progress, created, done('tracking')], ['requesting', 'requesting', 'tracking', 'taken'], 'loan.taken'],
     ['progress is passed on', [progress], ['requesting', 'requesting'], 'loan.progress'],
@@ -101,7 +101,7 @@ test('chart: tracked before it is taken; whatever fails after the lender made it
   }
 })
 
-test('chart: a container that could not be given back is named with its lender', () => {
+test('chart: a container that could not be returned is named with its lender', () => {
   const { told } = play([created, rejected('tracking'), rejected('rollingBack', new AppError('unreachable'))])
   assert.match((told as { message: string }).message, new RegExp(`${idOf(1)} still runs at 10.0.0.1:8088`))
 })

@@ -58,7 +58,7 @@ const listed = (table: Table) =>
     ...peer.endpoints.map(({ host, port }) => `${host}:${port}`),
   ])
 
-test('a node is its key: one machine with two addresses is one, two behind one address are two', () => {
+test('a node is identified by its key: two addresses of one machine are one node, two keys at one address are two', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
   ;({ table } = met(table, 'a', 'fd00::1:8088'.replace('fd00::1:8088', '[fd00::1]:8088')))
   ;({ table } = met(table, 'b', '10.0.0.1:8089'))
@@ -68,7 +68,7 @@ test('a node is its key: one machine with two addresses is one, two behind one a
   ])
 })
 
-test('a peer without a key becomes the node that proves one there, with what was known of it', () => {
+test('a peer without a key becomes the node that proves one there, and keeps its data', () => {
   const file = ipTableFile.parse({
     ip_address: [{ IPV4: '10.0.0.1', ServerPort: '8088', Latency: 5, Colour: 'red', Name: 'old' }],
   })
@@ -82,7 +82,7 @@ test('a peer without a key becomes the node that proves one there, with what was
   assert.deepEqual([entry?.Name, entry?.Latency, entry?.NodeId, entry?.Colour], ['new', 5, id('a'), 'red'])
 })
 
-test('a proved key takes the address from whoever had it', () => {
+test('a proved key takes the address from the peer that had it', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
   ;({ table } = met(table, 'a', '10.0.0.2:8088'))
   const moved = met(table, 'b', '10.0.0.1:8088')
@@ -111,7 +111,7 @@ test('peers without a key are told apart by address and port, and never speak fo
   assert.equal(table, before)
 })
 
-test('a peer without a key has its other address, unless somebody else has it', () => {
+test('a peer without a key has its other address, unless another peer has it', () => {
   const { table: first } = met(empty, 'a', '[fd00::7]:8088')
   const { table } = legacyAnswered(
     first,
@@ -149,7 +149,7 @@ test('this node is never in its table, by key and by every address it has', () =
   )
 })
 
-test('the file has no duplicates after reading, whatever it had before', () => {
+test('the table has no duplicates after reading, even if the file had some', () => {
   const entries = [
     { IPV4: '10.0.0.1' },
     { IPV4: '10.0.0.1' },
@@ -175,7 +175,7 @@ test('the file has no duplicates after reading, whatever it had before', () => {
   )
 })
 
-test('silence: suspected, dropped, looked for ever more rarely, back by itself', () => {
+test('a silent peer is suspected, dropped, probed ever more rarely, and comes back by itself', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
   const emitted: string[] = []
   const step = (change: { table: Table; emitted: { type: string }[] }) => {
@@ -194,7 +194,7 @@ test('silence: suspected, dropped, looked for ever more rarely, back by itself',
   assert.deepEqual(emitted, ['peer.suspected', 'peer.gone'])
   assert.deepEqual(pauses, [30, 30, 30, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600])
   assert.deepEqual(listOf(table, now).peers, [])
-  // It is in the file, apart from those that are listed, and survives a restart.
+  // It is in the file, separate from the listed peers, and survives a restart.
   const file = fileOf(table, emptyIpTable())
   assert.equal(file.ip_address.length, 0)
   table = loadTable(ipTableFile.parse(JSON.parse(JSON.stringify(file))), self)
@@ -204,7 +204,7 @@ test('silence: suspected, dropped, looked for ever more rarely, back by itself',
   assert.equal(listOf(table, now).peers[0]?.state, 'answering')
 })
 
-test('a suspected peer that answers again was never gone; a forgotten one is gone for good, unless the owner added it', () => {
+test('a suspected peer that answers again never left; an evicted one has left for good, unless the owner added it', () => {
   const suspected = probeFailed(met(empty, 'a', '10.0.0.1:8088').table, id('a'), 30).table
   assert.deepEqual(
     met(suspected, 'a', '10.0.0.1:8088', 40).emitted.map(({ type }) => type),
@@ -241,7 +241,7 @@ test('records: only newer ones of the author count, and take no address from a p
   )
 })
 
-test('IPv6 goes first where it works, and gets its chance again where it did not', () => {
+test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088', 0)
   ;({ table } = met(table, 'a', '[fd00::1]:8088', 0))
   const order = (now: number) => dialOrder([...table.values()][0] as never, now, 600).map(({ host }) => host)
@@ -252,7 +252,7 @@ test('IPv6 goes first where it works, and gets its chance again where it did not
   assert.deepEqual(order(630), ['fd00::1', '10.0.0.1'])
 })
 
-test('others learn who answers, and nothing that was measured or set here', () => {
+test('other nodes learn which peers answer, and nothing that was measured or set here', () => {
   let { table } = met(empty, 'a', '10.0.0.1:8088')
   ;({ table } = applyOutcome({ table, self, now: 1 }, id('a'), {
     kind: 'node',
@@ -303,7 +303,7 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
   )
 })
 
-test('what anonymous callers name is judged before it waits', () => {
+test('addresses that anonymous callers name are checked before they are queued', () => {
   const named = [
     '127.0.0.1:8088',
     '169.254.169.254:80',
@@ -320,7 +320,7 @@ test('what anonymous callers name is judged before it waits', () => {
   )
 })
 
-test('a full table makes room by forgetting the silent, never those that answer', () => {
+test('a full table evicts silent peers, never those that answer', () => {
   const entries = Array.from({ length: PEERS_MAX }, (_, index) => ({
     IPV4: `10.${index >> 8}.${index & 255}.1`,
     ServerPort: '9000',
@@ -333,7 +333,7 @@ test('a full table makes room by forgetting the silent, never those that answer'
   assert.equal(met(answering, 'a', '192.168.0.1:8088').table.has(id('a')), false)
 })
 
-test('text of others cannot steer a terminal', () => {
+test('text of others cannot control a terminal', () => {
   const [peer] = listOf(met(empty, 'a', '10.0.0.1:8088', 0, '\u001b[2Jevil\u202e').table, 0).peers
   assert.equal(peer?.name, '?[2Jevil?')
 })
@@ -350,7 +350,7 @@ const names: [string, string, string | (PeerAt & { id?: NodeId })][] = [
   ['a name of two', 'twin', 'ambiguous'],
   ['an ip', '10.7.7.7', { host: '10.7.7.7', port: 8088 }],
   ['an ip and port', '10.7.7.7:99', { host: '10.7.7.7', port: 99 }],
-  ['an ip of a known node is whoever is there', '10.0.0.1', { host: '10.0.0.1', port: 8088 }],
+  ['the IP address of a known node means any node there', '10.0.0.1', { host: '10.0.0.1', port: 8088 }],
   ['a bare v6', 'fd00::5', { host: 'fd00::5', port: 8088 }],
   ['a v6 and port', '[FD00:0::5]:99', { host: 'fd00::5', port: 99 }],
   ['a v6 in brackets', '[::1]', { host: '::1', port: 8088 }],
@@ -381,7 +381,7 @@ for (const [name, where, expected] of names) {
   })
 }
 
-test('a peer is found at all its endpoints, best first, and at none that its record alone may not name', () => {
+test('a peer resolves to all its endpoints, best first, except those that a record may not name', () => {
   const { table } = met(empty, 'a', '10.0.0.1:8088', 1, 'anna')
   const named = ['127.0.0.1:8088', '169.254.169.254:80', '10.0.0.1:8088', '[2001:db9::1]:8088', '10.0.0.7:8088']
   const merged = mergeRecord(table, { ...recordOf('a'), name: 'anna', endpoints: named }, self).table
@@ -393,7 +393,7 @@ test('a peer is found at all its endpoints, best first, and at none that its rec
   assert.ok(found({ test: true }).includes('127.0.0.1:8088'))
 })
 
-test('a name with a dot is asked of the resolver before it is a peer, a bare word of the table before the resolver', () => {
+test('a name with a dot is looked up in DNS before the table, a bare word in the table before DNS', () => {
   const { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
   assert.deepEqual(lookUp(table, 'pc.example'), {
     resolveDns: directEndpoint({ host: 'pc.example', port: 8088 }),

@@ -39,7 +39,7 @@ function step(member: string, status: TaskStep['status'], more: Partial<TaskStep
   return { type: 'play.task', step: { member, task: 'install', item: '', status, message: '', ...more } }
 }
 
-/** A run with a world that the test holds in its hands. */
+/** Creates a run whose effects the test controls. */
 function createFixture() {
   const emitted: PluginRunnerEmits[] = []
   const settled: MemberResult[][] = []
@@ -85,7 +85,7 @@ function createFixture() {
   }
 }
 
-test('a run prepares, plays, settles and says one result for each member', async () => {
+test('a run prepares, plays, finalizes and emits one result for each member', async () => {
   const run = createFixture()
   run.prepared().resolve(plan)
   await nextTick()
@@ -116,7 +116,7 @@ test('a run prepares, plays, settles and says one result for each member', async
   assert.equal(run.actor.getSnapshot().status, 'done')
 })
 
-test('what cannot be prepared fails with its reason and settles nothing', async () => {
+test('a run that cannot be prepared fails with its reason and finalizes nothing', async () => {
   const run = createFixture()
   run.prepared().reject(new Error('no such thing'))
   await nextTick()
@@ -127,7 +127,7 @@ test('what cannot be prepared fails with its reason and settles nothing', async 
   assert.deepEqual([run.last().code, run.last().members, run.settled.length], ['internal', [], 0])
 })
 
-test('abandoned in the middle: the play is stopped, and the answer says what was done', async () => {
+test('an abandoned run stops its play, and its last fact says what was done', async () => {
   const run = createFixture()
   run.prepared().resolve(plan)
   await nextTick()
@@ -146,7 +146,7 @@ test('abandoned in the middle: the play is stopped, and the answer says what was
   assert.deepEqual(run.settled[0], run.last().members)
 })
 
-test('abandoned while it prepares: what was made is settled, and nothing is played', async () => {
+test('a run that is abandoned while it prepares is finalized, and nothing is played', async () => {
   const run = createFixture()
   run.actor.send({ type: 'run.abandon' })
   run.prepared().resolve(plan)
@@ -158,7 +158,7 @@ test('abandoned while it prepares: what was made is settled, and nothing is play
   assert.deepEqual([run.last().code, run.settled.length, run.playing()], ['interrupted', 1, 0])
 })
 
-test('a run that takes too long is stopped with its code', async () => {
+test('a run that exceeds its timeout is stopped with its code', async () => {
   const run = createFixture()
   run.prepared().resolve(plan)
   await nextTick()
@@ -169,7 +169,7 @@ test('a run that takes too long is stopped with its code', async () => {
   assert.deepEqual([run.playing(), run.last().code], [0, 'plugin_timed_out'])
 })
 
-test('a play that breaks off fails with its own reason', async () => {
+test('a play that is aborted fails with its own reason', async () => {
   const run = createFixture()
   run.prepared().resolve(plan)
   await nextTick()
@@ -186,7 +186,7 @@ const result: MemberResult = {
   message: '',
 }
 
-test('a member is judged by what happened to it', () => {
+test('the result of a member follows from its steps and counts', () => {
   const after = (...steps: Partial<TaskStep>[]) =>
     steps.reduce(
       (seen, more) => withStep(seen, { member: 'a', task: 't', item: '', status: 'ok', message: '', ...more }),
@@ -209,7 +209,7 @@ test('a member is judged by what happened to it', () => {
   assert.equal(memberResult(result, {}).status, 'untouched')
 })
 
-test('the verdict names every member that failed', () => {
+test('the failure of a run names every member that failed', () => {
   assert.equal(runResult('x', [{ ...result, status: 'ok' }]), undefined)
   const failure = runResult('x', [
     { ...result, status: 'ok' },
@@ -219,7 +219,7 @@ test('the verdict names every member that failed', () => {
   assert.match(failure?.message ?? '', /"x" failed on 1 of 2 containers: b \(unreachable\) gone/)
 })
 
-test('the concern starts a child a request, once, passes on what it says, and forgets it at the end', () => {
+test('the concern starts one child for each request, forwards its facts, and forgets it at the end', () => {
   const input = { signal: new AbortController().signal }
   const [start] = initialTransition(pluginRunnerMachine, input)
   const list = { type: 'plugin.list', requestId: 'q', caller: 'owner' } as const
@@ -244,7 +244,7 @@ test('the concern starts a child a request, once, passes on what it says, and fo
   assert.equal(ignored.length, 0)
 })
 
-test('a repeated request is stopped only when nobody waits for it any more, and says how it ended', () => {
+test('a repeated request is stopped only when nobody waits for it any more, and emits its finishing fact', () => {
   const [start] = initialTransition(pluginRunnerMachine, { signal: new AbortController().signal })
   const abandoned = { type: 'request.abandoned', requestId: 'r1' } as const
   let [snapshot, actions] = transition(pluginRunnerMachine, start, command)

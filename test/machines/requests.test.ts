@@ -19,10 +19,10 @@ const none: List = []
 const one = begin(none, { requestId: 'a', phase: 'queued' })
 const two = begin(one, { requestId: 'b', phase: 'running' })
 
-/** A list in short: id, phase and who waits. */
+/** Returns a list in a short form: id, phase and waiters. */
 const short = (list: List) => list.map(({ requestId, phase, waiters }) => `${requestId} ${phase} ${waiters}`)
 
-test('every change gives a new list and leaves the old one', () => {
+test('every change returns a new list and leaves the old one unchanged', () => {
   const rows: [string, List, string[]][] = [
     ['begin', two, ['a queued 1', 'b running 1']],
     ['join', join(two, 'a'), ['a queued 2', 'b running 1']],
@@ -41,7 +41,7 @@ test('every change gives a new list and leaves the old one', () => {
   assert.deepEqual([find(two, 'b')?.phase, find(two, 'c')], ['running', undefined])
 })
 
-test('guards: under way, the last who waits, and whether the work has begun', () => {
+test('guards: a request in progress, its last waiter, and whether the work has begun', () => {
   const rows: [List, string, { isUnderWay: boolean; isLastWaiter: boolean; isLastWaiterOfQueued: boolean }][] = [
     [two, 'a', { isUnderWay: true, isLastWaiter: true, isLastWaiterOfQueued: true }],
     [two, 'b', { isUnderWay: true, isLastWaiter: true, isLastWaiterOfQueued: false }],

@@ -44,7 +44,7 @@ const failed = {
 const interval = { type: 'xstate.after.interval.specs.idle' } as never
 const readTimeout = { type: 'xstate.after.readTimeout.specs.reading' } as never
 
-test('chart: reads ahead of need, answers from the last reading, keeps it when a later one fails', () => {
+test('chart: reads in advance, answers from the last reading, and keeps it when a later one fails', () => {
   const rows: [string, SpecsInput, never[], string, string[]][] = [
     ['reads at the start', background, [], 'reading', []],
     ['rests after a reading', background, [done], 'idle', ['specs.changed']],
@@ -89,7 +89,7 @@ test('chart: reads ahead of need, answers from the last reading, keeps it when a
 
 const there: DialTarget = { endpoints: [directEndpoint({ host: '127.0.0.9', port: 8088 })] }
 
-/** A concern under way on a bus of its own, with peers that answer as told. */
+/** Starts the concern on its own bus, with peers that give the specified answers. */
 function stand(
   options: { answer?: () => Promise<unknown>; to?: DialTarget; dialer?: Dialer; read?: () => Promise<Specs> } = {},
 ) {
@@ -138,7 +138,7 @@ test('actor: reads every interval, and a hung reading does not stop the next one
   concern.stop()
 })
 
-test('actor: asks another node, once per request, and answers with what it checked', async () => {
+test('actor: asks another node once per request, and replies with validated data', async () => {
   const { bus, concern, asked } = stand({
     answer: async () => ({
       type: 'specs.got',
@@ -150,7 +150,7 @@ test('actor: asks another node, once per request, and answers with what it check
   const got = nextEvent(bus, 'specs.got')
   bus.publish(requestCommand('a'))
   bus.publish(requestCommand('a'))
-  // The client takes control sequences out; what a Go node says has only the schema before it.
+  // The client removes control sequences; the data of a Go node is only validated by the schema.
   assert.deepEqual((await got).specs, receivedSpecs.parse({ Hostname: 'evil' }))
   assert.equal(receivedSpecs.parse({ Hostname: 'evil\u001b[2J' }).Hostname, 'evil?[2J')
   assert.deepEqual(
@@ -160,7 +160,7 @@ test('actor: asks another node, once per request, and answers with what it check
   concern.stop()
 })
 
-test('actor: says why another node could not be asked', async () => {
+test('actor: reports why another node could not be asked', async () => {
   const refused = async () => {
     throw new AppError('unreachable', { where: 'there', why: 'refused' })
   }
@@ -180,7 +180,7 @@ test('actor: says why another node could not be asked', async () => {
   }
 })
 
-test('actor: who asked has gone, so has the question; so has every question at the end', async () => {
+test('actor: an abandoned request aborts its query, and the end of the concern aborts all queries', async () => {
   const { bus, concern, asked, events } = stand({ answer: () => new Promise(() => {}) })
   concern.start()
   bus.publish(requestCommand('a'))
@@ -235,7 +235,7 @@ test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', 
   }
 })
 
-test('this machine, for real', async () => {
+test('the specifications of this machine are read', async () => {
   const real = await readSpecs()
   assert.deepEqual(receivedSpecs.parse(real), real)
   assert.ok(real.Hostname && real.Platform && real.CPU)

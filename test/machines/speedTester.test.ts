@@ -29,7 +29,7 @@ const trustAlice = () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
 }
 
-/** `count` samples of a link of so many Mbit/s. */
+/** Returns `count` samples of a link with this rate in Mbit/s. */
 const steady = (mbit: number, count: number) => Array.from({ length: count }, () => (mbit * 1e6 * 0.05) / 8)
 const within = (value: number, wanted: number) => Math.abs(value / wanted - 1) < 0.02
 const zeros = (count: number) => Array.from({ length: count }, () => 0)
@@ -92,7 +92,7 @@ for (const [header, wanted] of ranges) {
   })
 }
 
-/** The concern of one who asks, and the table it would have: every name is `at`. */
+/** Starts the concern of a node that measures, with a table in which every name is `at`. */
 function tester(identity: typeof alice, { id, ...at }: PeerAt & { id?: NodeId } = harness.where) {
   const bus = createBus<BusEvent>()
   const said = record(bus)
@@ -128,7 +128,7 @@ test('both directions between two nodes, with progress, and the id that was prov
   stop()
 })
 
-test('without trust not a byte flows in either direction, whoever asks and however', async () => {
+test('without trust not a byte flows in either direction, for any caller and any request', async () => {
   rights.current = { trusted: new Set([alice.id]), open: false }
   const { measure, stop } = tester(mallory)
   for (const direction of ['download', 'upload'] as const) {
@@ -147,7 +147,7 @@ test('without trust not a byte flows in either direction, whoever asks and howev
       assert.deepEqual([plain.status, codeOf(plain)], [403, 'not_trusted'], `${method}, open ${open}`)
     }
   }
-  // No command of another makes a node measure a third: that is the owner's alone.
+  // Only the owner can make a node measure a third one.
   rights.current = { trusted: new Set([alice.id]), open: true }
   const body = JSON.stringify({ type: 'speed.measure', where: '127.0.0.1:9' })
   const headers = { 'content-type': 'application/json' }
@@ -155,7 +155,7 @@ test('without trust not a byte flows in either direction, whoever asks and howev
   assert.deepEqual([asked.status, codeOf(asked)], [403, 'not_owner'])
 })
 
-test('an upload waits for the consent: to a peer that refuses go a handshake and a request, no payload', async () => {
+test('an upload waits for consent: a peer that refuses receives a handshake and a request, but no payload', async () => {
   rights.current = { trusted: new Set(), open: false }
   let sent = 0
   const wire = createTcpServer((socket) => {
@@ -169,7 +169,7 @@ test('an upload waits for the consent: to a peer that refuses go a handshake and
   const { measure, stop } = tester(alice, await listening(wire))
   try {
     await assert.rejects(measure('upload'), { code: 'not_trusted' })
-    // Ten round trips and two handshakes with certificates are in it.
+    // This includes ten round trips and two handshakes with certificates.
     assert.ok(sent > 0 && sent < 8_000, `${sent} bytes`)
   } finally {
     stop()
@@ -177,11 +177,11 @@ test('an upload waits for the consent: to a peer that refuses go a handshake and
   }
 })
 
-test('one test of a peer at a time, two of all; the others hear too_many', async () => {
+test('one test per peer and two in all run at a time; the others get too_many', async () => {
   const bob = await newIdentity(dir, 'bob')
   const carol = await newIdentity(dir, 'carol')
   rights.current = { trusted: new Set([alice, bob, carol].map(({ id }) => id)), open: false }
-  /** A reader that holds its test open and takes nothing yet. */
+  /** Starts a reader that keeps its test open and reads nothing yet. */
   const hold = async (identity: typeof alice) => {
     const socket = await tls(port, identity.tls)
     socket.write(`GET ${SPEED_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
@@ -194,7 +194,7 @@ test('one test of a peer at a time, two of all; the others hear too_many', async
   const second = await hold(bob)
   const third = await http(await tls(port, carol.tls), { path: SPEED_PATH })
   assert.deepEqual([third.status, codeOf(third)], [429, 'too_many'])
-  // A reader that hangs up gives its slot back; one that stays is cut off soon after the test's time.
+  // A reader that disconnects releases its slot; one that stays is disconnected soon after the end of the test.
   second.destroy()
   const from = performance.now()
   await new Promise((resolve) => {
@@ -208,7 +208,7 @@ test('one test of a peer at a time, two of all; the others hear too_many', async
   stop()
 })
 
-test('who gives up ends the test at once, and the next one has its slot', async () => {
+test('an abandoned test ends at once, and the next one gets its slot', async () => {
   trustAlice()
   const { measure, bus, stop } = tester(alice)
   const over = new AbortController()
@@ -224,7 +224,7 @@ async function listening(server: Server | ReturnType<typeof createTcpServer>): P
   return { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
 }
 
-/** A Go node with what `answer` serves besides pings. */
+/** Opens a Go node that serves pings and the routes of `answer`. */
 async function goNode(answer: RequestListener) {
   const server = createServer((request, response) =>
     request.url === '/server_info' ? void response.end('{"Hostname":"go"}') : answer(request, response),
@@ -262,7 +262,7 @@ test('a Go node is measured by its /50 and by a GET of /upload, as P2PRC does', 
   }
 })
 
-test('a Go node without its file, which is every fresh one, is measured as far as it goes', async () => {
+test('a Go node without its file, as every new one is, is measured in the other direction', async () => {
   const go = await goNode((request, response) => {
     if (request.url === '/50') return response.writeHead(404).end('404 page not found')
     request.resume().on('end', () => response.end('ok'))
@@ -282,7 +282,7 @@ test('a Go node without its file, which is every fresh one, is measured as far a
   }
 })
 
-test('a peer that hangs, is not there, or is another one than named costs its time-out', async () => {
+test('a peer that hangs, is absent, or is another node costs its timeout', async () => {
   const open = new Set<Socket>()
   const silent = createTcpServer((socket) => open.add(socket))
   const at = await listening(silent)
@@ -323,7 +323,7 @@ async function bytesOf(headers: Record<string, string> = {}) {
   return { response, bytes: Buffer.from(await response.arrayBuffer()) }
 }
 
-test('with --open, /50 is 50 MB that nothing compresses, whole and in parts that fit', async () => {
+test('with --open, /50 is 50 MB of incompressible data, whole and in matching ranges', async () => {
   rights.current = { trusted: new Set(), open: true }
   const { response, bytes } = await bytesOf()
   assert.deepEqual([response.status, bytes.length], [200, 50_000_000])
@@ -343,7 +343,7 @@ test('with --open, /50 is 50 MB that nothing compresses, whole and in parts that
 const part = (name: string, text: string) =>
   `--b\r\nContent-Disposition: form-data; name="${name}"; filename="big.bin"\r\n\r\n${text}\r\n--b--\r\n`
 
-test('with --open, /upload throws a file away, by GET as P2PRC sends it and by POST', async () => {
+test('with --open, /upload discards a file, by GET as P2PRC sends it and by POST', async () => {
   rights.current = { trusted: new Set(), open: true }
   const headers = { 'content-type': 'multipart/form-data; boundary=b' }
   for (const method of ['GET', 'POST']) {
@@ -357,7 +357,7 @@ test('with --open, /upload throws a file away, by GET as P2PRC sends it and by P
   const large = await http(port, { path: '/upload', headers, body: Buffer.alloc(SPEED.fileBytes + 10_000_000) }).catch(
     (error: NodeJS.ErrnoException) => error.code ?? '',
   )
-  // Whether its answer or the end of its connection comes first is up to the kernel.
+  // The kernel decides whether the answer or the end of the connection arrives first.
   if (typeof large === 'string') assert.match(large, /EPIPE|ECONNRESET/)
   else assert.equal(codeOf(large), 'too_large')
 })

@@ -10,9 +10,9 @@ const root = resolve(import.meta.dirname, '../..')
 const file = join(import.meta.dirname, 'stateTables.txt')
 
 /**
- * `stateTables.txt` is the table of every machine: for each state and each event that its machine knows, where the event
- * leads. No cell is open: an event that a state leaves alone is listed after `ignores`. Targets are in the order of their
- * guards, `here` for actions without a target. `UPDATE_STATE_TABLES=1` writes the tables anew, to be read in the diff.
+ * `stateTables.txt` is the table of every machine: the target of each event in each state. No cell is empty: an event
+ * that a state does not handle is listed after `ignores`. Targets are in the order of their guards; `here` means
+ * actions without a target. `UPDATE_STATE_TABLES=1` rewrites the tables, to be reviewed in the diff.
  */
 const expected = new Map(
   readFileSync(file, 'utf8')
@@ -39,7 +39,7 @@ function leaves(node: AnyStateNode): AnyStateNode[] {
 
 const pathOf = (node: AnyStateNode) => node.path.join('.') || '(root)'
 
-/** Where `event` leads from a state: decided by the state itself, else by the nearest one around it that handles it. */
+/** Returns the targets of `event` in a state, from the state itself or else its nearest ancestor that handles it. */
 function cell(leaf: AnyStateNode, event: string): string {
   for (let node: AnyStateNode | undefined = leaf; node; node = node.parent) {
     const handled = [...node.transitions.entries()].filter(([descriptor]) => matches(descriptor, event))
@@ -53,7 +53,7 @@ function cell(leaf: AnyStateNode, event: string): string {
   return 'ignores'
 }
 
-/** What happens in a state by itself: what it invokes ends, time passes, or a condition holds. */
+/** Returns the transitions of a state without an event: an invoked actor ends, a delay passes, or a condition holds. */
 function ownSteps(leaf: AnyStateNode): string[] {
   const steps: string[] = []
   for (let node: AnyStateNode | undefined = leaf; node; node = node.parent) {
@@ -68,7 +68,7 @@ function ownSteps(leaf: AnyStateNode): string[] {
   return [...(always.length > 0 ? [`always > ${always.join(' or ')}`] : []), ...steps]
 }
 
-/** Lines of 110 characters that a person can compare. */
+/** Wraps text at 110 characters, so that a person can compare it. */
 function wrapped(text: string): string {
   return text.replace(/(.{1,100})(?: |$)/g, '\n      $1').replace(/^\n {6}/, '    ')
 }

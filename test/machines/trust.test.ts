@@ -86,7 +86,7 @@ const alice = makeSshKeyPair('alice').publicKey
 const bob = makeSshKeyPair('').publicKey
 const idOf = (line: string) => parsePublicKey(line).fingerprint
 
-test('add, list, rename, remove: the rights follow, and the file holds it over a restart', async () => {
+test('the rights follow add, rename and remove, and the file keeps them over a restart', async () => {
   const { path, tell, trusted, trust, seen } = await trustFixture()
   assert.deepEqual(trusted(), [], 'said at the start')
   await tell({ type: 'trust.add', key: `${alice}\n`, name: '' })
@@ -115,7 +115,7 @@ test('add, list, rename, remove: the rights follow, and the file holds it over a
   again.trust.stop()
 })
 
-test('what a later version wrote beside what we know stays in the file', async () => {
+test('unknown fields of a later version stay in the file', async () => {
   const path = join(dir, 'later.json')
   const peer = { ...entry('abc'.padEnd(43, 'A'), 'x'), quota: 7 }
   await writeFile(path, JSON.stringify({ version: 1, peers: [peer], policy: { a: 1 } }))
@@ -128,7 +128,7 @@ test('what a later version wrote beside what we know stays in the file', async (
   trust.stop()
 })
 
-test('what is not a key is bad_key, and nothing changes', async () => {
+test('an invalid key is bad_key, and nothing changes', async () => {
   const { tell, trusted, trust } = await trustFixture()
   for (const key of ['x', '"; touch X; "', `${alice}\n${bob}`, `command="x" ${alice}`]) {
     await assert.rejects(tell({ type: 'trust.add', key, name: '' }), { code: 'bad_key' })
@@ -137,7 +137,7 @@ test('what is not a key is bad_key, and nothing changes', async () => {
   trust.stop()
 })
 
-test('many changes at once are done one after the other, and none is lost', async () => {
+test('many concurrent changes are made one after another, and none is lost', async () => {
   const { tell, trusted, trust } = await trustFixture()
   const keys = Array.from({ length: 20 }, (_, number) => makeSshKeyPair(`peer${number}`).publicKey)
   await Promise.all(keys.map((key) => tell({ type: 'trust.add', key, name: '' })))
@@ -147,7 +147,7 @@ test('many changes at once are done one after the other, and none is lost', asyn
   trust.stop()
 })
 
-test('where the file cannot be written the rights stay, and the next change works', async () => {
+test('if the file cannot be written the rights stay unchanged, and the next change works', async () => {
   let full = true
   const file: { data: TrustFile } = { data: emptyTrust() }
   const write = async (next: TrustFile) => {
