@@ -22,7 +22,7 @@ interface AnonymousPeer {
   pings: number
 }
 
-/** A Go peer: answers pings and gives `table()` for what is uploaded, or whatever `answer` does instead. */
+/** Starts a Go peer, which answers pings and replies to an upload with `table()`, or behaves as `answer` does. */
 async function goPeer(table: () => unknown, answer?: RequestListener): Promise<AnonymousPeer> {
   const peer: AnonymousPeer = { server: createServer(), port: 0, uploads: [], pings: 0 }
   peer.server.on('request', (request, response) => {
@@ -67,7 +67,7 @@ async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":
   return { events, visited, named, ms: performance.now() - from }
 }
 
-test('crawls as many hops as requested: measures, uploads its table, takes theirs', async () => {
+test('a crawl makes the requested number of hops: it measures, uploads its table, and takes theirs', async () => {
   const third: AnonymousPeer = await goPeer(() => ({ ip_address: null }))
   const second: AnonymousPeer = await goPeer(() => ({ ip_address: [entry(third.port)] }))
   const first: AnonymousPeer = await goPeer(() => ({
@@ -102,7 +102,7 @@ test('crawls as many hops as requested: measures, uploads its table, takes their
   }
 })
 
-test('peers that hang, lie, answer garbage or not at all cost their time-out and nothing else', async () => {
+test('peers that hang, lie, answer garbage or nothing cost their timeout and nothing else', async () => {
   const honest = await goPeer(() => ({ ip_address: [] }))
   const behind = await goPeer(() => ({ ip_address: [] }))
   const guide = await goPeer(() => ({ ip_address: [entry(behind.port)] }))
@@ -191,7 +191,7 @@ test('peers that hang, lie, answer garbage or not at all cost their time-out and
   }
 })
 
-test('10,000 addresses of a liar: 64 are taken, those of honest peers are not behind them, ten a second are dialled', async () => {
+test('of 10,000 addresses of a liar 64 are taken, not before those of honest peers, and ten a second are dialled', async () => {
   const dialled: number[] = []
   const sink = await goPeer(() => ({ ip_address: [] }))
   sink.server.on('connection', () => dialled.push(performance.now()))

@@ -9,7 +9,7 @@ import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protoc
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 
-test('an announcement names the node once for each address, and not to itself', () => {
+test('an announcement names the node once for each address, and the node ignores its own', () => {
   const said = announcement(id('a'), 8_088, ['10.0.0.1', 'fd00::1', 'not an ip'])
   assert.deepEqual(addressesIn(said, id('b')), [
     { host: '10.0.0.1', port: 8_088 },
@@ -22,7 +22,7 @@ test('an announcement names the node once for each address, and not to itself', 
   }
 })
 
-test('only questions for nodes are answered', () => {
+test('only queries for nodes are answered', () => {
   assert.ok(
     isServiceQuery([
       { name: 'x', type: 'A' },
@@ -41,7 +41,7 @@ test('only questions for nodes are answered', () => {
   }
 })
 
-test('answers of any shape name nothing, or at most 16 addresses', () => {
+test('malformed answers yield no address, and any answer at most 16', () => {
   const [service] = announcement(id('a'), 8_088, []).additionals
   const target = service?.type === 'SRV' ? service.data.target : ''
   const shapes: unknown[] = [
@@ -61,7 +61,7 @@ test('answers of any shape name nothing, or at most 16 addresses', () => {
   assert.equal(addressesIn({ answers: [service, ...many] }, id('b')).length, 16)
 })
 
-test('two nodes on a LAN without a way out find each other', async () => {
+test('two nodes on a LAN without internet access find each other', async () => {
   const tag = randomBytes(3).toString('hex')
   const [one, two] = [`p2a${tag}`, `p2b${tag}`]
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
@@ -109,7 +109,7 @@ test('two nodes on a LAN without a way out find each other', async () => {
       try {
         ip('netns', 'delete', space)
       } catch {
-        // It was never made.
+        // The namespace was never created.
       }
     }
   }

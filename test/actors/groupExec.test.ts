@@ -7,7 +7,7 @@ import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.
 import { HOST_KEY, idOf } from '../support/fakeLender.ts'
 import { openFakeShell } from '../support/fakeShell.ts'
 
-/** A group of `count` members whose shells are real SSH servers on loopback. */
+/** Opens a group of `count` members whose shells are real SSH servers on loopback. */
 async function openGroup(context: TestContext, count: number) {
   const borrower = await openFakeBorrower(context)
   const shells = []
@@ -26,7 +26,7 @@ async function openGroup(context: TestContext, count: number) {
   return { ...borrower, shells, exec }
 }
 
-test('runs on every member over the real ssh, with its lines and results', async (context) => {
+test('a command runs on every member over the real ssh, with its lines and results', async (context) => {
   const { exec, events } = await openGroup(context, 3)
   const { results, failed } = await exec(['echo out; echo err >&2'])
   assert.deepEqual(
@@ -44,7 +44,7 @@ test('runs on every member over the real ssh, with its lines and results', async
   assert.equal(events.filter(({ type }) => type === 'group.memberEnded').length, 3)
 })
 
-test('several words reach the program exactly as they are, one word is a line for the shell', async (context) => {
+test('several words reach the program unchanged, and one word is a line for the shell', async (context) => {
   const { exec, events } = await openGroup(context, 1)
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-exec-'))
   context.after(() => rm(folder, { recursive: true }))
@@ -56,7 +56,7 @@ test('several words reach the program exactly as they are, one word is a line fo
   assert.equal(await readFile(join(folder, 'two'), 'utf8'), 'one\n')
 })
 
-test('failures are named, and only those are repeated', async (context) => {
+test('failed members are named, and only they are repeated', async (context) => {
   const { exec, shells, read } = await openGroup(context, 3)
   await shells[2]?.stop()
   const { results, failed } = await exec(['exit 3'])
@@ -76,7 +76,7 @@ test('failures are named, and only those are repeated', async (context) => {
   )
 })
 
-test('an empty group, and nothing to repeat', async (context) => {
+test('an empty group, and an exec without failures to repeat, are rejected', async (context) => {
   const { exec, send } = await openGroup(context, 1)
   await exec(['true'])
   assert.deepEqual((await exec(['true'], { retryFailed: true })).results, [])
@@ -86,7 +86,7 @@ test('an empty group, and nothing to repeat', async (context) => {
   assert.equal(await refusal(exec(['true'])), 'group_empty')
 })
 
-test('a server with another host key gets no command', async (context) => {
+test('a server with another host key receives no command', async (context) => {
   const { exec, tracker, send, lender, path, read } = await openGroup(context, 1)
   const { port } = new URL(`http://127.0.0.1:${(await read('known hosts')).match(/:(\d+) /)?.[1]}`)
   lender.script.hostKey = HOST_KEY

@@ -12,7 +12,7 @@ import { idOf } from '../support/fakeLender.ts'
 
 const shortIds = (group: { TrackContainer: { ID: string }[] }) => group.TrackContainer.map(({ ID }) => ID.slice(0, 4))
 
-test('create, list, show, add, remove, delete: the file in P2PRC’s shape, adding twice is once', async (context) => {
+test('create, list, show, add, remove and delete keep the file in P2PRC’s form, and no member is added twice', async (context) => {
   const { send, lender, read, events } = await openFakeBorrower(context)
   for (let number = 0; number < 3; number += 1) await send('loan.take', { where: lender.address })
   const { group } = (await send('group.create', { name: 'farm', members: ['0001'] })) as FactOf<'group.created'>
@@ -43,7 +43,7 @@ test('create, list, show, add, remove, delete: the file in P2PRC’s shape, addi
   )
 })
 
-test('wrong words change nothing', async (context) => {
+test('invalid references change nothing', async (context) => {
   const { send, lender, read } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   await send('group.create', { name: 'farm', members: ['0001'] })
@@ -62,7 +62,7 @@ test('wrong words change nothing', async (context) => {
   assert.equal(lender.containers.size, 1)
 })
 
-test('giving a container back takes it out of every group; a member that is gone at its lender is shown as gone', async (context) => {
+test('a returned container leaves every group; a member that its lender no longer has is shown as gone', async (context) => {
   const { send, lender, tracker, events } = await openFakeBorrower(context)
   for (let number = 0; number < 3; number += 1) await send('loan.take', { where: lender.address })
   await send('group.create', { name: 'a', members: ['0001', '0002'] })
@@ -81,7 +81,7 @@ test('giving a container back takes it out of every group; a member that is gone
   assert.deepEqual(tracker.groups.all().map(shortIds), [[], []])
 })
 
-test('groups show the present record, not an old copy', async (context) => {
+test('groups show the current record, not an old copy', async (context) => {
   const { send, lender, tracker, read } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   await send('group.create', { name: 'a', members: ['0001'] })
@@ -92,7 +92,7 @@ test('groups show the present record, not an old copy', async (context) => {
   assert.equal(JSON.parse(await read('groups.json')).Groups[0].TrackContainer[0].IpAddress, 'moved:1')
 })
 
-test('ports that a plugin took are used in the record and in its groups', async (context) => {
+test('ports of a plugin are marked as used in the record and in its groups', async (context) => {
   const { signal } = context
   const { send, lender, tracker, bus } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
@@ -122,7 +122,7 @@ test('ports that a plugin took are used in the record and in its groups', async 
   )
 })
 
-test('the bus says what is borrowed: at the start, and at every change, without secrets', async (context) => {
+test('the loans are published at the start and after every change, without secrets', async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-said-'))
   context.after(() => rm(folder, { recursive: true }))
   const said = (events: readonly BusEvent[]) =>
@@ -144,7 +144,7 @@ test('the bus says what is borrowed: at the start, and at every change, without 
   assert.deepEqual(said(again.events), [['0002'], 'a 0002'])
 })
 
-test('a group or a loan is found for a plugin over the bus; an abort ends the asking', async (context) => {
+test('a group or a loan is resolved for a plugin over the bus; an abort ends the request', async (context) => {
   const { send, lender, bus } = await openFakeBorrower(context)
   await send('loan.take', { where: lender.address })
   await send('group.create', { name: 'a', members: ['0001'] })
@@ -162,7 +162,7 @@ test('a group or a loan is found for a plugin over the bus; an abort ends the as
   await assert.rejects(members('a', AbortSignal.abort()), { code: 'abandoned' })
 })
 
-test('a group with its containers in one go; some lenders refuse, and each is reported', async (context) => {
+test('a group is created with its containers in one command, and each lender that refuses is reported', async (context) => {
   const { send, lenders, identity, events } = await openFakeBorrower(context, { lenders: 2 })
   const [one, two] = lenders as [(typeof lenders)[number], (typeof lenders)[number]]
   two.rights.trusted.delete(identity.id)
@@ -186,7 +186,7 @@ test('a group with its containers in one go; some lenders refuse, and each is re
   assert.deepEqual([returned.length, one.containers.size], [2, 0])
 })
 
-test('a container that cannot be given back keeps its group', async (context) => {
+test('a container that cannot be returned keeps its group', async (context) => {
   const { send, lender, tracker } = await openFakeBorrower(context)
   await send('group.create', { name: 'farm', on: [lender.address], count: 2 })
   lender.script.remove = (id) =>
@@ -197,7 +197,7 @@ test('a container that cannot be given back keeps its group', async (context) =>
   assert.deepEqual(tracker.groups.all().map(shortIds), [['0001']])
 })
 
-test('Ctrl-C while a group is made gives back what was taken', async (context) => {
+test('Ctrl-C during the creation of a group returns the taken containers', async (context) => {
   const { send, lender, bus, tracker } = await openFakeBorrower(context)
   const abort = new AbortController()
   let asked = 0
@@ -216,7 +216,7 @@ test('Ctrl-C while a group is made gives back what was taken', async (context) =
   assert.deepEqual([lender.containers.size, tracker.loans.all(), tracker.groups.all()], [0, [], []])
 })
 
-test('files: 0 bytes, {}, null lists and the seeds’ file name are read; a broken one is set aside', async (context) => {
+test('files: 0 bytes, {}, null lists and the seeds’ file name are read; a broken one is quarantined', async (context) => {
   const old = { Groups: [{ ID: 'grpold', TrackContainer: null }] }
   const rows: [string | undefined, string | undefined, string[], number][] = [
     ['', undefined, [], 0],
@@ -250,7 +250,7 @@ test('files: 0 bytes, {}, null lists and the seeds’ file name are read; a brok
   }
 })
 
-test('a full disk leaves groups as they were, and what was taken for one goes back', async (context) => {
+test('a full disk leaves groups unchanged, and containers taken for a new group are returned', async (context) => {
   const { send, lender, path, tracker } = await openFakeBorrower(context)
   await mkdir(path('groups.json'))
   assert.equal(await refusal(send('group.create', { on: [lender.address], count: 2 })), 'disk_failed')

@@ -31,7 +31,7 @@ const hostile: [string, Loan][] = [
   ['an impossible port', inContainer({ Ports: { Port: [sshRecord(70_000)] } })],
 ]
 
-test('a record that could be read as an option or a template is refused', () => {
+test('a record that could be read as an option or a template is rejected', () => {
   assert.deepEqual(sshEndpoint(first, files), { host: '127.0.0.1', port: 2201, user: 'root', key: '/home/x/id' })
   assert.equal(sshEndpoint(second, files).host, '2001:db8::7')
   for (const [what, loan] of hostile)
@@ -44,7 +44,7 @@ test('the key is the one that opens the loan', () => {
   assert.equal(keyOf({ Auth: 'password' }), undefined)
 })
 
-test('short ids are as short as engines show them, and longer where two would be equal', () => {
+test('short ids are as short as engines show them, and longer if two would be equal', () => {
   const twins = [id('cccccccccccc1'), id('cccccccccccc2'), id('d')]
   assert.deepEqual(
     [...shortIds(twins.map((ID) => ({ ID }))).values()],
@@ -53,7 +53,7 @@ test('short ids are as short as engines show them, and longer where two would be
   assert.deepEqual([...shortIds([{ ID: '-x' as ContainerId }, { ID: 'a b' as ContainerId }])], [])
 })
 
-test('free ports are those that nobody uses, tcp, without the one of SSH', () => {
+test('free ports are the unused tcp ports without the SSH port', () => {
   const loan = damaged(({ Container: { Ports } }) => {
     Ports.Port.push({ ...extraRecord(30_003), Type: 'udp' }, { ...extraRecord(30_004), IsUsed: true })
   })
@@ -63,7 +63,7 @@ test('free ports are those that nobody uses, tcp, without the one of SSH', () =>
   )
 })
 
-test('a run: every member is in all, main and host1, with its own ports', () => {
+test('in the inventory of a run every member is in all, main and host1, with its own ports', () => {
   const endpoint = sshEndpoint(first, files)
   const inventory = JSON.parse(
     JSON.stringify(runInventory([{ member: 'aaaa', id: first.ID, endpoint, ports: [30_001] }])),
@@ -82,7 +82,7 @@ test('a run: every member is in all, main and host1, with its own ports', () => 
   })
 })
 
-test('inventory --list names what is borrowed, its groups, and leaves damaged records out', () => {
+test('inventory --list has the loans and their groups, without damaged records', () => {
   const bad = damaged((loan) => {
     loan.ID = id('ffff')
     loan.Container.SSHUsername = '{{ x }}'

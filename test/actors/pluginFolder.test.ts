@@ -37,7 +37,7 @@ function make(name: string, files: Record<string, string> = {}, origin: keyof Pl
   return folder
 }
 
-test('a plugin is listed with what it says; the owner’s hides a shipped one of its name', () => {
+test('a plugin is listed with its description; the owner’s hides a shipped one of the same name', () => {
   make('hello')
   make('hello', { 'description.txt': 'shipped' }, 'shipped')
   make('other', { 'ports.json': '{"NumOfPorts": 0}' }, 'shipped')
@@ -65,7 +65,7 @@ test('ports.json gives a number and nothing else: a plugin cannot rename itself'
   )
 })
 
-test('bad plugins are listed with the reason and hide no other', () => {
+test('bad plugins are listed with their reason and hide no other', () => {
   make('good')
   for (const [name, content] of [
     ['not-json', '{'],
@@ -137,7 +137,7 @@ const hostileNames = [
   '"; touch x; "',
 ]
 
-test('a name is letters, digits, dot, dash, underscore; no other reaches the disk', async () => {
+test('a name has letters, digits, dot, dash and underscore; no other name reaches the disk', async () => {
   for (const name of ['a', 'A_b-c.1', 'x'.repeat(63)]) assert.ok(isPluginName(name), name)
   for (const name of hostileNames) {
     assert.throws(() => findPlugin(folders, name), { code: 'bad_name' }, name)
@@ -146,7 +146,7 @@ test('a name is letters, digits, dot, dash, underscore; no other reaches the dis
   assert.throws(() => findPlugin(folders, 'unknown'), { code: 'not_found' })
 })
 
-test('a link out of a plugin is found wherever it lies; one inside is fine', () => {
+test('a link out of a plugin is found at any depth; a link inside it is allowed', () => {
   const folder = make('hello')
   mkdirSync(join(folder, 'roles/deep'), { recursive: true })
   writeFileSync(join(folder, 'roles/deep/main.yml'), '')
@@ -165,7 +165,7 @@ test('a link out of a plugin is found wherever it lies; one inside is fine', () 
   assert.throws(() => listFiles(folder), /"pipe" is not a file/)
 })
 
-test('removing takes a link away and not what it leads to', async () => {
+test('removing a link does not remove its target', async () => {
   const folder = make('hello')
   const target = make('target', {}, 'shipped')
   symlinkSync(target, join(folders.own, 'link'))
@@ -176,7 +176,7 @@ test('removing takes a link away and not what it leads to', async () => {
   await assert.rejects(removePlugin(folders.own, 'hello'), { code: 'not_found' })
 })
 
-test('what ships is good', () => {
+test('the shipped plugins are valid', () => {
   const plugins = listPlugins({ own: folders.own, shipped: shipped.plugins })
   assert.deepEqual(
     plugins.map(({ name, bad }) => [name, bad]),
@@ -188,7 +188,7 @@ test('what ships is good', () => {
   )
 })
 
-test('the folders are those of the home, also where an old configuration names another', () => {
+test('the folders are those of the home, even if an old configuration names another', () => {
   assert.deepEqual(pluginFolders({ P2PRC: root }), { own: join(root, 'plugin/deploy'), shipped: shipped.plugins })
   writeFileSync(join(root, 'config.json'), JSON.stringify({ PluginPath: '/elsewhere' }))
   assert.equal(pluginFolders({ P2PRC: root }).own, '/elsewhere')

@@ -19,11 +19,11 @@ const cases: [go: string, ansible: string][] = [
   ],
 ]
 
-test('a port of P2PRC becomes a look-up of the host, and everything else stays', () => {
+test('a port of P2PRC becomes a lookup in the host’s variables, and everything else stays', () => {
   for (const [go, ansible] of cases) assert.equal(toPlaybook(go, 'x', 2), ansible, go)
 })
 
-test('a port that was not asked for, and any other Go action, is refused by name', () => {
+test('a port that was not requested, and any other Go action, is rejected by name', () => {
   const bad = (text: string) => (error: unknown) =>
     error instanceof AppError && error.code === 'plugin_bad' && error.message.includes(text)
   assert.throws(() => toPlaybook('a: {{index . 1}}', 'x', 1), bad('port 1'))

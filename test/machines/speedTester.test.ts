@@ -262,7 +262,7 @@ test('a Go node is measured by its /50 and by a GET of /upload, as P2PRC does', 
   }
 })
 
-test('a Go node without its file, as every new one is, is measured in the other direction', async () => {
+test('a Go node without its file, as every new one is, is measured as far as it serves', async () => {
   const go = await goNode((request, response) => {
     if (request.url === '/50') return response.writeHead(404).end('404 page not found')
     request.resume().on('end', () => response.end('ok'))

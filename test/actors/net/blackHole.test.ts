@@ -22,10 +22,13 @@ import { idOf } from '../../support/fakeLender.ts'
 import { nextEvent, record } from '../../support/harness.ts'
 import { httpHarness, newIdentity } from '../../support/httpHarness.ts'
 
-/** The first endpoint of the peer never answers, the second one does. Whoever dials it may take this long, in ms. */
+/**
+ * The first endpoint of the peer never answers, the second one does. A dial of it may take this long, in
+ * milliseconds.
+ */
 const DIAL_MOST_MS = 500
 
-/** Every dial recorded here went past the hole to the second endpoint, and fast. */
+/** Asserts that every recorded dial passed the black hole and reached the second endpoint in time. */
 function assertFast(events: readonly BusEvent[], target: DialTarget, what: string): void {
   const dials = events.flatMap((event) => (event.type === 'dial.succeeded' ? [event] : []))
   assert.ok(dials.length > 0, `${what} dialled nobody`)
@@ -36,7 +39,7 @@ function assertFast(events: readonly BusEvent[], target: DialTarget, what: strin
   for (const { ms } of dials) assert.ok(ms <= DIAL_MOST_MS, `${what}: a dial took ${ms} ms`)
 }
 
-/** Somebody who asks a node behind a black hole. */
+/** Creates a client of a node whose first endpoint is a black hole. */
 async function asker(t: TestContext, hole: { host: string; port: number }) {
   const gossipListener = openGossipListener()
   gossipListener.listen(() => {})
@@ -75,7 +78,7 @@ const known = ({ target }: Asker) => ({
   signal: new AbortController().signal,
 })
 
-/** What dials, beside the commands of the borrower. */
+/** The code that dials, apart from the commands of the borrower. */
 const dials: [string, (asker: Asker) => Promise<unknown>][] = [
   [
     'specs.request',
@@ -126,7 +129,7 @@ for (const [what, act] of dials) {
   })
 }
 
-/** The commands of the borrower, on a loan whose lender's first endpoint is the hole. */
+/** The commands of the borrower, on a loan whose lender's first endpoint is the black hole. */
 const commands: [string, object][] = [
   ['loan.take', { where: 'friend' }],
   ['loan.list', {}],
@@ -150,7 +153,7 @@ for (const [type, payload] of commands) {
   })
 }
 
-test('a server that accepts and says nothing does not hold the race, over TLS or plainly', async (t) => {
+test('a server that accepts and sends nothing does not block the race, over TLS or plain TCP', async (t) => {
   const servers: Server[] = []
   t.after(() => {
     for (const server of servers) server.close()

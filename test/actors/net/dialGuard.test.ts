@@ -8,7 +8,7 @@ const at = (host: string, port = 8_088): PeerAt => ({ host, port })
 const isSelf = ({ host, port }: PeerAt) => host === '10.0.0.9' && port === 8_088
 const unknown = () => Promise.reject(new Error('no resolver here'))
 
-test('what an anonymous caller names is refused by the address that would be dialled, not by its name', async () => {
+test('an address of an anonymous caller is refused by the address that would be dialled, not by its name', async () => {
   const names: Record<string, string[]> = {
     'inside.example': ['127.0.0.1'],
     'metadata.example': ['169.254.169.254'],
@@ -33,7 +33,7 @@ test('what an anonymous caller names is refused by the address that would be dia
   assert.deepEqual(await guard.authorize(at('good.example')), at('10.0.0.5'))
 })
 
-test('a name is looked up once: what was judged is what is dialled', async () => {
+test('a name is resolved once, so that the checked address is the dialled one', async () => {
   let lookups = 0
   const flipping = async () => {
     lookups += 1
@@ -45,7 +45,7 @@ test('a name is looked up once: what was judged is what is dialled', async () =>
   await assert.rejects(guard.authorize(at('flips.example', 8_089)), { code: 'not_dialled' })
 })
 
-test('one address has one dial in 30 s, under whatever name and spelling', async () => {
+test('one address is dialled once in 30 s, under any name and spelling', async () => {
   let time = 0
   const guard = createDialGuard({ test: false, isSelf, resolve: async () => ['fd00::5'], now: () => time })
   await guard.authorize(at('fd00::5'))
@@ -57,7 +57,7 @@ test('one address has one dial in 30 s, under whatever name and spelling', async
   await guard.authorize(at('fd00::5'))
 })
 
-test('at most ten dials in any second, and whoever gave up leaves the line', async () => {
+test('at most ten dials start in any second, and an aborted one leaves the queue', async () => {
   const guard = createDialGuard({ test: false, isSelf, resolve: unknown })
   const times: number[] = []
   const leave = new AbortController()
@@ -78,7 +78,7 @@ test('at most ten dials in any second, and whoever gave up leaves the line', asy
   }
 })
 
-test('what the owner named waits for nothing, but this node is not dialled even then', async () => {
+test('an address that the owner named is dialled without delay, but this node never', async () => {
   const guard = createDialGuard({ test: false, isSelf, resolve: unknown })
   for (let dial = 0; dial < 50; dial += 1)
     assert.deepEqual(await guard.authorize(at('127.0.0.1'), { trusted: true }), at('127.0.0.1'))

@@ -59,7 +59,7 @@ bus.on('container.create', ({ requestId, image }) => {
     })
 })
 
-/** A server on loopback that treats each connection as the test says. */
+/** Starts a server on loopback and resolves with its address. */
 async function listening(server: Server): Promise<{ host: string; port: number }> {
   servers.push(server)
   server.on('connection', (socket: Socket) => {
@@ -72,7 +72,7 @@ async function listening(server: Server): Promise<{ host: string; port: number }
   return { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
 }
 
-/** A node with a real key that answers a command with these bytes after the head of its answer was asked for. */
+/** Starts a node with a real key that answers a command with raw bytes. */
 function forger(answer: (socket: TLSSocket) => void, credentials = harness.identity.tls) {
   const server = createTlsServer({ ...credentials, requestCert: true, rejectUnauthorized: false }, (socket) => {
     socket.on('error', () => {})
@@ -95,7 +95,7 @@ const refusal = (body: string, status = '403 No') =>
 
 const show = { type: 'node.show' }
 
-test('a command goes out and its finishing fact comes back, with who answered', async () => {
+test('a command is sent, and its finishing fact arrives with the node that answered', async () => {
   const { fact, id, key, name } = await peers.request(
     { ...where, id: harness.identity.id },
     { ...show, requestId: 'mine' },
@@ -105,7 +105,7 @@ test('a command goes out and its finishing fact comes back, with who answered', 
   assert.equal((fact as Extract<BusEvent, { type: 'node.shown' }>).name, 'red', 'nothing in it can steer a terminal')
 })
 
-test('facts arrive in order, secrets as plain text; failures as the fault that the lender meant', async () => {
+test('facts arrive in order, secrets as plain text, and failures as the error that the lender sent', async () => {
   await assert.rejects(
     peers.request(where, { type: 'container.create' }),
     (error: { code: string; message: string }) => {
@@ -138,21 +138,21 @@ test('another node on a pinned address is refused before anything is sent', asyn
   assert.equal(asked, false)
 })
 
-test('a server whose key is of another kind is no node', async () => {
+test('a server with a key of another type is not a node', async () => {
   const { privateKey } = generateKeyPairSync('ed448')
   const key = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
   const forged = await forger(() => {}, { key, cert: makeCertificate(privateKey, 'x') })
   await assert.rejects(peers.request(forged, show), { code: 'protocol_error' })
 })
 
-test('a port where nothing listens, a name that does not exist', async () => {
+test('a port on which nothing listens, and a name that does not exist, are unreachable', async () => {
   const closed = await listening(createServer())
   servers.pop()?.close()
   await assert.rejects(peers.request(closed, show), { code: 'unreachable' })
   await assert.rejects(peers.request({ host: 'no-such-name.invalid', port: 1 }, show), { code: 'unreachable' })
 })
 
-test('a plain HTTP server, an SSH server, noise and one that hangs up are no nodes', async () => {
+test('a plain HTTP server, an SSH server, noise, and one that disconnects are not nodes', async () => {
   const web = await listening(createHttpServer((_request, response) => response.end('hello')))
   await assert.rejects(peers.request(web, show), { code: 'protocol_error' })
   for (const greeting of ['SSH-2.0-OpenSSH_9.2\r\n', randomBytes(4_096), '']) {
@@ -161,7 +161,7 @@ test('a plain HTTP server, an SSH server, noise and one that hangs up are no nod
   }
 })
 
-test('a server that takes the connection and says nothing is given up', async () => {
+test('a server that accepts the connection and sends nothing times out', async () => {
   const mute = await forger(() => {})
   const late = peers.request(mute, show, { silenceMs: 100 })
   await assert.rejects(late, { code: 'timed_out' })
@@ -233,7 +233,7 @@ for (const [what, answer, code] of forgeries) {
   })
 }
 
-test('a line that never ends is given up while it still comes', async () => {
+test('a line that never ends is rejected while it still arrives', async () => {
   let sent = 0
   const endless = await forger((socket) => {
     socket.write(`${head}transfer-encoding: chunked\r\n\r\n`)
@@ -251,7 +251,7 @@ test('a line that never ends is given up while it still comes', async () => {
   assert.ok(sent < 500, `${sent} chunks of 64 KiB were taken`)
 })
 
-test('what a peer says about a failure is short and cannot steer a terminal', async () => {
+test('a failure message of a peer is short and cannot control a terminal', async () => {
   const message = `\u001b]0;title\u0007\u001b[31mno\u001b[0m\r\n\u202e${'x'.repeat(100_000)}`
   const forged = await forger(refusal(JSON.stringify({ error: { code: 'bad_image', message } })))
   await assert.rejects(peers.request(forged, show), (error: { message: string }) => {
@@ -261,7 +261,7 @@ test('what a peer says about a failure is short and cannot steer a terminal', as
   })
 })
 
-test('abort hangs up: before, while connecting, and while the peer works, who is then told', async () => {
+test('an abort closes the connection before, during the connect, and while the peer works, which then notices', async () => {
   await assert.rejects(peers.request(where, show, { signal: AbortSignal.abort() }), { code: 'abandoned' })
   const silent = await listening(createServer(() => {}))
   const connecting = new AbortController()
@@ -278,7 +278,7 @@ test('abort hangs up: before, while connecting, and while the peer works, who is
   assert.ok((await abandoned).requestId.startsWith(`${alice.id as NodeId} `))
 })
 
-test('an error of whoever hears the facts is that error', async () => {
+test('an error thrown by the receiver of the facts is returned unchanged', async () => {
   const onFact = () => {
     throw new RangeError('mine')
   }

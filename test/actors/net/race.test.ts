@@ -10,7 +10,7 @@ import { nextTick } from '../../support/harness.ts'
 const ends = (...texts: string[]) => parseEndpoints(texts)
 const hosts = (list: readonly Endpoint[]) => list.map(({ host }) => host)
 
-/** A race on a fake clock, whose attempts end as the test says. */
+/** Starts a race on a fake clock, whose attempts the test completes. */
 function start(t: TestContext, endpoints: readonly Endpoint[], signal?: AbortSignal) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const started: string[] = []
@@ -85,7 +85,7 @@ test('when all fail, one error names each endpoint and why', async (t) => {
   )
 })
 
-test('one endpoint that fails is its own error; no endpoint is an error at once', async (t) => {
+test('one failed endpoint gives its own error; no endpoint is an error at once', async (t) => {
   const one = start(t, ends('10.0.0.1'))
   const failed = one.outcome.catch((error) => error)
   await one.end('10.0.0.1', 'fail', 'nothing listens there')
@@ -106,7 +106,7 @@ test('of a hundred endpoints no more are tried than one peer may have, and the e
   assert.match((await failed).message, /84 more endpoints were not tried/)
 })
 
-test('an abort ends the attempts: before, and in the middle; a deadline is timed_out', async (t) => {
+test('an abort ends the attempts before and during the race; a deadline is timed_out', async (t) => {
   const before = start(t, ends('10.0.0.1'), AbortSignal.abort())
   await assert.rejects(before.outcome, { code: 'abandoned' })
   assert.deepEqual(before.started, [])
@@ -132,7 +132,7 @@ test('an abort ends the attempts: before, and in the middle; a deadline is timed
   }
 })
 
-test('families alternate, and IPv6 leads where there is no history', () => {
+test('families alternate, and IPv6 leads without a history', () => {
   const list = ends('10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1', 'fd00::2')
   assert.deepEqual(hosts(alternateFamilies(preferIPv6(list))), [
     'fd00::1',
