@@ -76,7 +76,7 @@ test('failed members are named, and only they are repeated', async (context) => 
   )
 })
 
-test('an empty group, and an exec without failures to repeat, are rejected', async (context) => {
+test('an empty group and an empty command are rejected; a repetition without failures does nothing', async (context) => {
   const { exec, send } = await openGroup(context, 1)
   await exec(['true'])
   assert.deepEqual((await exec(['true'], { retryFailed: true })).results, [])
