@@ -7,6 +7,7 @@ import type { GroupTrackContainersFile, TrackContainersFile } from '../protocol/
 import type { Group } from '../protocol/groups.ts'
 import type { Loan } from '../protocol/groupTracker.ts'
 import type { ContainerId } from '../protocol/ids.ts'
+import type { Endpoint } from '../protocol/net/endpoint.ts'
 import { createGroups } from './groupTracker/groups.ts'
 import { createLenderClient } from './groupTracker/lenderClient.ts'
 import { createLoans } from './groupTracker/loans.ts'
@@ -44,9 +45,9 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
    * Moves every loan of a lender, because it may have several at its former address. A failed write is repeated after
    * the next request to the lender.
    */
-  const onMoved = async ({ NodeId, IpAddress }: Loan, address: string) => {
+  const onMoved = async ({ NodeId, IpAddress }: Loan, endpoint: Endpoint) => {
     const moved = loans.all().filter((loan) => loan.NodeId === NodeId && loan.IpAddress === IpAddress)
-    await Promise.all(moved.map(({ ID }) => loans.move(ID, address))).catch(() => {})
+    await Promise.all(moved.map(({ ID }) => loans.move(ID, endpoint))).catch(() => {})
   }
   const peers = createPeerClient(dialer)
   const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files, onMoved })

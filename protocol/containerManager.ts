@@ -57,6 +57,8 @@ export const port = z.object({
   ExternalPort: z.number(),
   IsUsed: z.boolean(),
   Description: z.string(),
+  /** The text of the endpoint at which the borrower reaches the port. The borrower's node sets it; lenders do not. */
+  Endpoint: z.string().optional(),
 })
 
 export type Port = z.infer<typeof port>

@@ -1,6 +1,8 @@
 import { z } from 'zod'
-import { containerManagerCommands, containerReply, containerSummary } from './containerManager.ts'
+import { containerManagerCommands, containerReply, containerSummary, type Port } from './containerManager.ts'
 import { containerId, nodeId } from './ids.ts'
+import { parseAddress } from './net/address.ts'
+import { directEndpoint, type Endpoint, formatEndpoint, parseEndpoints } from './net/endpoint.ts'
 
 /** The id of a tracked container or the beginning of one: 64 hex digits, or 22 letters and digits from Go P2PRC. */
 export const loanRef = z.string().regex(/^[0-9A-Za-z]{1,64}$/, 'a container id is letters and digits')
@@ -11,6 +13,8 @@ export const loan = z.object({
   Container: containerReply,
   /** The `ip:port`, `[v6]:port` or `name:port` at which the lender answered when it lent the container. */
   IpAddress: z.string(),
+  /** The text of the lender's endpoint; absent in records that Go P2PRC wrote, which have `IpAddress` alone. */
+  Endpoint: z.string().optional(),
   /** The lender's node id; absent in records that Go P2PRC wrote. */
   NodeId: nodeId.optional(),
   /**
@@ -43,7 +47,28 @@ export const takeOptions = containerManagerCommands['container.create'].schema.e
 /** A user name. The pattern also prevents an option in the destination of ssh. */
 export const sshUser = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/)
 
-/** Returns the external port of a container's SSH server. */
-export function sshPort({ Port }: { Port: { PortName: string; Type: string; ExternalPort: number }[] }) {
-  return Port.find(({ PortName, Type }) => PortName === 'SSH' && Type === 'tcp')?.ExternalPort
+/** Returns the published port of a container's SSH server. */
+export function sshPort<P extends { PortName: string; Type: string }>({ Port }: { Port: P[] }): P | undefined {
+  return Port.find(({ PortName, Type }) => PortName === 'SSH' && Type === 'tcp')
+}
+
+/**
+ * Returns the endpoint at which the lender of a loan answered last. A record of an endpoint whose kind this version does
+ * not know, or of Go P2PRC, is read from `IpAddress`. Throws `bad_address`.
+ */
+export function lenderEndpoint({ Endpoint: text, IpAddress }: Pick<Loan, 'Endpoint' | 'IpAddress'>): Endpoint {
+  return parseEndpoints(text ? [text] : [])[0] ?? directEndpoint(parseAddress(IpAddress))
+}
+
+/** Returns the endpoint of a published port: its own, or else the port at the lender's host. Throws `bad_address`. */
+export function portEndpoint(loan: Loan, { Endpoint: text, ExternalPort }: Port): Endpoint {
+  return parseEndpoints(text ? [text] : [])[0] ?? { ...lenderEndpoint(loan), port: ExternalPort }
+}
+
+/** Returns the record of a loan whose lender answers at `endpoint`, and with it every port that it published. */
+export function atEndpoint(loan: Loan, endpoint: Endpoint): Loan {
+  const text = formatEndpoint(endpoint)
+  const published = (one: Port) => ({ ...one, Endpoint: formatEndpoint({ ...endpoint, port: one.ExternalPort }) })
+  const Ports = { ...loan.Container.Ports, Port: loan.Container.Ports.Port.map(published) }
+  return { ...loan, IpAddress: text, Endpoint: text, Container: { ...loan.Container, Ports } }
 }

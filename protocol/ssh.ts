@@ -1,7 +1,7 @@
 import { AppError } from './errors.ts'
 import type { Loan } from './groupTracker.ts'
-import { sshPort, sshUser } from './loanRecord.ts'
-import { parseAddress } from './net/address.ts'
+import { lenderEndpoint, portEndpoint, sshPort, sshUser } from './loanRecord.ts'
+import type { Endpoint } from './net/endpoint.ts'
 
 /** The files that ssh needs to open a shell in a loan. */
 export interface SshFiles {
@@ -17,8 +17,8 @@ export interface SshFiles {
  * records in older files were never validated.
  */
 export function sshArgs(loan: Loan, files: SshFiles): string[] {
-  const { host } = parseAddress(loan.IpAddress)
-  const port = sshPort(loan.Container.Ports)
+  const published = sshPort(loan.Container.Ports)
+  const { host, port } = published ? portEndpoint(loan, published) : { ...lenderEndpoint(loan), port: undefined }
   const pinned = loan.Container.SSHHostKey !== ''
   const user = loan.Container.SSHUsername || 'root'
   if (!sshUser.safeParse(user).success || (port !== undefined && !(port > 0 && port < 65_536)))
@@ -64,11 +64,12 @@ export function shellLine(words: readonly string[]): string {
  */
 export function knownHostsText(loans: readonly Loan[]): string {
   const lines = new Map<string, string>()
-  for (const { IpAddress, Container } of loans) {
-    const port = sshPort(Container.Ports)
-    if (port === undefined || !Container.SSHHostKey) continue
-    const host = hostOf(IpAddress)
-    if (!host) continue
+  for (const loan of loans) {
+    const { Container } = loan
+    if (!Container.SSHHostKey) continue
+    const endpoint = sshEndpointOf(loan)
+    if (!endpoint) continue
+    const { host, port } = endpoint
     const name = port === 22 ? host : `[${host}]:${port}`
     lines.set(name, `${name} ${Container.SSHHostKey.replace(/\s+/g, ' ')}\n`)
   }
@@ -79,9 +80,10 @@ export function knownHostsText(loans: readonly Loan[]): string {
  * Returns undefined for an invalid address, so that one handwritten record does not prevent the others from being
  * pinned.
  */
-function hostOf(address: string): string | undefined {
+function sshEndpointOf(loan: Loan): Endpoint | undefined {
+  const published = sshPort(loan.Container.Ports)
   try {
-    return parseAddress(address).host
+    return published && portEndpoint(loan, published)
   } catch {
     return undefined
   }

@@ -5,7 +5,8 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
-import { formatEndpoint, isSameEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { atEndpoint, lenderEndpoint } from '../../protocol/loanRecord.ts'
+import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
@@ -21,7 +22,7 @@ export interface LenderClientDependencies {
   identity: Pick<Identity, 'publicKey'>
   files: SshFiles
   /** Called when a loan's lender answered at an address other than the recorded one. Never rejects. */
-  onMoved: (loan: Loan, address: string) => Promise<void>
+  onMoved: (loan: Loan, endpoint: Endpoint) => Promise<void>
 }
 
 /**
@@ -55,8 +56,9 @@ export function createLenderClient({
   onMoved,
 }: LenderClientDependencies): LenderClient {
   /** Returns the dial target of a loan's lender: the endpoints where its key was proved last, then the recorded one. */
-  async function lenderOf({ IpAddress, NodeId: id }: Loan, signal: AbortSignal): Promise<DialTarget> {
-    const recorded = parseEndpoints([IpAddress])
+  async function lenderOf(loan: Loan, signal: AbortSignal): Promise<DialTarget> {
+    const { NodeId: id } = loan
+    const recorded = recordedEndpoints(loan)
     if (!id) return { endpoints: recorded }
     const known = await resolve(id, signal).catch(() => ({ endpoints: [] }))
     return { id, endpoints: [...known.endpoints, ...recorded] }
@@ -69,8 +71,7 @@ export function createLenderClient({
     // endpoints.
     const recorded = target.endpoints.at(-1)
     const isListed = target.endpoints.slice(0, -1).some((each) => recorded && isSameEndpoint(each, recorded))
-    if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded))
-      await onMoved(loan, formatEndpoint(answer.endpoint))
+    if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded)) await onMoved(loan, answer.endpoint)
     return answer
   }
 
@@ -109,14 +110,15 @@ export function createLenderClient({
         const why = `its reply is not in the known form (${issue?.path.join('.')}: ${issue?.message})`
         throw new AppError('protocol_error', { where: formatEndpoint(endpoint), why })
       }
-      const loan: Loan = {
+      const taken: Loan = {
         ID: reply.data.ID,
         Container: reply.data,
-        IpAddress: formatEndpoint(endpoint),
+        IpAddress: '',
         NodeId: id,
         Auth: password ? 'password' : key ? 'userKey' : 'nodeKey',
         ...(key && command.keyFile && { KeyFile: command.keyFile.replace(/\.pub$/, '') }),
       }
+      const loan = atEndpoint(taken, endpoint)
       return { ...loan, Container: { ...loan.Container, SSHCommand: `ssh ${shellLine(sshArgs(loan, files))}` } }
     },
 
@@ -153,11 +155,20 @@ export function createLenderClient({
   }
 }
 
+/** A record with an invalid address has no endpoint, and the dialer says so. */
+function recordedEndpoints(loan: Loan): Endpoint[] {
+  try {
+    return [lenderEndpoint(loan)]
+  } catch {
+    return []
+  }
+}
+
 type Options = PeerRequestOptions & { signal: AbortSignal }
 
 /** A Go node also writes `success` after the text of an error, so only the bare word means success. */
 async function removeAtGoNode(dialer: Dialer, loan: Loan, signal: AbortSignal): Promise<void> {
-  const target = { endpoints: parseEndpoints([loan.IpAddress]) }
+  const target = { endpoints: recordedEndpoints(loan) }
   const { stream, endpoint } = await dialer.dial(target, { purpose: 'command', goNode: 'expected', signal })
   try {
     const body = await fetchText(stream, {

@@ -3,6 +3,8 @@ import { AppError } from '../../protocol/errors.ts'
 import type { TrackContainersFile, TrackedContainer } from '../../protocol/files/loans.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
+import { atEndpoint } from '../../protocol/loanRecord.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
 import { replace } from '../home/atomicFile.ts'
 import type { Store } from '../store.ts'
@@ -18,8 +20,8 @@ export interface Loans {
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
   /** Marks ports, by their numbers inside the container, as used. */
   usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
-  /** Records that the lender has moved to another address, and pins its key there. Rejects with `disk_failed`. */
-  move(id: ContainerId, address: string): Promise<void>
+  /** Records that the lender has moved to another endpoint, and pins its key there. Rejects with `disk_failed`. */
+  move(id: ContainerId, endpoint: Endpoint): Promise<void>
   /** Removes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
   forget(id: ContainerId): Promise<void>
 }
@@ -46,9 +48,9 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
         ...loan,
         Container: { ...loan.Container, Ports: used(loan.Container.Ports, internal) },
       })),
-    move: (id, address) =>
+    move: (id, endpoint) =>
       changes.add(async () => {
-        const moved = (loans: Loan[]) => loans.map((loan) => (loan.ID === id ? { ...loan, IpAddress: address } : loan))
+        const moved = (loans: Loan[]) => loans.map((loan) => (loan.ID === id ? atEndpoint(loan, endpoint) : loan))
         await replace(knownHosts, knownHostsText(moved(all())))
         await store.update(changed(moved))
       }),

@@ -1,8 +1,7 @@
 import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
-import { sshPort } from '../../protocol/loanRecord.ts'
-import { parseAddress } from '../../protocol/net/address.ts'
+import { portEndpoint, sshPort } from '../../protocol/loanRecord.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
 
 /**
@@ -23,11 +22,12 @@ const userName = /^[a-z_][a-z0-9_-]{0,31}$/i
 export function sshEndpoint(loan: Loan, files: SshFiles): SshEndpoint {
   const { IpAddress, Container, Auth, KeyFile } = loan
   const bad = (why: string) => new AppError('protocol_error', { where: IpAddress.slice(0, 128), why })
-  const port = sshPort(Container.Ports)
-  if (!isPort(port)) throw bad('its record names no SSH port')
+  const published = sshPort(Container.Ports)
+  if (!published || !isPort(published.ExternalPort)) throw bad('its record names no SSH port')
   if (!userName.test(Container.SSHUsername)) throw bad('its record names no possible SSH user')
   const key = Auth === 'password' ? undefined : Auth === 'userKey' ? KeyFile : files.key
-  return { host: parseAddress(IpAddress).host, port, user: Container.SSHUsername, key }
+  const { host, port } = portEndpoint(loan, published)
+  return { host, port, user: Container.SSHUsername, key }
 }
 
 const SHORT_ID = 12

@@ -19,8 +19,10 @@ const hostKey = z
 
 const secretText = text.default('').transform((value) => (value === '' ? ('' as const) : new Secret(value)))
 
-const lenderPort = port.extend({
-  ...withText(port.shape, text),
+const ownPort = port.omit({ Endpoint: true })
+
+const lenderPort = ownPort.extend({
+  ...withText(ownPort.shape, text),
   InternalPort: z.number().int().min(0).max(65_535),
   ExternalPort: z.number().int().min(1).max(65_535),
 })
