@@ -41,7 +41,7 @@ export const catalogue = {
   bad_request: { status: 400, exit: 2, what: '{why}', todo: 'Correct the value and try again.' },
   unknown_command: { status: 404, exit: 2, what: 'There is no command "{name}"', todo: 'See `p2prc --help`.' },
   unknown_flag: { status: 400, exit: 2, what: 'There is no flag "{name}"', todo: 'See `p2prc --help`.' },
-  usage: { status: 400, exit: 2, what: 'The command has another form: p2prc {usage}', todo: 'See `p2prc {name} --help`.' },
+  usage: { status: 400, exit: 2, what: 'Usage: p2prc {usage}', todo: 'See `p2prc {name} --help`.' },
   missing_value: { status: 400, exit: 2, what: '{name} needs a value', todo: 'See `p2prc --help`.' },
   bad_count: { status: 400, exit: 2, what: '{name} must be a whole number from {min} to {max}, not "{value}"', todo: 'Give a number in this range.' },
   bad_key: { status: 400, exit: 2, what: 'That is not an OpenSSH public key: {why}', todo: 'Give one line of a .pub file, such as "ssh-ed25519 AAAA… name".' },

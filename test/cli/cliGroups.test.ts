@@ -141,7 +141,7 @@ test('exec: lines with their member in front, the worst exit code, the failures 
   assert.deepEqual([repeated.code, repeated.stderr], [0, ''])
   const wrong = await p2prc(env, 'group', 'exec', 'farm')
   assert.deepEqual([wrong.code, wrong.stdout], [2, ''])
-  assert.match(wrong.stderr, /how it is used: p2prc group exec <group> -- <command>/)
+  assert.match(wrong.stderr, /Usage: p2prc group exec <group> -- <command>/)
 })
 
 test('exec --json: what each member printed; one that cannot be reached spoils nothing', async (t) => {

@@ -11,6 +11,7 @@ import { groupTrackerMachine } from '../../machines/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
+import { atEndpoint } from '../../protocol/loanRecord.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { Secret } from '../../protocol/secret.ts'
 import { type FactOf, openFakeBorrower, refusal, takeCommand } from '../support/fakeBorrower.ts'
@@ -72,8 +73,10 @@ test('take: uses the own key by default, reports progress, stores the record in 
   const text = await read('track.json')
   assert.match(text, /^\{\n\t"TrackContainer": \[\n\t\t\{\n\t\t\t"ID": "0001/)
   const file = JSON.parse(text)
-  assert.deepEqual(Object.keys(file.TrackContainer[0]), ['ID', 'Container', 'IpAddress', 'NodeId', 'Auth'])
+  assert.deepEqual(Object.keys(file.TrackContainer[0]), ['ID', 'Container', 'IpAddress', 'NodeId', 'Auth', 'Endpoint'])
   assert.equal(file.TrackContainer[0].IpAddress, lender.address)
+  assert.equal(file.TrackContainer[0].Endpoint, lender.address)
+  assert.equal(file.TrackContainer[0].Container.Ports.Port[0].Endpoint, '127.0.0.1:20001')
   assert.equal(file.TrackContainer[0].NodeId, lender.identity.id)
 })
 
@@ -257,7 +260,9 @@ test('list: another node at a lender’s address is not trusted; a lender that m
   const { send, lenders, table, tracker } = await openFakeBorrower(context, { lenders: 2 })
   const [first, second] = lenders as [(typeof lenders)[number], (typeof lenders)[number]]
   await send('loan.take', { where: first.address })
-  await tracker.loans.change(idOf(1), (loan) => ({ ...loan, IpAddress: second.address }))
+  await tracker.loans.change(idOf(1), (loan) =>
+    atEndpoint(loan, directEndpoint({ host: '127.0.0.1', port: second.port })),
+  )
   second.containers.set(idOf(1), { requestId: '', state: 'running' })
   const state = async () => ((await send('loan.list')) as FactOf<'loan.listed'>).loans[0]?.state
   assert.equal(await state(), 'unreachable')
