@@ -56,20 +56,16 @@ export function httpTransport({ where, exchange, silenceMs = SILENCE_TIMEOUT_MS 
     }
     if (outer.aborted) abort()
     outer.addEventListener('abort', abort)
-    let ended = false
     try {
       awaitSign()
       const response = await exchange(request, life.signal)
       answered = true
       yield* readFacts({ ...response, body: watched(response.body) }, where)
-      ended = true
     } catch (error) {
       throw silent ? new AppError('timed_out', { where, ms: silenceMs }, error) : connectionError(error, where)
     } finally {
       clearTimeout(timer)
       outer.removeEventListener('abort', abort)
-      // Hang up where the answer was not read to its end; another request may follow on the same connection otherwise.
-      if (!ended) abort()
     }
   }
 

@@ -222,14 +222,20 @@ test('where no node listens, requests and events are unreachable', async () => {
 })
 
 test('a node that is silent is given up; a reader that takes its time is not taken for one', async (t) => {
-  const node = await scriptedNode(t, ({ type }, response) => {
+  let finish = () => {}
+  const node = await scriptedNode(t, (_command, response) => {
     stream(response, progress, progress)
-    if (type === 'image.build') response.end(`${JSON.stringify({ type: 'image.built', requestId: 'x', image: '' })}\n`)
+    finish = () => response.end(`${JSON.stringify({ type: 'image.built', requestId: 'x', image: '' })}\n`)
   })
   const silenceMs = 5_000
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const slow = node.connect(silenceMs).request({ type: 'image.build' })
-  for await (const _ of slow) t.mock.timers.tick(silenceMs + 1)
+  let read = 0
+  for await (const _ of slow) {
+    t.mock.timers.tick(silenceMs + 1)
+    read += 1
+    if (read === 2) finish()
+  }
   assert.equal((await slow.answer).type, 'image.built')
   const silent = node.connect(silenceMs).request({ type: 'loan.list' })[Symbol.asyncIterator]()
   await silent.next()
