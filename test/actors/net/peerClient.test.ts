@@ -105,6 +105,15 @@ test('a command is sent, and its finishing fact arrives with the node that answe
   assert.equal((fact as Extract<BusEvent, { type: 'node.shown' }>).name, 'red', 'nothing in it can steer a terminal')
 })
 
+test('a peer that does not know a command is asked for its versions over the same connection, and keeps its error', async () => {
+  const greeted = nextEvent(bus, 'node.show')
+  await assert.rejects(peers.request(where, { type: 'container.clone' }), {
+    code: 'unknown_command',
+    message: /"container\.clone"/,
+  })
+  await greeted
+})
+
 test('facts arrive in order, secrets as plain text, and failures as the error that the lender sent', async () => {
   await assert.rejects(
     peers.request(where, { type: 'container.create' }),
