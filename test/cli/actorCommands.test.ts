@@ -70,7 +70,7 @@ test('actors: only with a node; the whole documents as JSON, one by its path, no
   const env = bareHome()
   const without = await p2prc(env, 'actors')
   assert.equal(without.code, 7, without.stderr)
-  assert.match(without.stderr, /No node runs on this home/)
+  assert.match(without.stderr, /No node runs with this home/)
   await startNode(t, env)
   const { actors, omitted } = await p2prcJson(env, 'actors')
   assert.equal(omitted, 0)
@@ -86,7 +86,7 @@ test('actors: only with a node; the whole documents as JSON, one by its path, no
 
 test('actors --watch: an object for each change until SIGINT', async (t) => {
   const env = bareHome()
-  assert.match((await p2prc(env, 'actors', '--watch')).stderr, /No node runs on this home/)
+  assert.match((await p2prc(env, 'actors', '--watch')).stderr, /No node runs with this home/)
   await startNode(t, env)
   const watching = launched(t, env, 'actors', 'trust', '--watch', '--json')
   await watching.printed(/^\{"actors":\[\{"path":"trust"/)
