@@ -299,9 +299,17 @@ test('the end of the concern stops its plays and removes their private folders',
   const playing = new Promise<void>((resolve) => {
     told = resolve
   })
-  void at.run('slow', 'grp', {}, { onFact: (fact) => fact.type === 'plugin.progress' && told() })
+  // Nobody answers once the concern has ended, and the deadline of a run is an hour.
+  const waiting = new AbortController()
+  void at.run(
+    'slow',
+    'grp',
+    {},
+    { onFact: (fact) => fact.type === 'plugin.progress' && told(), signal: waiting.signal },
+  )
   await playing
   await at.stop()
+  waiting.abort()
   assert.deepEqual(leftovers(), [])
   assert.deepEqual(runFolders(), [])
 })
