@@ -7,19 +7,18 @@ class ConnectionAgent extends Agent {
 
   constructor(stream: Duplex) {
     super({ keepAlive: true, maxSockets: 1 })
-    this.#stream = stream
+    // The agent calls `ref` when it reuses a connection. Only sockets have it.
+    this.#stream = 'ref' in stream ? stream : Object.assign(stream, { ref: () => stream })
   }
 
   override createConnection(): Duplex {
     return this.#stream
   }
 
-  // The two below replace steps that need a TCP socket.
+  // The original needs a TCP socket, and lets the process end while the connection is idle.
   override keepSocketAlive(): boolean {
     return !this.#stream.destroyed
   }
-
-  override reuseSocket(): void {}
 }
 
 const agents = new WeakMap<Duplex, Agent>()
