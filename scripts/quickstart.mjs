@@ -115,7 +115,7 @@ try {
   })
   await step('Give it back', async () => {
     await p2prc(borrower, ['rm', id, '--yes'])
-    const left = JSON.parse(await p2prc(lender, ['guests', '--json']))
+    const left = JSON.parse(await p2prc(lender, ['lent', '--json']))
     if (left.length > 0) throw new Error(`the lender still has ${left.length} containers`)
     return 'nothing is left of it'
   })

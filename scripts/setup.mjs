@@ -3,7 +3,7 @@
 // the engine; as a user it says what to run.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { delimiter, join, resolve } from 'node:path'
 
@@ -93,18 +93,37 @@ async function startEngine() {
       'none answers. Please start it (as root: systemctl start docker) and join its group: adduser $USER docker',
     )
   }
+  let ended
   if (existsSync('/run/systemd/system')) run('systemctl', ['start', 'docker'])
   else {
     mkdirSync('/var/log', { recursive: true })
     const log = openSync('/var/log/dockerd-p2prc.log', 'a')
-    spawn('dockerd', [], { detached: true, stdio: ['ignore', log, log] }).unref()
+    removeStalePidFile()
+    const engine = spawn('dockerd', [], { detached: true, stdio: ['ignore', log, log] })
+    engine.on('exit', (code) => {
+      ended = `dockerd ended with ${code}; see /var/log/dockerd-p2prc.log`
+    })
+    engine.unref()
   }
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
     const started = await engineAnswers()
     if (started) return `started, ${started}`
+    if (ended) throw new Error(ended)
     await new Promise((done) => setTimeout(done, 200))
   }
   throw new Error('it did not start within 60 s; see /var/log/dockerd-p2prc.log')
+}
+
+/**
+ * A killed dockerd leaves its process id behind, and refuses to start for as long as any process, of whatever program,
+ * has that id.
+ */
+function removeStalePidFile() {
+  const file = '/var/run/docker.pid'
+  if (!existsSync(file)) return
+  const owner = `/proc/${readFileSync(file, 'utf8').trim()}/comm`
+  if (existsSync(owner) && readFileSync(owner, 'utf8').trim() === 'dockerd') return
+  rmSync(file)
 }
 
 /** The engine's version, or undefined where none answers. */
