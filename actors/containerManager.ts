@@ -6,7 +6,12 @@ import { imageStoreMachine } from '../machines/containerManager/imageStore.ts'
 import { logReaderMachine } from '../machines/containerManager/logReader.ts'
 import { containerManagerMachine } from '../machines/containerManager.ts'
 import { type ContainerImage, type ImageStepEmits, imageMachine } from '../machines/image.ts'
-import { CONTAINER_LIMITS, CONTAINERS_MAX, HOST_PORTS, ROLL_BACK_MS } from '../protocol/defaults/containerManager.ts'
+import {
+  CONTAINER_LIMITS,
+  CONTAINERS_MAX,
+  HOST_PORTS,
+  ROLL_BACK_TIMEOUT_MS,
+} from '../protocol/defaults/containerManager.ts'
 import { toFailure } from '../protocol/errors.ts'
 import { linkEngine } from './containerManager/containerLink.ts'
 import type { ContainerLimits } from './containerManager/containerSpec.ts'
@@ -35,7 +40,7 @@ export interface ContainerManagerOptions {
 }
 
 export interface ContainerManagerParts extends ConcernParts<typeof containerManagerMachine> {
-  /** Called after the concern has stopped. Resolves when containers that were being created are rolled back, or after `ROLL_BACK_MS`. */
+  /** Called after the concern has stopped. Resolves when containers that were being created are rolled back, or after `ROLL_BACK_TIMEOUT_MS`. */
   settled(): Promise<void>
 }
 
@@ -128,7 +133,7 @@ export function createContainerManager({
     },
     async settled() {
       const timer = new AbortController()
-      const timeout = pause(ROLL_BACK_MS, undefined, { signal: timer.signal }).catch(() => {})
+      const timeout = pause(ROLL_BACK_TIMEOUT_MS, undefined, { signal: timer.signal }).catch(() => {})
       await Promise.race([steps.rollBack(), timeout])
       timer.abort()
     },

@@ -1,6 +1,6 @@
 import type { AnyActorRef, InspectionEvent } from 'xstate'
 import type { Bus, Undo } from '../protocol/bus.ts'
-import { ACTOR_LIST, EVENT_MAX_CHARS, TRANSITIONS_KEPT } from '../protocol/defaults/registry.ts'
+import { ACTOR_LIST, EVENT_MAX_CHARS, TRANSITIONS_MAX } from '../protocol/defaults/registry.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { ActorTransition, ActorView } from '../protocol/node.ts'
 import { type ActorRefView, actorPath, concernOf, type SnapshotView, stateText } from './registry/actorPath.ts'
@@ -68,7 +68,7 @@ export function createRegistry(): Registry {
     if (memory) {
       memory.value = value
       memory.text = to
-      if (memory.transitions.push(transition) > TRANSITIONS_KEPT) memory.transitions.shift()
+      if (memory.transitions.push(transition) > TRANSITIONS_MAX) memory.transitions.shift()
     } else memories.set(actor, { value, text: to, transitions: [transition] })
     if (listeners.size === 0) return
     const concern = concernOf(actor)
@@ -113,8 +113,8 @@ export function createRegistry(): Registry {
       const living = concerns.flatMap(({ actor }) => (actor ? [...withChildren(actor as never)] : []))
       const exact = living.filter((actor) => actorPath(actor) === filter)
       const found = exact.length > 0 ? exact : living.filter((actor) => matches(actor, filter.toLowerCase()))
-      const budget = { left: ACTOR_LIST.contextChars }
-      const actors = found.slice(0, ACTOR_LIST.actors).map((actor) => view(actor, budget, details))
+      const budget = { left: ACTOR_LIST.maxContextChars }
+      const actors = found.slice(0, ACTOR_LIST.maxActors).map((actor) => view(actor, budget, details))
       return { actors, omitted: found.length - actors.length }
     },
   }

@@ -27,7 +27,7 @@ export function createSpeedTester({
   resolve,
   dialer,
 }: SpeedTesterDependencies): ConcernParts<typeof speedTesterMachine> {
-  const queue = new PQueue({ concurrency: SPEED.ownAtOnce })
+  const queue = new PQueue({ concurrency: SPEED.maxOwn })
   // A crash of the machine does not stop its children, so their connections also follow the signal of the scope.
   let concernSignal: AbortSignal = AbortSignal.abort()
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, concernSignal])

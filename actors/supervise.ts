@@ -53,7 +53,7 @@ interface SuperviseOptions {
 /**
  * Restarts a concern when it crashes. xstate does not stop the children of an actor whose action threw, so each
  * instance has an `AbortSignal` that all of its resources must obey. A crash aborts the signal, publishes
- * `node.concernCrashed`, and starts a new instance after a delay that doubles up to `RESTART.longestMs`. Events that
+ * `node.concernCrashed`, and starts a new instance after a delay that doubles up to `RESTART.maxBackoffMs`. Events that
  * arrive in the meantime are queued for the new instance.
  */
 export function supervise(
@@ -64,7 +64,7 @@ export function supervise(
   let actor: Actor<AnyStateMachine> | undefined
   let endInstance: Undo = () => {}
   let timer: unknown
-  let waitMs: number = RESTART.firstMs
+  let waitMs: number = RESTART.initialBackoffMs
   let ended = false
   /** The events that arrived between a crash and the restart. */
   const queued: BusEvent[] = []
@@ -107,9 +107,9 @@ export function supervise(
     endInstance()
     actor = undefined
     if (ended) return
-    if (uptimeMs >= RESTART.healthyMs) waitMs = RESTART.firstMs
+    if (uptimeMs >= RESTART.healthyMs) waitMs = RESTART.initialBackoffMs
     const retryMs = waitMs
-    waitMs = Math.min(waitMs * 2, RESTART.longestMs)
+    waitMs = Math.min(waitMs * 2, RESTART.maxBackoffMs)
     endInstance = queueMeanwhile()
     timer = clock.setTimeout(() => {
       endInstance()

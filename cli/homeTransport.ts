@@ -3,7 +3,7 @@ import { holderOf } from '../actors/home/lock.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import { controlSocket } from '../client/controlSocket.ts'
 import type { ReceivedFact, SentCommand, Transport } from '../client/transport.ts'
-import { LOCK_WAIT_MS } from '../protocol/defaults/node.ts'
+import { LOCK_TIMEOUT_MS } from '../protocol/defaults/node.ts'
 import { AppError, toAppError } from '../protocol/errors.ts'
 
 const RETRY_MS = 50
@@ -28,7 +28,8 @@ export function homeTransport(onNote: (note: string) => void = () => {}): Transp
           // Another command works on this home without listening, or a node is about to listen or to end.
           const busy = holder ? isConnectionRefused(error) : toAppError(error).code === 'home_locked'
           if (!busy || signal.aborted) throw error
-          if (waitedMs >= LOCK_WAIT_MS) throw new AppError('home_locked', { path: dir, pid: holder?.pid ?? '?' }, error)
+          if (waitedMs >= LOCK_TIMEOUT_MS)
+            throw new AppError('home_locked', { path: dir, pid: holder?.pid ?? '?' }, error)
         }
         await delay(RETRY_MS)
       }

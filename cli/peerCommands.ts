@@ -31,7 +31,7 @@ export const peerCommands = {
   },
 
   async update({ option, request, terminal }) {
-    const hops = wholeNumber('--hops', option('hops') ?? String(HOPS.usual), 1, HOPS.most)
+    const hops = wholeNumber('--hops', option('hops') ?? String(HOPS.default), 1, HOPS.max)
     const onFact = (fact: ReceivedFact) => {
       if (fact.type === 'table.progress') terminal.progress(hopLine(fact))
     }
@@ -83,7 +83,7 @@ function withPort(where: string, port: number): string {
 }
 
 function filterOf({ option, has }: Pick<Call, 'option' | 'has'>): PeerFilter {
-  const least = (name: string) => {
+  const number = (name: string) => {
     const value = option(name)
     return value === undefined ? undefined : wholeNumber(`--${name}`, value, 0, LARGEST)
   }
@@ -92,10 +92,10 @@ function filterOf({ option, has }: Pick<Call, 'option' | 'has'>): PeerFilter {
     sort: option('sort'),
     gpu: has('gpu') || undefined,
     minRamMiB: memory === undefined ? undefined : readMemory(memory),
-    minCores: least('min-cores'),
-    minDownload: least('min-down'),
-    minUpload: least('min-up'),
-    maxLatencyMs: least('max-latency'),
+    minCores: number('min-cores'),
+    minDownload: number('min-down'),
+    minUpload: number('min-up'),
+    maxLatencyMs: number('max-latency'),
   }
   const filter: PeerFilter = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   // Rejects an unknown sort key before a request is sent.

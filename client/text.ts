@@ -1,11 +1,11 @@
-import { FAILURE_MAX_CHARACTERS } from '../protocol/defaults/net.ts'
+import { FAILURE_MAX_CHARS } from '../protocol/defaults/net.ts'
 import { type AppError, errorKinds, fromFailure } from '../protocol/errors.ts'
 
 /** What another node says about a failure, bounded and without control characters. An unknown code is `internal`. */
 export function receivedError({ code, message }: { code: string; message: string }): AppError {
   const words = withoutControlCharacters(message)
     .replace(/[\n\t]+/g, ' ')
-    .slice(0, FAILURE_MAX_CHARACTERS)
+    .slice(0, FAILURE_MAX_CHARS)
   return fromFailure({ code: Object.hasOwn(errorKinds, code) ? code : 'internal', message: words })
 }
 

@@ -9,8 +9,8 @@ import { SPEED } from '../protocol/defaults/speedTester.ts'
 export function isEnough(samples: readonly number[], bytes: number): boolean {
   const elapsedMs = samples.length * SPEED.sampleMs
   // The budget is 50 MB, or one second of data if that is more.
-  if (bytes >= SPEED.mostBytes && elapsedMs >= 1_000) return true
-  return elapsedMs >= SPEED.leastMs && isSteady(samples.slice(-SPEED.steadySamples))
+  if (bytes >= SPEED.maxBytes && elapsedMs >= 1_000) return true
+  return elapsedMs >= SPEED.minMs && isSteady(samples.slice(-SPEED.steadySamples))
 }
 
 /**

@@ -32,7 +32,7 @@ export const ipTableCommands = {
   },
   'peer.list': { schema: z.object({}), action: 'administer', terminalEvents: ['peer.listed'] },
   'table.update': {
-    schema: z.object({ hops: z.number().int().min(1).max(HOPS.most).default(HOPS.usual) }),
+    schema: z.object({ hops: z.number().int().min(1).max(HOPS.max).default(HOPS.default) }),
     action: 'administer',
     terminalEvents: ['table.updated', 'table.updateFailed'],
   },

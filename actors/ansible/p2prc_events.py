@@ -31,7 +31,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook):
         self._emit(kind="start", version=__version__)
-        oldest = os.environ.get("P2PRC_ANSIBLE_OLDEST", "0")
+        oldest = os.environ.get("P2PRC_ANSIBLE_MIN_VERSION", "0")
         if numbers(__version__)[:2] < numbers(oldest)[:2]:
             # A callback that raises is only warned about, so this is the one way to stop before the first task.
             os._exit(96)

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { BASE_PULL_SILENCE_MS } from '../../protocol/defaults/containerManager.ts'
+import { BASE_PULL_SILENCE_TIMEOUT_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import { lineSplitter } from '../lines.ts'
 import { type AptSource, formatAptSources, readAptSettings, readAptSources } from './aptSources.ts'
@@ -33,7 +33,7 @@ interface BaseSources {
  * machine's own apt sources. Gives its reference. Throws `base_missing` with what was tried.
  */
 export async function resolveBase(from: BaseSources, options: OperationOptions): Promise<string> {
-  const { engine, registryBase = REGISTRY_BASE, silenceMs = BASE_PULL_SILENCE_MS, path = PATH } = from
+  const { engine, registryBase = REGISTRY_BASE, silenceMs = BASE_PULL_SILENCE_TIMEOUT_MS, path = PATH } = from
   const { codename, sources } = await readAptSources().catch(() => ({ codename: '', sources: [] as AptSource[] }))
   const own = `p2prc/base:${codename}`
   if (await engine.hasImage(registryBase)) return registryBase

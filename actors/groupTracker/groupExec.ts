@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import PQueue from 'p-queue'
-import { EXECS_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_EXECS_MAX } from '../../protocol/defaults/groupTracker.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { ExecResult } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
@@ -14,7 +14,7 @@ export interface ExecOutput {
 }
 
 /**
- * Runs `command` on every member with the real `ssh`, `EXECS_AT_ONCE` at a time, and resolves with one result for each
+ * Runs `command` on every member with the real `ssh`, `CONCURRENT_EXECS_MAX` at a time, and resolves with one result for each
  * member, in the members' order. A command of one word is a line for the member's shell; several words reach the
  * program unchanged. An abort ends the running ssh processes.
  */
@@ -25,7 +25,7 @@ export async function execOnAll(
   output: ExecOutput,
   signal: AbortSignal,
 ): Promise<ExecResult[]> {
-  const queue = new PQueue({ concurrency: EXECS_AT_ONCE })
+  const queue = new PQueue({ concurrency: CONCURRENT_EXECS_MAX })
   const line = command.length === 1 ? (command[0] as string) : shellLine(command)
   return Promise.all(
     members.map((loan) =>

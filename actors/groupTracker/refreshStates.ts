@@ -1,5 +1,5 @@
 import PQueue from 'p-queue'
-import { LENDER_TIMEOUT_MS, LENDERS_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_LENDERS_MAX, LENDER_TIMEOUT_MS } from '../../protocol/defaults/groupTracker.ts'
 import { toAppError } from '../../protocol/errors.ts'
 import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { LenderClient } from './lenderClient.ts'
@@ -12,7 +12,7 @@ export async function refreshStates(
 ): Promise<Map<string, LoanState>> {
   const byLender = new Map<string, Loan[]>()
   for (const loan of loans) if (loan.NodeId) byLender.set(loan.NodeId, [...(byLender.get(loan.NodeId) ?? []), loan])
-  const queue = new PQueue({ concurrency: LENDERS_AT_ONCE })
+  const queue = new PQueue({ concurrency: CONCURRENT_LENDERS_MAX })
   const states = new Map<string, LoanState>()
   await queue.addAll(
     [...byLender.values()].map((lenderLoans) => async () => {

@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import type { SimpleRequest } from '../../machines/groupTracker.ts'
-import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_TAKES_MAX } from '../../protocol/defaults/groupTracker.ts'
 import { AppError, fromFailure, toAppError, toFailure } from '../../protocol/errors.ts'
 import type { Group, MemberFailure } from '../../protocol/groups.ts'
 import { type GroupTrackerEmits, groupTrackerCommands, type Loan } from '../../protocol/groupTracker.ts'
@@ -158,14 +158,14 @@ async function returnOne(
   return loan.ID
 }
 
-/** Returns several containers, `TAKES_AT_ONCE` at a time. A member that is no longer tracked was returned earlier. */
+/** Returns several containers, `CONCURRENT_TAKES_MAX` at a time. A member that is no longer tracked was returned earlier. */
 export async function returnAll(
   services: RequestServices,
   members: readonly Pick<Loan, 'ID'>[],
   emit: Emit,
   signal: AbortSignal,
 ): Promise<{ done: ContainerId[]; failures: MemberFailure[] }> {
-  const queue = new PQueue({ concurrency: TAKES_AT_ONCE })
+  const queue = new PQueue({ concurrency: CONCURRENT_TAKES_MAX })
   const [done, failures]: [ContainerId[], MemberFailure[]] = [[], []]
   const tracked = new Set(services.loans.all().map(({ ID }) => ID))
   await queue.addAll(

@@ -88,8 +88,8 @@ function rsaNumbers(wire: Wire): void {
   const first = modulus.findIndex((byte) => byte !== 0)
   const bits = first < 0 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first] ?? 0) + 24
   if (exponent.length === 0 || exponent.length > 8) throw new Error('its exponent is not usable')
-  if (bits < 2_048) throw new Error(`RSA of ${bits} bits is too weak, 2048 is the least`)
-  if (bits > 16_384) throw new Error(`RSA of ${bits} bits is too long, 16384 is the most`)
+  if (bits < 2_048) throw new Error(`RSA of ${bits} bits is too weak, at least 2048 are required`)
+  if (bits > 16_384) throw new Error(`RSA of ${bits} bits is too long, at most 16384 are allowed`)
 }
 
 function application(wire: Wire): void {

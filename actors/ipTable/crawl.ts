@@ -42,9 +42,9 @@ interface VisitResult {
  */
 export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<PeerAt[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
-  const { signal, end } = openScope(input.signal, CRAWL.totalMs)
+  const { signal, end } = openScope(input.signal, CRAWL.timeoutMs)
   const seen = new Set(input.known.flatMap((peer) => peer.endpoints.map(formatAddress)))
-  const queue = new PQueue({ concurrency: CRAWL.parallel })
+  const queue = new PQueue({ concurrency: CRAWL.maxConcurrent })
   let round: readonly Omit<ProbeInput, 'signal'>[] = input.known
   for (let hop = 1; hop <= hops && round.length > 0; hop += 1) {
     const named: PeerAt[][] = []
@@ -52,7 +52,7 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
       const { outcome, table, failure } = await visit({ ...peer, signal }, document, dependencies)
       const fresh = table ? namedIn(table).map(directEndpoint).filter(isNew) : []
       for (const at of fresh) seen.add(formatAddress(at))
-      named.push(fresh.slice(0, CRAWL.perAnswer))
+      named.push(fresh.slice(0, CRAWL.maxPerAnswer))
       const where = formatAddress(peer.endpoints[0] ?? { host: '?', port: 0 })
       const entries = table?.ip_address.length
       dependencies.report({
@@ -91,7 +91,7 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
 async function visit(
   peer: ProbeInput,
   document: string,
-  { dialer, peerMs = CRAWL.peerMs }: CrawlDependencies,
+  { dialer, peerMs = CRAWL.peerTimeoutMs }: CrawlDependencies,
 ): Promise<VisitResult> {
   let connection: Connection
   try {
@@ -147,7 +147,7 @@ async function exchangeTables(connection: Connection, document: string, signal: 
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     body: Buffer.from(`${head}${document}\r\n--${boundary}--\r\n`),
     signal,
-    timeoutMs: CRAWL.peerMs,
+    timeoutMs: CRAWL.peerTimeoutMs,
     maxBytes: BODY_MAX_BYTES,
   })
   return parseIpTable(answer, where)

@@ -53,7 +53,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     mdns.on('query', ({ questions }) => {
       if (answering || !isServiceQuery(questions)) return
       // An answer reaches everybody on the LAN, so queries within one second share the next one.
-      answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.answerEveryMs - performance.now()))
+      answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.minAnswerIntervalMs - performance.now()))
     })
     mdns.on('response', (packet) => {
       const unverified = addressesIn(packet, self.id)
@@ -79,10 +79,10 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
 
   syncInterfaces()
   const timers = [
-    setInterval(syncInterfaces, DISCOVERY.interfacesMs),
+    setInterval(syncInterfaces, DISCOVERY.interfacesIntervalMs),
     setInterval(() => {
       for (const { mdns } of sockets.values()) mdns.query(SERVICE, 'PTR')
-    }, DISCOVERY.askEveryMs),
+    }, DISCOVERY.queryIntervalMs),
   ]
   return async () => {
     for (const timer of timers) clearInterval(timer)

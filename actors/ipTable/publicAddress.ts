@@ -9,7 +9,7 @@ import { isIPv4, isIPv6 } from '../../protocol/net/address.ts'
 const answer = z.object({ query: z.string().refine((text) => isIPv4(text) || isIPv6(text)) })
 
 const TIMEOUT_MS = 5_000
-const MOST_BYTES = 64 * 1024
+const MAX_BYTES = 64 * 1024
 
 /**
  * Asks an external service for this machine's public address. Used only if the owner configures it, because peers
@@ -36,7 +36,7 @@ function read(get: typeof getPlain, url: string): Promise<string> {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
-        if (text.length > MOST_BYTES) response.destroy(new Error('it says too much'))
+        if (text.length > MAX_BYTES) response.destroy(new Error('it says too much'))
       })
       response.on('error', reject)
       response.on('end', () =>

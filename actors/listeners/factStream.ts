@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { NDJSON } from '../../protocol/control.ts'
-import { EVENTS_BACKLOG_BYTES, HEARTBEAT_MS } from '../../protocol/defaults/listeners.ts'
+import { EVENTS_BACKLOG_MAX_BYTES, HEARTBEAT_INTERVAL_MS } from '../../protocol/defaults/listeners.ts'
 
 /** The server's side of an NDJSON stream over an HTTP response. */
 export interface FactStream {
@@ -19,7 +19,7 @@ export interface FactStream {
 export function openFactStream(response: ServerResponse, onGone: () => void): FactStream {
   response.writeHead(200, { 'content-type': NDJSON, 'cache-control': 'no-store' })
   response.flushHeaders()
-  const heartbeat = setInterval(() => response.write('\n'), HEARTBEAT_MS)
+  const heartbeat = setInterval(() => response.write('\n'), HEARTBEAT_INTERVAL_MS)
   let ended = false
   const gone = () => {
     clearInterval(heartbeat)
@@ -34,7 +34,7 @@ export function openFactStream(response: ServerResponse, onGone: () => void): Fa
   return {
     write(value) {
       if (!ended) response.write(`${JSON.stringify(value)}\n`)
-      return response.writableLength <= EVENTS_BACKLOG_BYTES
+      return response.writableLength <= EVENTS_BACKLOG_MAX_BYTES
     },
     end() {
       if (ended) return

@@ -2,7 +2,7 @@ import { ANONYMOUS_COUNTED_MAX } from '../../protocol/defaults/listeners.ts'
 import { isLoopback } from '../../protocol/net/address.ts'
 
 export interface Rate {
-  count: number
+  max: number
   windowMs: number
 }
 
@@ -11,7 +11,7 @@ export interface Rate {
  * addresses are counted by their first 64 bits, because one subscriber has at least such a prefix. Loopback addresses
  * are not limited: local programs have easier ways to overload the machine, and those of the owner send many requests.
  */
-export function createRateLimit({ count, windowMs }: Rate): (address: string, now: number) => boolean {
+export function createRateLimit({ max, windowMs }: Rate): (address: string, now: number) => boolean {
   const counts = new Map<string, number>()
   let since = Number.NEGATIVE_INFINITY
   return (address, now) => {
@@ -23,7 +23,7 @@ export function createRateLimit({ count, windowMs }: Rate): (address: string, no
     const prefix = prefix64Of(address)
     const made = (counts.get(prefix) ?? 0) + 1
     counts.set(prefix, made)
-    return made <= count
+    return made <= max
   }
 }
 

@@ -1,14 +1,14 @@
 import type { Server, Socket } from 'node:net'
-import { CLOSE_GRACE_MS } from '../../protocol/defaults/listeners.ts'
+import { CLOSE_TIMEOUT_MS } from '../../protocol/defaults/listeners.ts'
 
 /**
- * Closes a server and its connections in `sockets`. Connections that are still in use get `CLOSE_GRACE_MS` to finish.
+ * Closes a server and its connections in `sockets`. Connections that are still in use get `CLOSE_TIMEOUT_MS` to finish.
  */
 export async function shutDown(server: Server, sockets: Set<Socket>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const timer = setTimeout(() => {
     for (const socket of sockets) socket.destroy()
-  }, CLOSE_GRACE_MS)
+  }, CLOSE_TIMEOUT_MS)
   await closed
   clearTimeout(timer)
 }

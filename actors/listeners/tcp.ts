@@ -26,7 +26,7 @@ export interface Listener {
   port: number
   /** The addresses on which it listens, as `host:port`. */
   addresses: string[]
-  /** Stops listening, and ends every connection after at most `CLOSE_GRACE_MS`. May be called more than once. */
+  /** Stops listening, and ends every connection after at most `CLOSE_TIMEOUT_MS`. May be called more than once. */
   close(): Promise<void>
 }
 

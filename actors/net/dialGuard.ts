@@ -54,7 +54,7 @@ export function createDialGuard({
   function claimAddress(where: string): void {
     const time = now()
     for (const [key, last] of dialled) {
-      if (time - last < PROBE.everyMs) break
+      if (time - last < PROBE.intervalMs) break
       dialled.delete(key)
     }
     if (dialled.has(where)) throw new AppError('dialled_lately', { where })

@@ -22,7 +22,7 @@ export async function measureLatency(
   trips: number = LATENCY.trips,
 ): Promise<Latency & { answer: string }> {
   const { stream, endpoint } = connection
-  const request = { where: formatEndpoint(endpoint), path: '/server_info', timeoutMs: LATENCY.pingMs, signal }
+  const request = { where: formatEndpoint(endpoint), path: '/server_info', timeoutMs: LATENCY.pingTimeoutMs, signal }
   let answer = ''
   const ping = async () => {
     answer = await fetchText(stream, { ...request, maxBytes: SERVER_INFO_MAX_BYTES })
@@ -31,7 +31,7 @@ export async function measureLatency(
   if (warmUp !== undefined) answer = warmUp
   const opening = warmUp === undefined ? await timed(ping) : connection.ms * 1e6
   const measured: number[] = []
-  const until = performance.now() + LATENCY.totalMs
+  const until = performance.now() + LATENCY.maxMs
   while (measured.length < trips && performance.now() < until) {
     const trip = await timed(ping).catch(() => undefined)
     if (trip === undefined) break

@@ -52,7 +52,7 @@ export function race<T>(
   return new Promise((resolve, reject) => {
     const attempts = new AbortController()
     setMaxListeners(0, attempts.signal)
-    const waiting = endpoints.slice(0, DIAL.endpointsMost)
+    const waiting = endpoints.slice(0, DIAL.maxEndpoints)
     const failed: FailedAttempt[] = []
     let running = 0
     const startedAt = performance.now()
@@ -75,7 +75,7 @@ export function race<T>(
       if (!endpoint) {
         if (running > 0) return
         end()
-        return reject(new DialError(where, failed, Math.max(0, endpoints.length - DIAL.endpointsMost)))
+        return reject(new DialError(where, failed, Math.max(0, endpoints.length - DIAL.maxEndpoints)))
       }
       running += 1
       if (waiting.length > 0) timer = setTimeout(startNext, DIAL.staggerMs)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { HostStats, PlayEvent } from '../../machines/pluginRun.ts'
-import { ANSIBLE_OLDEST, PLUGIN_STOP_MS } from '../../protocol/defaults/pluginRunner.ts'
+import { ANSIBLE_MIN_VERSION, PLUGIN_STOP_TIMEOUT_MS } from '../../protocol/defaults/pluginRunner.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import { captureTail, errorReason, parseEvent } from './ansibleEvents.ts'
 import { ansibleEnvironment, findProgram, runFiles } from './ansibleProgram.ts'
@@ -78,7 +78,7 @@ async function run(options: Play, stopped: AbortSignal, emit: (event: PlayEvent)
     throw new AppError('program_old', {
       name: 'ansible-playbook',
       found: version,
-      needed: `ansible-core ${ANSIBLE_OLDEST}`,
+      needed: `ansible-core ${ANSIBLE_MIN_VERSION}`,
     })
   const hasFailures = Object.values(stats ?? {}).some(({ failures, unreachable }) => failures + unreachable > 0)
   if (stats && (code === 0 || hasFailures)) emit({ type: 'play.ended', stats })
@@ -96,7 +96,7 @@ function waitForExit(child: ReturnType<typeof spawn>, stopped: AbortSignal): Pro
     let timer: NodeJS.Timeout | undefined
     const stop = () => {
       signalGroup(child.pid, 'SIGINT')
-      timer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), PLUGIN_STOP_MS)
+      timer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), PLUGIN_STOP_TIMEOUT_MS)
     }
     stopped.addEventListener('abort', stop)
     if (stopped.aborted) stop()
@@ -145,7 +145,7 @@ async function closeControlSockets({ folder, env }: Play): Promise<void> {
       (socket) =>
         new Promise<void>((resolve) => {
           const args = ['-F', '/dev/null', '-O', 'exit', '-o', `ControlPath=${join(control, socket)}`, 'member']
-          const child = spawn('ssh', args, { env, stdio: 'ignore', timeout: PLUGIN_STOP_MS })
+          const child = spawn('ssh', args, { env, stdio: 'ignore', timeout: PLUGIN_STOP_TIMEOUT_MS })
           child.on('error', () => resolve())
           child.on('close', () => resolve())
         }),

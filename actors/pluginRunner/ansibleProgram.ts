@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, open } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
-import { ANSIBLE_OLDEST } from '../../protocol/defaults/pluginRunner.ts'
+import { ANSIBLE_MIN_VERSION } from '../../protocol/defaults/pluginRunner.ts'
 import { shipped } from '../homePaths.ts'
 
 /** The file names in the private folder of one run, which `makeRunFolder` creates. */
@@ -35,7 +35,7 @@ export async function ansibleEnvironment(
     // Ansible refuses to start in a locale that is not UTF-8.
     LC_ALL: 'C.UTF-8',
     P2PRC_EVENTS_FD: '3',
-    P2PRC_ANSIBLE_OLDEST: ANSIBLE_OLDEST,
+    P2PRC_ANSIBLE_MIN_VERSION: ANSIBLE_MIN_VERSION,
     ANSIBLE_CONFIG: join(folder, runFiles.config),
     ANSIBLE_LOCAL_TEMP: join(folder, runFiles.temp),
     ANSIBLE_CALLBACK_PLUGINS: await callbackFolder(),

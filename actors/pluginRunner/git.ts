@@ -11,7 +11,7 @@ export interface GitOptions {
   /** Certificates of the authorities that are trusted instead of the system's. */
   caFile?: string | undefined
   signal: AbortSignal
-  /** The folder that is watched while git runs: git is ended if it grows beyond `PULL.fetchBytes`. */
+  /** The folder that is watched while git runs: git is ended if it grows beyond `PULL.maxFetchBytes`. */
   folder: string
 }
 
@@ -47,7 +47,7 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
     const onAbort = () => end(new AppError('interrupted'))
     const late = setTimeout(() => end(new Error(`git took longer than ${PULL.timeoutMs / 1_000} s`)), PULL.timeoutMs)
     const watch = setInterval(async () => {
-      if ((await bytesIn(folder)) > PULL.fetchBytes) end(new Error(`it is larger than ${PULL.fetchBytes} bytes`))
+      if ((await bytesIn(folder)) > PULL.maxFetchBytes) end(new Error(`it is larger than ${PULL.maxFetchBytes} bytes`))
     }, WATCH_MS)
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()

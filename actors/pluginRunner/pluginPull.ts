@@ -108,14 +108,14 @@ async function fetchInto(
 function assertWithinLimits(name: string, tree: string): void {
   const bad = (why: string) => new AppError('plugin_bad', { name, why })
   const entries = tree.split('\0').filter((entry) => entry !== '')
-  if (entries.length > PULL.files) throw bad(`it has more than ${PULL.files} files`)
+  if (entries.length > PULL.maxFiles) throw bad(`it has more than ${PULL.maxFiles} files`)
   let bytes = 0
   for (const entry of entries) {
     const [, size = '0', path = ''] = /^\d+ \w+ [0-9a-f]+ +(\d+|-)\t(.*)$/s.exec(entry) ?? []
     bytes += size === '-' ? 0 : Number(size)
     if (/\p{Cc}/u.test(path)) throw bad('a file name in it has control characters')
   }
-  if (bytes > PULL.bytes) throw bad(`it is larger than ${PULL.bytes} bytes`)
+  if (bytes > PULL.maxBytes) throw bad(`it is larger than ${PULL.maxBytes} bytes`)
 }
 
 function check(root: string, name: string): { plugin: Plugin } {

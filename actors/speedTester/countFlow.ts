@@ -12,7 +12,7 @@ export interface Counted {
 
 /**
  * Reads and counts the bytes of a stream until the rate is known (`isEnough`), the stream ends or breaks, or
- * `SPEED.mostMs` have passed. Then it stops reading; the caller closes the stream. Never rejects.
+ * `SPEED.maxMs` have passed. Then it stops reading; the caller closes the stream. Never rejects.
  */
 export function countFlow(stream: Readable, onReport: (counted: Counted) => void = () => {}): Promise<Counted> {
   return new Promise((resolve) => {
@@ -45,11 +45,11 @@ export function countFlow(stream: Readable, onReport: (counted: Counted) => void
     const ticks = setInterval(() => {
       const counts = whole()
       if (isEnough(counts, bytes)) return finish()
-      if (performance.now() - reportedAt < SPEED.reportMs) return
+      if (performance.now() - reportedAt < SPEED.reportIntervalMs) return
       reportedAt = performance.now()
       onReport({ bytes, mbps: rateOf(counts) })
     }, SPEED.sampleMs)
-    const limit = setTimeout(finish, SPEED.mostMs)
+    const limit = setTimeout(finish, SPEED.maxMs)
     stream.on('data', take).on('end', finish).on('error', finish).on('close', finish)
   })
 }

@@ -27,7 +27,7 @@ export async function addLegacySpeedRoutes(app: FastifyInstance, options: SpeedR
     const end = slots.acquire(principal)
     const { from, to } = range
     const stream = Readable.from(fileBytes(from, to), { objectMode: false })
-    const limit = setTimeout(() => reply.raw.destroy(), SPEED.fileMs)
+    const limit = setTimeout(() => reply.raw.destroy(), SPEED.fileTimeoutMs)
     reply.raw.on('close', () => {
       clearTimeout(limit)
       end()
@@ -87,7 +87,7 @@ async function discardUpload(request: IncomingMessage): Promise<string> {
     if (head.length < PART_HEAD_MAX_BYTES) head = Buffer.concat([head, chunk]).subarray(0, PART_HEAD_MAX_BYTES)
     if (bytes > SPEED.fileBytes + SPEED.slackBytes) throw new AppError('too_large', { max: SPEED.fileBytes })
     // A slow link has been measured by now; the listener would otherwise close it without a response.
-    if (performance.now() - startedAt >= SPEED.uploadMs) break
+    if (performance.now() - startedAt >= SPEED.uploadTimeoutMs) break
   }
   const [partHead = ''] = head.toString('latin1').split('\r\n\r\n', 1)
   const name = /^content-disposition: *form-data;(?=[^\r\n]*\bname="file")[^\r\n]*\bfilename="([^"\r\n]{1,255})"/im

@@ -42,7 +42,7 @@ export async function measureLegacyFlow(dialer: Dialer, to: DialTarget, options:
       else resolve(rate)
     }
     const abandon = () => settle(new AppError('abandoned'))
-    const limitMs = SPEED.mostMs + CONFIRM_MS
+    const limitMs = SPEED.maxMs + CONFIRM_MS
     const limit = setTimeout(() => settle(new AppError('timed_out', { where, ms: limitMs })), limitMs)
     signal.addEventListener('abort', abandon)
     clientRequest.on('error', (error) => settle(connectionError(error, where)))
@@ -63,7 +63,7 @@ export async function measureLegacyFlow(dialer: Dialer, to: DialTarget, options:
     clientRequest.write(HEAD)
     const isOver = ({ bytes, ms }: { bytes: number; ms: number }) => {
       sent = bytes
-      return ms >= SPEED.legacySendMs || bytes >= SPEED.mostBytes
+      return ms >= SPEED.legacySendMs || bytes >= SPEED.maxBytes
     }
     void sendRandom(clientRequest, isOver).then(() => clientRequest.end(`\r\n--${BOUNDARY}--\r\n`))
   })

@@ -28,8 +28,8 @@ export async function measureFlow(dialer: Dialer, to: DialTarget, options: FlowO
   const hangUp = () => stream.destroy()
   options.signal.addEventListener('abort', hangUp, { once: true })
   // The test ends by itself; this limit is for a peer that stalls.
-  const late = new AppError('timed_out', { where, ms: SPEED.mostMs + SPEED.slackMs })
-  const limit = setTimeout(() => stream.destroy(late), SPEED.mostMs + SPEED.slackMs)
+  const late = new AppError('timed_out', { where, ms: SPEED.maxMs + SPEED.slackMs })
+  const limit = setTimeout(() => stream.destroy(late), SPEED.maxMs + SPEED.slackMs)
   try {
     const counted = await (options.direction === 'download' ? download : upload)(stream, where, options)
     if (counted.bytes === 0) throw new AppError('connection_lost', { where })

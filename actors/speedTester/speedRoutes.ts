@@ -24,7 +24,7 @@ export function createSpeedSlots(): SpeedSlots {
   return {
     acquire({ caller, address }) {
       const who = caller === 'anonymous' ? address : caller
-      if (served.has(who) || served.size >= SPEED.servedAtOnce) throw new AppError('too_many', { from: who })
+      if (served.has(who) || served.size >= SPEED.maxServed) throw new AppError('too_many', { from: who })
       served.add(who)
       return () => served.delete(who)
     },
@@ -97,6 +97,6 @@ export async function addSpeedRoutes(app: FastifyInstance, options: SpeedRouteOp
  * receives no more than a full test.
  */
 function budgetSpent({ bytes, ms }: { bytes: number; ms: number }): boolean {
-  if (ms >= SPEED.mostMs + SPEED.slackMs) return true
-  return bytes >= SPEED.mostBytes + SPEED.slackBytes && ms >= 1_000
+  if (ms >= SPEED.maxMs + SPEED.slackMs) return true
+  return bytes >= SPEED.maxBytes + SPEED.slackBytes && ms >= 1_000
 }

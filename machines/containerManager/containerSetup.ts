@@ -1,6 +1,6 @@
 import { assign, enqueueActions, fromPromise, sendTo, setup } from 'xstate'
 import type { ContainerReply, ContainerSummary, Port } from '../../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS, PORT_TRIES } from '../../protocol/defaults/containerManager.ts'
+import { ENGINE_RETRY_INTERVAL_MS, PORT_ATTEMPTS_MAX } from '../../protocol/defaults/containerManager.ts'
 import { toAppError } from '../../protocol/errors.ts'
 import type { ContainerId, Failure } from '../../protocol/ids.ts'
 import type { ContainerImage } from '../image.ts'
@@ -38,11 +38,11 @@ export const containerSetup = setup({
     /** Removes the container, its volume and its reserved ports; anything that no longer exists is not an error. */
     remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(notProvided),
   },
-  delays: { engineRetry: ENGINE_RETRY_MS },
+  delays: { engineRetry: ENGINE_RETRY_INTERVAL_MS },
   guards: {
     startsAs: ({ context }, { origin }: { origin: ContainerContext['origin'] }) => context.origin === origin,
     canRetryPorts: ({ context }, { error }: { error: unknown }) =>
-      toAppError(error).code === 'ports_exhausted' && context.portAttempts < PORT_TRIES,
+      toAppError(error).code === 'ports_exhausted' && context.portAttempts < PORT_ATTEMPTS_MAX,
     imageMissing: ({ context }, { error }: { error: unknown }) =>
       toAppError(error).code === 'image_failed' && context.imageAttempts === 0,
   },

@@ -5,7 +5,7 @@ import {
   type ContainerSummary,
   containerManagerCommands,
 } from '../../protocol/containerManager.ts'
-import { REMOVED_REMEMBERED } from '../../protocol/defaults/containerManager.ts'
+import { REMOVED_MAX } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
 import type { containerMachine } from '../container.ts'
@@ -175,5 +175,5 @@ export function withoutGone(
 ): ContainersState {
   const { [key]: gone, ...others } = containers
   if (!gone || !id || gone.failed) return { containers: others, removed }
-  return { containers: others, removed: [{ id, caller: gone.caller }, ...removed].slice(0, REMOVED_REMEMBERED) }
+  return { containers: others, removed: [{ id, caller: gone.caller }, ...removed].slice(0, REMOVED_MAX) }
 }

@@ -4,7 +4,7 @@ import type {
   ContainerManagerCommand,
   ContainerManagerEmits,
 } from '../../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS } from '../../protocol/defaults/containerManager.ts'
+import { ENGINE_RETRY_INTERVAL_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import { containerMachine } from '../container.ts'
 import { begin, childId, end, find, inPhase, join, leave } from '../requests.ts'
@@ -54,7 +54,7 @@ export const managerSetup = setup({
     logReader: logReaderMachine,
     link: fromCallback<LinkEmits>(({ sendBack }) => sendBack({ type: 'link.lost', failure: notProvided })),
   },
-  delays: { engineRetry: ENGINE_RETRY_MS },
+  delays: { engineRetry: ENGINE_RETRY_INTERVAL_MS },
   guards: {
     engineUnknown: ({ context }) => context.failure === null,
     inBackground: ({ context }) => context.background,

@@ -287,7 +287,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     localHealth: 0,
     nextRoundAt: now,
     // The random offset keeps nodes that start together from opening ephemeral links together.
-    nextEphemeralAt: now + config.ephemeralEveryMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
+    nextEphemeralAt: now + config.ephemeralIntervalMs * (0.5 + (start.seed >>> 0) / 0x2_0000_0000),
     nextRetryAt: now,
     nextLinkAt: now,
     linkBackoffMs: config.roundMs,

@@ -149,7 +149,7 @@ function expireOld({ state, now }: Tx): void {
   state.recentlyConfirmed = state.recentlyConfirmed.filter(({ until }) => until > now)
   state.failedHandshakes = state.failedHandshakes.filter((until) => until > now)
   state.banned = state.banned.filter((until) => until > now)
-  state.dialledAt = state.dialledAt.filter((at) => at + config.redialMs > now)
+  state.dialledAt = state.dialledAt.filter((at) => at + config.redialIntervalMs > now)
   const tombstone = sample(state.tombstones, () => (now * 0.618_034) % 1)
   if (tombstone && tombstone.at + config.tombstoneMs < now)
     state.tombstones = deleteEntry(state.tombstones, tombstone.signed.short)

@@ -122,7 +122,8 @@ export function onClosed(tx: Tx, id: string): void {
   // One failed handshake may be accidental. After a second one the peer is suspected instead of dialled: else it could make this node dial forever.
   if (isFailedHandshake && (state.failedHandshakes.get(link.peer) ?? 0) > now) suspect(tx, link.peer, 'failed')
   else probeMember(tx, link.peer)
-  if (isFailedHandshake) state.failedHandshakes = state.failedHandshakes.set(link.peer, now + state.config.redialMs)
+  if (isFailedHandshake)
+    state.failedHandshakes = state.failedHandshakes.set(link.peer, now + state.config.redialIntervalMs)
 }
 
 export function onDialFailed(tx: Tx, id: string, wasRefused: boolean): void {

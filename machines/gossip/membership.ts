@@ -17,7 +17,7 @@ const MIN_CONFLICTS = 3
 /** Returns the minimum time between two refutations. */
 export function refuteInterval({ identityConflicts, config }: Pick<Draft, 'identityConflicts' | 'config'>): number {
   return Math.min(
-    config.conflictRefuteIntervalMs,
+    config.maxRefuteIntervalMs,
     config.refuteIntervalMs * 2 ** Math.max(0, Math.min(identityConflicts - MIN_CONFLICTS, 20)),
   )
 }

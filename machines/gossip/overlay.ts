@@ -24,7 +24,7 @@ const RANDOM_TRIES = 16
 /** A peer with fewer active links than this may replace an accepted link if there is no room. */
 const FEW_LINKS = 3
 
-/** Whether a member may be dialled now. Urgent dials are not subject to `redialMs`. */
+/** Whether a member may be dialled now. Urgent dials are not subject to `redialIntervalMs`. */
 export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false): boolean {
   const { state } = tx
   if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short)) return false
@@ -57,7 +57,7 @@ export function maintainLinks(tx: Tx): void {
     dial(tx, member, { active: true, urgent: false })
   }
   if (now >= state.nextEphemeralAt) {
-    state.nextEphemeralAt = now + config.ephemeralEveryMs * (0.75 + random(tx) / 2)
+    state.nextEphemeralAt = now + config.ephemeralIntervalMs * (0.75 + random(tx) / 2)
     const member = randomMember(tx)
     if (member) dial(tx, member, { active: false, urgent: false })
   }
@@ -95,7 +95,7 @@ function closeEphemeral(tx: Tx): void {
     if (link.phase === 'active') continue
     // The dialling end closes an ephemeral link; the accepting end waits longer, in case it does not.
     const isGreeted = link.phase === 'ephemeral' || link.phase === 'closing'
-    const maxAgeMs = state.config.ephemeralMs * (isGreeted && !link.dialled ? 3 : 1)
+    const maxAgeMs = state.config.maxEphemeralMs * (isGreeted && !link.dialled ? 3 : 1)
     if (now - link.openedAt <= maxAgeMs || isBusy(tx, link)) continue
     // The peer has not accepted the link as active, so this node backs off.
     if (link.dialled && isActiveHere(link)) {
@@ -135,7 +135,7 @@ export function retry(tx: Tx): void {
   state.isolatedBackoffMs = isolated
     ? Math.min(config.isolatedMaxBackoffMs, 2 * state.isolatedBackoffMs)
     : config.isolatedInitialBackoffMs
-  state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryMs)
+  state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryIntervalMs)
   const tombstone = sample(state.tombstones, () => random(tx))
   const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !isMember(statusOf(state, shortOf(id))))
   const candidate = unknown[Math.floor(random(tx) * unknown.length)]
@@ -150,7 +150,9 @@ function mayDial({ state, now }: Tx, addresses: readonly string[], urgent: boole
   const { config } = state
   if (state.links.size + state.dials.size >= config.maxSockets) return false
   if (takeTokens(state.dialTokens, now, 1, config.dialsPerSecond)[0] === 0) return false
-  return urgent || (state.dialledAt.get(addresses[0] ?? '') ?? Number.NEGATIVE_INFINITY) + config.redialMs <= now
+  return (
+    urgent || (state.dialledAt.get(addresses[0] ?? '') ?? Number.NEGATIVE_INFINITY) + config.redialIntervalMs <= now
+  )
 }
 
 function startDial(

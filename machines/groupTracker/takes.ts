@@ -1,4 +1,4 @@
-import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_TAKES_MAX } from '../../protocol/defaults/groupTracker.ts'
 import type { CreateCommand } from '../groupCreate.ts'
 import type { TakeCommand } from '../loan.ts'
 import { begin, inPhase, type Requests, type Tracked } from '../requests.ts'
@@ -27,6 +27,6 @@ export function queueTakes(commands: TakeCommand[]): Takes {
 
 /** The next takes, as many as may run beside those under way. */
 export function startable(takes: Takes): Takes {
-  const free = Math.max(0, TAKES_AT_ONCE - inPhase(takes, 'taking').length)
+  const free = Math.max(0, CONCURRENT_TAKES_MAX - inPhase(takes, 'taking').length)
   return inPhase(takes, 'queued').slice(0, free)
 }

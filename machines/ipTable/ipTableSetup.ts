@@ -1,5 +1,5 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup } from 'xstate'
-import { TABLE_PAUSE_MS, TABLE_SAVE_MS, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { TABLE_SAVE_DELAY_MS, TABLE_SAVE_INTERVAL_MS, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { Failure } from '../../protocol/ids.ts'
@@ -43,7 +43,7 @@ export const ipTableSetup = setup({
     ),
     watchAddresses: fromCallback<IpTableInternalEvent, { signal: AbortSignal }>(() => {}),
   },
-  delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_MS, saveInterval: TABLE_PAUSE_MS },
+  delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_DELAY_MS, saveInterval: TABLE_SAVE_INTERVAL_MS },
   guards: {
     isUnsaved: ({ context }) => context.revision > context.saved,
     /** Whether to save at once. A single command ends before anything could be batched. */

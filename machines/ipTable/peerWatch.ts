@@ -1,4 +1,4 @@
-import { LATENCY_EVERY_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import { LATENCY_INTERVAL_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
@@ -7,7 +7,7 @@ import { type Change, type Self, set, type Table } from './peerTable.ts'
 import type { Unverified } from './unverified.ts'
 
 /** How long a failed IPv6 endpoint is not retried while IPv4 works, in ticks: ten minutes. */
-const V6_RETRY_TICKS = (20 * PROBE.everyMs) / TABLE_TICK_MS
+const V6_RETRY_TICKS = (20 * PROBE.intervalMs) / TABLE_TICK_MS
 
 /**
  * The number of gossip members that are probed as often as other peers; with more members, each is probed less often.
@@ -17,7 +17,7 @@ const OFTEN_PEERS = 50
 /** The number of first probes per tick of gossip members that never answered here. */
 const CONFIRMED_PER_TICK = 2
 
-const EVERY_TICKS = PROBE.everyMs / TABLE_TICK_MS
+const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
 interface WatchState {
   table: Table
@@ -37,7 +37,7 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
   probes: ProbeInput[]
   unverified: Unverified
 } {
-  const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.parallel - probing.size))
+  const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.maxConcurrent - probing.size))
   const waiting = [...unverified].filter(([key]) => !probing.has(key))
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
   // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
@@ -67,7 +67,7 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
 
 export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'signal'>): ProbeInput {
   const endpoints = dialOrder(row, now, V6_RETRY_TICKS)
-  const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_EVERY_MS / TABLE_TICK_MS
+  const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_INTERVAL_MS / TABLE_TICK_MS
   return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, signal }
 }
 
@@ -102,5 +102,5 @@ function probeInterval(row: Row, peers: number): number {
   // In a large network gossip knows which nodes are alive, and each probe costs both nodes the same.
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
-  return Math.min(doubled, PROBE.longestMs / TABLE_TICK_MS)
+  return Math.min(doubled, PROBE.maxIntervalMs / TABLE_TICK_MS)
 }

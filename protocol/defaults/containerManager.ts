@@ -22,16 +22,16 @@ export const CONTAINERS_MAX = 64
 export const HOST_PORTS = { first: 20_000, last: 32_000 } as const
 
 /** How many times a create tries other ports after the engine has reported a port conflict. */
-export const PORT_TRIES = 8
+export const PORT_ATTEMPTS_MAX = 8
 
 /** How long a container's SSH server may take after the start until it sends its banner. */
 export const SSH_BANNER_TIMEOUT_MS = 10_000
 
 /** How often a node without an engine looks for one. */
-export const ENGINE_RETRY_MS = 5_000
+export const ENGINE_RETRY_INTERVAL_MS = 5_000
 
 /** How long a stopping node may roll back unfinished containers. The next start rolls back the rest. */
-export const ROLL_BACK_MS = 5_000
+export const ROLL_BACK_TIMEOUT_MS = 5_000
 
 /**
  * How long a container engine may take to report its version before it counts as missing. A healthy one needs 10 ms.
@@ -42,7 +42,7 @@ export const ENGINE_CONNECT_TIMEOUT_MS = 5_000
  * How long a pull of the base image may be silent before the node builds the image itself. An unreachable registry is
  * silent.
  */
-export const BASE_PULL_SILENCE_MS = 10_000
+export const BASE_PULL_SILENCE_TIMEOUT_MS = 10_000
 
 /**
  * The capabilities of root in a container, which suffice to serve SSH and to install packages. SETFCAP is not among
@@ -66,4 +66,4 @@ export const CONTAINER_CAPABILITIES = [
 export const CONTAINER_NETWORK = 'p2prc-net'
 
 /** How many removed containers a node remembers, so that it is no error to remove one twice. Each costs 100 bytes. */
-export const REMOVED_REMEMBERED = 1_000
+export const REMOVED_MAX = 1_000

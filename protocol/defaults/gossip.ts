@@ -15,16 +15,16 @@ export const GOSSIP = {
   /** Number of active links into one subnet, so that many nodes in one subnet cannot eclipse a node. */
   maxLinksPerSubnet: 2,
   /** An ephemeral link is closed at this age. Its exchange takes about a second. */
-  ephemeralMs: 4_000,
+  maxEphemeralMs: 4_000,
   /** Interval at which a node opens an ephemeral link to a random member, which detects dead members and heals partitions. */
-  ephemeralEveryMs: 30_000,
+  ephemeralIntervalMs: 30_000,
   /** Interval at which removed members and bootstrap addresses are dialled; for an isolated node, the bounds of the backoff. */
-  retryMs: 15_000,
+  retryIntervalMs: 15_000,
   isolatedInitialBackoffMs: 150,
   isolatedMaxBackoffMs: 1_000,
   /** Rate of all dials, and the interval at which one address is dialled again, unless the dial is urgent. */
   dialsPerSecond: 10,
-  redialMs: 30_000,
+  redialIntervalMs: 30_000,
   /** Timeout of a ping, which is sent twice before indirect probes are requested, and the timeout of these. */
   pingTimeoutMs: 300,
   indirectTimeoutMs: 700,
@@ -46,7 +46,7 @@ export const GOSSIP = {
   /** Minimum interval between two refutations of this node. */
   refuteIntervalMs: 400,
   /** If another node uses this key, the interval doubles up to this, because the two would otherwise refute each other forever. */
-  conflictRefuteIntervalMs: 300_000,
+  maxRefuteIntervalMs: 300_000,
   /** An event that is later than this after it was due shows that this process has stalled, not that other nodes have died. */
   stallMs: 1_000,
   /** Upper bound of Lifeguard's local health score, which stretches this node's timeouts. */

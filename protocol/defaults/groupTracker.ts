@@ -13,10 +13,10 @@ export const GROUP_MEMBERS_MAX = 1_024
  * How many containers of one group are borrowed at the same time. Many have the same lender, whose engine is
  * sequential.
  */
-export const TAKES_AT_ONCE = 8
+export const CONCURRENT_TAKES_MAX = 8
 
 /** How many lenders are asked for their state at the same time. An unreachable one costs `LENDER_TIMEOUT_MS`. */
-export const LENDERS_AT_ONCE = 32
+export const CONCURRENT_LENDERS_MAX = 32
 
 /** How many members of a group run a command at the same time. Each needs an ssh process of 10 MB. */
-export const EXECS_AT_ONCE = 32
+export const CONCURRENT_EXECS_MAX = 32

@@ -2,7 +2,7 @@
  * Hops of a crawl. The default is that of P2PRC's help text. Each hop multiplies the requests; over 16 finds no new
  * peer.
  */
-export const HOPS = { usual: 3, most: 16 } as const
+export const HOPS = { default: 3, max: 16 } as const
 
 /** Maximum number of peers in the table. 4,096 entries of 437 bytes are 1.8 MB, which fit into one message. */
 export const PEERS_MAX = 4_096
@@ -10,17 +10,17 @@ export const PEERS_MAX = 4_096
 /** Probes of peers that have no link. Times are counted in ticks of `TABLE_TICK_MS`, not by the wall clock. */
 export const PROBE = {
   /** Minimum interval between two dials of one peer, or of one address from an anonymous caller. */
-  everyMs: 30_000,
+  intervalMs: 30_000,
   /** Maximum number of dials per second, so that nobody can use this node to flood another. */
   dialsPerSecond: 10,
   /** Maximum number of concurrent probes: ten per second, each of which hangs until its timeout. */
-  parallel: 30,
+  maxConcurrent: 30,
   /** How long a probe may take, from dial to answer. Go P2PRC runs `nvidia-smi` before it answers. */
   timeoutMs: 3_000,
   /** Consecutive failures until a suspected peer is dropped: 90 s, so that a node has time to restart. */
   dropAfter: 3,
-  /** Maximum interval between two probes of a dropped peer. The interval starts at `everyMs` and doubles each time. */
-  longestMs: 3_600_000,
+  /** Maximum interval between two probes of a dropped peer. The interval starts at `intervalMs` and doubles each time. */
+  maxIntervalMs: 3_600_000,
   /** Failed probes until a dropped peer is forgotten, unless the owner added it: about eight days. */
   forgetAfter: 200,
 } as const
@@ -38,10 +38,10 @@ export const UNVERIFIED_MAX = { all: 4_096, perHost: 16 } as const
  * How long changes are collected before the table is written, unless a command waits. Lost changes cost one round of
  * probes.
  */
-export const TABLE_SAVE_MS = 10_000
+export const TABLE_SAVE_DELAY_MS = 10_000
 
 /** Minimum interval between two writes of the table, unless a command waits for the write. */
-export const TABLE_PAUSE_MS = 1_000
+export const TABLE_SAVE_INTERVAL_MS = 1_000
 
 /** How often a node checks whether its own addresses have changed. */
 export const ADDRESSES_INTERVAL_MS = 10_000
@@ -49,31 +49,31 @@ export const ADDRESSES_INTERVAL_MS = 10_000
 /** A crawl of the network, from peer to peer (`p2prc update`). */
 export const CRAWL = {
   /** How many peers are asked at the same time. */
-  parallel: 16,
+  maxConcurrent: 16,
   /** How long the exchange with one peer may take: its table has up to 2 MiB, and its line may be slow. */
-  peerMs: 10_000,
+  peerTimeoutMs: 10_000,
   /** How long the whole crawl may take. Addresses that it did not reach are probed later in the background. */
-  totalMs: 60_000,
+  timeoutMs: 60_000,
   /**
    * Maximum number of new addresses from one answer, so that false addresses cost the dials of a few seconds at most.
    */
-  perAnswer: 64,
+  maxPerAnswer: 64,
 } as const
 
-/** Measurement of the latency over plain HTTP: `trips` round trips, or as many as are possible within `totalMs`. */
-export const LATENCY = { trips: 10, pingMs: 3_000, totalMs: 3_000 } as const
+/** Measurement of the latency over plain HTTP: `trips` round trips, or as many as are possible within `maxMs`. */
+export const LATENCY = { trips: 10, pingTimeoutMs: 3_000, maxMs: 3_000 } as const
 
 /** Discovery of nodes on the LAN by mDNS. */
 export const DISCOVERY = {
   /** Minimum interval between two multicasts of a record: RFC 6762 requires one second. */
-  answerEveryMs: 1_000,
+  minAnswerIntervalMs: 1_000,
   /** Interval of queries. Nodes announce themselves when they start; queries find those whose announcement was lost. */
-  askEveryMs: 60_000,
+  queryIntervalMs: 60_000,
   /** How often the network interfaces are checked, because a laptop may change its network. */
-  interfacesMs: 5_000,
+  interfacesIntervalMs: 5_000,
 } as const
 
 /**
  * How often the latency of a reachable peer is measured in the background, with ten round trips of one kilobyte each.
  */
-export const LATENCY_EVERY_MS = 600_000
+export const LATENCY_INTERVAL_MS = 600_000

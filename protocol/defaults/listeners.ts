@@ -1,5 +1,5 @@
 /** How often a listener writes an empty line while a command runs, so that silence means a broken connection. */
-export const HEARTBEAT_MS = 5_000
+export const HEARTBEAT_INTERVAL_MS = 5_000
 
 /** Maximum size of a body. A table of 4,096 entries of 437 bytes has 1.8 MB; commands are small. */
 export const BODY_MAX_BYTES = 2 * 1024 * 1024
@@ -11,24 +11,24 @@ export const BODY_MAX_BYTES = 2 * 1024 * 1024
 export const JSON_MAX_DEPTH = 32
 
 /**
- * Rate limit for the plain HTTP requests of one address: `count` per `windowMs`. A ping every second is far below it.
+ * Rate limit for the plain HTTP requests of one address: `max` per `windowMs`. A ping every second is far below it.
  */
-export const ANONYMOUS_RATE = { count: 6_000, windowMs: 10_000 } as const
+export const ANONYMOUS_RATE = { max: 6_000, windowMs: 10_000 } as const
 
 /**
  * Rate limit for the table uploads of one address. A Go node uploads two per round, and the largest takes 50 ms to
  * parse.
  */
-export const TABLE_RATE = { count: 30, windowMs: 10_000 } as const
+export const TABLE_RATE = { max: 30, windowMs: 10_000 } as const
 
 /** How long a connection may take to send a complete request, against Slowloris attacks. */
 export const HEADERS_TIMEOUT_MS = 10_000
 
 /** How long a stopping node waits for connections to read what was already written to them. */
-export const CLOSE_GRACE_MS = 500
+export const CLOSE_TIMEOUT_MS = 500
 
 /** Maximum number of bytes that are buffered for a slow reader of an NDJSON stream before the stream ends. */
-export const EVENTS_BACKLOG_BYTES = 1024 * 1024
+export const EVENTS_BACKLOG_MAX_BYTES = 1024 * 1024
 
 /** How long a listener's connection may be idle. The heartbeats of a running command come far more often. */
 export const IDLE_TIMEOUT_MS = 120_000

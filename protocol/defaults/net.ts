@@ -4,7 +4,7 @@
  */
 export const CONNECT_TIMEOUT_MS = 5_000
 
-/** How long a peer may stay silent while it answers a command. Its heartbeat comes every `HEARTBEAT_MS`. */
+/** How long a peer may stay silent while it answers a command. Its heartbeat comes every `HEARTBEAT_INTERVAL_MS`. */
 export const SILENCE_TIMEOUT_MS = 15_000
 
 /** How long a Go P2PRC node may take for a plain `/server_info`: it runs `nvidia-smi` on every call. */
@@ -17,14 +17,14 @@ export const LEGACY_TIMEOUT_MS = 15_000
 export const LINE_MAX_BYTES = 1024 * 1024
 
 /** Maximum length of the text of another node's failure. */
-export const FAILURE_MAX_CHARACTERS = 1_000
+export const FAILURE_MAX_CHARS = 1_000
 
 /** Settings for racing the endpoints of one peer (RFC 8305). */
 export const DIAL = {
   /** The delay between the starts of two attempts, as the RFC recommends. */
   staggerMs: 250,
   /** Maximum number of endpoints of one peer that are tried. The table keeps no more, so a longer list is an abuse. */
-  endpointsMost: 16,
+  maxEndpoints: 16,
 } as const
 
 /** Maximum size of a plain `/server_info`. That of a node has a few kilobytes. */

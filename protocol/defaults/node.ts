@@ -7,7 +7,7 @@ export const PORT = 8088
 export const PROTOCOL_VERSION = 1
 
 /** How long a CLI without a running node waits for the lock of the home folder. Any file write is faster. */
-export const LOCK_WAIT_MS = 5_000
+export const LOCK_TIMEOUT_MS = 5_000
 
 /** Restarts of a crashed concern: the first delay, the maximum delay, and the uptime after which the delay is reset. */
-export const RESTART = { firstMs: 200, longestMs: 30_000, healthyMs: 60_000 } as const
+export const RESTART = { initialBackoffMs: 200, maxBackoffMs: 30_000, healthyMs: 60_000 } as const

@@ -1,5 +1,5 @@
 /** How many transitions of one actor are recorded; older ones are dropped. */
-export const TRANSITIONS_KEPT = 8
+export const TRANSITIONS_MAX = 8
 
 /**
  * Maximum length of an event type in a transition. It may be long, because the event of a finished child contains its
@@ -18,7 +18,7 @@ export const TEXT_MAX_CHARS = 1_024
 
 /**
  * Limits of one `actor.listed`, which keep it below `LINE_MAX_BYTES`: the total size of the contexts, in characters,
- * and the number of actors. Above `contextChars`, actors are listed without their contexts; above `actors`, they are
+ * and the number of actors. Above `maxContextChars`, actors are listed without their contexts; above `maxActors`, they are
  * only counted.
  */
-export const ACTOR_LIST = { contextChars: 384 * 1024, actors: 1_000 } as const
+export const ACTOR_LIST = { maxContextChars: 384 * 1024, maxActors: 1_000 } as const

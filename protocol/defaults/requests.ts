@@ -53,7 +53,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'loan.resolve': FROM_MEMORY_MS,
   'loan.usePorts': ON_DISK_MS,
   // Each container reports progress. Finding the nearest machines comes first and may need a crawl.
-  'group.create': BUILD_SILENCE_MS + REMOTE_MS + CRAWL.totalMs,
+  'group.create': BUILD_SILENCE_MS + REMOTE_MS + CRAWL.timeoutMs,
   'group.list': FROM_MEMORY_MS,
   'group.show': ENGINE_MS,
   'group.add': ON_DISK_MS,
@@ -67,7 +67,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'peer.resolve': 30_000,
   'peer.add': ON_DISK_MS,
   'peer.list': FROM_MEMORY_MS,
-  'table.update': CRAWL.totalMs + ON_DISK_MS,
+  'table.update': CRAWL.timeoutMs + ON_DISK_MS,
   'table.exchange': FROM_MEMORY_MS,
 
   'node.show': FROM_MEMORY_MS,

@@ -18,7 +18,7 @@ import { createRegistry, type StateChange } from '../../actors/registry.ts'
 import { type ConcernParts, supervise } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { LINE_MAX_BYTES } from '../../protocol/defaults/net.ts'
-import { ACTOR_LIST, CONTEXT_MAX_CHARS, TRANSITIONS_KEPT } from '../../protocol/defaults/registry.ts'
+import { ACTOR_LIST, CONTEXT_MAX_CHARS, TRANSITIONS_MAX } from '../../protocol/defaults/registry.ts'
 import { type BusEvent, commandsByConcern } from '../../protocol/index.ts'
 import { Secret } from '../../protocol/secret.ts'
 import { nodeHere, request } from '../support/inProcess.ts'
@@ -110,11 +110,11 @@ test('a filter is one path, or part of a path, a machine or a state, in any case
 test('details: the context redacted, the last transitions oldest first; without them the latest alone', () => {
   const { registry, actor } = started()
   actor.send({ type: 'spawn' })
-  for (let round = 0; round < TRANSITIONS_KEPT; round += 1)
+  for (let round = 0; round < TRANSITIONS_MAX; round += 1)
     for (const type of ['work', 'next', 'rest'] as const) actor.send({ type })
   const [one] = registry.list({ filter: 'containerManager' }).actors
   assert.deepEqual(one?.context, { count: 0, big: '3n' })
-  assert.equal(one?.transitions.length, TRANSITIONS_KEPT)
+  assert.equal(one?.transitions.length, TRANSITIONS_MAX)
   assert.deepEqual(
     one?.transitions.slice(-3).map(({ from, to, event }) => [from, to, event]),
     [
@@ -263,11 +263,11 @@ test('a list of very many actors with large contexts stays one line that every r
   const registry = createRegistry()
   const machine = createMachine({ id: 'x'.repeat(100), context: { list: new Array(100_000).fill('text') } })
   const actor = createActor(machine).start()
-  for (let count = 0; count < ACTOR_LIST.actors + 7; count += 1) registry.add({ actor })
+  for (let count = 0; count < ACTOR_LIST.maxActors + 7; count += 1) registry.add({ actor })
   const listed = registry.list()
-  assert.deepEqual([listed.actors.length, listed.omitted], [ACTOR_LIST.actors, 7])
+  assert.deepEqual([listed.actors.length, listed.omitted], [ACTOR_LIST.maxActors, 7])
   const withContext = listed.actors.filter(({ context }) => context !== undefined).length
-  assert.ok(withContext >= ACTOR_LIST.contextChars / CONTEXT_MAX_CHARS - 1, `${withContext} contexts`)
+  assert.ok(withContext >= ACTOR_LIST.maxContextChars / CONTEXT_MAX_CHARS - 1, `${withContext} contexts`)
   assert.ok(withContext < 100, `${withContext} contexts`)
   const characters = JSON.stringify(listed).length
   assert.ok(characters < LINE_MAX_BYTES, `${characters} characters`)

@@ -9,7 +9,7 @@ import { type Client, connect } from '../../client/client.ts'
 import { controlSocket } from '../../client/controlSocket.ts'
 import { type Exchange, httpTransport } from '../../client/httpTransport.ts'
 import { COMMANDS_PATH, NDJSON } from '../../protocol/control.ts'
-import { EVENTS_BACKLOG_BYTES } from '../../protocol/defaults/listeners.ts'
+import { EVENTS_BACKLOG_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
 import { PROTOCOL_VERSION } from '../../protocol/defaults/node.ts'
 import { nextEvent, nextTick } from '../support/harness.ts'
 import { httpHarness, madeContainer } from '../support/httpHarness.ts'
@@ -31,7 +31,7 @@ bus.on('container.create', ({ requestId, image }) => {
   else bus.publish({ type: 'container.created', requestId, container: madeContainer() })
 })
 bus.on('container.logs', ({ requestId }) => {
-  const line = 'x'.repeat(EVENTS_BACKLOG_BYTES / 32)
+  const line = 'x'.repeat(EVENTS_BACKLOG_MAX_BYTES / 32)
   for (let count = 0; count < many; count += 1)
     bus.publish({ type: 'container.logged', requestId, stream: 'stdout', line })
   bus.publish({ type: 'container.logsEnded', requestId })

@@ -433,7 +433,7 @@ test('a missing Ansible, and one that is too old, are named in the error', async
       ANSIBLE_CALLBACK_PLUGINS: join(shipped.root, 'actors/ansible'),
       ANSIBLE_STDOUT_CALLBACK: 'p2prc_events',
       P2PRC_EVENTS_FD: '3',
-      P2PRC_ANSIBLE_OLDEST: '99.1',
+      P2PRC_ANSIBLE_MIN_VERSION: '99.1',
     },
   })
   assert.equal(status, 96, 'the callback itself ends an Ansible that is too old before the first task')

@@ -20,7 +20,7 @@ import type {
 } from '../../machines/containerManager/containerTypes.ts'
 import type { ContainerImage } from '../../machines/image.ts'
 import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS, PORT_TRIES } from '../../protocol/defaults/containerManager.ts'
+import { ENGINE_RETRY_INTERVAL_MS, PORT_ATTEMPTS_MAX } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { Secret } from '../../protocol/secret.ts'
@@ -214,7 +214,7 @@ for (const [index, broken] of allSteps.entries()) {
   })
 }
 
-test('ports that are in use are replaced by others, and the request fails after PORT_TRIES', async () => {
+test('ports that are in use are replaced by others, and the request fails after PORT_ATTEMPTS_MAX', async () => {
   const taken = () => new AppError('ports_exhausted', { count: 1 })
   const lucky = container({ start: [taken(), taken()] })
   await lucky.settled()
@@ -222,11 +222,11 @@ test('ports that are in use are replaced by others, and the request fails after 
   await lucky.settled()
   const again: Step[] = ['remove', 'allocatePorts', 'create', 'injectKeys', 'start']
   assert.deepEqual(lucky.steps, [...allSteps.slice(0, 5), ...again, ...again, 'awaitSsh'])
-  const unlucky = container({ start: Array.from({ length: PORT_TRIES + 5 }, taken) })
+  const unlucky = container({ start: Array.from({ length: PORT_ATTEMPTS_MAX + 5 }, taken) })
   await unlucky.settled()
   unlucky.actor.send({ type: 'image.ready', image })
-  for (let rounds = 0; rounds < PORT_TRIES; rounds += 1) await unlucky.settled()
-  assert.equal(unlucky.steps.filter((step) => step === 'start').length, PORT_TRIES)
+  for (let rounds = 0; rounds < PORT_ATTEMPTS_MAX; rounds += 1) await unlucky.settled()
+  assert.equal(unlucky.steps.filter((step) => step === 'start').length, PORT_ATTEMPTS_MAX)
   assert.match(JSON.stringify(unlucky.eventsOf('child.createFailed')), /ports_exhausted/)
 })
 
@@ -253,7 +253,7 @@ test('a failed rollback is reported at once and retried until it succeeds', asyn
   await settled()
   assert.equal(eventsOf('child.createFailed').length, 1)
   assert.equal(eventsOf('child.gone').length, 0)
-  clock.increment(ENGINE_RETRY_MS)
+  clock.increment(ENGINE_RETRY_INTERVAL_MS)
   await settled()
   assert.equal(eventsOf('child.gone').length, 0)
   actor.send({ type: 'engine.created' })

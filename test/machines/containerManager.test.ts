@@ -24,7 +24,7 @@ import type {
   ContainerReply,
   Port,
 } from '../../protocol/containerManager.ts'
-import { ENGINE_RETRY_MS } from '../../protocol/defaults/containerManager.ts'
+import { ENGINE_RETRY_INTERVAL_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, ContainerId, NodeId } from '../../protocol/ids.ts'
 import { Secret } from '../../protocol/secret.ts'
@@ -305,14 +305,14 @@ test('a lost engine is reported once, commands are rejected at once, it is retri
     ],
   )
   for (let rounds = 0; rounds < 3; rounds += 1) {
-    lender.clock.increment(ENGINE_RETRY_MS)
+    lender.clock.increment(ENGINE_RETRY_INTERVAL_MS)
     await lender.send(create(`again${rounds}`))
     assert.deepEqual(lender.about(`again${rounds}`), ['container.createFailed engine_missing'])
     lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
   }
   assert.equal(lender.links(), 4)
   assert.equal(lender.facts.filter(({ type }) => type === 'engine.lost').length, 1)
-  lender.clock.increment(ENGINE_RETRY_MS)
+  lender.clock.increment(ENGINE_RETRY_INTERVAL_MS)
   const half = adoptedContainer('p2prc-c1', { complete: false, running: false })
   lender.link({ type: 'link.ready', version: '2', found: [adoptedContainer('p2prc-a1', { running: false }), half] })
   await lender.settled()

@@ -196,7 +196,7 @@ test('false suspicions in any number of invented names never remove a member tha
 })
 
 test('suspicions from other nodes alone remove no member: one without a link is dialled first, and its answer counts', () => {
-  const { node, links } = connectedNode(3, { targetLinks: 0, minOutboundLinks: 0, ephemeralEveryMs: 1e9 })
+  const { node, links } = connectedNode(3, { targetLinks: 0, minOutboundLinks: 0, ephemeralIntervalMs: 1e9 })
   const victim = makeGossipDriver()
   receive(node, links[0] as string, 'table/records', { records: [pair(victim.record())], hops: 255 })
   const suspects = Array.from({ length: 10 }, () => [shortOf(victim.id), 1, shortOf(makeGossipDriver().id)] as never)
@@ -217,7 +217,7 @@ test('suspicions from other nodes alone remove no member: one without a link is 
 })
 
 test('a suspect that does not answer is removed after its timeout, and rejoins only with a newer record', () => {
-  const { node, others, links } = connectedNode(4, { targetLinks: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(4, { targetLinks: 0, ephemeralIntervalMs: 1e9 })
   const [victim, on] = [others[0] as GossipDriver, links[0] as string]
   const silent = links.slice(1)
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), silent, false)
@@ -233,7 +233,7 @@ test('a suspect that does not answer is removed after its timeout, and rejoins o
 })
 
 test('a removed member that answers this node itself rejoins with its old record', () => {
-  const { node, others, links } = connectedNode(3, { targetLinks: 0, ephemeralEveryMs: 1e9 })
+  const { node, others, links } = connectedNode(3, { targetLinks: 0, ephemeralIntervalMs: 1e9 })
   const victim = others[0] as GossipDriver
   for (let half = 0; half < 30 && isMember(node, victim); half += 1) answer(node, node.wait(500), links.slice(1), false)
   assert.ok(!isMember(node, victim))
@@ -354,7 +354,7 @@ test('many members to dial cause at most ten dials a second, and each address is
       if (effect.type !== 'dial') continue
       dials += 1
       const address = effect.addresses[0] as string
-      assert.ok((seen.get(address) ?? -1e9) + GOSSIP.redialMs <= node.now + 1_000, 'again too soon')
+      assert.ok((seen.get(address) ?? -1e9) + GOSSIP.redialIntervalMs <= node.now + 1_000, 'again too soon')
       seen.set(address, node.now)
       node.do({ type: 'failed', link: effect.link, refused: false })
     }

@@ -4,7 +4,7 @@ import { createEmptyActor, initialTransition, transition } from 'xstate'
 import { type CreateCommand, groupCreateMachine } from '../../machines/groupCreate.ts'
 import { takeCommands } from '../../machines/groupTracker/takes.ts'
 import { inPhase } from '../../machines/requests.ts'
-import { TAKES_AT_ONCE } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_TAKES_MAX } from '../../protocol/defaults/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { idOf } from '../support/fakeLender.ts'
 
@@ -49,17 +49,17 @@ const abandoned = { type: 'take.abandoned' }
 
 function play(command: CreateCommand, events: object[]) {
   const told: { type: string; code?: string }[] = []
-  let most = 0
+  let peak = 0
   let [snapshot, actions] = initialTransition(groupCreateMachine, { parent: createEmptyActor(), command })
   for (const event of events) {
     ;[snapshot, actions] = transition(groupCreateMachine, snapshot, event as never)
-    most = Math.max(most, inPhase(snapshot.context.takes, 'taking').length)
+    peak = Math.max(peak, inPhase(snapshot.context.takes, 'taking').length)
     for (const { type, params } of actions) {
       const fact = (params as { event?: { fact?: { type: string } } })?.event?.fact
       if (type === 'xstate.sendTo' && fact) told.push(fact)
     }
   }
-  return { value: snapshot.value, told, most, context: snapshot.context }
+  return { value: snapshot.value, told, peak, context: snapshot.context }
 }
 
 test('chart: a group has the containers that were taken, and without any there is no group', () => {
@@ -140,10 +140,10 @@ test('chart: a group has the containers that were taken, and without any there i
   }
 })
 
-test('chart: at most TAKES_AT_ONCE takes run at the same time, and all of them run in the end', () => {
-  const count = TAKES_AT_ONCE * 3 + 1
+test('chart: at most CONCURRENT_TAKES_MAX takes run at the same time, and all of them run in the end', () => {
+  const count = CONCURRENT_TAKES_MAX * 3 + 1
   const all = Array.from({ length: count }, (_, index) => (index % 5 === 4 ? refused(index + 1) : taken(index + 1)))
-  const { value, most, context } = play(create({ on: ['a'], count }), [checked, ...all])
-  assert.deepEqual([value, most], ['writing', TAKES_AT_ONCE])
+  const { value, peak, context } = play(create({ on: ['a'], count }), [checked, ...all])
+  assert.deepEqual([value, peak], ['writing', CONCURRENT_TAKES_MAX])
   assert.equal(context.taken.length + context.failures.length, count)
 })

@@ -17,7 +17,7 @@ import type { IpTableInternalEvent, Outcome, ProbeInput, SaveInput } from '../..
 import { isSelfAt } from '../../machines/ipTable/peerTable.ts'
 import { ipTableMachine } from '../../machines/ipTable.ts'
 import { createBus } from '../../protocol/bus.ts'
-import { PROBE, TABLE_SAVE_MS } from '../../protocol/defaults/ipTable.ts'
+import { PROBE, TABLE_SAVE_DELAY_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -234,7 +234,7 @@ test('a thousand unverified addresses cost ten dials a second and thirty at one 
   await seconds(1)
   assert.equal(probes.length, 10)
   await seconds(20)
-  assert.equal(probes.length, PROBE.parallel)
+  assert.equal(probes.length, PROBE.maxConcurrent)
   stop()
   const other = run({
     probe: (input) => (input.keyed ? { kind: 'node', contact: contact('a', '10.0.0.1') } : { kind: 'silent' }),
@@ -263,7 +263,7 @@ test('a change that a request waits for is written at once, and any other one wi
   await nextTick()
   assert.deepEqual(writes, [1, 2])
   assert.ok(said.some((fact) => fact.type === 'peer.added' && fact.peer.endpoints[0]?.host === '10.0.0.2'))
-  await seconds(31 + TABLE_SAVE_MS / 1_000)
+  await seconds(31 + TABLE_SAVE_DELAY_MS / 1_000)
   assert.ok(writes.length > 2)
   bus.publish({ ...owner('peer.add', 'only'), where: '10.0.0.3', replace: true })
   await nextTick()
@@ -286,9 +286,9 @@ test('a full disk is reported and fails waiting requests, and the table is writt
   assert.ok(said.some((fact) => fact.type === 'table.saveFailed'))
   assert.ok(said.filter((fact) => fact.type === 'table.saveFailed').length <= 2)
   full = false
-  await seconds(TABLE_SAVE_MS / 1_000 + 1)
+  await seconds(TABLE_SAVE_DELAY_MS / 1_000 + 1)
   assert.equal(written[0]?.ip_address[0]?.IPV4, '10.0.0.2')
-  await seconds((3 * TABLE_SAVE_MS) / 1_000)
+  await seconds((3 * TABLE_SAVE_DELAY_MS) / 1_000)
   assert.equal(written.length, 1, 'what is on the disk is not written again')
   stop()
 })

@@ -296,7 +296,7 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
     signal: new AbortController().signal,
   })
   assert.deepEqual([probes.length, left.size], [10, 46])
-  const busy = new Set(Array.from({ length: PROBE.parallel }, (_, index) => `x${index}`))
+  const busy = new Set(Array.from({ length: PROBE.maxConcurrent }, (_, index) => `x${index}`))
   assert.equal(
     planProbes({ table: empty, now: 0, unverified, probing: busy, signal: new AbortController().signal }).probes.length,
     0,

@@ -28,7 +28,12 @@ test('it is JSON: nothing is lost on the way through text, and no place in it is
 test('a command is as the outside sends it: the caller is not in it, and what has a default may be left out', () => {
   const update = schemas.commands['table.update'] as JsonSchema
   assert.deepEqual(update.required, ['type'])
-  assert.deepEqual(propertyOf(update, 'hops'), { default: HOPS.usual, type: 'integer', minimum: 1, maximum: HOPS.most })
+  assert.deepEqual(propertyOf(update, 'hops'), {
+    default: HOPS.default,
+    type: 'integer',
+    minimum: 1,
+    maximum: HOPS.max,
+  })
   for (const schema of Object.values(schemas.commands)) assert.ok(!('caller' in (schema.properties as object)))
 })
 

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { mock, test } from 'node:test'
 import { openFactStream } from '../../../actors/listeners/factStream.ts'
-import { EVENTS_BACKLOG_BYTES, HEARTBEAT_MS } from '../../../protocol/defaults/listeners.ts'
+import { EVENTS_BACKLOG_MAX_BYTES, HEARTBEAT_INTERVAL_MS } from '../../../protocol/defaults/listeners.ts'
 
 class FakeResponse extends EventEmitter {
   written = ''
@@ -28,19 +28,19 @@ function open() {
   return { response, stream, gone: () => gone }
 }
 
-test('an empty line every HEARTBEAT_MS is the heartbeat of the server, until the end', () => {
+test('an empty line every HEARTBEAT_INTERVAL_MS is the heartbeat of the server, until the end', () => {
   mock.timers.enable({ apis: ['setInterval'] })
   try {
     const { response, stream } = open()
-    mock.timers.tick(HEARTBEAT_MS - 1)
+    mock.timers.tick(HEARTBEAT_INTERVAL_MS - 1)
     assert.equal(response.written, '')
     mock.timers.tick(1)
     stream.write({ type: 'x' })
-    mock.timers.tick(HEARTBEAT_MS)
+    mock.timers.tick(HEARTBEAT_INTERVAL_MS)
     assert.equal(response.written, '\n{"type":"x"}\n\n')
     stream.end()
     stream.end()
-    mock.timers.tick(HEARTBEAT_MS * 3)
+    mock.timers.tick(HEARTBEAT_INTERVAL_MS * 3)
     stream.write({ type: 'late' })
     assert.equal(response.written, '\n{"type":"x"}\n\n<end>')
   } finally {
@@ -62,7 +62,7 @@ test('onGone is called once if the reader disconnects, and not after the end', (
 
 test('write returns false when too many bytes are buffered for the reader', () => {
   const { response, stream } = open()
-  response.writableLength = EVENTS_BACKLOG_BYTES
+  response.writableLength = EVENTS_BACKLOG_MAX_BYTES
   assert.equal(stream.write({}), true)
   response.writableLength += 1
   assert.equal(stream.write({}), false)

@@ -355,7 +355,7 @@ test('/server_info sends a request until the first reading, and is prepared in a
 
 test('the rate limit is per address, and a new window starts at zero', async () => {
   const { createRateLimit } = await import('../../../actors/listeners/rateLimit.ts')
-  const isWithin = createRateLimit({ count: 2, windowMs: 100 })
+  const isWithin = createRateLimit({ max: 2, windowMs: 100 })
   const ask = (address: string, now: number) => isWithin(address, now)
   assert.deepEqual(
     [ask('10.0.0.1', 0), ask('10.0.0.1', 1), ask('10.0.0.1', 2), ask('10.0.0.2', 3)],
@@ -377,7 +377,7 @@ test('too many requests of one anonymous caller are rejected with too_many befor
   const httpServer = await createHttpServer({
     bus,
     rights: () => rights.current,
-    anonymousRate: { count: 3, windowMs: 60_000 },
+    anonymousRate: { max: 3, windowMs: 60_000 },
   })
   let principal: Partial<Principal> = { address: '192.0.2.7' }
   const listener = await openListener({

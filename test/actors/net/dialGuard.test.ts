@@ -53,7 +53,7 @@ test('one address is dialled once in 30 s, under any name and spelling', async (
     await assert.rejects(guard.authorize(at(host)), { code: 'dialled_lately' }, host)
   }
   await guard.authorize(at('fd00::5', 8_089))
-  time += PROBE.everyMs
+  time += PROBE.intervalMs
   await guard.authorize(at('fd00::5'))
 })
 

@@ -102,7 +102,7 @@ test('of a hundred endpoints no more are tried than one peer may have, and the e
   const { outcome, started, end } = start(t, hundred)
   const failed = outcome.catch((error) => error)
   for (const { host } of hundred) await end(host, 'fail')
-  assert.equal(started.length, DIAL.endpointsMost)
+  assert.equal(started.length, DIAL.maxEndpoints)
   assert.match((await failed).message, /84 more endpoints were not tried/)
 })
 
