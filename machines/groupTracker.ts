@@ -1,18 +1,16 @@
-import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from 'xstate'
+import { emit, fromCallback, sendTo, setup, spawnChild } from 'xstate'
 import { toFailure } from '../protocol/errors.ts'
 import type { GroupTrackerAccepts, GroupTrackerCommand, GroupTrackerEmits } from '../protocol/groupTracker.ts'
 import { type CreateCommand, groupCreateMachine } from './groupCreate.ts'
 import { type ChildEmits, loanMachine, type TakeCommand } from './loan.ts'
 import {
-  begin,
+  beginAs,
   childId,
-  end,
-  enter,
-  find,
-  join,
+  endIfAbandoned,
+  isLastWaiterIn,
   joinIfRepeated,
-  leave,
   type Requests,
+  requestActions,
   requestGuards,
   type Tracked,
 } from './requests.ts'
@@ -31,28 +29,16 @@ interface Context {
   requests: Requests<Tracked<Phase>>
 }
 
-interface RequestId {
-  requestId: string
-}
-
-const beginAs = <P extends Phase>(phase: P) =>
-  ({
-    type: 'begin',
-    params: ({ event: { requestId } }: { event: RequestId }) => ({ requestId, phase }),
-  }) as const
+type Events = GroupTrackerAccepts | ChildEmits
 
 const executes = [joinIfRepeated, { actions: [beginAs('executing'), 'startRequest'] }] as const
 
 const notProvided = toFailure(new Error('not provided'))
 
-/**
- * The borrower's side: containers taken from other nodes, and groups of them. A child per request does the work; this
- * machine only tracks the requests.
- */
-export const groupTrackerMachine = setup({
+const groupTrackerSetup = setup({
   types: {
     context: {} as Context,
-    events: {} as GroupTrackerAccepts | ChildEmits,
+    events: {} as Events,
     emitted: {} as GroupTrackerEmits,
   },
   actors: {
@@ -65,25 +51,10 @@ export const groupTrackerMachine = setup({
       sendBack({ type: 'child.ended', requestId, fact })
     }),
   },
-  guards: {
-    ...requestGuards,
-    isAbandonedTake: ({ context }, { requestId }: { requestId: string }) => {
-      const request = find(context.requests, requestId)
-      return request?.phase === 'taking' && request.waiters === 1
-    },
-    isRollingBack: ({ context }, { requestId }: { requestId: string }) =>
-      find(context.requests, requestId)?.phase === 'rollingBack',
-  },
+  guards: requestGuards<Context>(),
+  actions: requestActions<Context, Events>(),
+}).extend({
   actions: {
-    begin: assign({
-      requests: ({ context }, request: { requestId: string; phase: Phase }) => begin(context.requests, request),
-    }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
-    enterRollingBack: assign({
-      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'rollingBack'),
-    }),
     startRequest: spawnChild('request', {
       id: ({ event }) => childId((event as SimpleRequest).requestId),
       input: ({ event }) => event as SimpleRequest,
@@ -97,7 +68,13 @@ export const groupTrackerMachine = setup({
       input: ({ event, self }) => ({ parent: self, command: event as CreateCommand }),
     }),
   },
-}).createMachine({
+})
+
+/**
+ * The borrower's side: containers taken from other nodes, and groups of them. A child per request does the work; this
+ * machine only tracks the requests.
+ */
+export const groupTrackerMachine = groupTrackerSetup.createMachine({
   id: 'groupTracker',
   context: { requests: [] },
   invoke: { id: 'watchRecords', src: 'watchRecords' },
@@ -118,30 +95,18 @@ export const groupTrackerMachine = setup({
     'group.exec': executes,
     'child.emitted': { actions: emit(({ event }) => event.fact) },
     'child.ended': {
-      actions: [
-        emit(({ event }) => event.fact),
-        stopChild(({ event }) => childId(event.requestId)),
-        { type: 'end', params: ({ event }) => event },
-      ],
+      actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }],
     },
     'request.abandoned': [
       {
-        guard: { type: 'isAbandonedTake', params: ({ event }) => event },
+        guard: isLastWaiterIn('taking'),
         actions: [
           { type: 'leave', params: ({ event }) => event },
-          { type: 'enterRollingBack', params: ({ event }) => event },
+          { type: 'enter', params: ({ event: { requestId } }) => ({ requestId, phase: 'rollingBack' }) },
           sendTo(({ event }) => childId(event.requestId), { type: 'take.abandoned' }),
         ],
       },
-      {
-        guard: { type: 'isRollingBack', params: ({ event }) => event },
-        actions: { type: 'leave', params: ({ event }) => event },
-      },
-      {
-        guard: { type: 'isLastWaiter', params: ({ event }) => event },
-        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
-      },
-      { actions: { type: 'leave', params: ({ event }) => event } },
+      ...endIfAbandoned('executing'),
     ],
   },
   options: { maxIterations: 1_000 },

@@ -9,7 +9,7 @@ import { addObservation, keyProved } from './ipTable/peerChange.ts'
 import { fileOf, seedsOf } from './ipTable/peerTable.ts'
 import { applyOutcome } from './ipTable/peerWatch.ts'
 import { listed, selfAddressesFact } from './ipTable/tableFacts.ts'
-import { childId, joinIfRepeated } from './requests.ts'
+import { childId, endIfAbandoned, joinIfRepeated } from './requests.ts'
 
 const onRecordFact = {
   actions: {
@@ -103,7 +103,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
     'resolveDns.ended': {
       actions: [
         { type: 'replyToResolving', params: ({ event }) => event },
-        { type: 'giveUp', params: ({ event }) => event },
+        { type: 'end', params: ({ event }) => event },
       ],
     },
     'peer.add': [
@@ -206,13 +206,8 @@ export const ipTableMachine = ipTableSetup.createMachine({
     'node.addressFound': {
       actions: { type: 'updateSelf', params: ({ event }) => ({ publicAddress: event.address }) },
     },
-    'request.abandoned': [
-      {
-        guard: { type: 'canGiveUp', params: ({ event }) => event },
-        actions: { type: 'giveUp', params: ({ event }) => event },
-      },
-      { actions: { type: 'leave', params: ({ event }) => event } },
-    ],
+    // A save in progress is completed all the same.
+    'request.abandoned': endIfAbandoned('resolving', 'crawling'),
   },
   options: { maxIterations: 1_000 },
 })

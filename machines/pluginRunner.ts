@@ -1,16 +1,15 @@
-import { assign, emit, fromCallback, sendTo, setup, spawnChild, stopChild } from 'xstate'
+import { emit, fromCallback, sendTo, setup, spawnChild } from 'xstate'
 import { type PluginRunnerCommand, type PluginRunnerEmits, pluginRunnerCommands } from '../protocol/pluginRunner.ts'
 import type { RequestFact } from '../protocol/request.ts'
 import { pluginRunMachine, type RunCommand, type RunEmits } from './pluginRun.ts'
 import {
-  begin,
+  beginAs,
   childId,
-  end,
-  enter,
-  join,
+  isLastWaiterIn,
   joinIfRepeated,
-  leave,
+  otherwiseLeave,
   type Requests,
+  requestActions,
   requestGuards,
   type Tracked,
 } from './requests.ts'
@@ -34,9 +33,7 @@ interface Context {
   requests: Requests<Tracked<Phase>>
 }
 
-interface RequestId {
-  requestId: string
-}
+type Events = PluginRunnerCommand | RequestFact | RunEmits
 
 const terminalTypes = new Set<string>(Object.values(pluginRunnerCommands).flatMap((spec) => [...spec.terminalEvents]))
 
@@ -44,7 +41,7 @@ const runner = setup({
   types: {
     context: {} as Context,
     input: {} as { signal: AbortSignal },
-    events: {} as PluginRunnerCommand | RequestFact | RunEmits,
+    events: {} as Events,
     emitted: {} as PluginRunnerEmits,
   },
   actors: {
@@ -55,30 +52,17 @@ const runner = setup({
     }),
   },
   guards: {
-    ...requestGuards,
+    ...requestGuards<Context>(),
     isTerminal: (_, { type }: { type: string }) => terminalTypes.has(type),
   },
-  actions: {
-    begin: assign({
-      requests: ({ context }, request: { requestId: string; phase: Phase }) => begin(context.requests, request),
-    }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
-    enterStopping: assign({
-      requests: ({ context }, { requestId }: RequestId) => enter(context.requests, requestId, 'stopping'),
-    }),
-  },
+  actions: requestActions<Context, Events>(),
 })
 
 const onShortCommand = [
   joinIfRepeated,
   {
     actions: [
-      {
-        type: 'begin',
-        params: ({ event: { requestId } }: { event: RequestId }) => ({ requestId, phase: 'replying' as const }),
-      },
+      beginAs('replying'),
       runner.spawnChild('reply', {
         id: ({ event }) => childId((event as ShortCommand).requestId),
         input: ({ context, event }) => ({ command: event as ShortCommand, signal: context.signal }),
@@ -101,7 +85,7 @@ export const pluginRunnerMachine = runner.createMachine({
       joinIfRepeated,
       {
         actions: [
-          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'running' }) },
+          beginAs('running'),
           spawnChild('run', {
             id: ({ event }) => childId((event as RunCommand).requestId),
             // xstate types the input's event as every event of the machine, not as the one handled here.
@@ -117,26 +101,22 @@ export const pluginRunnerMachine = runner.createMachine({
     // The child still emits its finishing fact, after it has undone what it began.
     'request.abandoned': [
       {
-        guard: { type: 'isLastWaiter', params: ({ event }) => event },
+        guard: isLastWaiterIn('replying', 'running'),
         actions: [
           { type: 'leave', params: ({ event }) => event },
-          { type: 'enterStopping', params: ({ event }) => event },
+          { type: 'enter', params: ({ event: { requestId } }) => ({ requestId, phase: 'stopping' }) },
           sendTo(
             ({ event }) => childId(event.requestId),
             () => ({ type: 'run.abandon' as const }),
           ),
         ],
       },
-      { actions: { type: 'leave', params: ({ event }) => event } },
+      otherwiseLeave,
     ],
     'run.emitted': [
       {
         guard: { type: 'isTerminal', params: ({ event }) => event.fact },
-        actions: [
-          emit(({ event }) => event.fact),
-          { type: 'end', params: ({ event }) => event.fact },
-          stopChild(({ event }) => childId(event.fact.requestId)),
-        ],
+        actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event.fact }],
       },
       { actions: emit(({ event }) => event.fact) },
     ],

@@ -1,3 +1,5 @@
+import { type AnyEventObject, assign, enqueueActions } from 'xstate'
+
 /**
  * A pending request of a concern: its id, its phase, and the number of callers that wait for the answer. Every machine
  * keeps a list of them in its context and changes the list with these functions. A repeated request joins the pending
@@ -72,34 +74,89 @@ export function childId(requestId: string): string {
   return `request ${requestId}`
 }
 
-/** The arguments that the guards below read. */
-interface WithRequests {
-  context: { requests: Requests<Tracked> }
+interface RequestId {
+  requestId: string
 }
 
-/** Guards that every concern uses. */
-export const requestGuards = {
-  /** Whether the request was sent before and has no answer yet. */
-  isUnderWay: ({ context }: WithRequests, { requestId }: { requestId: string }) =>
-    find(context.requests, requestId) !== undefined,
-  /** Whether nobody waits for the request after this waiter leaves. */
-  isLastWaiter: ({ context }: WithRequests, { requestId }: { requestId: string }) =>
-    find(context.requests, requestId)?.waiters === 1,
-  /** The same, but only for a request whose work has not started. */
-  isLastWaiterOfQueued: ({ context }: WithRequests, { requestId }: { requestId: string }) => {
-    const request = find(context.requests, requestId)
-    return request?.phase === 'queued' && request.waiters === 1
-  },
+/** The context of a machine that tracks requests. */
+interface WithRequests {
+  requests: Requests<Tracked>
+}
+
+type RequestOf<C extends WithRequests> = C['requests'][number]
+
+/** Returns the guards for the `setup` of a concern with this context. */
+export function requestGuards<C extends WithRequests>() {
+  return {
+    /** Whether the request was sent before and has no answer yet. */
+    isUnderWay: ({ context }: { context: C }, { requestId }: RequestId) =>
+      find(context.requests, requestId) !== undefined,
+    /** Whether the request is in one of these phases, and nobody waits for it after this waiter leaves. */
+    isLastWaiter: (
+      { context }: { context: C },
+      { requestId, phases }: RequestId & { phases: readonly RequestOf<C>['phase'][] },
+    ) => {
+      const request = find(context.requests, requestId)
+      return request?.waiters === 1 && phases.includes(request.phase)
+    },
+  }
 }
 
 /**
- * The first transition on a command: a repeated request joins the pending one. The machine implements the action
- * `join`.
+ * Returns the actions for the `setup` of a concern with this context and these events. Each returns the
+ * whole context, because the compiler does not accept `requests` alone as a part of a context that it does not know.
  */
+export function requestActions<C extends WithRequests, E extends AnyEventObject>() {
+  const change = <P extends RequestId>(changed: (requests: C['requests'], request: P) => Requests<Tracked>) =>
+    assign<C, E, P, E, never>(({ context }, request) => ({
+      ...context,
+      requests: changed(context.requests, request),
+    }))
+  return {
+    begin: change((requests, request: NewRequest<RequestOf<C>>) => begin(requests, request)),
+    join: change((requests, { requestId }: RequestId) => join(requests, requestId)),
+    leave: change((requests, { requestId }: RequestId) => leave(requests, requestId)),
+    enter: change((requests, { requestId, phase }: RequestId & { phase: RequestOf<C>['phase'] }) =>
+      enter(requests, requestId, phase),
+    ),
+    /** Also stops the request's child, if it has one. */
+    end: enqueueActions<C, E, RequestId, E, never, never, never, never, never>(({ enqueue }, { requestId }) => {
+      enqueue.stopChild(childId(requestId))
+      enqueue.assign(({ context }) => ({ ...context, requests: end(context.requests, requestId) }))
+    }),
+  }
+}
+
+interface OnRequest {
+  event: RequestId
+}
+
+/** The action that begins the request in this phase. */
+export const beginAs = <P extends string>(phase: P) =>
+  ({ type: 'begin', params: ({ event: { requestId } }: OnRequest) => ({ requestId, phase }) }) as const
+
+/** The first transition on a command: a repeated request joins the pending one. */
 export const joinIfRepeated = {
-  guard: { type: 'isUnderWay', params: ({ event }: { event: { requestId: string } }) => event },
-  actions: { type: 'join', params: ({ event }: { event: { requestId: string } }) => event },
+  guard: { type: 'isUnderWay', params: ({ event }: OnRequest) => event },
+  actions: { type: 'join', params: ({ event }: OnRequest) => event },
 } as const
+
+/** The guard of `request.abandoned` for the last waiter of a request in one of these phases. */
+export const isLastWaiterIn = <P extends string>(...phases: readonly P[]) =>
+  ({ type: 'isLastWaiter', params: ({ event: { requestId } }: OnRequest) => ({ requestId, phases }) }) as const
+
+/** The last transition on `request.abandoned`: this waiter leaves. */
+export const otherwiseLeave = { actions: { type: 'leave', params: ({ event }: OnRequest) => event } } as const
+
+/**
+ * The transitions on `request.abandoned`: the last waiter of a request in one of these phases ends it, and any other
+ * waiter only leaves it.
+ */
+export const endIfAbandoned = <P extends string>(...phases: readonly P[]) =>
+  [
+    { guard: isLastWaiterIn(...phases), actions: { type: 'end', params: ({ event }: OnRequest) => event } },
+    otherwiseLeave,
+  ] as const
 
 function matcher<R extends Tracked>(match: Match<R>): (request: R) => boolean {
   return typeof match === 'function' ? match : ({ requestId }) => requestId === match

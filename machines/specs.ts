@@ -1,17 +1,16 @@
-import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, spawnChild, stopChild } from 'xstate'
+import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, spawnChild } from 'xstate'
 import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
 import {
-  begin,
+  beginAs,
   childId,
-  end,
+  endIfAbandoned,
   inPhase,
-  join,
   joinIfRepeated,
-  leave,
   type Requests,
+  requestActions,
   requestGuards,
   type Tracked,
 } from './requests.ts'
@@ -20,6 +19,8 @@ import {
 export type SpecsRequestEnded =
   | { type: 'request.done'; requestId: string; specs: Specs }
   | ({ type: 'request.failed'; requestId: string } & Failure)
+
+type Events = SpecsAccepts | SpecsRequestEnded
 
 interface RequestId {
   requestId: string
@@ -42,12 +43,11 @@ export interface SpecsInput {
   background: boolean
 }
 
-/** Reads this machine's specifications in advance, so that answers cost nothing, and requests those of other nodes. */
-export const specsMachine = setup({
+const specsSetup = setup({
   types: {
     context: {} as Context,
     input: {} as SpecsInput,
-    events: {} as SpecsAccepts | SpecsRequestEnded,
+    events: {} as Events,
     emitted: {} as SpecsEmits,
   },
   actors: {
@@ -63,16 +63,11 @@ export const specsMachine = setup({
   guards: {
     inBackground: ({ context }) => context.background,
     isKnown: ({ context }) => context.background && context.specs !== null,
-    ...requestGuards,
+    ...requestGuards<Context>(),
   },
+  actions: requestActions<Context, Events>(),
+}).extend({
   actions: {
-    begin: assign({
-      requests: ({ context }, request: { requestId: string; phase: 'reading' | 'requesting' }) =>
-        begin(context.requests, request),
-    }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
     reply: emit(({ context: { specs } }, { requestId }: RequestId) => ({
       type: 'specs.got',
       requestId,
@@ -86,7 +81,10 @@ export const specsMachine = setup({
       enqueue.assign({ requests: inPhase(context.requests, 'requesting') })
     }),
   },
-}).createMachine({
+})
+
+/** Reads this machine's specifications in advance, so that answers cost nothing, and requests those of other nodes. */
+export const specsMachine = specsSetup.createMachine({
   id: 'specs',
   context: ({ input }) => ({ ...input, specs: null, requests: [] }),
   initial: 'starting',
@@ -125,10 +123,7 @@ export const specsMachine = setup({
       on: {
         'specs.get': [
           { guard: 'isKnown', actions: { type: 'reply', params: ({ event }) => event } },
-          {
-            target: 'reading',
-            actions: { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'reading' }) },
-          },
+          { target: 'reading', actions: beginAs('reading') },
         ],
       },
     },
@@ -137,13 +132,13 @@ export const specsMachine = setup({
     'specs.get': [
       { guard: 'isKnown', actions: { type: 'reply', params: ({ event }) => event } },
       joinIfRepeated,
-      { actions: { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'reading' }) } },
+      { actions: beginAs('reading') },
     ],
     'specs.request': [
       joinIfRepeated,
       {
         actions: [
-          { type: 'begin', params: ({ event: { requestId } }) => ({ requestId, phase: 'requesting' }) },
+          beginAs('requesting'),
           spawnChild('request', {
             id: ({ event }) => childId((event as RequestId).requestId),
             input: ({ event }) => event as Extract<SpecsAccepts, { type: 'specs.request' }>,
@@ -154,24 +149,16 @@ export const specsMachine = setup({
     'request.done': {
       actions: [
         emit(({ event }) => ({ type: 'specs.got', requestId: event.requestId, specs: event.specs })),
-        stopChild(({ event }) => childId(event.requestId)),
         { type: 'end', params: ({ event }) => event },
       ],
     },
     'request.failed': {
       actions: [
         emit(({ event: { requestId, code, message } }) => ({ type: 'specs.getFailed', requestId, code, message })),
-        stopChild(({ event }) => childId(event.requestId)),
         { type: 'end', params: ({ event }) => event },
       ],
     },
-    'request.abandoned': [
-      {
-        guard: { type: 'isLastWaiter', params: ({ event }) => event },
-        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
-      },
-      { actions: { type: 'leave', params: ({ event }) => event } },
-    ],
+    'request.abandoned': endIfAbandoned('reading', 'requesting'),
   },
   options: { maxIterations: 1_000 },
 })

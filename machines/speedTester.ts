@@ -1,44 +1,34 @@
-import { assign, emit, setup, spawnChild, stopChild } from 'xstate'
+import { emit, setup, spawnChild } from 'xstate'
 import type { SpeedTesterAccepts, SpeedTesterCommand, SpeedTesterEmits } from '../protocol/speedTester.ts'
 import {
-  begin,
+  beginAs,
   childId,
-  end,
-  join,
+  endIfAbandoned,
   joinIfRepeated,
-  leave,
   type Requests,
+  requestActions,
   requestGuards,
   type Tracked,
 } from './requests.ts'
 import { type SpeedTestEmits, speedTestMachine } from './speedTest.ts'
-
-interface RequestId {
-  requestId: string
-}
 
 interface Context {
   /** Each request has a child with its id, whose state is the progress of the test, or waiting for a slot. */
   requests: Requests<Tracked<'testing'>>
 }
 
+type Events = SpeedTesterAccepts | SpeedTestEmits
+
 /** Measures links when the owner asks. A child per request waits for a slot and does the work. */
 export const speedTesterMachine = setup({
   types: {
     context: {} as Context,
-    events: {} as SpeedTesterAccepts | SpeedTestEmits,
+    events: {} as Events,
     emitted: {} as SpeedTesterEmits,
   },
   actors: { test: speedTestMachine },
-  guards: requestGuards,
-  actions: {
-    begin: assign({
-      requests: ({ context }, { requestId }: RequestId) => begin(context.requests, { requestId, phase: 'testing' }),
-    }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
-  },
+  guards: requestGuards<Context>(),
+  actions: requestActions<Context, Events>(),
 }).createMachine({
   id: 'speedTester',
   context: { requests: [] },
@@ -47,7 +37,7 @@ export const speedTesterMachine = setup({
       joinIfRepeated,
       {
         actions: [
-          { type: 'begin', params: ({ event }) => event },
+          beginAs('testing'),
           spawnChild('test', {
             id: ({ event }) => childId((event as SpeedTesterCommand).requestId),
             input: ({ event, self }) => ({ parent: self, command: event as SpeedTesterCommand }),
@@ -57,19 +47,9 @@ export const speedTesterMachine = setup({
     ],
     'test.progressed': { actions: emit(({ event }) => event.fact) },
     'test.ended': {
-      actions: [
-        emit(({ event }) => event.fact),
-        stopChild(({ event }) => childId(event.requestId)),
-        { type: 'end', params: ({ event }) => event },
-      ],
+      actions: [emit(({ event }) => event.fact), { type: 'end', params: ({ event }) => event }],
     },
-    'request.abandoned': [
-      {
-        guard: { type: 'isLastWaiter', params: ({ event }) => event },
-        actions: [stopChild(({ event }) => childId(event.requestId)), { type: 'end', params: ({ event }) => event }],
-      },
-      { actions: { type: 'leave', params: ({ event }) => event } },
-    ],
+    'request.abandoned': endIfAbandoned('testing'),
   },
   options: { maxIterations: 1_000 },
 })

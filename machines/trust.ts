@@ -4,13 +4,11 @@ import type { TrustFile } from '../protocol/files/trust.ts'
 import type { Failure, NodeId } from '../protocol/ids.ts'
 import type { TrustAccepts, TrustCommand, TrustEmits, TrustedPeer } from '../protocol/trust.ts'
 import {
-  begin,
-  end,
+  endIfAbandoned,
   enter,
-  join,
   joinIfRepeated,
-  leave,
   type Requests,
+  requestActions,
   requestGuards,
   type Tracked,
 } from './requests.ts'
@@ -18,10 +16,6 @@ import {
 type Entry = TrustFile['peers'][number]
 /** A command that changes the list. */
 type Change = Exclude<TrustCommand, { type: 'trust.list' }>
-
-interface RequestId {
-  requestId: string
-}
 
 /** The list after the change, and the peer that the change concerns. */
 interface Draft {
@@ -48,11 +42,21 @@ interface Context {
   draft: Draft | null
 }
 
-/**
- * Manages the peers that the owner trusts. Changes run one at a time, and the rights change only after the file is
- * written.
- */
-export const trustMachine = setup({
+const queues = [
+  joinIfRepeated,
+  {
+    actions: {
+      type: 'begin',
+      params: ({ event }: { event: Change }) => ({
+        requestId: event.requestId,
+        phase: 'queued' as const,
+        change: event,
+      }),
+    },
+  },
+] as const
+
+const trustSetup = setup({
   types: {
     context: {} as Context,
     input: {} as { peers: Entry[] },
@@ -64,19 +68,14 @@ export const trustMachine = setup({
     save: fromPromise<void, { peers: Entry[] }>(() => Promise.reject(new Error('not provided'))),
   },
   guards: {
-    ...requestGuards,
+    ...requestGuards<Context>(),
     isAdd: ({ context }) => nextChange(context)?.type === 'trust.add',
     isRemove: ({ context }) => nextChange(context)?.type === 'trust.remove',
     hasDraft: ({ context }) => context.draft !== null,
   },
+  actions: requestActions<Context, TrustAccepts>(),
+}).extend({
   actions: {
-    begin: assign({
-      requests: ({ context }, change: Change) =>
-        begin(context.requests, { requestId: change.requestId, phase: 'queued', change }),
-    }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    end: assign({ requests: ({ context }, { requestId }: RequestId) => end(context.requests, requestId) }),
     startChange: assign({
       requests: ({ context: { requests } }) => enter(requests, (one) => one === requests[0], 'changing'),
     }),
@@ -98,7 +97,13 @@ export const trustMachine = setup({
       enqueue.emit({ type, requestId: change.requestId, code: failure.code, message: failure.message })
     }),
   },
-}).createMachine({
+})
+
+/**
+ * Manages the peers that the owner trusts. Changes run one at a time, and the rights change only after the file is
+ * written.
+ */
+export const trustMachine = trustSetup.createMachine({
   id: 'trust',
   context: ({ input }) => ({ peers: input.peers, requests: [], draft: null }),
   entry: 'emitChanged',
@@ -149,16 +154,10 @@ export const trustMachine = setup({
     },
   },
   on: {
-    'trust.add': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
-    'trust.remove': [joinIfRepeated, { actions: { type: 'begin', params: ({ event }) => event } }],
+    'trust.add': queues,
+    'trust.remove': queues,
     // A change that has started is completed, because half of it cannot be reverted, and its fact informs everybody.
-    'request.abandoned': [
-      {
-        guard: { type: 'isLastWaiterOfQueued', params: ({ event }) => event },
-        actions: { type: 'end', params: ({ event }) => event },
-      },
-      { actions: { type: 'leave', params: ({ event }) => event } },
-    ],
+    'request.abandoned': endIfAbandoned('queued'),
     'trust.list': {
       actions: emit(({ context, event }) => ({
         type: 'trust.listed',

@@ -5,7 +5,7 @@ import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableAccepts, IpTableCommand, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
-import { begin, childId, end, enter, find, inPhase, join, leave } from '../requests.ts'
+import { begin, childId, end, enter, inPhase, requestActions, requestGuards } from '../requests.ts'
 import { updateLinks } from './gossipChange.ts'
 import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
 import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
@@ -22,12 +22,14 @@ interface RequestId {
   requestId: string
 }
 
+type Events = IpTableAccepts | IpTableInternalEvent
+
 /** Holds the guards, actions and children of the table's chart. */
 export const ipTableSetup = setup({
   types: {
     context: {} as Context,
     input: {} as IpTableInput,
-    events: {} as IpTableAccepts | IpTableInternalEvent,
+    events: {} as Events,
     emitted: {} as IpTableEmits,
   },
   actors: {
@@ -45,19 +47,16 @@ export const ipTableSetup = setup({
   },
   delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_DELAY_MS, saveInterval: TABLE_SAVE_INTERVAL_MS },
   guards: {
+    ...requestGuards<Context>(),
     isUnsaved: ({ context }) => context.revision > context.saved,
     /** Whether to save at once. A single command ends before anything could be batched. */
     isAwaited: ({ context }) => isAwaited(context) || !context.watch,
     isUrgent: ({ context }) => isAwaited(context) || (context.flushNow && context.revision > context.saved),
-    isUnderWay: ({ context }, { requestId }: RequestId) => find(context.requests, requestId) !== undefined,
-    /** Whether nobody waits for this reply any more. A save in progress is completed all the same. */
-    canGiveUp: ({ context }, { requestId }: RequestId) => {
-      const request = find(context.requests, requestId)
-      return request?.waiters === 1 && request.phase !== 'saving'
-    },
     needsDns: ({ context }, { where }: { where: string }) => 'resolveDns' in lookUp(context.table, where, context),
     isAddable: ({ context }, { where }: { where: string }) => addressToAdd(context, where) !== null,
   },
+  actions: requestActions<Context, Events>(),
+}).extend({
   actions: {
     commit: enqueueActions(({ context, enqueue }, { table, emitted }: Change) => {
       if (table === context.table) return
@@ -90,12 +89,6 @@ export const ipTableSetup = setup({
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })
     }),
     updateLinks: assign({ links: ({ context }, fact: NetworkFact) => updateLinks(context.links, fact) }),
-    join: assign({ requests: ({ context }, { requestId }: RequestId) => join(context.requests, requestId) }),
-    leave: assign({ requests: ({ context }, { requestId }: RequestId) => leave(context.requests, requestId) }),
-    giveUp: enqueueActions(({ context, enqueue }, { requestId }: RequestId) => {
-      enqueue.stopChild(childId(requestId))
-      enqueue.assign({ requests: end(context.requests, requestId) })
-    }),
     resolveDns: assign(({ context, spawn }, { requestId, where }: CommandOf<'peer.resolve'>) => {
       const answer = lookUp(context.table, where, context)
       if (!('resolveDns' in answer)) return {}

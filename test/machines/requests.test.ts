@@ -49,11 +49,14 @@ test('guards: a request in progress, its last waiter, and whether the work has b
     [leave(two, 'a'), 'a', { isUnderWay: true, isLastWaiter: false, isLastWaiterOfQueued: false }],
     [two, 'c', { isUnderWay: false, isLastWaiter: false, isLastWaiterOfQueued: false }],
   ]
+  const { isUnderWay, isLastWaiter } = requestGuards<{ requests: List }>()
   for (const [requests, requestId, expected] of rows) {
-    const found = Object.entries(requestGuards).map(([name, guard]) => [
-      name,
-      guard({ context: { requests } }, { requestId }),
-    ])
-    assert.deepEqual(Object.fromEntries(found), expected, `${short(requests)} ${requestId}`)
+    const args = { context: { requests } }
+    const found = {
+      isUnderWay: isUnderWay(args, { requestId }),
+      isLastWaiter: isLastWaiter(args, { requestId, phases: ['queued', 'running'] }),
+      isLastWaiterOfQueued: isLastWaiter(args, { requestId, phases: ['queued'] }),
+    }
+    assert.deepEqual(found, expected, `${short(requests)} ${requestId}`)
   }
 })
