@@ -16,7 +16,8 @@ export interface RequestOptions {
  * Publishes a command and waits for its terminal event. Listeners, the command line and the concerns all use it.
  * Rejects with the `AppError` of a failed command, and with `internal` if the concern crashes. Rejects with
  * `timed_out`, and publishes `request.abandoned`, if no fact arrives within the command's deadline in
- * `protocol/defaults/requests.ts`; each fact restarts the deadline.
+ * `protocol/defaults/requests.ts`; each fact restarts the deadline. Rejects with `request_id_in_use`, and publishes
+ * nothing, if a command of another type with the same id has no answer yet.
  */
 export function request(
   bus: Bus<BusEvent>,
@@ -27,6 +28,8 @@ export function request(
   if (!spec) return Promise.reject(new AppError('unknown_command', { name: command.type }))
   // The command has not been published yet, so there is nothing to abandon.
   if (signal?.aborted) return Promise.reject(new AppError('abandoned'))
+  const release = reserve(bus, command)
+  if (release instanceof AppError) return Promise.reject(release)
   const deadlineMs = deadlineOf(command)
   return new Promise((resolve, reject) => {
     let timer: unknown
@@ -48,14 +51,16 @@ export function request(
         reject(new AppError('internal', { why: `${event.concern} failed: ${event.message}` }))
       }
       if (!isAnswer(event, command)) return
-      restartDeadline()
+      const isTerminal = spec.terminalEvents.includes(event.type)
+      if (isTerminal) finish()
+      else restartDeadline()
       onFact?.(event)
-      if (!spec.terminalEvents.includes(event.type)) return
-      finish()
+      if (!isTerminal) return
       if (isFailure(event)) reject(fromFailure(event))
       else resolve(event)
     })
     const finish = () => {
+      release()
       untap()
       clock.clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
@@ -64,6 +69,26 @@ export function request(
     restartDeadline()
     bus.publish(command)
   })
+}
+
+/** For each id on a bus: the type of the command that has it, and how many requests wait for its answer. */
+const pendingIds = new WeakMap<Bus<BusEvent>, Map<string, { type: Command['type']; waiters: number }>>()
+
+/**
+ * Reserves the id for the command and its repetitions, and returns the release, to be called once. Otherwise a concern
+ * would take a command with the id of another one for its repetition, and never answer it.
+ */
+function reserve(bus: Bus<BusEvent>, { type, requestId }: Command): (() => void) | AppError {
+  const pending = pendingIds.get(bus) ?? new Map()
+  pendingIds.set(bus, pending)
+  const holder = pending.get(requestId) ?? { type, waiters: 0 }
+  if (holder.type !== type) return new AppError('request_id_in_use', { type, pending: holder.type })
+  pending.set(requestId, holder)
+  holder.waiters += 1
+  return () => {
+    holder.waiters -= 1
+    if (holder.waiters === 0) pending.delete(requestId)
+  }
 }
 
 function isAnswer(event: BusEvent, { requestId, type }: Command): event is Answer {

@@ -48,6 +48,7 @@ export const catalogue = {
   bad_media_type: { status: 415, exit: 2, what: 'The body must be {wanted}', todo: 'Send it with the header content-type: {wanted}.' },
   bad_address: { status: 400, exit: 2, what: '"{where}" is not an address', todo: 'Give a name, ip, ip:port, [v6]:port or the beginning of a node id.' },
   bad_image: { status: 400, exit: 2, what: '"{image}" is not an image that this node lends', todo: 'Ask the lender for the names of its images, or omit the image.' },
+  request_id_in_use: { status: 409, exit: 2, what: '{type} has the same request id as {pending}, which has no answer yet', todo: 'Give it a request id of its own; only a repetition of the same command has the same one.' },
   too_large: { status: 413, exit: 2, what: 'The message is larger than {max} bytes', todo: 'Send a smaller message.' },
   too_many: { status: 429, exit: 4, what: 'Too many requests from {from}', todo: 'Wait a few seconds and try again.' },
   not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for borrowed containers, `p2prc lent` for lent containers.', todoFor: listCommands },

@@ -147,3 +147,73 @@ test('a command that no slice declares is rejected', async () => {
     code: 'unknown_command',
   })
 })
+
+test('a command with the id of a pending one of another type fails at once, and the pending one is not disturbed', async () => {
+  const bus = createBus<BusEvent>()
+  const events = record(bus)
+  const first = request(bus, command)
+  const again = request(bus, command)
+  const other: Command = { type: 'specs.request', requestId: 'r1', caller: 'owner', where: 'x' }
+  await assert.rejects(request(bus, other), {
+    code: 'request_id_in_use',
+    message:
+      'specs.request has the same request id as specs.get, which has no answer yet. ' +
+      'Give it a request id of its own; only a repetition of the same command has the same one.',
+  })
+  // `request.abandoned` names only the id, so that a command of another concern would share it too.
+  const elsewhere: Command = { type: 'trust.list', requestId: 'r1', caller: 'owner' }
+  await assert.rejects(request(bus, elsewhere), { code: 'request_id_in_use' })
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['specs.get', 'specs.get'],
+    'neither the command nor its abandonment is published',
+  )
+  bus.publish({ type: 'specs.getFailed', requestId: 'r1', code: 'internal', message: 'x' })
+  await assert.rejects(first, { code: 'internal' })
+  await assert.rejects(again, { code: 'internal' })
+})
+
+test('an id is free again once every request with it has ended: by an answer, a crash, the deadline or an abort', async () => {
+  const bus = createBus<BusEvent>()
+  const clock = new SimulatedClock()
+  const other: Command = { type: 'trust.list', requestId: 'r1', caller: 'owner' }
+  const answer = () => bus.publish({ type: 'specs.getFailed', requestId: 'r1', code: 'internal', message: 'x' })
+  const ends: [string, (abort: AbortController) => void][] = [
+    ['an answer', answer],
+    ['a crash', () => bus.publish({ type: 'node.concernCrashed', concern: 'specs', message: 'x', retryMs: 1 })],
+    ['the deadline', () => clock.increment(deadlineOf(command) as number)],
+    ['an abort', (abort) => abort.abort()],
+  ]
+  for (const [name, end] of ends) {
+    const abort = new AbortController()
+    const options = { clock, signal: abort.signal }
+    const waiting = [request(bus, command, options), request(bus, command, options)]
+    end(abort)
+    for (const one of waiting) await assert.rejects(one, name)
+    const free = request(bus, other, { clock })
+    bus.publish({ type: 'trust.listed', requestId: 'r1', peers: [] })
+    assert.equal((await free).type, 'trust.listed', name)
+  }
+
+  const abort = new AbortController()
+  const gone = request(bus, command, { clock, signal: abort.signal })
+  const stays = request(bus, command, { clock })
+  abort.abort()
+  await assert.rejects(gone, { code: 'abandoned' })
+  await assert.rejects(request(bus, other), { code: 'request_id_in_use' }, 'the repetition still waits')
+  answer()
+  await assert.rejects(stays, { code: 'internal' })
+})
+
+test('an abort by the receiver of the terminal event abandons nothing', async () => {
+  const bus = createBus<BusEvent>()
+  const events = record(bus)
+  const abort = new AbortController()
+  const answer = request(bus, command, { signal: abort.signal, onFact: () => abort.abort() })
+  bus.publish({ type: 'specs.getFailed', requestId: 'r1', code: 'protocol_error', message: 'x' })
+  await assert.rejects(answer, { code: 'protocol_error' })
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['specs.get', 'specs.getFailed'],
+  )
+})

@@ -302,6 +302,21 @@ test('a client that disconnects abandons its request, unless another connection 
   rights.current = { trusted: new Set(), open: false }
 })
 
+test('a command with the request id of another one that has no answer yet is refused at once', async () => {
+  const asked = nextEvent(bus, 'container.create')
+  const reply = command(socketPath, { type: 'container.create', image: 'silent', requestId: 'mine' })
+  await asked
+  seen.length = 0
+  const [refused] = lines(await command(socketPath, { type: 'container.remove', id, requestId: 'mine' }))
+  assert.equal((refused?.error as { code: string } | undefined)?.code, 'request_id_in_use')
+  assert.deepEqual(
+    seen.filter(({ type }) => type === 'container.remove' || type === 'request.abandoned'),
+    [],
+  )
+  bus.publish({ type: 'container.created', requestId: 'mine', container: madeContainer() })
+  assert.equal(lines(await reply).at(-1)?.type, 'container.created')
+})
+
 test('a concern that crashes during a request ends the stream with an error line', async () => {
   const asked = nextEvent(bus, 'container.create')
   const reply = command(socketPath, { type: 'container.create', image: 'silent' })
