@@ -12,7 +12,7 @@ import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
 import { advertisableAddresses, type ListenAddresses, ownAddresses } from './ipTable/listening.ts'
-import { recoverAddresses } from './ipTable/recoverAddresses.ts'
+import { recoverEndpoints } from './ipTable/recoverEndpoints.ts'
 import { createIpTable } from './ipTable.ts'
 import { createDialer } from './net/dialer.ts'
 import { createResolve } from './net/resolve.ts'
@@ -102,7 +102,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         dialer,
         test: config.Test,
         watch: background,
-        ...(quarantinedTable && { quarantined: quarantinedTable, recovered: await recoverAddresses(quarantinedTable) }),
+        ...(quarantinedTable && { quarantined: quarantinedTable, recovered: await recoverEndpoints(quarantinedTable) }),
       }),
     ),
     toFactory(

@@ -5,6 +5,7 @@ import { type FromPersist, type FromTransport, gossipMachine, type ToTransport }
 import { version } from '../package.json'
 import { toFailure } from '../protocol/errors.ts'
 import type { GossipFile } from '../protocol/files/gossip.ts'
+import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import { machineOf, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
 import { createTransport, type TransportOptions } from './gossip/transport.ts'
@@ -50,14 +51,14 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
     name: 'gossip',
     logic: gossipMachine.provide({ actors: { transport: noTransport, ...online, persist } }),
     input: (signal, retained) => {
-      const { addresses = [], port = 0 } = retained['table.selfAddressesChanged'] ?? {}
+      const { endpoints = [], port = 0 } = retained['table.selfAddressesChanged'] ?? {}
       const specs = retained['specs.changed']?.specs
       const start = {
         id,
         key: publicKey.split(' ', 2).join(' '),
         fields: {
           name: name.slice(0, 128).toWellFormed(),
-          endpoints: addresses,
+          endpoints: endpoints.map(formatEndpoint),
           ...(specs && { machine: machineOf(specs) }),
           port,
           version,

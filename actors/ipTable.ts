@@ -16,7 +16,7 @@ import type { Bus } from '../protocol/bus.ts'
 import { UNVERIFIED_MAX } from '../protocol/defaults/ipTable.ts'
 import { type IpTableFile, parseIpTable } from '../protocol/files/ipTable.ts'
 import type { BusEvent } from '../protocol/index.ts'
-import type { PeerAt } from '../protocol/ipTable.ts'
+import type { Endpoint } from '../protocol/net/endpoint.ts'
 import { crawl } from './ipTable/crawl.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
@@ -40,8 +40,8 @@ export interface IpTableDependencies {
   watch?: boolean
   /** The path to which the store moved an unreadable table. */
   quarantined?: string
-  /** The addresses that could still be read from it. */
-  recovered?: readonly PeerAt[]
+  /** The endpoints that could still be read from it. */
+  recovered?: readonly Endpoint[]
 }
 
 /** The table of peers: it keeps the file, probes the peers and resolves names to addresses. */
@@ -105,7 +105,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
 
 /**
  * Handles `POST /IpTable`: `body` is the table that an anonymous caller uploaded, as text, and `from` is the caller's
- * address. Resolves with this node's table as JSON text. Nothing is dialled here: the addresses are queued. Rejects
+ * address. Resolves with this node's table as JSON text. Nothing is dialled here: the endpoints are queued. Rejects
  * with `too_large` or `protocol_error`.
  */
 export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {

@@ -21,6 +21,7 @@ import { emptyGossip, gossipFile } from '../protocol/files/gossip.ts'
 import { GOSSIP_PATH } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { BusEvent } from '../protocol/index.ts'
+import { directEndpoint } from '../protocol/net/endpoint.ts'
 import { decode, encode } from '../protocol/wire/gossip.ts'
 import { signRecord } from '../protocol/wire/record.ts'
 import { scratch } from './processes.ts'
@@ -101,7 +102,7 @@ async function gossipHost(opened: (change: number) => void): Promise<number> {
     config,
   })
   const supervised = supervise(concern, { bus })
-  bus.publish({ type: 'table.selfAddressesChanged', addresses: [`127.0.0.1:${port}`], port })
+  bus.publish({ type: 'table.selfAddressesChanged', endpoints: [directEndpoint({ host: '127.0.0.1', port })], port })
   supervised.start()
   bus.on('record.merged', () => opened(1))
   return port

@@ -2,6 +2,7 @@ import type { ReceivedFact } from '../client/transport.ts'
 import type { Revealed } from '../client/types.ts'
 import type { ContainerSummary, Port } from '../protocol/containerManager.ts'
 import type { LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
+import { type Endpoint, formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { Specs } from '../protocol/specs.ts'
 import type { TrustedPeer } from '../protocol/trust.ts'
 import { list, type Terminal, table } from './terminal.ts'
@@ -147,7 +148,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
     case 'container.changed':
       return `Container ${shortId(text('id'))} is ${text('state')}`
     case 'gossip.identityConflict':
-      return `Another machine uses the key of this node (${(event.addresses as string[]).join(', ')}): give one of them a home of its own`
+      return `Another machine uses the key of this node (${(event.endpoints as Endpoint[]).map(formatEndpoint).join(', ')}): give one of them a home of its own`
     case 'node.fileQuarantined':
       return `${text('path')} could not be read; it was set aside as ${text('quarantinePath')}`
     case 'node.concernCrashed':

@@ -2,6 +2,7 @@ import { assign, emit, enqueueActions, fromCallback, not, sendTo, setup, spawnCh
 import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
+import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import { machineOf, type RecordFields } from '../protocol/wire/record.ts'
 import {
   type GossipEffect,
@@ -81,9 +82,9 @@ export const gossipMachine = setup({
     isConnected: ({ context }) => context.state.links.values().some(isActive),
     hasLeft: ({ context }) => context.state.left,
     isMoved: ({ context, event }) => {
-      const { addresses, port } = event as SelfAddressesChanged
+      const { endpoints, port } = event as SelfAddressesChanged
       const { record } = context.state.self
-      return port !== record.port || addresses.join() !== record.endpoints.join()
+      return port !== record.port || endpoints.map(formatEndpoint).join() !== record.endpoints.join()
     },
   },
   actions: {
@@ -125,9 +126,9 @@ export const gossipMachine = setup({
   on: {
     timestamped: { actions: { type: 'step', params: ({ event }) => event.event } },
     'peer.addressDiscovered': {
-      actions: sendTo('transport', ({ event: { addresses, id } }) => ({
+      actions: sendTo('transport', ({ event: { endpoints, id } }) => ({
         type: 'timestamp',
-        event: { type: 'addressDiscovered', addresses, ...(id && { id }) },
+        event: { type: 'addressDiscovered', endpoints, ...(id && { id }) },
       })),
     },
     'table.seedsListed': {
@@ -138,7 +139,9 @@ export const gossipMachine = setup({
     },
     'table.selfAddressesChanged': {
       guard: 'isMoved',
-      actions: sendTo('transport', ({ event: { addresses, port } }) => recordUpdated({ endpoints: addresses, port })),
+      actions: sendTo('transport', ({ event: { endpoints, port } }) =>
+        recordUpdated({ endpoints: endpoints.map(formatEndpoint), port }),
+      ),
     },
     'specs.changed': {
       actions: enqueueActions(({ context, event, enqueue }) => {

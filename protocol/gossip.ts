@@ -3,6 +3,7 @@ import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { nodeId } from './ids.ts'
 import type { AddressDiscovered, SeedsListed, SelfAddressesChanged } from './ipTable.ts'
+import { endpointSchema } from './net/endpointSchema.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
 import { recordSchema } from './wire/record.ts'
@@ -61,7 +62,7 @@ export const gossipFacts = {
    * Another running node signs with this node's key, probably from a copy of its home folder. A table can list only one
    * of them.
    */
-  'gossip.identityConflict': z.object({ addresses: z.array(z.string()) }),
+  'gossip.identityConflict': z.object({ endpoints: z.array(endpointSchema) }),
   /** A peer has violated the protocol and is banned for a while. */
   'gossip.banned': z.object({ id: nodeId, why: z.string() }),
 } as const satisfies FactSpecs

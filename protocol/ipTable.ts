@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { HOPS } from './defaults/ipTable.ts'
+import { HOPS, UNVERIFIED_MAX } from './defaults/ipTable.ts'
 import type { DialSucceeded } from './dialer.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
-import { endpointSchema } from './net/endpointSchema.ts'
+import { endpointList, endpointSchema } from './net/endpointSchema.ts'
 import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
 import { specs } from './specs.ts'
@@ -15,7 +15,6 @@ import { machine } from './wire/record.ts'
 
 const where = z.string().min(1).max(512)
 const host = z.string().min(1).max(255)
-const port = z.number().int().min(1).max(65_535)
 
 export const ipTableCommands = {
   /** Resolves what people type to endpoints: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
@@ -36,18 +35,13 @@ export const ipTableCommands = {
     action: 'administer',
     terminalEvents: ['table.updated', 'table.updateFailed'],
   },
-  /** Accepts a table that a Go peer uploaded. Only its addresses are used, and they are probed later. */
+  /** Accepts a table that a Go peer uploaded. Only its endpoints are used, and they are probed later. */
   'table.exchange': {
-    schema: z.object({ unverified: z.array(z.object({ host, port })).max(4_096), from: host }),
+    schema: z.object({ unverified: endpointList(UNVERIFIED_MAX.all), from: host }),
     action: 'see',
     terminalEvents: ['table.exchanged'],
   },
 } as const satisfies Record<string, CommandSpec>
-
-/** An address at which a peer may be reachable. */
-export const peerAt = z.object({ host: z.string(), port: z.number() })
-
-export type PeerAt = z.infer<typeof peerAt>
 
 /** A peer as this node sees it. Measurements are this node's own and are never sent to others. */
 export const peer = z.object({
@@ -110,14 +104,14 @@ export const ipTableFacts = {
   'table.changed': z.object({ count: z.number() }),
   'table.saveFailed': failure,
   'table.damaged': z.object({ quarantined: z.string() }),
-  /** Addresses of a node, which the owner named, the node proved with its key, or the local network announced. */
-  'peer.addressDiscovered': z.object({ addresses: z.array(z.string()), id: nodeId.optional() }),
+  /** How a node may be reached: the owner named it, or the node proved its key there. The best endpoint comes first. */
+  'peer.addressDiscovered': z.object({ endpoints: z.array(endpointSchema), id: nodeId.optional() }),
   /** The seed addresses, which the owner named or at which a node proved its key. Emitted when gossip starts. */
   'table.seedsListed': z.object({
-    seeds: z.array(z.object({ addresses: z.array(z.string()), id: nodeId.optional() })),
+    seeds: z.array(z.object({ endpoints: z.array(endpointSchema), id: nodeId.optional() })),
   }),
-  /** The addresses (`ip:port`) at which this node can be dialled, best first. Also emitted at the start. */
-  'table.selfAddressesChanged': z.object({ addresses: z.array(z.string()), port: z.number() }),
+  /** The endpoints at which this node can be dialled, best first. Also emitted at the start. */
+  'table.selfAddressesChanged': z.object({ endpoints: z.array(endpointSchema), port: z.number() }),
 } as const satisfies FactSpecs
 
 export type IpTableEmits = FactsOf<typeof ipTableFacts>

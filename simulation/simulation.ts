@@ -13,6 +13,7 @@ import { getEntry } from '../machines/gossip/shardedMap.ts'
 import { beginTx } from '../machines/gossip/tx.ts'
 import type { GossipEmits } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
+import { formatEndpoint, parseEndpoints } from '../protocol/net/endpoint.ts'
 import type { WireMessage } from '../protocol/wire/gossip.ts'
 import { shortOf } from '../protocol/wire/record.ts'
 import { createEventQueue, createNetwork, type Network, type NetworkConditions, type NetworkEvent } from './network.ts'
@@ -149,7 +150,8 @@ export function createSimulation(options: SimulationOptions): Simulation {
   function perform(node: SimulatedNode, effect: GossipEffect): void {
     const { host } = node
     if (effect.type === 'send') network.send(host, effect.link, effect.message)
-    else if (effect.type === 'dial') network.dial(host, effect.link, effect.addresses, effect.timeoutMs)
+    else if (effect.type === 'dial')
+      network.dial(host, effect.link, effect.endpoints.map(formatEndpoint), effect.timeoutMs)
     else if (effect.type === 'close') network.close(host, effect.link)
     else {
       if (effect.fact.type === 'record.ownSigned') node.storedSeq = effect.fact.record.seq
@@ -278,7 +280,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         lastSeq,
         bootstrapAddresses: seeds(node.host)
           .filter((other) => other !== node.host)
-          .map((other) => ({ addresses: [addressOf(other)] })),
+          .map((other) => ({ endpoints: parseEndpoints([addressOf(other)]) })),
         now: queue.now + node.clockOffset,
         seed: Math.floor(random() * 0x1_0000_0000),
         ...(config && { config }),

@@ -5,7 +5,7 @@ import { fromCallback } from 'xstate'
 import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
 import type { FromTransport, ToTransport, Untimed } from '../../machines/gossip.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
-import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
 import type { Dialer } from '../net/dialer.ts'
 import { DialError, preferIPv6 } from '../net/race.ts'
@@ -68,10 +68,10 @@ export function createTransport({ dialer, source, now = () => performance.now() 
         close(socket)
       }
 
-      async function dialAny({ link, addresses, unverified, id, timeoutMs }: Extract<ToTransport, { type: 'dial' }>) {
+      async function dialAny({ link, endpoints, unverified, id, timeoutMs }: Extract<ToTransport, { type: 'dial' }>) {
         const scope = openScope(signal, timeoutMs)
         try {
-          const target = { endpoints: preferIPv6(parseEndpoints(addresses)), ...(id && { id }) }
+          const target = { endpoints: preferIPv6(endpoints), ...(id && { id }) }
           const { stream, peer, endpoint } = await dialer.dial(target, {
             purpose: 'gossip',
             signal: scope.signal,

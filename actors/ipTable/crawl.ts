@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import PQueue from 'p-queue'
 import type { CrawlInput, IpTableInternalEvent, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
-import { type KnownEndpoint, rowOf, sameAddress } from '../../machines/ipTable/peerRow.ts'
+import { endpointOf, rowOf, untried } from '../../machines/ipTable/peerRow.ts'
 import { namedIn } from '../../machines/ipTable/unverified.ts'
 import { CRAWL } from '../../protocol/defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
 import { toFailure } from '../../protocol/errors.ts'
 import { type IpTableFile, parseIpTable, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
-import { directEndpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, isNumeric, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import type { Connection, Dialer } from '../net/dialer.ts'
 import { fetchText } from '../net/httpClient.ts'
@@ -37,23 +35,23 @@ interface VisitResult {
 
 /**
  * Crawls the network as the seeds describe: measures the known peers, uploads this node's table, takes theirs, and
- * repeats this with the peers that they named, `hops` times. Resolves with the addresses that were named but not
+ * repeats this with the peers that they named, `hops` times. Resolves with the endpoints that were named but not
  * visited. Never rejects: a peer that hangs, lies or answers garbage costs its own timeout.
  */
-export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<PeerAt[]> {
+export async function crawl(input: CrawlInput, dependencies: CrawlDependencies): Promise<Endpoint[]> {
   const { requestId, hops, document, test } = { ...input, test: dependencies.test }
   const { signal, end } = openScope(input.signal, CRAWL.timeoutMs)
-  const seen = new Set(input.known.flatMap((peer) => peer.endpoints.map(formatAddress)))
+  const seen = new Set(input.known.flatMap((peer) => peer.endpoints.map(formatEndpoint)))
   const queue = new PQueue({ concurrency: CRAWL.maxConcurrent })
   let round: readonly Omit<ProbeInput, 'signal'>[] = input.known
   for (let hop = 1; hop <= hops && round.length > 0; hop += 1) {
-    const named: PeerAt[][] = []
+    const named: Endpoint[][] = []
     const visits = round.map((peer) => async () => {
       const { outcome, table, failure } = await visit({ ...peer, signal }, document, dependencies)
-      const fresh = table ? namedIn(table).map(directEndpoint).filter(isNew) : []
-      for (const at of fresh) seen.add(formatAddress(at))
+      const fresh = table ? namedIn(table).filter(isNew) : []
+      for (const at of fresh) seen.add(formatEndpoint(at))
       named.push(fresh.slice(0, CRAWL.maxPerAnswer))
-      const where = formatAddress(peer.endpoints[0] ?? { host: '?', port: 0 })
+      const where = peer.endpoints[0] ? formatEndpoint(peer.endpoints[0]) : '?:0'
       const entries = table?.ip_address.length
       dependencies.report({
         type: 'crawl.visited',
@@ -71,19 +69,18 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
     })
     await queue.addAll(visits)
     round = interleaved(named).map((at) => ({
-      key: formatAddress(at),
-      endpoints: [untrustedAddress(at)],
+      key: formatEndpoint(at),
+      endpoints: [untried(at)],
       keyed: false,
       measure: true,
     }))
   }
   end()
-  return round.flatMap(({ endpoints }) => endpoints.map(({ host, port }) => ({ host, port })))
+  return round.flatMap(({ endpoints }) => endpoints.map(endpointOf))
 
-  function isNew(at: PeerAt): boolean {
-    if (seen.has(formatAddress(at)) || dependencies.dialer.isSelf(at)) return false
-    const isIp = isIPv4(at.host) || isIPv6(at.host)
-    return !isIp || refusal(at.host, at.port, { test }) === undefined
+  function isNew(at: Endpoint): boolean {
+    if (seen.has(formatEndpoint(at)) || dependencies.dialer.isSelf(at)) return false
+    return !isNumeric(at) || refusal(at.host, at.port, { test }) === undefined
   }
 }
 
@@ -154,26 +151,20 @@ async function exchangeTables(connection: Connection, document: string, signal: 
 }
 
 /**
- * Returns the entry in which a peer without a key describes itself: the one with the address at which it was dialled.
+ * Returns the entry in which a peer without a key describes itself: the one with the endpoint at which it was dialled.
  */
-function ownEntry(table: IpTableFile, at: PeerAt): TableEntry | undefined {
-  return table.ip_address.find((entry) =>
-    rowOf(entry)?.endpoints.some((address) => sameAddress(address, directEndpoint(at))),
-  )
+function ownEntry(table: IpTableFile, at: Endpoint): TableEntry | undefined {
+  return table.ip_address.find((entry) => rowOf(entry)?.endpoints.some((each) => isSameEndpoint(each, at)))
 }
 
 /**
- * Returns what the peer says of itself, without the fields that this node measures or owns. Its other address must
+ * Returns what the peer says of itself, without the fields that this node measures or owns. Its other endpoint must
  * have the same port.
  */
-function selfDescription(own: TableEntry, at: PeerAt): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
+function selfDescription(own: TableEntry, at: Endpoint): Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also'> {
   const { Latency: _l, Download: _d, Upload: _u, NodeId: _n, Addresses: _a, Added: _o, Trusted: _t, ...fields } = own
-  const also = rowOf({ ...own, Addresses: undefined })?.endpoints.filter(({ host }) => host !== directEndpoint(at).host)
-  return { fields, also: (also ?? []).map(({ host, port }) => ({ host, port })) }
-}
-
-function untrustedAddress(at: PeerAt): KnownEndpoint {
-  return { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: false }
+  const also = rowOf({ ...own, Addresses: undefined })?.endpoints.filter(({ host }) => host !== at.host)
+  return { fields, also: (also ?? []).map(endpointOf) }
 }
 
 /** Takes one item of each list in turn, so that the addresses of a liar do not precede those of honest peers. */

@@ -2,10 +2,10 @@ import { networkInterfaces } from 'node:os'
 import makeMdns, { type MulticastDNS } from 'multicast-dns'
 import { DISCOVERY } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
 import { isIPv6 } from '../../protocol/net/address.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
-import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
+import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
@@ -15,9 +15,9 @@ export interface DiscoveryOptions {
    */
   isOwn?: (address: string) => boolean
   /**
-   * Called with addresses that a machine on the LAN announced. They are unverified and only fit for `table.exchange`.
+   * Called with endpoints that a machine on the LAN announced. They are unverified and only fit for `table.exchange`.
    */
-  onFound: (unverified: PeerAt[]) => void
+  onFound: (unverified: Endpoint[]) => void
   /** Called when mDNS does not work on an interface; the node runs without it. */
   onError?: (error: unknown) => void
 }
@@ -56,7 +56,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.minAnswerIntervalMs - performance.now()))
     })
     mdns.on('response', (packet) => {
-      const unverified = addressesIn(packet, self.id)
+      const unverified = endpointsIn(packet, self.id)
       if (unverified.length > 0) found(unverified)
     })
     mdns.on('ready', () => {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Contact, Observation, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
-import { sameAddress } from '../../machines/ipTable/peerRow.ts'
+import { endpointOf } from '../../machines/ipTable/peerRow.ts'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { readJson } from '../../protocol/json.ts'
-import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import type { Connection, Dialer, DialOptions, NodeConnection } from '../net/dialer.ts'
@@ -52,10 +52,10 @@ export async function dialKnown(
 ): Promise<Connection> {
   // Only addresses that the owner named or that were proved are exempt from the dial budget.
   const isTrusted = (endpoint: Endpoint) =>
-    endpoints.some((at) => sameAddress(at, endpoint) && (at.trusted || at.provedAt !== null))
+    endpoints.some((at) => isSameEndpoint(at, endpoint) && (at.trusted || at.provedAt !== null))
   const all: DialOptions = { ...options, isTrusted, signal, ...(keyed && { goNode: 'refused' }) }
   try {
-    return await dialer.dial({ endpoints: endpoints.map(directEndpoint), ...(keyed && { id: key as NodeId }) }, all)
+    return await dialer.dial({ endpoints: endpoints.map(endpointOf), ...(keyed && { id: key as NodeId }) }, all)
   } catch (error) {
     const taken = error instanceof DialError && error.attempts.find((attempt) => attempt.error.code === 'wrong_node')
     if (!taken) throw error

@@ -2,25 +2,24 @@ import { lookup } from 'node:dns/promises'
 import PQueue from 'p-queue'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { canonicalHost, formatAddress, isIPv4, isIPv6 } from '../../protocol/net/address.ts'
+import { directEndpoint, type Endpoint, formatEndpoint, isNumeric } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 
 export interface DialGuard {
   /**
-   * Waits for the rate limit and resolves with the one IP address and port to connect to. The name is resolved once,
-   * so that the checked address is the dialled one. `trusted` marks an address that the owner named or that answered
+   * Waits for the rate limit and resolves with the one numeric endpoint to connect to. The name is resolved once,
+   * so that the checked address is the dialled one. `trusted` marks an endpoint that the owner named or that answered
    * before: it is exempt from ranges and rate. `urgent` dials go first, because the status of a peer depends on the
    * result. Rejects with `not_dialled`, `not_found`, `abandoned`, and with `dialled_lately` within 30 s of the
    * previous dial.
    */
-  authorize(at: PeerAt, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<PeerAt>
+  authorize(at: Endpoint, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<Endpoint>
   /**
-   * Records that a node proved its key at this IP address and port. It may then be dialled at any rate, within the
+   * Records that a node proved its key at this numeric endpoint. It may then be dialled at any rate, within the
    * allowed ranges.
    */
-  markProved(at: PeerAt): void
-  isSelf(at: PeerAt): boolean
+  markProved(at: Endpoint): void
+  isSelf(at: Endpoint): boolean
 }
 
 /** The number of proved addresses that are remembered. */
@@ -29,8 +28,8 @@ const PROVED_MAX = 4_096
 export interface DialGuardOptions {
   /** P2PRC's `Test`: anonymous callers may name loopback addresses. */
   test: boolean
-  /** Whether an address is this node's own. Such an address is never dialled, trusted or not. */
-  isSelf: (at: PeerAt) => boolean
+  /** Whether an endpoint is this node's own. Such an endpoint is never dialled, trusted or not. */
+  isSelf: (at: Endpoint) => boolean
   /** Resolves a name to all its addresses; tests replace it. */
   resolve?: (name: string) => Promise<string[]>
   /** A monotonic clock in milliseconds. */
@@ -64,15 +63,15 @@ export function createDialGuard({
   return {
     isSelf,
     async authorize(at, { trusted = false, urgent = false, signal } = {}) {
-      const where = formatAddress(at)
+      const where = formatEndpoint(at)
       if (isSelf(at)) throw new AppError('not_dialled', { where, why: 'this node itself' })
       if (trusted) return at
-      const [host] = isIPv4(at.host) || isIPv6(at.host) ? [at.host] : await resolve(at.host).catch(() => [])
+      const [host] = isNumeric(at) ? [at.host] : await resolve(at.host).catch(() => [])
       if (!host) throw new AppError('not_found', { kind: 'host', id: at.host })
-      const found = { host: canonicalHost(host), port: at.port }
+      const found = directEndpoint({ host, port: at.port })
       const why = isSelf(found) ? 'this node itself' : refusal(found.host, found.port, { test })
       if (why) throw new AppError('not_dialled', { where, why })
-      const key = formatAddress(found)
+      const key = formatEndpoint(found)
       if (proved.has(key)) return found
       claimAddress(key)
       await queue
@@ -85,8 +84,8 @@ export function createDialGuard({
       dialled.set(key, now())
       return found
     },
-    markProved({ host, port }) {
-      const key = formatAddress({ host: canonicalHost(host), port })
+    markProved(at) {
+      const key = formatEndpoint(at)
       proved.delete(key)
       proved.add(key)
       const [oldest] = proved

@@ -77,7 +77,7 @@ export type Connection = NodeConnection | GoConnection
 export interface Dialer {
   dial(target: DialTarget, options: DialOptions & { goNode?: 'refused' }): Promise<NodeConnection>
   dial(target: DialTarget, options: DialOptions): Promise<Connection>
-  /** Returns whether an address is this node's own. */
+  /** Returns whether an endpoint is this node's own. */
   isSelf: DialGuardOptions['isSelf']
 }
 
@@ -126,7 +126,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     const [allowed] = isTrusted
       ? [await guard.authorize(endpoint, { trusted: isTrusted(endpoint), urgent, signal })]
       : []
-    const named = allowed ? directEndpoint(allowed) : endpoint
+    const named = allowed ?? endpoint
     const found = isNumeric(named) ? [named] : await resolved(named, where)
     const proveAt = async (each: Endpoint, eachSignal: AbortSignal) => {
       const proved = await prove(each, where, { ...options, servername: endpoint.host }, eachSignal)

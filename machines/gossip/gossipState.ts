@@ -1,6 +1,7 @@
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { WireMessage } from '../../protocol/wire/gossip.ts'
 import {
   type NodeRecord,
@@ -50,12 +51,12 @@ interface LinkData {
 /** An open link: what is known of it, and its phase. */
 export type Link = LinkData & LinkPhase
 
-/** An address that is being dialled, under the id that its link will have. `active`: it is to be an active link. */
+/** A peer that is being dialled, under the id that its link will have. `active`: it is to be an active link. */
 export interface Dial {
   readonly phase: 'dialing'
   readonly id: LinkId
-  /** The first of the addresses that are tried. */
-  readonly address: string
+  /** The first of the endpoints that are tried. */
+  readonly endpoint: Endpoint | undefined
   readonly target: ShortId | undefined
   readonly active: boolean
 }
@@ -116,8 +117,8 @@ export interface GossipState {
   readonly dialledAt: PersistentMap<string, number>
   readonly dialTokens: TokenBucket
   readonly dialCount: number
-  /** Addresses from the owner and from the file: they are dialled, and never listed as members. */
-  readonly bootstrapAddresses: readonly { readonly addresses: readonly string[]; readonly id?: NodeId }[]
+  /** Endpoints from the owner and from the file: they are dialled, and never listed as members. */
+  readonly bootstrapAddresses: readonly { readonly endpoints: readonly Endpoint[]; readonly id?: NodeId }[]
   readonly probes: PersistentMap<number, Probe>
   readonly suspects: PersistentMap<ShortId, Suspicion>
   readonly recentlyConfirmed: PersistentMap<ShortId, { readonly seq: number; readonly until: number }>
@@ -164,15 +165,15 @@ export type GossipEvent =
   | { type: 'failed'; at: number; link: LinkId; refused: boolean }
   | { type: 'received'; at: number; link: LinkId; message: WireMessage }
   | { type: 'protocolError'; at: number; link: LinkId }
-  | { type: 'addressDiscovered'; at: number; addresses: readonly string[]; id?: NodeId }
+  | { type: 'addressDiscovered'; at: number; endpoints: readonly Endpoint[]; id?: NodeId }
   | { type: 'seedsListed'; at: number; seeds: GossipState['bootstrapAddresses'] }
   | { type: 'recordUpdated'; at: number; fields: Partial<RecordFields> }
   | { type: 'leaving'; at: number }
 
 export type GossipEffect =
   | { type: 'send'; link: LinkId; message: WireMessage }
-  /** Answered by `opened` or `failed` with the same link. The best address is first; `unverified` ones come from other nodes. */
-  | { type: 'dial'; link: LinkId; addresses: readonly string[]; unverified: boolean; id?: NodeId; timeoutMs: number }
+  /** Answered by `opened` or `failed` with the same link. The best endpoint is first; `unverified` ones come from other nodes. */
+  | { type: 'dial'; link: LinkId; endpoints: readonly Endpoint[]; unverified: boolean; id?: NodeId; timeoutMs: number }
   /** Closes the link after everything that was sent has gone out. No `closed` event follows. */
   | { type: 'close'; link: LinkId }
   | { type: 'emit'; fact: GossipEmits }

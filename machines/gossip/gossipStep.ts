@@ -103,7 +103,7 @@ function onMessage(tx: Tx, known: Link, { kind, body }: WireMessage): void {
 
 function addBootstrapAddresses(tx: Tx, seeds: GossipState['bootstrapAddresses']): void {
   const { state, now } = tx
-  const added = seeds.map(({ addresses, id }) => ({ addresses, ...(id && { id }) }))
+  const added = seeds.map(({ endpoints, id }) => ({ endpoints, ...(id && { id }) }))
   state.bootstrapAddresses = [...state.bootstrapAddresses, ...added].slice(-state.config.maxMembers)
   state.nextRetryAt = now
   state.nextRoundAt = Math.min(state.nextRoundAt, now)

@@ -1,3 +1,4 @@
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import type { GossipState } from './gossipState.ts'
 import { type Member, type MemberStatus, memberOf, membersOf } from './member.ts'
@@ -19,11 +20,11 @@ export function gossipView({ state, requests }: { state: GossipState; requests: 
     self: { id: self.record.id, name: self.record.name, seq: self.record.seq, left },
     localHealth,
     links: [
-      ...dials.values().map(({ id, phase, target, address, active }) => ({
+      ...dials.values().map(({ id, phase, target, endpoint, active }) => ({
         id,
         phase,
         ...(target && { name: nameOf(target) }),
-        address,
+        ...(endpoint && { address: formatEndpoint(endpoint) }),
         active,
       })),
       ...links.values().map(({ id, phase, nodeId, dialled, observedAddress, activeAt, farewell }) => ({

@@ -1,9 +1,10 @@
 import type { NodeId } from '../../protocol/ids.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
-import type { GossipEvent, Link } from './gossipState.ts'
+import type { GossipEvent, GossipState, Link } from './gossipState.ts'
 import { greeted, greeting, isActiveHere, isEnding, type LinkPhase, withActiveHere } from './linkPhase.ts'
 import { isMember, statusOf } from './member.ts'
 import { closeLink, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
@@ -49,7 +50,7 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
   const old = linkTo(tx, peer)
   // An address that leads back to this node is of no use as a bootstrap address.
   if (nodeId === state.self.record.id)
-    state.bootstrapAddresses = state.bootstrapAddresses.filter(({ addresses }) => !addresses.includes(address))
+    state.bootstrapAddresses = state.bootstrapAddresses.filter((entry) => !leadsTo(entry, address))
   if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.maxSockets)) {
     if (!isBanned) reject(tx, link)
     tx.effects.push({ type: 'close', link: id })
@@ -57,7 +58,7 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
   }
   if (dialled && !dialEntry?.target)
     state.bootstrapAddresses = state.bootstrapAddresses.map((entry) =>
-      entry.addresses.includes(address) ? { addresses: entry.addresses, id: nodeId } : entry,
+      leadsTo(entry, address) ? { endpoints: entry.endpoints, id: nodeId } : entry,
     )
   emit(tx, { type: 'link.opened', link: id, id: nodeId, dialled, address })
   if (old && old.dialled !== dialled && keepsDialled(state.self.record.id, nodeId) !== dialled) {
@@ -133,6 +134,10 @@ export function onDialFailed(tx: Tx, id: string, wasRefused: boolean): void {
   if (!entry?.target || !isMember(statusOf(state, entry.target)) || linkTo(tx, entry.target)) return
   if (wasRefused) onRefused(tx, entry.target)
   else probeMember(tx, entry.target)
+}
+
+function leadsTo({ endpoints }: GossipState['bootstrapAddresses'][number], address: string): boolean {
+  return endpoints.some((endpoint) => formatEndpoint(endpoint) === address)
 }
 
 function sendHello(tx: Tx, link: Link): void {

@@ -1,3 +1,4 @@
+import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { type Subnet, subnetOf } from '../../protocol/net/subnet.ts'
 import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { type Draft, type Link, signOwn } from './gossipState.ts'
@@ -177,7 +178,7 @@ function mergeOwnRecord(tx: Tx, signed: SignedRecord): MergeResult {
     // The first copy may come from an earlier process; copies newer than what this process signs come from a running node.
     state.identityConflicts += 1
     if (state.identityConflicts === MIN_CONFLICTS)
-      emit(tx, { type: 'gossip.identityConflict', addresses: signed.record.endpoints })
+      emit(tx, { type: 'gossip.identityConflict', endpoints: parseEndpoints(signed.record.endpoints) })
   }
   state.refuteSeq = Math.max(state.refuteSeq, signed.record.seq)
   return 'known'

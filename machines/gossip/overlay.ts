@@ -1,4 +1,5 @@
 import type { NodeId } from '../../protocol/ids.ts'
+import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import type { Dial, Link } from './gossipState.ts'
@@ -30,7 +31,7 @@ export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false)
   if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short)) return false
   if ((state.banned.get(short) ?? 0) > tx.now) return false
   for (const { target } of state.dials.values()) if (target === short) return false
-  return mayDial(tx, record.endpoints, urgent)
+  return mayDial(tx, parseEndpoints(record.endpoints), urgent)
 }
 
 export function dial(
@@ -39,7 +40,8 @@ export function dial(
   { active, urgent }: { active: boolean; urgent: boolean },
 ): void {
   // A probe must be decided within seconds, so it has less time than the dial of an active link.
-  startDial(tx, { target: short, active }, record.endpoints, urgent ? tx.state.config.dialTimeoutMs : 5_000, record.id)
+  const endpoints = parseEndpoints(record.endpoints)
+  startDial(tx, { target: short, active }, endpoints, urgent ? tx.state.config.dialTimeoutMs : 5_000, record.id)
 }
 
 /** Once a round: closes ephemeral links, dials missing active links, now and then an ephemeral one, and removed members. */
@@ -142,23 +144,22 @@ export function retry(tx: Tx): void {
   const useTombstone = tombstone?.status === 'dead' && (!candidate || random(tx) < 0.5)
   if (useTombstone && canDial(tx, tombstone.signed, isolated))
     dial(tx, tombstone.signed, { active: true, urgent: false })
-  else if (candidate && mayDial(tx, candidate.addresses, true))
-    startDial(tx, { target: undefined, active: true }, candidate.addresses, 5_000, candidate.id)
+  else if (candidate && mayDial(tx, candidate.endpoints, true))
+    startDial(tx, { target: undefined, active: true }, candidate.endpoints, 5_000, candidate.id)
 }
 
-function mayDial({ state, now }: Tx, addresses: readonly string[], urgent: boolean): boolean {
+function mayDial({ state, now }: Tx, endpoints: readonly Endpoint[], urgent: boolean): boolean {
   const { config } = state
   if (state.links.size + state.dials.size >= config.maxSockets) return false
   if (takeTokens(state.dialTokens, now, 1, config.dialsPerSecond)[0] === 0) return false
-  return (
-    urgent || (state.dialledAt.get(addresses[0] ?? '') ?? Number.NEGATIVE_INFINITY) + config.redialIntervalMs <= now
-  )
+  const dialledAt = state.dialledAt.get(keyOf(endpoints)) ?? Number.NEGATIVE_INFINITY
+  return urgent || dialledAt + config.redialIntervalMs <= now
 }
 
 function startDial(
   tx: Tx,
   { target, active }: Pick<Dial, 'target' | 'active'>,
-  addresses: readonly string[],
+  endpoints: readonly Endpoint[],
   timeoutMs: number,
   id?: NodeId,
 ): void {
@@ -166,8 +167,12 @@ function startDial(
   state.dialTokens = takeTokens(state.dialTokens, now, 1, state.config.dialsPerSecond)[1]
   state.dialCount += 1
   const link = `d${state.dialCount}`
-  const address = addresses[0] ?? ''
-  state.dials = state.dials.set(link, { phase: 'dialing', id: link, address, target, active })
-  state.dialledAt = state.dialledAt.set(address, now)
-  effects.push({ type: 'dial', link, addresses, unverified: target !== undefined, timeoutMs, ...(id && { id }) })
+  state.dials = state.dials.set(link, { phase: 'dialing', id: link, endpoint: endpoints[0], target, active })
+  state.dialledAt = state.dialledAt.set(keyOf(endpoints), now)
+  effects.push({ type: 'dial', link, endpoints, unverified: target !== undefined, timeoutMs, ...(id && { id }) })
+}
+
+/** The key of a peer in `dialledAt`: the text of its best endpoint. */
+function keyOf([best]: readonly Endpoint[]): string {
+  return best ? formatEndpoint(best) : ''
 }

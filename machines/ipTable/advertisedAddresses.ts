@@ -1,5 +1,5 @@
 import type { NodeId } from '../../protocol/ids.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
+import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
 import { isPrivate, rangeOf } from '../../protocol/net/ranges.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import { parsed } from './peerRow.ts'
@@ -32,13 +32,13 @@ export function observeAddress(observed: ObservedAddresses, by: NodeId, address:
   return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 
-/** Returns the addresses to advertise as `ip:port`, best first. */
-export function advertisedAddresses({ advertisable, port }: Self, observed: ObservedAddresses): string[] {
+/** Returns the endpoints to advertise, best first. */
+export function advertisedAddresses({ advertisable, port }: Self, observed: ObservedAddresses): Endpoint[] {
   const counts = new Map<string, number>()
   for (const host of observed.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
   const agreed = [...counts].filter(([, count]) => count >= OBSERVERS_MIN).map(([host]) => host)
   const hosts = [...new Set([...advertisable.filter((host) => !isShared(host)), ...agreed, ...advertisable])]
-  return hosts.slice(0, ADVERTISED_MAX).map((host) => formatAddress({ host, port }))
+  return hosts.slice(0, ADVERTISED_MAX).map((host) => directEndpoint({ host, port }))
 }
 
 /**

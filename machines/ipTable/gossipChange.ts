@@ -2,11 +2,10 @@ import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable
 import { newEntry } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
-import { parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { formatEndpoint, isSameEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
-import { newRow, peerOf, type Row, sameAddress } from './peerRow.ts'
+import { newRow, peerOf, type Row, untried } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
@@ -85,11 +84,11 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const held = claimedByOthers(next, record.id)
-  const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(formatAddress(at)))
+  const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(formatEndpoint(at)))
   // Endpoints that were proved or named here stay, even if the author no longer lists them.
-  const kept = (known?.endpoints ?? []).filter((at) => at.trusted || named.some((other) => sameAddress(at, other)))
-  const fresh = named.filter((at) => !kept.some((other) => sameAddress(at, other)))
-  const endpoints = [...kept, ...fresh.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: false }))]
+  const kept = (known?.endpoints ?? []).filter((at) => at.trusted || named.some((other) => isSameEndpoint(at, other)))
+  const fresh = named.filter((at) => !kept.some((other) => isSameEndpoint(at, other)))
+  const endpoints = [...kept, ...fresh.map((at) => untried(at))]
   const fields = {
     NodeId: record.id,
     Name: record.name,
@@ -113,7 +112,7 @@ function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   const held = new Set<string>()
   for (const row of table.values())
     if (row.key !== id)
-      for (const at of row.endpoints) if (at.trusted || at.provedAt !== null) held.add(formatAddress(at))
+      for (const at of row.endpoints) if (at.trusted || at.provedAt !== null) held.add(formatEndpoint(at))
   return held
 }
 

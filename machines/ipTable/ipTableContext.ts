@@ -1,6 +1,6 @@
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
@@ -18,7 +18,7 @@ import { addUnverified, type Unverified } from './unverified.ts'
 export type TableRequest =
   | (Tracked<'resolving'> & { fallback: { found: ResolvedPeer } | { failure: Failure } })
   | Tracked<'crawling'>
-  | (Tracked<'saving'> & { revision: number; at?: PeerAt })
+  | (Tracked<'saving'> & { revision: number; at?: Endpoint })
 
 export interface IpTableInput {
   file: IpTableFile
@@ -29,9 +29,9 @@ export interface IpTableInput {
   watch: boolean
   /** P2PRC's `Test` option for networks on one machine: anonymous callers may name loopback addresses. */
   test: boolean
-  /** The path of a quarantined table, and the addresses that could still be read from it. */
+  /** The path of a quarantined table, and the endpoints that could still be read from it. */
   quarantined?: string
-  recovered?: readonly PeerAt[]
+  recovered?: readonly Endpoint[]
   signal: AbortSignal
 }
 

@@ -1,6 +1,6 @@
 import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
+import type { IpTableEmits } from '../../protocol/ipTable.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
@@ -30,10 +30,10 @@ export type Outcome =
   | ({ kind: 'node'; contact: Contact } & Observation)
   | ({
       kind: 'legacy'
-      at: PeerAt
-      /** What the peer says of itself, and its other address. */
+      at: Endpoint
+      /** What the peer says of itself, and its other endpoint. */
       fields?: Partial<TableEntry>
-      also?: readonly PeerAt[]
+      also?: readonly Endpoint[]
     } & Observation)
   | { kind: 'silent' }
   /** The dial was deferred, so nothing was learned. */
@@ -80,7 +80,7 @@ export type IpTableInternalEvent =
       outcome: Outcome
       progress: Extract<IpTableEmits, { type: 'table.progress' }>
     }
-  /** `named` are the addresses that peers named and the crawl did not visit. */
-  | { type: 'crawl.ended'; requestId: string; named: readonly PeerAt[] }
+  /** `named` are the endpoints that peers named and the crawl did not visit. */
+  | { type: 'crawl.ended'; requestId: string; named: readonly Endpoint[] }
   /** This machine's own addresses have changed. */
   | { type: 'self.addressesChanged'; addresses: string[]; advertisable: string[] }

@@ -3,8 +3,8 @@ import { TABLE_SAVE_DELAY_MS, TABLE_SAVE_INTERVAL_MS, TABLE_TICK_MS } from '../.
 import { AppError } from '../../protocol/errors.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { IpTableAccepts, IpTableCommand, IpTableEmits, PeerAt } from '../../protocol/ipTable.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
+import type { IpTableAccepts, IpTableCommand, IpTableEmits } from '../../protocol/ipTable.ts'
+import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { begin, childId, end, enter, inPhase, requestActions, requestGuards } from '../requests.ts'
 import { updateLinks } from './gossipChange.ts'
 import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
@@ -66,8 +66,8 @@ export const ipTableSetup = setup({
       enqueue.assign({ table, revision: context.revision + 1, flushNow })
       for (const fact of emitted) {
         enqueue.emit(fact)
-        const met = fact.type === 'peer.joined' && seedAddress(table, fact.peer)
-        if (met) enqueue.emit(met)
+        const discovered = fact.type === 'peer.joined' && seedAddress(table, fact.peer)
+        if (discovered) enqueue.emit(discovered)
       }
       const count = countOf(table)
       if (membersChanged || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
@@ -78,7 +78,7 @@ export const ipTableSetup = setup({
       const fact = selfAddressesFact(self, observedAddresses)
       const before = selfAddressesFact(context.self, context.observedAddresses)
       enqueue.assign({ ...change, self })
-      if (fact.addresses.join() !== before.addresses.join()) enqueue.emit(fact)
+      if (fact.endpoints.map(formatEndpoint).join() !== before.endpoints.map(formatEndpoint).join()) enqueue.emit(fact)
     }),
     spawnProbes: enqueueActions(({ context, enqueue }) => {
       const { probes, unverified } = context.watch
@@ -119,7 +119,7 @@ export const ipTableSetup = setup({
     emitCount: emit(({ context }) => ({ type: 'table.changed', count: countOf(context.table) })),
     emitDiscovered: emit((_, { where }: { where: string }) => {
       const at = parsed(where)
-      return { type: 'peer.addressDiscovered', addresses: at ? [formatAddress(at)] : [] }
+      return { type: 'peer.addressDiscovered', endpoints: at ? [at] : [] }
     }),
     rejectAdd: emit((_, { requestId, where }: CommandOf<'peer.add'>) => ({
       type: 'peer.addFailed',
@@ -127,7 +127,7 @@ export const ipTableSetup = setup({
       ...(parsed(where) ? selfFailure(where) : new AppError('bad_address', { where }).toJSON()),
     })),
     addUnverified: assign({
-      unverified: ({ context }, { named }: { named: readonly PeerAt[] }) =>
+      unverified: ({ context }, { named }: { named: readonly Endpoint[] }) =>
         addUnverified(context.unverified, named, context),
     }),
     emitExchanged: emit(({ context }, { requestId }: RequestId) => ({

@@ -1,9 +1,8 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { TableEntry } from '../../protocol/files/ipTable.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Contact, Observation } from './ipTablePorts.ts'
-import { type KnownEndpoint, peerOf, type Row, rowAt, sameAddress } from './peerRow.ts'
+import { type KnownEndpoint, peerOf, type Row, rowAt, untried } from './peerRow.ts'
 import {
   type Change,
   evict,
@@ -24,12 +23,12 @@ export const ADDRESSES_MAX = 16
 
 /** Records that node `id` proved its key at an address. */
 export function keyProved(table: Table, contact: Contact, self: Self, now: number): Change {
-  const at = directEndpoint(contact.endpoint)
+  const at = contact.endpoint
   const emitted: PeerFact[] = []
   const next = new Map(table)
   let row = contact.id === self.id ? undefined : next.get(contact.id)
   for (const other of table.values()) {
-    if (other === row || !other.endpoints.some((address) => sameAddress(address, at))) continue
+    if (other === row || !other.endpoints.some((address) => isSameEndpoint(address, at))) continue
     if (contact.id !== self.id && !other.entry.NodeId) {
       next.delete(other.key)
       row = row ? mergeRows(row, other) : other
@@ -47,22 +46,22 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
     ...before,
     key: contact.id,
     entry: { ...before.entry, NodeId: contact.id, Name: contact.name, PublicKey: contact.key },
-    endpoints: [proved, ...before.endpoints.filter((address) => !sameAddress(address, at))].slice(0, ADDRESSES_MAX),
+    endpoints: [proved, ...before.endpoints.filter((address) => !isSameEndpoint(address, at))].slice(0, ADDRESSES_MAX),
   }
   const change = markAnswering(next, known, now, row?.entry.NodeId === contact.id)
   return { table: change.table, emitted: [...emitted, ...change.emitted] }
 }
 
-/** What is known of a peer without a key: where it answered, what it said of itself, and its other address. */
+/** What is known of a peer without a key: where it answered, what it said of itself, and its other endpoint. */
 export interface LegacyContact {
-  at: PeerAt
+  at: Endpoint
   fields?: Partial<TableEntry>
-  also?: readonly PeerAt[]
+  also?: readonly Endpoint[]
 }
 
 /** Records that a peer without a key answered, whether it is known or may join. */
 export function legacyAnswered(table: Table, found: LegacyContact, self: Self, now: number): Change {
-  const at = directEndpoint(found.at)
+  const { at } = found
   const nothing = { table, emitted: [] }
   if (isSelfAt(self, at)) return nothing
   const known = findByAddress(table, at)
@@ -73,14 +72,12 @@ export function legacyAnswered(table: Table, found: LegacyContact, self: Self, n
   const before = known && !known.entry.NodeId ? known : rowAt(at, found.fields)
   if (before !== known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const proved = before.endpoints.map((address) =>
-    sameAddress(address, at) ? { ...address, provedAt: now, failedAt: null } : address,
+    isSameEndpoint(address, at) ? { ...address, provedAt: now, failedAt: null } : address,
   )
-  const also = (found.also ?? [])
-    .map(directEndpoint)
-    .filter((other) => !findByAddress(next, other) && !isSelfAt(self, other))
+  const also = (found.also ?? []).filter((other) => !findByAddress(next, other) && !isSelfAt(self, other))
   const added = also
-    .filter((other) => !proved.some((address) => sameAddress(address, other)))
-    .map((other) => ({ ...other, provedAt: null, failedAt: null, trusted: false }))
+    .filter((other) => !proved.some((address) => isSameEndpoint(address, other)))
+    .map((other) => untried(other))
   const row = { ...before, entry: { ...before.entry, ...found.fields }, endpoints: [...proved, ...added] }
   return markAnswering(next, row, now, before === known)
 }
@@ -109,8 +106,13 @@ export function probeFailed(table: Table, key: string, now: number): Change {
 }
 
 /** Adds an observation of this node to the peer at an address. */
-export function addObservation({ table, emitted }: Change, at: PeerAt, observation: Observation, now: number): Change {
-  const row = findByAddress(table, directEndpoint(at))
+export function addObservation(
+  { table, emitted }: Change,
+  at: Endpoint,
+  observation: Observation,
+  now: number,
+): Change {
+  const row = findByAddress(table, at)
   const { latencyNs, download, upload, specs = row?.specs ?? null } = observation
   if (!row || Object.keys(observation).length === 0) return { table, emitted }
   const entry = {
@@ -136,8 +138,8 @@ export function markAnswering(table: Table, row: Row, now: number, known: boolea
 }
 
 /** Removes an address from a row. Returns false if it was the only one, so that the row was removed too. */
-function removeAddress(table: Map<string, Row>, row: Row, at: PeerAt): boolean {
-  const endpoints = row.endpoints.filter((address) => !sameAddress(address, at))
+function removeAddress(table: Map<string, Row>, row: Row, at: Endpoint): boolean {
+  const endpoints = row.endpoints.filter((address) => !isSameEndpoint(address, at))
   if (endpoints.length > 0) table.set(row.key, { ...row, endpoints })
   else table.delete(row.key)
   return endpoints.length > 0

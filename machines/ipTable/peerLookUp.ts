@@ -3,7 +3,7 @@ import type { Failure, NodeId } from '../../protocol/ids.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, isNumeric } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { bestFirst, type KnownEndpoint, type Row } from './peerRow.ts'
+import { bestFirst, endpointOf, type KnownEndpoint, type Row } from './peerRow.ts'
 import type { Table } from './peerTable.ts'
 
 export interface ResolvedPeer {
@@ -77,7 +77,7 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
       failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
-  const endpoints = bestFirst(row.endpoints.filter((at) => mayBeDialled(at, test))).map(directEndpoint)
+  const endpoints = bestFirst(row.endpoints.filter((at) => mayBeDialled(at, test))).map(endpointOf)
   if (endpoints.length === 0) {
     const why = 'it has no address at which it could be dialled'
     return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
@@ -90,10 +90,8 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
  * Whether an endpoint may be dialled for the owner. A peer's record may not name addresses that third parties may not
  * name.
  */
-function mayBeDialled({ trusted, provedAt, ...at }: KnownEndpoint, test: boolean): boolean {
-  return (
-    trusted || provedAt !== null || !isNumeric(directEndpoint(at)) || refusal(at.host, at.port, { test }) === undefined
-  )
+function mayBeDialled(at: KnownEndpoint, test: boolean): boolean {
+  return at.trusted || at.provedAt !== null || !isNumeric(at) || refusal(at.host, at.port, { test }) === undefined
 }
 
 /** Returns a peer's hosts at another port, which the owner named. */

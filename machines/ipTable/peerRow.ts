@@ -1,8 +1,8 @@
 import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { Peer, PeerAt } from '../../protocol/ipTable.ts'
+import type { Peer } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv6 } from '../../protocol/net/address.ts'
-import { directEndpoint, type Endpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, isSameEndpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
 
@@ -39,23 +39,38 @@ export interface Row {
 
 export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Row | undefined {
   const port = Number(entry.ServerPort)
-  const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatAddress))
+  const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatEndpoint))
   const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
   const named = hosts.map((host) => parsed(formatAddress({ host, port })))
   const endpoints = [...named, ...(entry.Addresses ?? []).map(parsed)]
     .filter(present)
-    .map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: trusted.has(formatAddress(at)) }))
-    .filter((at, index, all) => all.findIndex((other) => sameAddress(other, at)) === index)
+    .map((at) => untried(at, trusted.has(formatEndpoint(at))))
+    .filter((at, index, all) => all.findIndex((other) => isSameEndpoint(other, at)) === index)
   const first = endpoints[0]
   if (!first) return undefined
-  const key = entry.NodeId ?? formatAddress(first)
+  const key = entry.NodeId ?? formatEndpoint(first)
   return newRow(key, entry, endpoints, status)
 }
 
-/** Returns the row of a peer of which only an address is known. */
-export function rowAt(at: PeerAt, fields: Partial<TableEntry> = {}): Row {
-  const address = { ...directEndpoint(at), provedAt: null, failedAt: null, trusted: fields.Added === true }
-  return newRow(fields.NodeId ?? formatAddress(address), newEntry(fields), [address])
+/** Returns the row of a peer of which only an endpoint is known. */
+export function rowAt(endpoint: Endpoint, fields: Partial<TableEntry> = {}): Row {
+  const key = fields.NodeId ?? formatEndpoint(endpoint)
+  return newRow(key, newEntry(fields), [untried(endpoint, fields.Added === true)])
+}
+
+/** Returns an endpoint as the table keeps it before the first dial. */
+export function untried(endpoint: Endpoint, trusted = false): KnownEndpoint {
+  return { ...endpoint, provedAt: null, failedAt: null, trusted }
+}
+
+/** Returns an endpoint without what the table knows of it. */
+export function endpointOf({
+  provedAt: _proved,
+  failedAt: _failed,
+  trusted: _trusted,
+  ...endpoint
+}: KnownEndpoint): Endpoint {
+  return endpoint
 }
 
 /** Returns the row of a peer that has not been observed yet. */
@@ -98,8 +113,8 @@ export function entryOf(row: Row): TableEntry {
     IPV4: four?.host ?? '',
     IPV6: six?.host ?? '',
     ServerPort: port === undefined ? '' : String(port),
-    ...(rest.length > 0 && { Addresses: rest.map(formatAddress) }),
-    ...(trusted.length > 0 && { Trusted: trusted.map(formatAddress) }),
+    ...(rest.length > 0 && { Addresses: rest.map(formatEndpoint) }),
+    ...(trusted.length > 0 && { Trusted: trusted.map(formatEndpoint) }),
   }
 }
 
@@ -129,7 +144,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     ...(entry.NodeId && { id: entry.NodeId as NodeId }),
     name: printable(entry.Name),
     key: entry.PublicKey.trim(),
-    endpoints: bestFirst(row.endpoints).map(directEndpoint),
+    endpoints: bestFirst(row.endpoints).map(endpointOf),
     state: row.status === 'dropped' ? 'suspected' : row.status,
     answeredAgoMs: linked ? 0 : answeredAgoMs,
     linked,
@@ -162,11 +177,7 @@ export function dialOrder(row: Row, now: number, retryTicks: number): KnownEndpo
   return waiting ? [waiting, ...sorted.filter((at) => at !== waiting)] : sorted
 }
 
-export function sameAddress(one: PeerAt, other: PeerAt): boolean {
-  return one.host === other.host && one.port === other.port
-}
-
-/** Parses an address from a file or a message; returns undefined if it is invalid. A name without dots is valid. */
+/** Parses an endpoint from a file or a message; returns undefined if it is invalid. A name without dots is valid. */
 export function parsed(where: string): Endpoint | undefined {
   try {
     return parseEndpoint(where)

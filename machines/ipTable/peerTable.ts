@@ -2,10 +2,9 @@ import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { AddressDiscovered, IpTableEmits, Peer, PeerAt, SeedsListed } from '../../protocol/ipTable.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
-import { entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf, sameAddress } from './peerRow.ts'
+import type { AddressDiscovered, IpTableEmits, Peer, SeedsListed } from '../../protocol/ipTable.ts'
+import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
+import { endpointOf, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf } from './peerRow.ts'
 
 /**
  * The table and its changes, as pure functions. A node is identified by its key: a proved key takes an address from
@@ -45,13 +44,13 @@ export function loadTable(file: IpTableFile, self: Self): Table {
   const put = (entry: TableEntry, status: Row['status']) => {
     const row = rowOf(entry, status)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
-    const holder = row.endpoints.map((at) => holders.get(formatAddress(at))).find((key) => key !== undefined)
+    const holder = row.endpoints.map((at) => holders.get(formatEndpoint(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
     // Two keys are two nodes, even if both were seen at one address.
     const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? mergeRows(twin, row) : row
     if (twin && merged !== row) table.delete(twin.key)
     table.set(merged.key, merged)
-    for (const at of merged.endpoints) holders.set(formatAddress(at), merged.key)
+    for (const at of merged.endpoints) holders.set(formatEndpoint(at), merged.key)
   }
   for (const entry of file.ip_address) put(entry, 'unproved')
   for (const entry of file.Dormant ?? []) put(entry, 'dropped')
@@ -108,20 +107,21 @@ export function countOf(table: Table): number {
   return [...table.values()].filter(({ status }) => status !== 'dropped').length
 }
 
-/** Adds an address that the owner named. It may be in any range and is never evicted. */
-export function addPeer(table: Table, at: PeerAt): { table: Table; row: Row } {
-  const address = directEndpoint(at)
-  const known = findByAddress(table, address)
+/** Adds an endpoint that the owner named. It may be in any range and is never evicted. */
+export function addPeer(table: Table, endpoint: Endpoint): { table: Table; row: Row } {
+  const known = findByAddress(table, endpoint)
   const row = known
     ? {
         ...known,
         entry: { ...known.entry, Added: true },
-        addresses: known.endpoints.map((other) => (sameAddress(other, address) ? { ...other, trusted: true } : other)),
+        endpoints: known.endpoints.map((other) =>
+          isSameEndpoint(other, endpoint) ? { ...other, trusted: true } : other,
+        ),
         status: known.status === 'dropped' ? ('unproved' as const) : known.status,
         failures: 0,
         probedAt: known.status === 'answering' ? known.probedAt : null,
       }
-    : rowAt(address, { Added: true })
+    : rowAt(endpoint, { Added: true })
   return { table: set(ensureCapacity(table, row.key), row), row }
 }
 
@@ -130,14 +130,14 @@ export function seedAddress(table: Table, { id }: Peer): AddressDiscovered | und
   const row = id && table.get(id)
   if (!row || row.seq > 0) return undefined
   const trusted = row.endpoints.filter((at) => at.trusted)
-  return trusted.length > 0 ? { type: 'peer.addressDiscovered', addresses: trusted.map(formatAddress), id } : undefined
+  return trusted.length > 0 ? { type: 'peer.addressDiscovered', endpoints: trusted.map(endpointOf), id } : undefined
 }
 
 /** Returns the seeds of the network: addresses that the owner named or at which a key was proved. */
 export function seedsOf(table: Table): SeedsListed['seeds'] {
   return [...table.values()].flatMap(({ endpoints, entry: { NodeId: id } }) => {
-    const trusted = endpoints.filter((at) => at.trusted).map(formatAddress)
-    return trusted.length > 0 ? [{ addresses: trusted, ...(id && { id: id as NodeId }) }] : []
+    const trusted = endpoints.filter((at) => at.trusted).map(endpointOf)
+    return trusted.length > 0 ? [{ endpoints: trusted, ...(id && { id: id as NodeId }) }] : []
   })
 }
 
@@ -147,14 +147,14 @@ export function withPublicAddress(self: Self, address: string | undefined): Self
   return { ...self, advertisable: [...new Set([address, ...self.advertisable])] }
 }
 
-export function isSelfAt(self: Pick<Self, 'port' | 'addresses'>, { host, port }: PeerAt): boolean {
+export function isSelfAt(self: Pick<Self, 'port' | 'addresses'>, { host, port }: Endpoint): boolean {
   if (port !== self.port) return false
   const everywhere = self.addresses.includes('0.0.0.0') || self.addresses.includes('::')
   return self.addresses.includes(host) || (everywhere && /^(127\.|0\.|::1?$|localhost$)/.test(host))
 }
 
-export function findByAddress(table: Table, at: PeerAt): Row | undefined {
-  for (const row of table.values()) if (row.endpoints.some((address) => sameAddress(address, at))) return row
+export function findByAddress(table: Table, at: Endpoint): Row | undefined {
+  for (const row of table.values()) if (row.endpoints.some((address) => isSameEndpoint(address, at))) return row
   return undefined
 }
 
@@ -169,7 +169,7 @@ function isSelf(self: Self, row: Row): boolean {
 /** Merges two rows of one peer: fields of the first take precedence, and the second fills the gaps. */
 export function mergeRows(row: Row, other: Row): Row {
   const [main, second] = other.entry.NodeId && !row.entry.NodeId ? [other, row] : [row, other]
-  const rest = second.endpoints.filter((address) => !main.endpoints.some((known) => sameAddress(known, address)))
+  const rest = second.endpoints.filter((address) => !main.endpoints.some((known) => isSameEndpoint(known, address)))
   return {
     ...main,
     entry: { ...second.entry, ...main.entry, Added: main.entry.Added || second.entry.Added },
@@ -197,5 +197,5 @@ function byLatency(one: Peer, other: Peer): number {
 }
 
 function at(peer: Peer): string {
-  return peer.endpoints[0] ? formatAddress(peer.endpoints[0]) : ''
+  return peer.endpoints[0] ? formatEndpoint(peer.endpoints[0]) : ''
 }

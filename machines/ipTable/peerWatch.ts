@@ -1,8 +1,7 @@
 import { LATENCY_INTERVAL_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
-import { dialOrder, type Row } from './peerRow.ts'
+import { dialOrder, type Row, untried } from './peerRow.ts'
 import { type Change, type Self, set, type Table } from './peerTable.ts'
 import type { Unverified } from './unverified.ts'
 
@@ -30,7 +29,7 @@ interface WatchState {
 
 /**
  * Selects the probes of this tick: peers that are due, the longest overdue first, and endpoints that anonymous
- * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified addresses
+ * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified endpoints
  * starve the other.
  */
 export function planProbes({ table, now, unverified, probing, signal }: WatchState): {
@@ -55,7 +54,7 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
       ...due.map((row) => probeOf(row, { now, signal })),
       ...fresh.map(([key, at]) => ({
         key,
-        endpoints: [{ ...directEndpoint(at), provedAt: null, failedAt: null, trusted: false }],
+        endpoints: [untried(at)],
         keyed: false,
         measure: false,
         signal,
@@ -71,7 +70,7 @@ export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'sig
   return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, signal }
 }
 
-/** Applies the outcome of a probe of the row or unverified address `key` to the table. */
+/** Applies the outcome of a probe of the row or unverified endpoint `key` to the table. */
 export function applyOutcome(
   { table, self, now }: { table: Table; self: Self; now: number },
   key: string,

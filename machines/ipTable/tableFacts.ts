@@ -1,8 +1,8 @@
 import { TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { IpTableEmits, PeerAt, SelfAddressesChanged } from '../../protocol/ipTable.ts'
-import { formatAddress } from '../../protocol/net/address.ts'
+import type { IpTableEmits, SelfAddressesChanged } from '../../protocol/ipTable.ts'
+import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
 import { linkedTo } from './gossipChange.ts'
 import type { Context, TableRequest } from './ipTableContext.ts'
@@ -15,8 +15,8 @@ import { findByAddress, isSelfAt, listOf, publicTableOf, type Self } from './pee
  * context.
  */
 
-/** Returns the address that the owner wants to add; null if it is invalid or this node's own. */
-export function addressToAdd({ self }: Context, where: string): PeerAt | null {
+/** Returns the endpoint that the owner wants to add; null if it is invalid or this node's own. */
+export function addressToAdd({ self }: Context, where: string): Endpoint | null {
   const at = parsed(where)
   return at && !isSelfAt(self, at) ? at : null
 }
@@ -41,7 +41,7 @@ export function savedFact(
   if (!at) return { type: 'table.updated', requestId, ...listed(context) }
   const row = findByAddress(context.table, at)
   if (row) return { type: 'peer.added', requestId, peer: peerOf(row, context.now, TABLE_TICK_MS) }
-  return { type: 'peer.addFailed', requestId, ...selfFailure(formatAddress(at)) }
+  return { type: 'peer.addFailed', requestId, ...selfFailure(formatEndpoint(at)) }
 }
 
 /** Returns the listed peers, the nearest first. */
@@ -54,8 +54,8 @@ export function publicDocument({ table, self, now }: Context): string {
   return JSON.stringify(publicTableOf(table, self, now))
 }
 
-/** Returns the fact with the addresses at which this node can be dialled, which gossip sends to others. */
+/** Returns the fact with the endpoints at which this node can be dialled, which gossip sends to others. */
 export function selfAddressesFact(self: Self, observedAddresses: ObservedAddresses): SelfAddressesChanged {
-  const addresses = advertisedAddresses(self, observedAddresses)
-  return { type: 'table.selfAddressesChanged', addresses, port: self.port }
+  const endpoints = advertisedAddresses(self, observedAddresses)
+  return { type: 'table.selfAddressesChanged', endpoints, port: self.port }
 }

@@ -14,11 +14,13 @@ export const endpointSchema = z.discriminatedUnion('kind', [
 
 const kinds: ReadonlySet<unknown> = new Set(endpointSchema.options.map(({ shape }) => shape.kind.value))
 
-/** The schema of a list of endpoints. It removes those of a kind that this version does not know. */
-export const endpointList = z.preprocess(
-  (list) => (Array.isArray(list) ? list.filter((one) => !isOfUnknownKind(one)) : list),
-  z.array(endpointSchema),
-)
+/** Returns the schema of a list of endpoints. It removes those of a kind that this version does not know. */
+export function endpointList(max: number) {
+  return z.preprocess(
+    (list) => (Array.isArray(list) ? list.filter((one) => !isOfUnknownKind(one)) : list),
+    z.array(endpointSchema).max(max),
+  )
+}
 
 function isOfUnknownKind(value: unknown): boolean {
   const kind = (value as { kind?: unknown } | null)?.kind

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { UNVERIFIED_MAX } from '../defaults/ipTable.ts'
 import type { NodeId } from '../ids.ts'
-import type { PeerAt } from '../ipTable.ts'
 import { isIPv4, isIPv6 } from '../net/address.ts'
+import { directEndpoint, type Endpoint } from '../net/endpoint.ts'
 
 /** The service type by which the nodes of a LAN find each other, with DNS-based service discovery (RFC 6763) over mDNS. */
 export const SERVICE = '_p2prc._tcp.local'
@@ -47,10 +47,10 @@ export function isServiceQuery(questions: unknown): boolean {
   )
 }
 
-/** Returns the addresses of other nodes in a response. Any host of the LAN may have sent it, in any shape. */
-export function addressesIn(packet: { answers?: unknown; additionals?: unknown }, own: NodeId): PeerAt[] {
+/** Returns the endpoints of other nodes in a response. Any host of the LAN may have sent it, in any shape. */
+export function endpointsIn(packet: { answers?: unknown; additionals?: unknown }, own: NodeId): Endpoint[] {
   const records = [...list(packet.answers, record), ...list(packet.additionals, record)]
-  const found: PeerAt[] = []
+  const found: Endpoint[] = []
   for (const { name, type, ttl, data } of records) {
     const service = type === 'SRV' ? srv.safeParse(data).data : undefined
     const lower = name.toLowerCase()
@@ -59,7 +59,7 @@ export function addressesIn(packet: { answers?: unknown; additionals?: unknown }
       if (other.ttl === 0 || other.name.toLowerCase() !== service.target.toLowerCase()) continue
       if (other.type !== 'A' && other.type !== 'AAAA') continue
       const host = typeof other.data === 'string' ? other.data : ''
-      if (isIPv4(host) || isIPv6(host)) found.push({ host, port: service.port })
+      if (isIPv4(host) || isIPv6(host)) found.push(directEndpoint({ host, port: service.port }))
       if (found.length === UNVERIFIED_MAX.perHost) return found
     }
   }

@@ -8,7 +8,7 @@ import { after, test } from 'node:test'
 import { crawl } from '../../actors/ipTable/crawl.ts'
 import { createDialer } from '../../actors/net/dialer.ts'
 import type { IpTableInternalEvent } from '../../machines/ipTable/ipTablePorts.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
+import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
 import { newIdentity } from '../support/httpHarness.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'p2prc-crawl-'))
@@ -62,7 +62,7 @@ async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":
   }
   const input = { requestId: 'r', hops, known, document, signal: new AbortController().signal }
   const from = performance.now()
-  const named: PeerAt[] = await crawl(input, { dialer, test: true, report, peerMs })
+  const named: Endpoint[] = await crawl(input, { dialer, test: true, report, peerMs })
   const visited = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
   return { events, visited, named, ms: performance.now() - from }
 }
@@ -77,7 +77,7 @@ test('a crawl makes the requested number of hops: it measures, uploads its table
     const document = '{"ip_address":[{"Name":"me"}]}'
     const one = await crawlFrom([first.port], { hops: 1, document })
     assert.deepEqual([...one.visited.keys()], [first.port])
-    assert.deepEqual(one.named, [{ host: '127.0.0.1', port: second.port }])
+    assert.deepEqual(one.named, [directEndpoint({ host: '127.0.0.1', port: second.port })])
     const { visited, named } = await crawlFrom([first.port], { document })
     assert.deepEqual(
       [...visited.values()].map(({ progress }) => [progress.hop, progress.entries]),

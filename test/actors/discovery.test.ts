@@ -5,18 +5,19 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { NodeId } from '../../protocol/ids.ts'
-import { addressesIn, announcement, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 
 test('an announcement names the node once for each address, and the node ignores its own', () => {
   const said = announcement(id('a'), 8_088, ['10.0.0.1', 'fd00::1', 'not an ip'])
-  assert.deepEqual(addressesIn(said, id('b')), [
-    { host: '10.0.0.1', port: 8_088 },
-    { host: 'fd00::1', port: 8_088 },
+  assert.deepEqual(endpointsIn(said, id('b')), [
+    directEndpoint({ host: '10.0.0.1', port: 8_088 }),
+    directEndpoint({ host: 'fd00::1', port: 8_088 }),
   ])
-  assert.deepEqual(addressesIn(said, id('a')), [])
-  assert.deepEqual(addressesIn(announcement(id('a'), 8_088, ['10.0.0.1'], true), id('b')), [])
+  assert.deepEqual(endpointsIn(said, id('a')), [])
+  assert.deepEqual(endpointsIn(announcement(id('a'), 8_088, ['10.0.0.1'], true), id('b')), [])
   for (const { name } of [...said.answers, ...said.additionals]) {
     for (const label of name.split('.')) assert.ok(label.length > 0 && label.length <= 63)
   }
@@ -56,9 +57,9 @@ test('malformed answers yield no address, and any answer at most 16', () => {
     [service, { name: target, type: 'A', ttl: 1, data: 'evil.example' }],
     [{ name: '__proto__', type: 'SRV', data: {} }],
   ]
-  for (const answers of shapes) assert.deepEqual(addressesIn({ answers }, id('b')), [])
+  for (const answers of shapes) assert.deepEqual(endpointsIn({ answers }, id('b')), [])
   const many = Array.from({ length: 60 }, (_, index) => ({ name: target, type: 'A', ttl: 9, data: `10.0.0.${index}` }))
-  assert.equal(addressesIn({ answers: [service, ...many] }, id('b')).length, 16)
+  assert.equal(endpointsIn({ answers: [service, ...many] }, id('b')).length, 16)
 })
 
 test('two nodes on a LAN without internet access find each other', async () => {

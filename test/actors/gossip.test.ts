@@ -10,6 +10,7 @@ import { supervise } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { emptyGossip, gossipFile } from '../../protocol/files/gossip.ts'
 import type { BusEvent } from '../../protocol/index.ts'
+import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { nextEvent, record } from '../support/harness.ts'
 
 async function gossipFixture(context: TestContext) {
@@ -27,7 +28,7 @@ async function gossipFixture(context: TestContext) {
 
 test('gossip begins with what the table has said of this node, and says that it has begun', async (context) => {
   const { bus, events, supervised, signed, identity } = await gossipFixture(context)
-  bus.publish({ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088'], port: 8_088 })
+  bus.publish({ type: 'table.selfAddressesChanged', endpoints: parseEndpoints(['93.184.1.1:8088']), port: 8_088 })
   supervised.start()
   const [own, ...more] = signed()
   assert.deepEqual([own?.id, own?.endpoints, own?.port, own?.seq], [identity.id, ['93.184.1.1:8088'], 8_088, 1])

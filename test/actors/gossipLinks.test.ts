@@ -14,6 +14,7 @@ import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
+import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
 import { type NodeRecord, signRecord } from '../../protocol/wire/record.ts'
 import { nextEvent } from '../support/harness.ts'
@@ -203,7 +204,7 @@ test('a faulty frame that arrives with the upgrade response ends the link and no
   const node = await nodeHere(t)
   const peer = await hastyPeer(t, [Buffer.from([0xff, 0x00])])
   const closed = nextEvent(node.bus, 'link.closed', ({ id }) => id === peer.id)
-  node.bus.publish({ type: 'peer.addressDiscovered', addresses: [peer.where], id: peer.id })
+  node.bus.publish({ type: 'peer.addressDiscovered', endpoints: parseEndpoints([peer.where]), id: peer.id })
   await closed
 })
 
@@ -215,7 +216,7 @@ test('a message that arrives with the upgrade response is not lost', async (t) =
   const frame = Buffer.concat([Buffer.from([0x81, 126, payload.length >> 8, payload.length & 0xff]), payload])
   const peer = await hastyPeer(t, [frame])
   const arrived = nextEvent(node.bus, 'record.merged', ({ record }) => record.id === known.id)
-  node.bus.publish({ type: 'peer.addressDiscovered', addresses: [peer.where], id: peer.id })
+  node.bus.publish({ type: 'peer.addressDiscovered', endpoints: parseEndpoints([peer.where]), id: peer.id })
   await arrived
 })
 

@@ -6,6 +6,7 @@ import { type ConcernParts, supervise } from '../../actors/supervise.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { RESTART } from '../../protocol/defaults/node.ts'
 import type { BusEvent } from '../../protocol/index.ts'
+import { formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { TrustCommand, TrustEmits } from '../../protocol/trust.ts'
 import { record } from '../support/harness.ts'
 
@@ -127,12 +128,13 @@ test('each instance starts with the latest retained facts, including those from 
     ...parts,
     retains: ['table.selfAddressesChanged'],
     input: (signal, retained) => {
-      begun.push(retained['table.selfAddressesChanged']?.addresses)
+      begun.push(retained['table.selfAddressesChanged']?.endpoints.map(formatEndpoint))
       assert.equal(retained['table.changed'], undefined)
       return signal
     },
   }
-  const say = (...addresses: string[]) => bus.publish({ type: 'table.selfAddressesChanged', addresses, port: 1 })
+  const say = (...texts: string[]) =>
+    bus.publish({ type: 'table.selfAddressesChanged', endpoints: parseEndpoints(texts), port: 1 })
   const none = supervise(retaining, { bus, clock })
   none.start()
   none.stop()

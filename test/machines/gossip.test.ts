@@ -6,6 +6,7 @@ import { getEntry } from '../../machines/gossip/shardedMap.ts'
 import { expectedConfirmations, nextLocalHealth, suspicionTimeout } from '../../machines/gossip/suspicion.ts'
 import { takeTokens } from '../../machines/gossip/tokenBucket.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
+import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import {
   emittedFacts,
@@ -353,7 +354,7 @@ test('many members to dial cause at most ten dials a second, and each address is
     for (const effect of node.wait(1_000)) {
       if (effect.type !== 'dial') continue
       dials += 1
-      const address = effect.addresses[0] as string
+      const address = formatEndpoint(effect.endpoints[0] as Endpoint)
       assert.ok((seen.get(address) ?? -1e9) + GOSSIP.redialIntervalMs <= node.now + 1_000, 'again too soon')
       seen.set(address, node.now)
       node.do({ type: 'failed', link: effect.link, refused: false })
@@ -372,7 +373,7 @@ test('a peer that accepts links and sends nothing is suspected, not dialled agai
     for (const effect of effects) {
       if (effect.type !== 'dial' || effect.id !== silentPeer.id || dials > 100) continue
       dials += 1
-      const address = effect.addresses[0] as string
+      const address = formatEndpoint(effect.endpoints[0] as Endpoint)
       take(node.do({ type: 'opened', link: effect.link, id: silentPeer.id, dialled: true, address }))
       take(node.do({ type: 'closed', link: effect.link }))
     }
@@ -387,7 +388,9 @@ test('a peer that accepts links and sends nothing is suspected, not dialled agai
 
 test('an address that leads back to this node is removed from the bootstrap addresses', () => {
   const node = makeGossipDriver()
-  const [dial] = node.do({ type: 'addressDiscovered', addresses: ['10.9.9.9:1'] }).filter(({ type }) => type === 'dial')
+  const [dial] = node
+    .do({ type: 'addressDiscovered', endpoints: parseEndpoints(['10.9.9.9:1']) })
+    .filter(({ type }) => type === 'dial')
   assert.ok(dial?.type === 'dial')
   node.do({ type: 'opened', link: dial.link, id: node.id, dialled: true, address: '10.9.9.9:1' })
   assert.deepEqual(node.state.bootstrapAddresses, [])
@@ -396,7 +399,7 @@ test('an address that leads back to this node is removed from the bootstrap addr
 test('seed addresses of the table are dialled at once, and the latest are kept if there are too many', () => {
   const node = makeGossipDriver()
   const seeds = Array.from({ length: node.state.config.maxMembers + 5 }, (_, at) => ({
-    addresses: [`10.9.9.9:${at + 1}`],
+    endpoints: parseEndpoints([`10.9.9.9:${at + 1}`]),
   }))
   const dials = node.do({ type: 'seedsListed', seeds }).filter(({ type }) => type === 'dial')
   assert.ok(dials.length > 0)

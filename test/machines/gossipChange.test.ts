@@ -16,7 +16,7 @@ import { emptyIpTable } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -155,7 +155,7 @@ test('a record gives the hardware of the machine and the text of its owner', () 
 
 test('seed addresses are those that the owner gave or where a key was proved, and no unverified ones', () => {
   const { table } = after([learned('b')], proved('a'))
-  const seeds = [{ addresses: ['10.0.1.97:8088'], id: id('a') }]
+  const seeds = [{ endpoints: parseEndpoints(['10.0.1.97:8088']), id: id('a') }]
   assert.deepEqual(seedsOf(table), seeds)
   assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable()), self)), seeds)
 })
@@ -187,7 +187,7 @@ test('this node advertises its own addresses, and a public one that two peers ob
     ['nonsense', observe(['a', 'x y'], ['b', 'x y']), ['10.0.0.9:8088']],
   ]
   for (const [name, observed, advertised] of rows)
-    assert.deepEqual(advertisedAddresses(self, observed), advertised, name)
+    assert.deepEqual(advertisedAddresses(self, observed), parseEndpoints(advertised), name)
 })
 
 test('the number of observers is bounded', () => {

@@ -15,6 +15,7 @@ import {
   withActiveThere,
 } from '../../machines/gossip/linkPhase.ts'
 import { isMember, memberOf, membersOf, statusOf } from '../../machines/gossip/member.ts'
+import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import { type GossipDriver, link, makeGossipDriver, receive } from '../support/gossipDriver.ts'
 
@@ -90,7 +91,7 @@ test('a link goes through its phases: dialing, greeting, active, ephemeral, clos
   const [node, other] = [makeGossipDriver(), makeGossipDriver()]
   const phase = () => viewOf(node).links.map(({ phase }) => phase)
   assert.deepEqual(phase(), [])
-  const dialled = node.do({ type: 'addressDiscovered', addresses: ['10.0.0.9:8088'] })
+  const dialled = node.do({ type: 'addressDiscovered', endpoints: parseEndpoints(['10.0.0.9:8088']) })
   const [dial] = dialled.filter((effect) => effect.type === 'dial')
   assert.ok(dial?.type === 'dial')
   assert.deepEqual([phase(), viewOf(node).links[0]?.address], [['dialing'], '10.0.0.9:8088'])

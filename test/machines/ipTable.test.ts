@@ -22,7 +22,7 @@ import { AppError } from '../../protocol/errors.ts'
 import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
-import { directEndpoint } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { fakeDialer } from '../support/fakeDialer.ts'
 import { nextEvent, nextTick, record } from '../support/harness.ts'
 import { newIdentity } from '../support/httpHarness.ts'
@@ -61,7 +61,7 @@ const plain: IpTableInput = {
   signal: new AbortController().signal,
 }
 
-const advertised = self.advertisable.map((host) => `${host}:${self.port}`)
+const advertised = self.advertisable.map((host) => directEndpoint({ host, port: self.port }))
 
 test('chart: each event emits its facts at once', () => {
   const known = contact('a', '10.0.0.1', 'anna')
@@ -120,18 +120,30 @@ test('chart: gossip receives the seed addresses when it starts, and the own addr
     [
       'a proved address',
       [known, { type: 'gossip.started' }],
-      [{ type: 'table.seedsListed', seeds: [{ addresses: ['10.0.0.1:8088'], id: id('a') }] } as never],
+      [{ type: 'table.seedsListed', seeds: [{ endpoints: parseEndpoints(['10.0.0.1:8088']), id: id('a') }] } as never],
     ],
     [
       'a public address comes first',
       [publicAddress],
-      [{ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088', ...advertised], port: 8_088 } as never],
+      [
+        {
+          type: 'table.selfAddressesChanged',
+          endpoints: [...parseEndpoints(['93.184.1.1:8088']), ...advertised],
+          port: 8_088,
+        } as never,
+      ],
     ],
     ['the same again says nothing', [publicAddress, publicAddress], []],
     [
       'and stays where the interfaces change',
       [publicAddress, moved],
-      [{ type: 'table.selfAddressesChanged', addresses: ['93.184.1.1:8088', '10.0.0.8:8088'], port: 8_088 } as never],
+      [
+        {
+          type: 'table.selfAddressesChanged',
+          endpoints: parseEndpoints(['93.184.1.1:8088', '10.0.0.8:8088']),
+          port: 8_088,
+        } as never,
+      ],
     ],
   ]
   for (const [name, events, expected] of rows) {
@@ -142,14 +154,14 @@ test('chart: gossip receives the seed addresses when it starts, and the own addr
   // A later scope receives it in its input.
   const [, actions] = initialTransition(ipTableMachine, { ...plain, publicAddress: '93.184.1.1' })
   const [first] = emitted(actions)
-  assert.deepEqual(first?.addresses, ['93.184.1.1:8088', ...advertised])
+  assert.deepEqual(first?.endpoints, [...parseEndpoints(['93.184.1.1:8088']), ...advertised])
 })
 
 test('chart: a damaged table is reported at the start', () => {
   const [, actions] = initialTransition(ipTableMachine, { ...plain, quarantined: '/x.damaged-1' })
   assert.deepEqual(emitted(actions), [
     { type: 'table.damaged', quarantined: '/x.damaged-1' },
-    { type: 'table.selfAddressesChanged', addresses: advertised, port: self.port },
+    { type: 'table.selfAddressesChanged', endpoints: advertised, port: self.port },
   ])
 })
 
@@ -226,10 +238,9 @@ test('the wall clock jumping a day either way kills nobody', async (t) => {
 test('a thousand unverified addresses cost ten dials a second and thirty at one time, and peers are still probed', async () => {
   const { bus, probes, seconds, stop } = run({ probe: () => undefined })
   bus.publish(contact('a', '10.0.0.1'))
-  const unverified = Array.from({ length: 1_000 }, (_, index) => ({
-    host: `10.8.${index >> 8}.${index & 255}`,
-    port: 8_088,
-  }))
+  const unverified = Array.from({ length: 1_000 }, (_, index) =>
+    directEndpoint({ host: `10.8.${index >> 8}.${index & 255}`, port: 8_088 }),
+  )
   bus.publish({ type: 'table.exchange', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(1)
   assert.equal(probes.length, 10)

@@ -11,6 +11,7 @@ import {
   loadTable,
   publicTableOf,
   type Self,
+  seedsOf,
   type Table,
 } from '../../machines/ipTable/peerTable.ts'
 import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
@@ -18,22 +19,22 @@ import { addUnverified, namedIn } from '../../machines/ipTable/unverified.ts'
 import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable, ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
-import { directEndpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
+import type { Address } from '../../protocol/net/address.ts'
+import { directEndpoint, type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const own = ['10.0.0.9', 'fd00::9']
 const self = { id: id('s'), name: 'me', port: 8_088, addresses: own, advertisable: own, information: 'mine' }
-const at = (where: string): PeerAt => {
+const at = (where: string): Endpoint => {
   const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(where) ?? []
-  return { host, port: Number(port) }
+  return directEndpoint({ host, port: Number(port) })
 }
 const contact = (letter: string, where: string, name = letter) => ({
   id: id(letter),
   name,
   key: `ssh-ed25519 ${letter}`,
-  endpoint: directEndpoint(at(where)),
+  endpoint: at(where),
 })
 const recordOf = (letter: string): NodeRecord => ({
   id: id(letter),
@@ -235,10 +236,7 @@ test('records: only newer ones of the author count, and take no address from a p
   for (const seq of [3, 2, 0]) assert.equal(mergeRecord(table, record(seq, 'replayed', '6.6.6.6:1'), self).table, table)
   ;({ table } = mergeRecord(table, record(4, 'four', '10.0.0.4:8088'), self))
   const peer = listOf(table, 0).peers.find(({ name }) => name === 'four')
-  assert.deepEqual(
-    [peer?.information, peer?.state, peer?.endpoints],
-    ['text 4', 'unproved', [directEndpoint(at('10.0.0.4:8088'))]],
-  )
+  assert.deepEqual([peer?.information, peer?.state, peer?.endpoints], ['text 4', 'unproved', [at('10.0.0.4:8088')]])
 })
 
 test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {
@@ -273,6 +271,14 @@ test('other nodes learn which peers answer, and nothing that was measured or set
     assert.deepEqual([entry.Latency, entry.Download, entry.Upload, entry.PublicKey], [0, 0, 0, ''])
     for (const key of ['NodeId', 'Added', 'Trusted', 'Addresses']) assert.ok(!(key in entry), key)
   }
+})
+
+test('a known endpoint that the owner adds is trusted from then on, and becomes a seed', () => {
+  const go = legacyAnswered(empty, { at: at('10.0.0.1:8088') }, self, 0).table
+  assert.deepEqual(seedsOf(go), [])
+  const { row, table } = addPeer(go, at('10.0.0.1:8088'))
+  assert.deepEqual(row.endpoints, [{ ...at('10.0.0.1:8088'), provedAt: 0, failedAt: null, trusted: true }])
+  assert.deepEqual(seedsOf(table), [{ endpoints: [at('10.0.0.1:8088')] }])
 })
 
 test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => {
@@ -338,7 +344,7 @@ test('text of others cannot control a terminal', () => {
   assert.equal(peer?.name, '?[2Jevil?')
 })
 
-const names: [string, string, string | (PeerAt & { id?: NodeId })][] = [
+const names: [string, string, string | (Address & { id?: NodeId })][] = [
   ['a name', 'anna', { host: '10.0.0.1', port: 8088, id: id('a') }],
   ['a name is case-sensitive', 'Anna', 'not_found'],
   ['the beginning of an id', 'SHA256:bb', { host: '10.0.0.2', port: 8089, id: id('b') }],

@@ -11,7 +11,7 @@ import { createBus } from '../../protocol/bus.ts'
 import { SPEED } from '../../protocol/defaults/speedTester.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
-import type { PeerAt } from '../../protocol/ipTable.ts'
+import type { Address } from '../../protocol/net/address.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import { rangeOf, SPEED_PATH } from '../../protocol/wire/speed.ts'
@@ -93,7 +93,7 @@ for (const [header, wanted] of ranges) {
 }
 
 /** Starts the concern of a node that measures, with a table in which every name is `at`. */
-function tester(identity: typeof alice, { id, ...at }: PeerAt & { id?: NodeId } = harness.where) {
+function tester(identity: typeof alice, { id, ...at }: Address & { id?: NodeId } = harness.where) {
   const bus = createBus<BusEvent>()
   const said = record(bus)
   const concern = supervise(
@@ -219,7 +219,7 @@ test('an abandoned test ends at once, and the next one gets its slot', async () 
   stop()
 })
 
-async function listening(server: Server | ReturnType<typeof createTcpServer>): Promise<PeerAt & { id?: NodeId }> {
+async function listening(server: Server | ReturnType<typeof createTcpServer>): Promise<Address & { id?: NodeId }> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
 }
@@ -290,7 +290,7 @@ test('a peer that hangs, is absent, or is another node costs its timeout', async
   const nobody = await goNode(() => {})
   nobody.close()
   try {
-    const cases: [PeerAt & { id?: NodeId }, RegExp][] = [
+    const cases: [Address & { id?: NodeId }, RegExp][] = [
       [nobody.at, /^unreachable$/],
       [{ ...harness.where, id: mallory.id }, /^wrong_node$/],
       [at, /^timed_out$/],

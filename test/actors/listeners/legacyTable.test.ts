@@ -5,6 +5,7 @@ import { after, test } from 'node:test'
 import { createImageList } from '../../../actors/containerManager/imageFolders.ts'
 import { BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
+import { directEndpoint } from '../../../protocol/net/endpoint.ts'
 import { codeOf, http, httpHarness } from '../../support/httpHarness.ts'
 
 const listed: { images: () => ReturnType<ReturnType<typeof createImageList>> } = { images: async () => [] }
@@ -48,8 +49,8 @@ for (const [how, part] of [
     assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
     const [exchange] = exchanges()
     assert.deepEqual(exchange?.unverified, [
-      { host: '10.0.0.7', port: 8_090 },
-      { host: '10.0.0.8', port: 8_088 },
+      directEndpoint({ host: '10.0.0.7', port: 8_090 }),
+      directEndpoint({ host: '10.0.0.8', port: 8_088 }),
     ])
     assert.deepEqual([exchange?.from, exchange?.caller], ['127.0.0.1', 'anonymous'])
   })

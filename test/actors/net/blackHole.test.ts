@@ -119,7 +119,7 @@ const dials: [string, (asker: Asker) => Promise<unknown>][] = [
       })
       const opened = nextEvent(bus, 'link.opened')
       run(createGossip({ identity, store, links: { dialer, source: { listen: () => () => {} } } }))
-      bus.publish({ type: 'peer.addressDiscovered', addresses: target.endpoints.map(formatEndpoint), id: target.id })
+      bus.publish({ type: 'peer.addressDiscovered', endpoints: target.endpoints, id: target.id })
       return opened
     },
   ],

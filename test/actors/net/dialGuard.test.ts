@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createDialGuard } from '../../../actors/net/dialGuard.ts'
 import { PROBE } from '../../../protocol/defaults/ipTable.ts'
-import type { PeerAt } from '../../../protocol/ipTable.ts'
+import { directEndpoint, type Endpoint } from '../../../protocol/net/endpoint.ts'
 
-const at = (host: string, port = 8_088): PeerAt => ({ host, port })
-const isSelf = ({ host, port }: PeerAt) => host === '10.0.0.9' && port === 8_088
+const at = (host: string, port = 8_088) => directEndpoint({ host, port })
+const isSelf = ({ host, port }: Endpoint) => host === '10.0.0.9' && port === 8_088
 const unknown = () => Promise.reject(new Error('no resolver here'))
 
 test('an address of an anonymous caller is refused by the address that would be dialled, not by its name', async () => {
