@@ -99,8 +99,8 @@ test('two nodes on a LAN without internet access find each other', async () => {
         })
       })
     await Promise.all([
-      finds(one, 'a', '8088', '{"host":"10.77.0.2","port":8099}'),
-      finds(two, 'b', '8099', '{"host":"10.77.0.1","port":8088}'),
+      finds(one, 'a', '8088', JSON.stringify(directEndpoint({ host: '10.77.0.2', port: 8_099 }))),
+      finds(two, 'b', '8099', JSON.stringify(directEndpoint({ host: '10.77.0.1', port: 8_088 }))),
     ])
   } finally {
     const ended = nodes.map((node) => new Promise((resolve) => node.once('exit', resolve)))
