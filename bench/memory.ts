@@ -15,7 +15,7 @@ export const bench: Bench = async () => {
       what: 'memory of an idle node',
       baseline: 'bare fastify + ws server',
       unit: 'MB',
-      goal: { sign: '≤', ratio: 1.5 },
+      goal: { sign: '≤', ratio: 1.35 },
       rounds: 5,
       warmUp: 0,
       ours: async () => resident(await startedNode(scratch('memory'), await freePort())),

@@ -21,7 +21,7 @@ export const bench: Bench = async () => {
       await interleave({
         ...common,
         what: '`p2prc ps` against a running node',
-        goal: { sign: '≤', ratio: 1.5 },
+        goal: { sign: '≤', ratio: 1.35 },
         ours: () => timed([cli, 'ps'], { P2PRC: home }),
       }),
     ]

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
-import { p2prcJson, startNode, temporaryHome } from '../support/processes.ts'
+import { freePort, p2prcJson, startNode, temporaryHome } from '../support/processes.ts'
 
 /** The package as a program of somebody else has it: built, and reached by its name. `npm test` builds it first. */
 
@@ -62,7 +63,19 @@ test('a program asks the running node through the package', async (t) => {
   assert.deepEqual(stdout.split('\n'), [JSON.stringify({ id, versions: [1] }), 'not_found', 'unknown_command', ''])
 })
 
-test('what the command line and programs load has no schema library in it; the node has', () => {
-  const hasSchemas = (name: string) => readFileSync(join(root, 'dist', name), 'utf8').includes('$ZodType')
-  assert.deepEqual(['cli.js', 'client.js', 'node.js'].map(hasSchemas), [false, false, true])
+test('what the command line and programs load has no schema library in it; the node loads one', () => {
+  const text = (name: string) => readFileSync(join(root, 'dist', name), 'utf8')
+  const hasSchemas = (name: string) => text(name).includes('$ZodType')
+  assert.deepEqual(['cli.js', 'client.js', 'lib/zod.js'].map(hasSchemas), [false, false, true])
+  assert.ok(text('node.js').includes('require("./lib/zod.js")'))
+})
+
+test('a node loads SSH for its engine only where DOCKER_HOST asks for it', async () => {
+  const require = createRequire(join(root, 'dist/node.js'))
+  const Docker = require('./lib/dockerode.js') as typeof import('dockerode')
+  const ssh = require.resolve('./lib/ssh.js')
+  assert.equal(require.cache[ssh], undefined)
+  const engine = new Docker({ protocol: 'ssh', host: '127.0.0.1', port: await freePort(), username: 'nobody' })
+  await assert.rejects(engine.ping(), { code: 'ECONNREFUSED' })
+  assert.ok(require.cache[ssh])
 })
