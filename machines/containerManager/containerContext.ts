@@ -1,6 +1,5 @@
 import type { AnyActorRef } from 'xstate'
 import type { Port } from '../../protocol/containerManager.ts'
-import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { Caller, Failure } from '../../protocol/ids.ts'
 import type { ContainerImage } from '../image.ts'
 import type {
@@ -11,7 +10,7 @@ import type {
   Credentials,
 } from './containerTypes.ts'
 
-/** The context of one container's chart, and the transitions that many of its states share. */
+/** The context of one container's chart, and its initial value. */
 
 export interface ContainerContext {
   key: string
@@ -45,25 +44,6 @@ export type ContainerEventBody = ContainerEmits extends infer Variant
 function requestKey({ caller, requestId }: { caller: Caller; requestId: string }) {
   return { caller, requestId }
 }
-
-/** Rolls back what exists so far and records why. */
-export const rollBack = {
-  target: '#container.rollingBack',
-  actions: {
-    type: 'fail',
-    params: ({ event }: { event: { error: unknown } }) => ({ failure: toFailure(event.error) }),
-  },
-} as const
-
-export const abandoned = {
-  target: '#container.rollingBack',
-  actions: { type: 'fail', params: { failure: new AppError('abandoned').toJSON() } },
-} as const
-
-export const endedEarly = {
-  target: '#container.rollingBack',
-  actions: { type: 'fail', params: { failure: new AppError('ssh_failed', { why: 'it ended at once' }).toJSON() } },
-} as const
 
 /** Returns the initial context: empty for a requested container, and from the engine's data for an adopted one. */
 export function initialContext(input: ContainerInput): ContainerContext {
