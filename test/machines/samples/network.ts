@@ -1,0 +1,155 @@
+import { gossipMachine } from '../../../machines/gossip.ts'
+import { ipTableMachine } from '../../../machines/ipTable.ts'
+import { AppError } from '../../../protocol/errors.ts'
+import { emptyIpTable } from '../../../protocol/files/ipTable.ts'
+import { directEndpoint } from '../../../protocol/net/endpoint.ts'
+import type { WireMessage } from '../../../protocol/wire/gossip.ts'
+import { machineOf } from '../../../protocol/wire/record.ts'
+import { makeGossipDriver } from '../../support/gossipDriver.ts'
+import { done, failed, passed, samplesOf } from '../../support/playTable.ts'
+import { abandoned, nodeIdOf, owner } from './common.ts'
+import { measured, specs } from './measures.ts'
+
+const { signal } = new AbortController()
+const [self, other] = [makeGossipDriver(), makeGossipDriver({}, '20.0.0.2:8088')]
+const signed = other.record()
+const { record } = signed
+const address = '20.0.0.2:8088'
+const endpoint = directEndpoint({ host: '20.0.0.2', port: 8_088 })
+const contact = { id: other.id, name: record.name, key: other.key, endpoint }
+const diskFailed = new AppError('disk_failed', { path: 'ip_table.json', why: 'full' })
+
+const table = {
+  file: emptyIpTable(),
+  self: {
+    ...{ id: nodeIdOf('s'), name: 'me', port: 8_088, information: '' },
+    ...{ addresses: ['20.0.0.9'], advertisable: ['20.0.0.9'] },
+  },
+  watch: true,
+  test: false,
+  signal,
+}
+const saved = ['dial.succeeded', 'done save'] as const
+const idle = [...saved, 'after saveInterval'] as const
+
+export const ipTableSamples = samplesOf(ipTableMachine, {
+  input: table,
+  events: {
+    'peer.resolve': { ...owner('peer.resolve', 'r'), where: '20.0.0.2' },
+    'peer.resolve (a word)': { ...owner('peer.resolve', 'w'), where: 'word' },
+    'resolveDns.ended': { type: 'resolveDns.ended', requestId: 'w', found: { endpoints: [endpoint] } },
+    'resolveDns.ended (nothing)': { type: 'resolveDns.ended', requestId: 'w', found: null },
+    'peer.add': { ...owner('peer.add', 'a'), where: '20.0.0.3', replace: false },
+    'peer.add (this node)': { ...owner('peer.add', 'b'), where: '20.0.0.9', replace: false },
+    'peer.list': owner('peer.list', 'l'),
+    'table.exchange': {
+      ...{ ...owner('table.exchange', 'x'), from: '20.0.0.4' },
+      unverified: [{ host: '20.0.0.4', port: 8_088 }],
+    },
+    'table.update': { ...owner('table.update', 'u'), hops: 1 },
+    'crawl.visited': {
+      ...{ type: 'crawl.visited', key: address, outcome: { kind: 'node', contact } },
+      progress: { type: 'table.progress', requestId: 'u', hop: 1, where: address, entries: 2 },
+    },
+    'crawl.ended': { type: 'crawl.ended', requestId: 'u', named: [] },
+    'probe.ended': {
+      ...{ type: 'probe.ended', key: '20.0.0.4:8088' },
+      outcome: { kind: 'legacy', at: { host: '20.0.0.4', port: 8_088 } },
+    },
+    'probe.ended (silent)': { type: 'probe.ended', key: other.id, outcome: { kind: 'silent' } },
+    'dial.succeeded': { type: 'dial.succeeded', purpose: 'command', ms: 1, ...contact },
+    'dial.succeeded (no key)': { type: 'dial.succeeded', purpose: 'command', ms: 1, endpoint },
+    'speed.measured': { ...measured, id: other.id, endpoint },
+    'record.merged': { type: 'record.merged', record },
+    'record.suspected': { type: 'record.suspected', id: other.id },
+    'record.cleared': { type: 'record.cleared', id: other.id },
+    'record.dropped': { type: 'record.dropped', id: other.id, why: 'left' },
+    'record.ownSigned': {
+      type: 'record.ownSigned',
+      record,
+      signed: { text: signed.text, signature: signed.signature },
+    },
+    'link.opened': { type: 'link.opened', link: 'a1', id: other.id, dialled: true, address },
+    'link.closed': { type: 'link.closed', link: 'a1', id: other.id, why: 'bye' },
+    'node.concernCrashed (gossip)': { type: 'node.concernCrashed', concern: 'gossip', message: 'no', retryMs: 100 },
+    'node.concernCrashed (trust)': { type: 'node.concernCrashed', concern: 'trust', message: 'no', retryMs: 100 },
+    'gossip.started': { type: 'gossip.started' },
+    'gossip.selfAddressObserved': { type: 'gossip.selfAddressObserved', by: other.id, address: '20.0.0.8:8088' },
+    'self.addressesChanged': { type: 'self.addressesChanged', addresses: ['20.0.0.7'], advertisable: ['20.0.0.7'] },
+    'node.addressFound': { type: 'node.addressFound', address: '20.0.0.6' },
+    'request.abandoned w': abandoned('w'),
+    'request.abandoned a': abandoned('a'),
+    'request.abandoned u': abandoned('u'),
+    'after tick': passed('tick', 'ipTable.probing.idle'),
+    'after saveDelay': passed('saveDelay', 'ipTable.persisting.idle'),
+    'after saveInterval': passed('saveInterval', 'ipTable.persisting.throttled'),
+    'done save': done('save'),
+    'error save': failed('save', diskFailed),
+  },
+  situations: {
+    'an empty table': [],
+    'a damaged table': { input: { ...table, quarantined: 'ip_table.json.damaged' }, after: [] },
+    'saving a peer that joined': ['dial.succeeded'],
+    'saved it': saved,
+    'knows it': idle,
+    'has something to save, which is not urgent': [...idle, 'speed.measured'],
+    'saving for a request': ['peer.add'],
+    'resolving a word': ['peer.resolve (a word)'],
+    'resolving a word for two': ['peer.resolve (a word)', 'peer.resolve (a word)'],
+    crawling: [...idle, 'table.update'],
+    'an address waits for its probe': ['table.exchange'],
+    'probing it': ['table.exchange', 'after tick'],
+    'linked to a member': [...idle, 'record.merged', 'link.opened'],
+    'suspects a member': [...idle, 'record.merged', 'record.suspected'],
+    'a process without a node': { input: { ...table, watch: false }, after: [] },
+    'a process without a node has saved': { input: { ...table, watch: false }, after: ['peer.add', 'done save'] },
+  },
+})
+
+const at = 2_000
+const timestamped = <E extends object>(event: E) => ({ type: 'timestamped' as const, event: { ...event, at } })
+const hello = {
+  kind: 'link/hello',
+  body: { record: [signed.text, signed.signature], root: '', active: true, links: 0 },
+} as WireMessage
+const { name, endpoints, port, version, customInformation, capabilities } = self.state.self.record
+const connected = ['timestamped (opened)', 'timestamped (received)'] as const
+
+export const gossipSamples = samplesOf(gossipMachine, {
+  input: {
+    start: {
+      ...{ id: self.id, key: self.key, lastSeq: 0, bootstrapAddresses: [], now: 1_000, seed: 1, config: {} },
+      fields: { name, endpoints, port, version, customInformation, capabilities, machine: machineOf(specs) },
+    },
+    tools: self.tools,
+    signal,
+  },
+  events: {
+    'timestamped (tick)': timestamped({ type: 'tick' as const }),
+    'timestamped (opened)': timestamped({
+      ...{ type: 'opened' as const, link: 'a1', id: other.id },
+      ...{ dialled: false, address },
+    }),
+    'timestamped (received)': timestamped({ type: 'received' as const, link: 'a1', message: hello }),
+    'timestamped (closed)': timestamped({ type: 'closed' as const, link: 'a1' }),
+    'timestamped (leaving)': timestamped({ type: 'leaving' as const }),
+    'peer.addressDiscovered': { type: 'peer.addressDiscovered', addresses: [address], id: other.id },
+    'table.seedsListed': { type: 'table.seedsListed', seeds: [{ addresses: [address], id: other.id }] },
+    'table.selfAddressesChanged': { type: 'table.selfAddressesChanged', addresses: ['20.0.0.7:8088'], port },
+    'table.selfAddressesChanged (the same)': { type: 'table.selfAddressesChanged', addresses: endpoints, port },
+    'specs.changed': { type: 'specs.changed', specs: { ...specs, RAM: 2_048 } },
+    'specs.changed (the same)': { type: 'specs.changed', specs },
+    'record.describe': { ...owner('record.describe', 'r'), text: 'hello' },
+    'persist.ended': { type: 'persist.ended', requestId: 'r', text: 'hello' },
+    'persist.ended (failed)': { type: 'persist.ended', requestId: 'r', text: 'hello', failure: diskFailed.toJSON() },
+    'node.stopping': { type: 'node.stopping' },
+  },
+  situations: {
+    'without a link': [],
+    'greeting a node': ['timestamped (opened)'],
+    'linked to a node': connected,
+    'writing a text': ['record.describe'],
+    left: ['timestamped (leaving)'],
+    'left its links': [...connected, 'timestamped (leaving)'],
+  },
+})
