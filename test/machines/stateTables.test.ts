@@ -12,8 +12,10 @@ const file = join(import.meta.dirname, 'stateTables.txt')
 
 /**
  * `stateTables.txt` has the table of every machine: what each event does in each situation, as xstate's pure
- * `transition` plays it with the samples in `samples/`. No cell is open: an event that changes nothing stands after `–`.
- * `UPDATE_STATE_TABLES=1` rewrites the tables, to be reviewed in the diff.
+ * `transition` plays it with the samples in `samples/`. A cell says which state is next, which children stop and start,
+ * what is emitted or told to another actor, and what changes in the context. No cell is open: `nothing` is an event that
+ * is handled without effect, and those that a state does not handle stand after `–`. A variant of a state shows the
+ * cells in which it differs. `UPDATE_STATE_TABLES=1` rewrites the tables, to be reviewed in the diff.
  */
 const expected = new Map(
   readFileSync(file, 'utf8')

@@ -80,6 +80,9 @@ interface Row {
 /** The cell of an event that the state does not handle. */
 const IGNORED = '–'
 
+/** The same where xstate itself sends the event, which cannot come while nothing waits for it. */
+const NOT_SENT = ''
+
 /** Plays every event in every situation. Nothing is executed: a step of xstate is a pure function. */
 export function playTable(name: string, { machine, input, events, situations }: Samples): PlayedTable {
   const played = new Set<unknown>()
@@ -92,7 +95,7 @@ export function playTable(name: string, { machine, input, events, situations }: 
 
   function cellOf(from: AnyMachineSnapshot, event: AnyEventObject): string {
     const enabled = machine.getTransitionData(from, event) ?? []
-    if (enabled.length === 0) return IGNORED
+    if (enabled.length === 0) return event.type.startsWith('xstate.') ? NOT_SENT : IGNORED
     for (const one of enabled) played.add(one)
     passThrough(getMicrosteps(machine, from, event), played)
     return step(from, transition(machine, from, event))
@@ -106,11 +109,7 @@ export function playTable(name: string, { machine, input, events, situations }: 
     for (const node of from._nodes) played.add(node)
     const cells = new Map<string, string>(after.length > 0 ? [] : [['(start)', step(null, start)]])
     if (from.status !== 'active') return { situation, state: `${pathOf(from.value)} (final)`, cells }
-    for (const [key, event] of Object.entries(events)) {
-      const cell = cellOf(from, event)
-      // What xstate itself sends cannot come while nothing waits for it.
-      if (cell !== IGNORED || !event.type.startsWith('xstate.')) cells.set(key, cell)
-    }
+    for (const [key, event] of Object.entries(events)) cells.set(key, cellOf(from, event))
     return { situation, state: pathOf(from.value), cells }
   })
   const texts = rows.map((row, index) => textOfRow(row, rows.slice(0, index)))
@@ -122,16 +121,17 @@ function textOfRow(row: Row, above: readonly Row[]): string {
   const sameState = above.filter(({ state, cells }) => state === row.state && cells.size > 0)
   const differences = (other: Row) => new Map([...row.cells].filter(([event, cell]) => other.cells.get(event) !== cell))
   const [like] = sameState.sort((one, other) => differences(one).size - differences(other).size)
-  const shown = like && row.cells.size > 0 ? differences(like) : row.cells
+  const shown = like ? differences(like) : row.cells
   const byCell = new Map<string, string[]>()
   for (const [event, cell] of shown) byCell.set(cell, [...(byCell.get(cell) ?? []), event])
-  const ignored = byCell.get(IGNORED) ?? []
+  const ignored = [...(byCell.get(IGNORED) ?? []), ...((like && byCell.get(NOT_SENT)) ?? [])]
   byCell.delete(IGNORED)
-  return [
-    `  ${row.situation}${row.state && `: ${row.state}`}${like ? `, as in "${like.situation}" except` : ''}`,
-    ...[...byCell].map(([cell, list]) => wrapped(`${list.join(', ')} > ${cell}`)),
-    ...(ignored.length > 0 ? [wrapped(`${IGNORED} ${ignored.join(', ')}`)] : []),
-  ].join('\n')
+  byCell.delete(NOT_SENT)
+  const lines = [...byCell].map(([cell, list]) => wrapped(`${list.join(', ')} > ${cell}`))
+  if (ignored.length > 0) lines.push(wrapped(`${IGNORED} ${ignored.join(', ')}`))
+  const title = row.state ? `${row.situation}: ${row.state}` : row.situation
+  const likeness = like ? `, as in "${like.situation}"${lines.length > 0 ? ' except' : ''}` : ''
+  return [`  ${title}${likeness}`, ...lines].join('\n')
 }
 
 /** Wraps text, so that a person can compare it. */

@@ -7,7 +7,7 @@ import type {
 } from '../../../machines/containerManager/containerTypes.ts'
 import { logReaderMachine } from '../../../machines/containerManager/logReader.ts'
 import { type ContainerImage, imageMachine } from '../../../machines/image.ts'
-import { PORT_TRIES } from '../../../protocol/defaults/containerManager.ts'
+import { PORT_ATTEMPTS_MAX } from '../../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../../protocol/errors.ts'
 import { Secret } from '../../../protocol/secret.ts'
 import { done, failed, passed, samplesOf } from '../../support/playTable.ts'
@@ -42,7 +42,7 @@ const creating = [...image1, 'done allocatingPorts'] as const
 const starting = [...creating, 'done creating', 'done injectingKeys'] as const
 const retried = ['error starting (port in use)', 'done retryCleanup', 'done allocatingPorts'] as const
 const again = [...retried, 'done creating', 'done injectingKeys'] as const
-const lastPorts = Array.from({ length: PORT_TRIES - 1 }, () => again).flat()
+const lastPorts = Array.from({ length: PORT_ATTEMPTS_MAX - 1 }, () => again).flat()
 const left = { input: { ...input, adopted: { ...adopted, complete: false } }, after: [] } as const
 const found = { ...input, adopted }
 

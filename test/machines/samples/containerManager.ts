@@ -59,7 +59,8 @@ export const containerManagerSamples = samplesOf(containerManagerMachine, {
   situations: {
     'a process without a node': { input: { ...input, background: false }, after: [] },
     connecting: [],
-    'connecting, with a command that waits': { input: { ...input, background: false }, after: ['container.create'] },
+    'connecting, with a command that waits': ['container.create'],
+    'the same in a process without a node': { input: { ...input, background: false }, after: ['container.create'] },
     'connecting, with a build that waits': { input: { ...input, background: false }, after: ['image.build'] },
     'connected, without containers': ['link.ready'],
     creating: ['link.ready', 'container.create'],
@@ -73,6 +74,10 @@ export const containerManagerSamples = samplesOf(containerManagerMachine, {
     'the engine is lost': ['link.lost'],
     'the engine is lost with a container': [...lending, 'link.lost'],
     'connecting again': ['link.lost', 'after engineRetry'],
+    'connecting again, in a process without a node': {
+      input: { ...input, background: false },
+      after: ['container.create', 'link.lost', 'after engineRetry'],
+    },
     'connecting again, with a container': [...lending, 'link.lost', 'after engineRetry'],
   },
 })

@@ -1,7 +1,7 @@
 import { type CreateCommand, groupCreateMachine } from '../../../machines/groupCreate.ts'
 import { groupTrackerMachine } from '../../../machines/groupTracker.ts'
 import { loanMachine } from '../../../machines/loan.ts'
-import { TAKES_AT_ONCE } from '../../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_TAKES_MAX } from '../../../protocol/defaults/groupTracker.ts'
 import { AppError } from '../../../protocol/errors.ts'
 import { done, failed, samplesOf } from '../../support/playTable.ts'
 import { abandoned, containerIdOf, loanOf, NO_OPTIONS, owner, parent } from './common.ts'
@@ -126,7 +126,7 @@ export const groupCreateSamples = samplesOf(groupCreateMachine, {
     'takes from two machines': { input: two, after: ['done checking'] },
     'the first was taken': { input: two, after: ['done checking', 'child.ended (1 taken)'] },
     'the first has failed': { input: two, after: ['done checking', 'child.ended (1 failed)'] },
-    'more than are taken at once': { input: of({ count: TAKES_AT_ONCE + 1 }), after: ['done checking'] },
+    'more than are taken at once': { input: of({ count: CONCURRENT_TAKES_MAX + 1 }), after: ['done checking'] },
     'abandoned while it takes': { input: two, after: ['done checking', 'take.abandoned'] },
     'abandoned, and one was taken': {
       input: two,
