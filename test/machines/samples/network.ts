@@ -2,7 +2,7 @@ import { gossipMachine } from '../../../machines/gossip.ts'
 import { ipTableMachine } from '../../../machines/ipTable.ts'
 import { AppError } from '../../../protocol/errors.ts'
 import { emptyIpTable } from '../../../protocol/files/ipTable.ts'
-import { directEndpoint } from '../../../protocol/net/endpoint.ts'
+import { directEndpoint, parseEndpoints } from '../../../protocol/net/endpoint.ts'
 import type { WireMessage } from '../../../protocol/wire/gossip.ts'
 import { machineOf } from '../../../protocol/wire/record.ts'
 import { makeGossipDriver } from '../../support/gossipDriver.ts'
@@ -16,6 +16,8 @@ const signed = other.record()
 const { record } = signed
 const address = '20.0.0.2:8088'
 const endpoint = directEndpoint({ host: '20.0.0.2', port: 8_088 })
+const moved = directEndpoint({ host: '20.0.0.7', port: 8_088 })
+const unverified = directEndpoint({ host: '20.0.0.4', port: 8_088 })
 const contact = { id: other.id, name: record.name, key: other.key, endpoint }
 const diskFailed = new AppError('disk_failed', { path: 'ip_table.json', why: 'full' })
 
@@ -44,7 +46,7 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'peer.list': owner('peer.list', 'l'),
     'table.exchange': {
       ...{ ...owner('table.exchange', 'x'), from: '20.0.0.4' },
-      unverified: [{ host: '20.0.0.4', port: 8_088 }],
+      unverified: [unverified],
     },
     'table.update': { ...owner('table.update', 'u'), hops: 1 },
     'crawl.visited': {
@@ -54,7 +56,7 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'crawl.ended': { type: 'crawl.ended', requestId: 'u', named: [] },
     'probe.ended': {
       ...{ type: 'probe.ended', key: '20.0.0.4:8088' },
-      outcome: { kind: 'legacy', at: { host: '20.0.0.4', port: 8_088 } },
+      outcome: { kind: 'legacy', at: unverified },
     },
     'probe.ended (silent)': { type: 'probe.ended', key: other.id, outcome: { kind: 'silent' } },
     'dial.succeeded': { type: 'dial.succeeded', purpose: 'command', ms: 1, ...contact },
@@ -133,10 +135,14 @@ export const gossipSamples = samplesOf(gossipMachine, {
     'timestamped (received)': timestamped({ type: 'received' as const, link: 'a1', message: hello }),
     'timestamped (closed)': timestamped({ type: 'closed' as const, link: 'a1' }),
     'timestamped (leaving)': timestamped({ type: 'leaving' as const }),
-    'peer.addressDiscovered': { type: 'peer.addressDiscovered', addresses: [address], id: other.id },
-    'table.seedsListed': { type: 'table.seedsListed', seeds: [{ addresses: [address], id: other.id }] },
-    'table.selfAddressesChanged': { type: 'table.selfAddressesChanged', addresses: ['20.0.0.7:8088'], port },
-    'table.selfAddressesChanged (the same)': { type: 'table.selfAddressesChanged', addresses: endpoints, port },
+    'peer.addressDiscovered': { type: 'peer.addressDiscovered', endpoints: [endpoint], id: other.id },
+    'table.seedsListed': { type: 'table.seedsListed', seeds: [{ endpoints: [endpoint], id: other.id }] },
+    'table.selfAddressesChanged': { type: 'table.selfAddressesChanged', endpoints: [moved], port },
+    'table.selfAddressesChanged (the same)': {
+      type: 'table.selfAddressesChanged',
+      endpoints: parseEndpoints(endpoints),
+      port,
+    },
     'specs.changed': { type: 'specs.changed', specs: { ...specs, RAM: 2_048 } },
     'specs.changed (the same)': { type: 'specs.changed', specs },
     'record.describe': { ...owner('record.describe', 'r'), text: 'hello' },
