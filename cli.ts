@@ -28,8 +28,8 @@ const handlers: Record<CommandName, Handler> = {
 
   async start({ args, option, has, terminal, signal }) {
     const { runNode } = await import('./cli/daemon.ts')
-    const place = { host: option('host'), port: option('port'), ipService: option('ip-service') }
-    await runNode({ ...place, bootstrapAddresses: args, open: has('open'), terminal, signal })
+    const listen = { host: option('host'), port: option('port'), ipService: option('ip-service') }
+    await runNode({ ...listen, bootstrapAddresses: args, open: has('open'), terminal, signal })
     // A node runs until Ctrl-C, so that is not an error.
     return 0
   },

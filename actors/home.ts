@@ -26,16 +26,16 @@ export interface Home {
  * overwrites nothing. Throws `home_unusable`, `newer_file` or `disk_failed`.
  */
 export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
-  const places = homePaths(env)
+  const defaults = homePaths(env)
   const notes: string[] = []
-  await makeFolder(places.dir)
-  await makeFolder(dirname(places.config))
-  await makePrivateFolder(dirname(places.socket))
-  const config = await openConfig(places, notes)
-  const paths = configuredPaths(places, config)
+  await makeFolder(defaults.dir)
+  await makeFolder(dirname(defaults.config))
+  await makePrivateFolder(dirname(defaults.socket))
+  const config = await openConfig(defaults, notes)
+  const paths = configuredPaths(defaults, config)
   // The configuration may name a folder of another machine from which this home was copied. Such a folder is not made.
   if (paths.plugins.startsWith(`${paths.dir}/`)) await makeFolder(paths.plugins)
-  return { dir: places.dir, config, paths, notes }
+  return { dir: defaults.dir, config, paths, notes }
 }
 
 /** Locks the home for this process. Throws `home_locked` if another process holds it for longer than `waitMs`. */

@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 /** What a program prints on its standard output and standard error. */
 export interface Output {
   /** Everything that has arrived so far. */
-  readonly said: string
+  readonly text: string
   /** Resolves when the output, past or future, matches. Rejects with the whole output if the program exits first. */
   printed(what: string | RegExp): Promise<void>
   /** Resolves with the exit code when both streams are closed; null if a signal ended the program. */
@@ -14,31 +14,31 @@ export interface Output {
 
 /** Collects the output of a program. Call it in the same tick as `spawn`, because earlier output is lost. */
 export function follow(child: ChildProcess): Output {
-  let said = ''
-  const looks = new Set<() => void>()
+  let text = ''
+  const checks = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk
-      for (const look of looks) look()
+      text += chunk
+      for (const check of checks) check()
     })
   }
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   return {
-    get said() {
-      return said
+    get text() {
+      return text
     },
     printed: (what) =>
       new Promise((resolve, reject) => {
-        const look = () => {
-          if (typeof what === 'string' ? !said.includes(what) : !what.test(said)) return
-          looks.delete(look)
+        const check = () => {
+          if (typeof what === 'string' ? !text.includes(what) : !what.test(text)) return
+          checks.delete(check)
           resolve()
         }
-        looks.add(look)
+        checks.add(check)
         void ended.then((code) =>
-          reject(new Error(`the program exited with ${code} before its output matched ${what}:\n${said}`)),
+          reject(new Error(`the program exited with ${code} before its output matched ${what}:\n${text}`)),
         )
-        look()
+        check()
       }),
     ended,
   }

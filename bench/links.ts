@@ -37,7 +37,7 @@ export const bench: Bench = async () => {
 /** Measures the resident memory in kilobytes that one idle link costs its accepting end. */
 async function perLink(mode: string): Promise<number> {
   const host = await started(['--expose-gc', await hostScript(), mode, String(LINKS)], {}, 'kB a link')
-  const [, kilobytes] = /([\d.]+) kB a link/.exec(host.said) ?? []
+  const [, kilobytes] = /([\d.]+) kB a link/.exec(host.text) ?? []
   await ended(host)
   return Number(kilobytes)
 }

@@ -21,7 +21,7 @@ export function scratch(name: string): string {
 }
 
 /** A running program with its output. */
-export type Started = ChildProcess & Pick<Output, 'said' | 'printed'>
+export type Started = ChildProcess & Pick<Output, 'text' | 'printed'>
 
 /** Starts a program and waits until its output contains `ready`. The program is killed when this process exits. */
 export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
@@ -30,7 +30,7 @@ export async function started(args: string[], env: NodeJS.ProcessEnv, ready: str
   const output = follow(child)
   await output.printed(ready)
   return Object.defineProperties(child as ChildProcess as Started, {
-    said: { get: () => output.said },
+    text: { get: () => output.text },
     printed: { value: output.printed },
   })
 }

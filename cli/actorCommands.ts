@@ -2,15 +2,15 @@ import type { ActorView } from '../protocol/node.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { ageText } from './tables.ts'
 import { list, type Terminal, table } from './terminal.ts'
-import { assertNode, type Look, watch } from './watch.ts'
+import { assertNode, type View, watch } from './watch.ts'
 
 /** The command of `cli.ts` that looks at the actors of the running node. */
 export const actorCommands = {
   async actors(call) {
     const [filter = ''] = call.args
-    if (call.has('watch')) return watch(call, () => look(call, filter))
+    if (call.has('watch')) return watch(call, () => view(call, filter))
     await assertNode()
-    const { document, text } = await look(call, filter)
+    const { document, text } = await view(call, filter)
     call.terminal.value(document, () => text(call.terminal.style))
   },
 } satisfies Record<string, Handler>
@@ -22,7 +22,7 @@ interface Listed {
 }
 
 /** A table needs no contexts; a program gets them, and so does a person who names one actor. */
-async function look({ request, terminal }: Call, filter: string): Promise<Look> {
+async function view({ request, terminal }: Call, filter: string): Promise<View> {
   const details = !terminal.onScreen || filter !== ''
   const { actors, omitted } = await request({ type: 'actor.list', filter, details })
   const listed = { actors, omitted }

@@ -11,7 +11,7 @@ import { wholeNumber } from './commandLine.ts'
 import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
-import { type Look, watch } from './watch.ts'
+import { type View, watch } from './watch.ts'
 
 interface Listed {
   peers: readonly Peer[]
@@ -26,7 +26,7 @@ const LARGEST = 999_999_999
 export const peerCommands = {
   async ls(call) {
     const filter = filterOf(call)
-    if (call.has('watch')) return watch(call, () => look(call, filter))
+    if (call.has('watch')) return watch(call, () => view(call, filter))
     showPeers(await call.request({ type: 'peer.list' }), filter, call.terminal)
   },
 
@@ -123,7 +123,7 @@ export function peersText(rows: readonly PeerRow[], all: number, style: Terminal
 }
 
 /** What `--watch` shows: a person sees the age of the last answer, which is no change. */
-async function look({ request }: Call, filter: PeerFilter): Promise<Look> {
+async function view({ request }: Call, filter: PeerFilter): Promise<View> {
   const listed = await request({ type: 'peer.list' })
   const rows = peerRows(listed.peers, filter)
   const document = tableDocument(listed, rows)

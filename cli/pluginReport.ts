@@ -72,8 +72,8 @@ export function createRunView(terminal: Terminal, screen: Screen & { isTTY?: boo
   let failed: readonly MemberResult[] = []
   const print = (fact: unknown, line: string) => {
     const mark = /^[✓✗]/.exec(line)?.[0]
-    const look = mark && terminal.style(mark === '✓' ? 'green' : 'red', mark)
-    terminal.line(fact, look ? look + line.slice(1) : line)
+    const styled = mark && terminal.style(mark === '✓' ? 'green' : 'red', mark)
+    terminal.line(fact, styled ? styled + line.slice(1) : line)
   }
   return {
     update(fact: PluginRunnerEmits): void {

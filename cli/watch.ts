@@ -5,8 +5,8 @@ import type { Terminal } from './terminal.ts'
 
 const WATCH_INTERVAL_MS = 1_000
 
-/** One look at what is watched. */
-export interface Look {
+/** One view of what is watched. */
+export interface View {
   /** For a program. */
   document: unknown
   text(style: Terminal['style']): string
@@ -15,14 +15,14 @@ export interface Look {
 }
 
 /**
- * Shows what `look` returns once a second until SIGINT: over itself on a screen, elsewhere one line for each change.
+ * Shows what `view` returns once a second until SIGINT: over itself on a screen, elsewhere one line for each change.
  * Throws `no_node` where no node runs on this home.
  */
-export async function watch({ terminal, signal }: Call, look: () => Promise<Look>): Promise<undefined> {
+export async function watch({ terminal, signal }: Call, view: () => Promise<View>): Promise<undefined> {
   await assertNode()
   let before = ''
   while (!signal.aborted) {
-    const { document, text, identity = document } = await look()
+    const { document, text, identity = document } = await view()
     if (terminal.onScreen) terminal.draw(text((_, plain) => plain).split('\n'))
     else {
       const now = JSON.stringify(identity)

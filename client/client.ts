@@ -51,20 +51,20 @@ export function connect({ transport }: { transport: Transport }): Client {
     open: (signal: AbortSignal) => AsyncIterable<ReceivedFact>,
     outer: AbortSignal | undefined,
   ): AsyncGenerator<ReceivedFact, undefined, undefined> {
-    const life = new AbortController()
-    const abort = () => life.abort()
+    const scope = new AbortController()
+    const abort = () => scope.abort()
     if (closed || outer?.aborted) abort()
     outer?.addEventListener('abort', abort)
     underWay.add(abort)
     try {
-      if (!life.signal.aborted) for await (const fact of open(life.signal)) yield withoutControlCharacters(fact)
+      if (!scope.signal.aborted) for await (const fact of open(scope.signal)) yield withoutControlCharacters(fact)
     } catch (error) {
-      if (!life.signal.aborted) throw toAppError(error)
+      if (!scope.signal.aborted) throw toAppError(error)
     } finally {
       outer?.removeEventListener('abort', abort)
       underWay.delete(abort)
     }
-    if (life.signal.aborted) throw new AppError('abandoned')
+    if (scope.signal.aborted) throw new AppError('abandoned')
   }
 
   /** The facts of one request; returns its answer. */
@@ -74,7 +74,7 @@ export function connect({ transport }: { transport: Transport }): Client {
   ): AsyncGenerator<ReceivedFact, ReceivedFact, undefined> {
     try {
       let last: ReceivedFact | undefined
-      for await (const fact of read((life) => transport.request(command, life), signal)) {
+      for await (const fact of read((scope) => transport.request(command, scope), signal)) {
         last = fact
         yield fact
       }
@@ -105,7 +105,7 @@ export function connect({ transport }: { transport: Transport }): Client {
       pendingRequest(requestFacts(command as SentCommand, signal)) as unknown as PendingRequest<T>,
     async *events({ signal } = {}) {
       try {
-        for await (const event of read((life) => transport.events(life), signal)) yield event as unknown as NodeEvent
+        for await (const event of read((scope) => transport.events(scope), signal)) yield event as unknown as NodeEvent
       } catch (error) {
         if (!signal?.aborted) throw error
       }

@@ -34,8 +34,8 @@ export function httpTransport({ where, exchange, silenceMs = SILENCE_TIMEOUT_MS 
   let answered = false
 
   async function* facts(request: HttpRequest, outer: AbortSignal): AsyncGenerator<ReceivedFact, undefined, undefined> {
-    const life = new AbortController()
-    const abort = () => life.abort()
+    const scope = new AbortController()
+    const abort = () => scope.abort()
     let timer: ReturnType<typeof setTimeout> | undefined
     let silent = false
     const awaitSign = () => {
@@ -58,7 +58,7 @@ export function httpTransport({ where, exchange, silenceMs = SILENCE_TIMEOUT_MS 
     outer.addEventListener('abort', abort)
     try {
       awaitSign()
-      const response = await exchange(request, life.signal)
+      const response = await exchange(request, scope.signal)
       answered = true
       yield* readFacts({ ...response, body: watched(response.body) }, where)
     } catch (error) {

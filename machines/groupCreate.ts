@@ -58,7 +58,7 @@ export const groupCreateMachine = setup({
     rollBack: fromPromise<void, ContainerId[]>(() => Promise.reject(new Error('not provided'))),
   },
   guards: {
-    wantsNearest: ({ context }) => context.command.nearest > 0,
+    isNearest: ({ context }) => context.command.nearest > 0,
     allSettled: ({ context }) => context.takes.length === 0,
     allFailed: ({ context }) =>
       context.takes.length === 0 &&
@@ -149,7 +149,7 @@ export const groupCreateMachine = setup({
       invoke: {
         src: 'check',
         input: ({ context: { command } }) => ({ name: command.name, members: command.members }),
-        onDone: [{ guard: 'wantsNearest', target: 'choosing' }, { target: 'taking' }],
+        onDone: [{ guard: 'isNearest', target: 'choosing' }, { target: 'taking' }],
         onError: { target: 'failed', actions: { type: 'setFailure', params: ({ event }) => toFailure(event.error) } },
       },
       on: { 'take.abandoned': { target: 'failed', actions: 'abandonTakes' } },

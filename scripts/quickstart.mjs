@@ -43,15 +43,15 @@ async function start(home, port) {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   running.push(child)
-  let said = ''
+  let output = ''
   const listens = new Promise((resolve, reject) => {
     const hear = (chunk) => {
-      said += chunk
-      if (said.includes(`127.0.0.1:${port}`)) resolve(`on 127.0.0.1:${port}`)
+      output += chunk
+      if (output.includes(`127.0.0.1:${port}`)) resolve(`on 127.0.0.1:${port}`)
     }
     child.stdout.setEncoding('utf8').on('data', hear)
     child.stderr.setEncoding('utf8').on('data', hear)
-    child.on('exit', (code) => reject(new Error(`it ended with ${code}\n${said}`)))
+    child.on('exit', (code) => reject(new Error(`it ended with ${code}\n${output}`)))
   })
   return listens
 }

@@ -12,10 +12,10 @@ const otherGoAction = /\{\{-?\s*(?:index\s+\.|range\s+[.$]|with\s+[.$]|if\s+[.$]
 export function toPlaybook(text: string, name: string, ports: number): string {
   const lines = text.split('\n').map((line) => {
     const replaced = line.replace(index, (_, digits: string) => {
-      const place = Number(digits)
-      if (place >= ports)
-        throw new AppError('plugin_bad', { name, why: `it uses port ${place}, and its ports.json asks for ${ports}` })
-      return `{{ p2prc_ports[${place}] }}`
+      const index = Number(digits)
+      if (index >= ports)
+        throw new AppError('plugin_bad', { name, why: `it uses port ${index}, and its ports.json asks for ${ports}` })
+      return `{{ p2prc_ports[${index}] }}`
     })
     return replaced === line ? line : quotedWhereItBegins(replaced)
   })

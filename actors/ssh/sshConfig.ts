@@ -112,10 +112,10 @@ export function syncSshConfig(bus: Bus<BusEvent>, source: SshConfigSource): { un
 
 function groupAliases(id: string, groups: readonly Group[]): string[] {
   return groups.flatMap(({ ID, Name, TrackContainer }) => {
-    const place = TrackContainer.findIndex((loan) => loan.ID === id)
+    const index = TrackContainer.findIndex((loan) => loan.ID === id)
     // A pattern such as `*` or `!x` in a name would change the meaning of other entries.
     const safe = (Name || ID).replace(/[^A-Za-z0-9._-]/g, '_').replace(/^-/, '_')
-    return place < 0 ? [] : [`${safe}-${place + 1}`]
+    return index < 0 ? [] : [`${safe}-${index + 1}`]
   })
 }
 

@@ -67,7 +67,7 @@ function chunk(type: string, data: Buffer): Buffer {
 
 function uint32s(...values: number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4)
-  for (const [place, value] of values.entries()) bytes.writeUInt32BE(value, place * 4)
+  for (const [index, value] of values.entries()) bytes.writeUInt32BE(value, index * 4)
   return bytes
 }
 

@@ -130,7 +130,7 @@ export const imageStoreMachine = setup({
       requests: ({ context }, { name, container }: Request) =>
         begin<ImageRequest>(context.requests, { requestId: container.id, phase: 'awaiting', name, container }),
     }),
-    tellContainer: sendTo(
+    notifyContainer: sendTo(
       (_, { container }: Request) => container,
       ({ context }, { name }: Request) => ({
         type: 'image.ready' as const,
@@ -196,7 +196,7 @@ export const imageStoreMachine = setup({
     'imageStore.request': [
       {
         guard: { type: 'isReady', params: ({ event }) => event },
-        actions: { type: 'tellContainer', params: ({ event }) => event },
+        actions: { type: 'notifyContainer', params: ({ event }) => event },
       },
       {
         guard: { type: 'isReady', params: ({ event: { name } }) => ({ name }) },

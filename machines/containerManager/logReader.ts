@@ -17,7 +17,7 @@ export const logReaderMachine = setup({
     }),
   },
   actions: {
-    tellParent: sendTo(
+    notifyParent: sendTo(
       ({ context }) => context.parent,
       (_, event: LogsEmits) => event,
     ),
@@ -34,9 +34,9 @@ export const logReaderMachine = setup({
         input: ({ context: { requestId, id, follow, tail } }) => ({ requestId, id, follow, tail }),
       },
       on: {
-        'logs.line': { actions: { type: 'tellParent', params: ({ event }) => event } },
-        'logs.ended': { target: 'ended', actions: { type: 'tellParent', params: ({ event }) => event } },
-        'logs.failed': { target: 'failed', actions: { type: 'tellParent', params: ({ event }) => event } },
+        'logs.line': { actions: { type: 'notifyParent', params: ({ event }) => event } },
+        'logs.ended': { target: 'ended', actions: { type: 'notifyParent', params: ({ event }) => event } },
+        'logs.failed': { target: 'failed', actions: { type: 'notifyParent', params: ({ event }) => event } },
       },
     },
     ended: { type: 'final' },

@@ -41,7 +41,7 @@ export interface Change {
 export function loadTable(file: IpTableFile, self: Self): Table {
   const table = new Map<string, Row>()
   const holders = new Map<string, string>()
-  const put = (entry: TableEntry, status: Row['status']) => {
+  const add = (entry: TableEntry, status: Row['status']) => {
     const row = rowOf(entry, status)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
     const holder = row.endpoints.map((at) => holders.get(formatEndpoint(at))).find((key) => key !== undefined)
@@ -52,8 +52,8 @@ export function loadTable(file: IpTableFile, self: Self): Table {
     table.set(merged.key, merged)
     for (const at of merged.endpoints) holders.set(formatEndpoint(at), merged.key)
   }
-  for (const entry of file.ip_address) put(entry, 'unproved')
-  for (const entry of file.Dormant ?? []) put(entry, 'dropped')
+  for (const entry of file.ip_address) add(entry, 'unproved')
+  for (const entry of file.Dormant ?? []) add(entry, 'dropped')
   return table
 }
 

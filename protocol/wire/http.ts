@@ -44,6 +44,6 @@ export function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const [issue] = result.error.issues
-  const place = issue?.path.join('.') ?? ''
-  throw new AppError('bad_request', { why: `${place && `${place}: `}${issue?.message ?? 'wrong'}`.slice(0, 300) })
+  const path = issue?.path.join('.') ?? ''
+  throw new AppError('bad_request', { why: `${path && `${path}: `}${issue?.message ?? 'wrong'}`.slice(0, 300) })
 }

@@ -7,7 +7,7 @@ import { type Specs, specs } from '../specs.ts'
  */
 
 /** Control and direction characters, which would act on a terminal, become `?`. */
-const line = z.string().transform((said) => said.slice(0, 512).replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, '?'))
+const line = z.string().transform((text) => text.slice(0, 512).replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, '?'))
 
 const LIST_MAX = 256
 

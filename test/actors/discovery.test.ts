@@ -11,14 +11,14 @@ import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protoc
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 
 test('an announcement names the node once for each address, and the node ignores its own', () => {
-  const said = announcement(id('a'), 8_088, ['10.0.0.1', 'fd00::1', 'not an ip'])
-  assert.deepEqual(endpointsIn(said, id('b')), [
+  const packet = announcement(id('a'), 8_088, ['10.0.0.1', 'fd00::1', 'not an ip'])
+  assert.deepEqual(endpointsIn(packet, id('b')), [
     directEndpoint({ host: '10.0.0.1', port: 8_088 }),
     directEndpoint({ host: 'fd00::1', port: 8_088 }),
   ])
-  assert.deepEqual(endpointsIn(said, id('a')), [])
+  assert.deepEqual(endpointsIn(packet, id('a')), [])
   assert.deepEqual(endpointsIn(announcement(id('a'), 8_088, ['10.0.0.1'], true), id('b')), [])
-  for (const { name } of [...said.answers, ...said.additionals]) {
+  for (const { name } of [...packet.answers, ...packet.additionals]) {
     for (const label of name.split('.')) assert.ok(label.length > 0 && label.length <= 63)
   }
 })

@@ -23,7 +23,7 @@ import { type NodeHere, nodeHere, request } from '../support/inProcess.ts'
 import { temporaryHome } from '../support/processes.ts'
 
 /** Resolves when `node` has merged a matching record of the node `who`. */
-const learned = (node: NodeHere, who: NodeId, fits: (record: NodeRecord) => boolean = () => true) =>
+const merged = (node: NodeHere, who: NodeId, fits: (record: NodeRecord) => boolean = () => true) =>
   nextEvent(node.bus, 'record.merged', ({ record }) => record.id === who && fits(record))
 
 const peersOf = async (node: NodeHere): Promise<Peer[]> => (await request(node, { type: 'peer.list' })).peers
@@ -33,7 +33,7 @@ const add = (node: NodeHere, other: NodeHere) => request(node, { type: 'peer.add
 /** Starts two nodes and waits until each has the record of the other. */
 async function pair(t: TestContext): Promise<[NodeHere, NodeHere]> {
   const [one, other] = [await nodeHere(t), await nodeHere(t)]
-  const known = Promise.all([learned(one, other.identity.id), learned(other, one.identity.id)])
+  const known = Promise.all([merged(one, other.identity.id), merged(other, one.identity.id)])
   await add(one, other)
   await known
   return [one, other]
@@ -97,7 +97,7 @@ test('adding a node opens a link, and both tables list the other node with its h
     assert.ok(found?.endpoints.some(({ port }) => port === peer.port))
   }
   let [row] = await peersOf(one)
-  for (; !row?.machine; [row] = await peersOf(one)) await learned(one, other.identity.id)
+  for (; !row?.machine; [row] = await peersOf(one)) await merged(one, other.identity.id)
   assert.ok(row.machine.cores > 0 && row.machine.ramMiB > 0)
 })
 
@@ -105,17 +105,17 @@ test("an owner's text reaches nodes without a link to that node, and survives a 
   const [first, middle] = await pair(t)
   const home = temporaryHome()
   const last = await nodeHere(t, home)
-  const known = learned(first, last.identity.id)
+  const known = merged(first, last.identity.id)
   await add(last, middle)
   await known
   const text = 'GPU box, ask before use\n"quoted" \\ ünïcödé 🖥'
-  const arrived = learned(first, last.identity.id, ({ customInformation }) => customInformation === text)
+  const arrived = merged(first, last.identity.id, ({ customInformation }) => customInformation === text)
   assert.equal((await request(last, { type: 'record.describe', text })).text, text)
   const { seq } = (await arrived).record
   const row = (await peersOf(first)).find(({ id }) => id === last.identity.id)
   assert.match(row?.information ?? '', /^GPU box/)
   await last.stop()
-  const again = learned(first, last.identity.id, (record) => record.seq > seq && record.customInformation === text)
+  const again = merged(first, last.identity.id, (record) => record.seq > seq && record.customInformation === text)
   await nodeHere(t, home)
   await again
 })
@@ -264,7 +264,7 @@ test('a thousand silent links are closed in bounded time, and honest peers are n
   assert.equal(closed.length, 1_000)
   assert.ok(performance.now() - begun < 15_000)
   assert.deepEqual(lost, [])
-  const arrived = learned(node, honest.identity.id, ({ customInformation }) => customInformation === 'still here')
+  const arrived = merged(node, honest.identity.id, ({ customInformation }) => customInformation === 'still here')
   await request(honest, { type: 'record.describe', text: 'still here' })
   await arrived
 })
@@ -273,7 +273,7 @@ test('a damaged table is quarantined, and its peers return by gossip', async (t)
   const home = temporaryHome()
   const first = await nodeHere(t, home)
   const other = await nodeHere(t)
-  const known = Promise.all([learned(first, other.identity.id), learned(other, first.identity.id)])
+  const known = Promise.all([merged(first, other.identity.id), merged(other, first.identity.id)])
   await add(first, other)
   await known
   await first.stop()
@@ -281,7 +281,7 @@ test('a damaged table is quarantined, and its peers return by gossip', async (t)
   const written = readFileSync(path, 'utf8')
   writeFileSync(path, written.slice(0, written.length - 9))
   const again = await nodeHere(t, home)
-  const { record } = await learned(again, other.identity.id)
+  const { record } = await merged(again, other.identity.id)
   assert.equal(record.id, other.identity.id)
   assert.equal((await peersOf(again))[0]?.id, other.identity.id)
 })

@@ -34,11 +34,11 @@ test('a command runs on every member over the real ssh, with its lines and resul
     [1, 2, 3].map((number) => ({ id: idOf(number), exit: 0 })),
   )
   assert.deepEqual(failed, [])
-  const said = events.flatMap((event) =>
+  const lines = events.flatMap((event) =>
     event.type === 'group.output' ? [`${event.id[3]} ${event.stream} ${event.line}`] : [],
   )
   assert.deepEqual(
-    said.sort(),
+    lines.sort(),
     [1, 2, 3].flatMap((number) => [`${number} stderr err`, `${number} stdout out`]),
   )
   assert.equal(events.filter(({ type }) => type === 'group.memberEnded').length, 3)
@@ -51,8 +51,8 @@ test('several words reach the program unchanged, and one word is a line for the 
   const words = ['$HOME', '"; touch X; "', "it's", 'a  b', '', '-n']
   await exec(['printf', '[%s]', ...words])
   await exec([`echo one | tee ${folder}/two`])
-  const said = events.flatMap((event) => (event.type === 'group.output' ? [event.line] : []))
-  assert.deepEqual(said, [words.map((word) => `[${word}]`).join(''), 'one'])
+  const lines = events.flatMap((event) => (event.type === 'group.output' ? [event.line] : []))
+  assert.deepEqual(lines, [words.map((word) => `[${word}]`).join(''), 'one'])
   assert.equal(await readFile(join(folder, 'two'), 'utf8'), 'one\n')
 })
 

@@ -69,8 +69,10 @@ test('a returned container leaves every group; a member that its lender no longe
   await send('group.create', { name: 'b', members: ['0001'] })
   await send('loan.return', { id: '0001' })
   assert.deepEqual(tracker.groups.all().map(shortIds), [['0002'], []])
-  const said = events.flatMap((event) => (event.type === 'group.changed' && event.group ? [shortIds(event.group)] : []))
-  assert.deepEqual(said.slice(2), [['0002'], []])
+  const changes = events.flatMap((event) =>
+    event.type === 'group.changed' && event.group ? [shortIds(event.group)] : [],
+  )
+  assert.deepEqual(changes.slice(2), [['0002'], []])
   lender.containers.delete(idOf(2))
   const { group } = (await send('group.show', { id: 'a' })) as FactOf<'group.shown'>
   assert.deepEqual(
@@ -125,7 +127,7 @@ test('ports of a plugin are marked as used in the record and in its groups', asy
 test('the loans are published at the start and after every change, without secrets', async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-said-'))
   context.after(() => rm(folder, { recursive: true }))
-  const said = (events: readonly BusEvent[]) =>
+  const changes = (events: readonly BusEvent[]) =>
     events.flatMap((event): unknown[] => {
       if (event.type === 'loan.changed') return [event.loans.map(({ ID }) => ID.slice(0, 4))]
       if (event.type === 'group.changed') return [event.group && `${event.group.Name} ${shortIds(event.group)}`]
@@ -137,11 +139,11 @@ test('the loans are published at the start and after every change, without secre
   await send('loan.take', { where: lender.address })
   await send('group.create', { name: 'a', members: ['0001', '0002'] })
   await send('loan.return', { id: '0001' })
-  assert.deepEqual(said(events), [[], ['0001'], ['0001', '0002'], 'a 0001,0002', ['0002'], 'a 0002'])
+  assert.deepEqual(changes(events), [[], ['0001'], ['0001', '0002'], 'a 0001,0002', ['0002'], 'a 0002'])
   assert.doesNotMatch(JSON.stringify(events.filter(({ type }) => type === 'loan.changed')), /hunter2|•/)
   await first.stop()
   const again = await openFakeBorrower(context, { folder })
-  assert.deepEqual(said(again.events), [['0002'], 'a 0002'])
+  assert.deepEqual(changes(again.events), [['0002'], 'a 0002'])
 })
 
 test('a group or a loan is resolved for a plugin over the bus; an abort ends the request', async (context) => {

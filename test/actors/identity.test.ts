@@ -58,12 +58,12 @@ test('ssh-keygen agrees on the fingerprint and the public key', async () => {
 test('ssh -i logs in with it', async () => {
   const paths = await folder()
   const { publicKey } = await loadIdentity(paths, 'alice')
-  const want = Buffer.from(publicKey.split(' ')[1] ?? '', 'base64')
+  const expected = Buffer.from(publicKey.split(' ')[1] ?? '', 'base64')
   const host = makeSshKeyPair('host')
   const server = new ssh2.Server({ hostKeys: [host.privateKey] }, (client) => {
     client.on('error', () => {})
     client.on('authentication', (context) => {
-      if (context.method !== 'publickey' || !context.key.data.equals(want)) return context.reject(['publickey'])
+      if (context.method !== 'publickey' || !context.key.data.equals(expected)) return context.reject(['publickey'])
       if (!context.signature || !context.blob) return context.accept()
       const parsed = ssh2.utils.parseKey(publicKey)
       if (parsed instanceof Error || !parsed.verify(context.blob, context.signature)) return context.reject()

@@ -185,11 +185,11 @@ test('when nobody looks: of most events the type alone is read, of a snapshot ne
     registry.inspect(only({ type }) as unknown as InspectionEvent)
   const actorRef = only({ logic: { id: 'x' }, _parent: undefined })
   const snapshot = (value: unknown) => only({ value, status: 'active' })
-  const look = (value: unknown) =>
+  const check = (value: unknown) =>
     registry.inspect(
       only({ type: '@xstate.snapshot', actorRef, snapshot: snapshot(value), event: { type: 'e' } }) as never,
     )
-  look({ busy: { one: 'a' } })
+  check({ busy: { one: 'a' } })
   // The same state again: not even the event is read.
   registry.inspect(only({ type: '@xstate.snapshot', actorRef, snapshot: snapshot({ busy: { one: 'a' } }) }) as never)
 })

@@ -133,18 +133,18 @@ test('each instance starts with the latest retained facts, including those from 
       return signal
     },
   }
-  const say = (...texts: string[]) =>
+  const publishAddresses = (...texts: string[]) =>
     bus.publish({ type: 'table.selfAddressesChanged', endpoints: parseEndpoints(texts), port: 1 })
   const none = supervise(retaining, { bus, clock })
   none.start()
   none.stop()
   const supervised = supervise(retaining, { bus, clock })
   bus.publish({ type: 'table.changed', count: 7 })
-  say('old:1')
-  say('new:1')
+  publishAddresses('old:1')
+  publishAddresses('new:1')
   supervised.start()
   bus.publish(die)
-  say('newest:1')
+  publishAddresses('newest:1')
   clock.increment(RESTART.initialBackoffMs)
   assert.deepEqual(begun, [undefined, ['new:1'], ['newest:1']])
   supervised.stop()

@@ -95,5 +95,5 @@ test('actors --watch: an object for each change until SIGINT', async (t) => {
   await watching.printed(/"friend"/)
   watching.child.kill('SIGINT')
   assert.equal(await watching.ended, 130)
-  for (const line of watching.said.split('\n').filter((text) => text.startsWith('{'))) JSON.parse(line)
+  for (const line of watching.text.split('\n').filter((text) => text.startsWith('{'))) JSON.parse(line)
 })

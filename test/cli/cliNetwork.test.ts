@@ -96,7 +96,7 @@ test('ls --watch: an object for each change, until Ctrl-C; only with a node', as
   await watching.printed(new RegExp(`"ServerPort":"${where.split(':')[1]}"`))
   watching.child.kill('SIGINT')
   assert.equal(await watching.ended, 130)
-  for (const line of watching.said
+  for (const line of watching.text
     .trim()
     .split('\n')
     .filter((line) => line.startsWith('{')))

@@ -76,16 +76,16 @@ test('live lines are drawn over, from the first column, and cut to the width and
   const written: string[] = []
   const screen = { write: (text: string) => written.push(text), columns: 12, rows: 4 }
   const live = createLiveLines(screen)
-  const said = () => written.splice(0).join('').replaceAll('\u001b[?7l', '').replaceAll('\u001b[?7h', '')
+  const output = () => written.splice(0).join('').replaceAll('\u001b[?7l', '').replaceAll('\u001b[?7h', '')
   live.draw(['one', 'two'])
-  assert.equal(said(), 'one\ntwo\n')
+  assert.equal(output(), 'one\ntwo\n')
   live.draw(['x'.repeat(20)])
-  assert.equal(said(), `\r\u001b[2A\u001b[J${'x'.repeat(11)}\n`)
+  assert.equal(output(), `\r\u001b[2A\u001b[J${'x'.repeat(11)}\n`)
   live.draw(['1', '2', '3', '4', '5'], (line, index) => (index === 0 ? `<${line}>` : line))
-  assert.equal(said(), '\r\u001b[1A\u001b[J<1>\n2\n… and 3 mor\n')
+  assert.equal(output(), '\r\u001b[1A\u001b[J<1>\n2\n… and 3 mor\n')
   live.clear()
   live.clear()
-  assert.equal(said(), '\r\u001b[3A\u001b[J')
+  assert.equal(output(), '\r\u001b[3A\u001b[J')
 })
 
 test('a window that was made narrower has broken the lines anew', () => {

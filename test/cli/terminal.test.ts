@@ -12,14 +12,14 @@ import type { ContainerId, NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 
 /** A terminal on streams that remember what was written. */
-function fake({ tty, ...look }: Partial<OutputOptions> & { tty: boolean }) {
+function fake({ tty, ...options }: Partial<OutputOptions> & { tty: boolean }) {
   const input = Object.assign(new PassThrough(), { isTTY: tty })
   const out = Object.assign(new PassThrough(), { isTTY: tty })
   const err = Object.assign(new PassThrough(), { isTTY: tty, columns: 20 })
   const streams = { in: input, out, err } as unknown as Streams
-  const terminal = createTerminal({ json: false, quiet: false, plain: false, ...look }, streams)
-  const said = (stream: PassThrough) => String(stream.read() ?? '')
-  return { terminal, input, out: () => said(out), err: () => said(err) }
+  const terminal = createTerminal({ json: false, quiet: false, plain: false, ...options }, streams)
+  const textOf = (stream: PassThrough) => String(stream.read() ?? '')
+  return { terminal, input, out: () => textOf(out), err: () => textOf(err) }
 }
 
 const ESCAPE = '\u001b'
@@ -30,16 +30,16 @@ describe('terminal: values', () => {
     const onScreen = fake({ tty: true })
     onScreen.terminal.value({ a: 1 }, () => 'one')
     assert.equal(onScreen.out(), 'one\n')
-    for (const look of [{ tty: false }, { tty: true, json: true }]) {
-      const { terminal, out } = fake(look)
+    for (const options of [{ tty: false }, { tty: true, json: true }]) {
+      const { terminal, out } = fake(options)
       terminal.value({ a: 1 }, () => 'one')
       assert.equal(out(), '{\n\t"a": 1\n}\n')
     }
   })
 
   test('colour on a terminal only, and not with NO_COLOR', () => {
-    const shown = (look: Parameters<typeof fake>[0]) => {
-      const { terminal, out } = fake(look)
+    const shown = (options: Parameters<typeof fake>[0]) => {
+      const { terminal, out } = fake(options)
       terminal.done({}, 'Done', false)
       return out()
     }
@@ -49,12 +49,12 @@ describe('terminal: values', () => {
   })
 
   test('P2PRC’s flags print Success where nobody looks', () => {
-    for (const [look, expected] of [
+    for (const [options, expected] of [
       [{ tty: false }, 'Success\n'],
       [{ tty: true, plain: true }, '✓ Done\n'],
       [{ tty: false, json: true }, '{}\n'],
     ] as const) {
-      const { terminal, out } = fake(look)
+      const { terminal, out } = fake(options)
       terminal.done({}, 'Done', true)
       assert.equal(out(), expected)
     }
@@ -63,12 +63,12 @@ describe('terminal: values', () => {
 
 describe('terminal: streams and progress', () => {
   test('lines, NDJSON, nothing', () => {
-    for (const [look, expected] of [
+    for (const [options, expected] of [
       [{ tty: false }, 'text\n'],
       [{ tty: false, json: true }, '{"type":"a"}\n'],
       [{ tty: false, quiet: true }, ''],
     ] as const) {
-      const { terminal, out } = fake(look)
+      const { terminal, out } = fake(options)
       terminal.line({ type: 'a' }, 'text')
       assert.equal(out(), expected)
     }

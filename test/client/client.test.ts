@@ -99,31 +99,31 @@ test('whoever stops reading, aborts or closes the client hangs up, and the node 
   const create = (image: string, signal?: AbortSignal) =>
     client.request({ type: 'container.create', image }, { signal })
 
-  let told = nextEvent(bus, 'request.abandoned')
+  let abandoned = nextEvent(bus, 'request.abandoned')
   const stopped = create('half')
   for await (const _ of stopped) break
-  await told
+  await abandoned
   await assert.rejects(stopped.answer, { code: 'abandoned' })
 
   const abort = new AbortController()
   let asked = nextEvent(bus, 'container.create')
-  told = nextEvent(bus, 'request.abandoned')
+  abandoned = nextEvent(bus, 'request.abandoned')
   const aborted = create('silent', abort.signal)
   await asked
   abort.abort()
   await assert.rejects(aborted.answer, { code: 'abandoned' })
-  await told
+  await abandoned
   await assert.rejects(create('', abort.signal).answer, { code: 'abandoned' }, 'a signal that aborted before')
 
   const closing = connect({ transport: controlSocket({ path: socketPath }) })
   asked = nextEvent(bus, 'container.create')
-  told = nextEvent(bus, 'request.abandoned')
+  abandoned = nextEvent(bus, 'request.abandoned')
   const pending = closing.request({ type: 'container.create', image: 'silent' })
   await asked
   closing.close()
   closing.close()
   await assert.rejects(pending.answer, { code: 'abandoned' })
-  await told
+  await abandoned
   await assert.rejects(closing.request({ type: 'container.create' }).answer, { code: 'abandoned' })
 })
 

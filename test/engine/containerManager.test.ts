@@ -126,8 +126,8 @@ test('each port is used once, and another is found if one was taken at the last 
   const held = proxy.hold(/^POST \/containers\/\w+\/start/)
   const created = lender.create({ ports: 1 })
   const pass = await held
-  const [making] = await engine.containers(`p2prc.node=${lender.nodeId}`)
-  const wanted = (JSON.parse(making?.labels['p2prc.ports'] ?? '') as Port[]).map(({ ExternalPort }) => ExternalPort)
+  const [pending] = await engine.containers(`p2prc.node=${lender.nodeId}`)
+  const wanted = (JSON.parse(pending?.labels['p2prc.ports'] ?? '') as Port[]).map(({ ExternalPort }) => ExternalPort)
   const thief = createServer().listen(wanted[1], '0.0.0.0')
   await once(thief, 'listening')
   pass()
@@ -166,14 +166,14 @@ test('state changes by another program are published, and the volume of a contai
   const lender = startLender(t)
   const { ID } = await lender.create()
   const container = docker.getContainer(ID)
-  const told = (state: string) => nextEvent(lender.bus, 'container.changed', (event) => event.state === state)
-  const stopped = told('stopped')
+  const change = (state: string) => nextEvent(lender.bus, 'container.changed', (event) => event.state === state)
+  const stopped = change('stopped')
   await container.stop({ t: 0 })
   assert.equal((await stopped).id, ID)
-  const running = told('running')
+  const running = change('running')
   await container.start()
   await running
-  const gone = told('gone')
+  const gone = change('gone')
   await container.remove({ force: true })
   await gone
   assert.deepEqual(await leftOf(lender.nodeId), [])
@@ -201,17 +201,17 @@ test('logs hold the past output, then follow new output until nobody listens', a
     { requestId: 'live', id: reply.ID, follow: true, tail: 0 },
     stop.signal,
   )
-  const ended = assert.rejects(following, is('abandoned'))
+  const abandoned = assert.rejects(following, is('abandoned'))
   // There is no signal that the engine has begun to follow.
-  let told = false
-  const tell = () => {
-    told = true
+  let ended = false
+  const end = () => {
+    ended = true
   }
-  live.then(tell, tell)
-  while (!told) await key.ssh(reply, 'true')
+  live.then(end, end)
+  while (!ended) await key.ssh(reply, 'true')
   await live
   stop.abort()
-  await ended
+  await abandoned
 })
 
 test('a create that is abandoned before its end leaves nothing', async (t) => {

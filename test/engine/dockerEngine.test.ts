@@ -91,8 +91,8 @@ test('the engine reports each change of a container', async () => {
   await until(async () => events.some(({ action }) => action === 'destroy'))
   watching.abort()
   await watched
-  const told = events.filter(({ action }) => !action.startsWith('exec_')).map(({ action }) => action)
-  assert.deepEqual(told, ['create', 'extract-to-dir', 'start', 'rename', 'kill', 'die', 'destroy'])
+  const actions = events.filter(({ action }) => !action.startsWith('exec_')).map(({ action }) => action)
+  assert.deepEqual(actions, ['create', 'extract-to-dir', 'start', 'rename', 'kill', 'die', 'destroy'])
   assert.ok(events.every((event) => event.id === id && event.labels['p2prc.test'] === mark))
 })
 

@@ -44,8 +44,8 @@ test('three containers over two lenders: exec, a failing member, its repetition,
   const shown = await p2prcJson(borrower, 'group', 'show', 'farm')
   for (const member of shown.TrackContainer) assert.equal(member.State, 'running')
 
-  const said = await p2prc(borrower, 'group', 'exec', 'farm', '--json', '--', 'hostname')
-  const { results, failed } = JSON.parse(said.stdout)
+  const ran = await p2prc(borrower, 'group', 'exec', 'farm', '--json', '--', 'hostname')
+  const { results, failed } = JSON.parse(ran.stdout)
   assert.deepEqual(failed, [])
   assert.equal(new Set(results.map(({ stdout }: { stdout: string }) => stdout)).size, 3, 'three different machines')
 

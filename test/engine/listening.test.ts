@@ -48,15 +48,15 @@ async function portsOf(t: TestContext, wanted: number | null, ...host: string[])
   })
   const gone = once(node, 'exit')
   try {
-    let said = ''
+    let output = ''
     await new Promise<void>((listens, ended) => {
       for (const stream of [node.stdout, node.stderr]) {
         stream.setEncoding('utf8').on('data', (chunk: string) => {
-          said += chunk
-          if (/:8088/.test(said) && /No container engine/.test(said)) listens()
+          output += chunk
+          if (/:8088/.test(output) && /No container engine/.test(output)) listens()
         })
       }
-      void gone.then(() => ended(new Error(said)))
+      void gone.then(() => ended(new Error(output)))
     })
     // `ip netns exec` has become the node. A socket is bound some time after it was requested, so the same wait shows
     // that a

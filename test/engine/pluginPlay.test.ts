@@ -38,7 +38,7 @@ after(async () => {
   rmSync(temp, { recursive: true })
 })
 
-const stage = (loans: readonly Loan[] = containers.loans.slice(0, 2), env: NodeJS.ProcessEnv = process.env) =>
+const fixture = (loans: readonly Loan[] = containers.loans.slice(0, 2), env: NodeJS.ProcessEnv = process.env) =>
   pluginFixture(loans, { files: containers.files, env })
 
 function inContainer(index: number, ...command: string[]): string {
@@ -83,7 +83,7 @@ const hello = `
 
 for (const stock of [false, true]) {
   test(`P2PRC's way of writing a plugin runs over the group at once${stock ? ', without Mitogen too' : ''}`, async () => {
-    const at = stage()
+    const at = fixture()
     try {
       at.plugin('hello', hello, 2, {
         'ansible.cfg': '[defaults]\nstdout_callback = minimal\nhost_key_checking = False\n',
@@ -130,7 +130,7 @@ for (const stock of [false, true]) {
 }
 
 test('if a run fails on one member, its ports stay free and those of the other are marked as used', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin(
       'half',
@@ -157,7 +157,7 @@ test('if a run fails on one member, its ports stay free and those of the other a
 })
 
 test('an invalid playbook, and one that names no member, fail with the reason', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin('yaml', '- hosts: [\n')
     at.plugin('module', '- hosts: main\n  gather_facts: false\n  tasks:\n    - no_such_module: {}\n')
@@ -174,7 +174,7 @@ test('an invalid playbook, and one that names no member, fail with the reason', 
 })
 
 test('a run that cannot start is rejected with its code, and takes no port', async () => {
-  const at = stage([...containers.loans.slice(0, 2)])
+  const at = fixture([...containers.loans.slice(0, 2)])
   try {
     at.plugin('three', '- hosts: main\n', 3)
     at.plugin('one', '- hosts: main\n', 1)
@@ -209,7 +209,7 @@ test('a lender’s record cannot run anything here', async () => {
     change({ Auth: 'password' }),
   ]
   for (const loan of hostile) {
-    const at = stage([loan])
+    const at = fixture([loan])
     at.plugin('one', '- hosts: main\n  gather_facts: false\n  tasks: [{command: "true"}]\n')
     assert.notEqual((await at.run('one')).code, '')
     await at.stop()
@@ -221,7 +221,7 @@ for (const stock of [false, true]) {
   test(`another host key than the lender’s is refused${stock ? ', without Mitogen too' : ''}`, async () => {
     const first = containers.loans[0] as Loan
     const other = makeSshKeyPair('x').publicKey.split(' ').slice(0, 2).join(' ')
-    const at = stage([{ ...first, Container: { ...first.Container, SSHHostKey: other } }])
+    const at = fixture([{ ...first, Container: { ...first.Container, SSHHostKey: other } }])
     try {
       at.plugin('one', '- hosts: main\n  gather_facts: false\n  tasks: [{command: touch /root/intruder}]\n')
       const { members } = await at.run('one', 'grp', { stock })
@@ -247,7 +247,7 @@ const slow = `
 `
 
 test('an abandoned run stops at once, reports what was done, and leaves no process', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin('slow', slow, 1)
     const abort = new AbortController()
@@ -282,7 +282,7 @@ test('an abandoned run stops at once, reports what was done, and leaves no proce
 })
 
 test('a run is stopped after its timeout', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin('slow', slow)
     const { code } = await at.run('slow', containers.loans[0]?.ID, { timeoutMs: 4_000 })
@@ -293,11 +293,11 @@ test('a run is stopped after its timeout', async () => {
 })
 
 test('the end of the concern stops its plays and removes their private folders', async () => {
-  const at = stage()
+  const at = fixture()
   at.plugin('slow', slow)
-  let told: () => void = () => {}
+  let report: () => void = () => {}
   const playing = new Promise<void>((resolve) => {
-    told = resolve
+    report = resolve
   })
   // Nobody answers once the concern has ended, and the deadline of a run is an hour.
   const waiting = new AbortController()
@@ -305,7 +305,7 @@ test('the end of the concern stops its plays and removes their private folders',
     'slow',
     'grp',
     {},
-    { onFact: (fact) => fact.type === 'plugin.progress' && told(), signal: waiting.signal },
+    { onFact: (fact) => fact.type === 'plugin.progress' && report(), signal: waiting.signal },
   )
   await playing
   await at.stop()
@@ -315,7 +315,7 @@ test('the end of the concern stops its plays and removes their private folders',
 })
 
 test('a member that dies during a run is reported, and the others continue', async () => {
-  const at = stage(containers.loans)
+  const at = fixture(containers.loans)
   try {
     // The others wait until it is dead, however long this takes.
     at.plugin('dying', slow.replace('sleep 30', 'sh -c "until test -e /root/go; do sleep 0.1; done"'), 1)
@@ -348,7 +348,7 @@ test('a member that dies during a run is reported, and the others continue', asy
 })
 
 test('two concurrent runs do not share ports', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin('one', '- hosts: main\n  gather_facts: false\n  tasks: [{command: "true"}]\n', 1)
     const runs = await Promise.all([at.run('one'), at.run('one')])
@@ -371,7 +371,7 @@ test('Mitogen is used only with the Ansible to which it belongs', async () => {
 })
 
 test('the settings for speed change nothing for a plugin: its vars apply, and it may use every core', async () => {
-  const at = stage(containers.loans.slice(0, 1))
+  const at = fixture(containers.loans.slice(0, 1))
   try {
     const name = (containers.loans[0] as Loan).ID.slice(0, 12)
     at.plugin(
@@ -396,9 +396,9 @@ test('the settings for speed change nothing for a plugin: its vars apply, and it
     )
     const { failure, steps } = await at.run('settings')
     assert.equal(failure, undefined)
-    const said = steps.filter(({ status }) => status === 'ok').map(({ task, message }) => [task, message])
+    const messages = steps.filter(({ status }) => status === 'ok').map(({ task, message }) => [task, message])
     const cores = /^Cpus_allowed:.*$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[0].replace(/\s+/, ' ')
-    assert.deepEqual(said, [
+    assert.deepEqual(messages, [
       ['vars', 'a m o'],
       ['cores', cores],
       ['polling', '0.01'],
@@ -411,7 +411,7 @@ test('the settings for speed change nothing for a plugin: its vars apply, and it
 test('a missing Ansible, and one that is too old, are named in the error', async () => {
   const programs = join(temp, 'bin')
   mkdirSync(programs)
-  const missing = stage(undefined, { PATH: programs })
+  const missing = fixture(undefined, { PATH: programs })
   missing.plugin('one', '- hosts: main\n')
   assert.match((await missing.run('one')).failure?.message ?? '', /"ansible-playbook" is not installed.*ansible-core/)
   await missing.stop()
@@ -419,7 +419,7 @@ test('a missing Ansible, and one that is too old, are named in the error', async
   const fake = join(programs, 'ansible-playbook')
   writeFileSync(fake, '#!/bin/sh\necho \'{"kind":"start","version":"2.9.6"}\' >&3\nexit 96\n')
   chmodSync(fake, 0o755)
-  const old = stage(undefined, { PATH: `${programs}:/usr/bin:/bin` })
+  const old = fixture(undefined, { PATH: `${programs}:/usr/bin:/bin` })
   old.plugin('one', '- hosts: main\n')
   assert.match((await old.run('one')).failure?.message ?? '', /"ansible-playbook" is version 2.9.6, which is too old/)
   await old.stop()
@@ -440,7 +440,7 @@ test('a missing Ansible, and one that is too old, are named in the error', async
 })
 
 test('text of a container cannot control the terminal, and what no_log hides stays hidden', async () => {
-  const at = stage(containers.loans.slice(0, 1))
+  const at = fixture(containers.loans.slice(0, 1))
   try {
     at.plugin(
       'texts',
@@ -497,7 +497,7 @@ test('ssh, scp and Ansible itself reach the loans by name with the files that th
 })
 
 test('a process that exits during a run ends its play', async () => {
-  const at = stage()
+  const at = fixture()
   try {
     at.plugin('slow', slow)
     const script = join(shipped.root, 'test/support/pluginExit.ts')
@@ -523,6 +523,6 @@ test('no private folder of a run is left', () => {
 
 function runFolders(): string[] {
   return readdirSync(temp).filter(
-    (name) => /^p2prc-(\w{6}|stage-\w+)$/.test(name) && existsSync(join(temp, name, 'hosts.json')),
+    (name) => /^p2prc-(\w{6}|fixture-\w+)$/.test(name) && existsSync(join(temp, name, 'hosts.json')),
   )
 }

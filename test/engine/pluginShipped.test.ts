@@ -14,7 +14,7 @@ before(async () => {
 })
 after(() => containers.remove())
 
-const stage = (loans: readonly Loan[]) =>
+const fixture = (loans: readonly Loan[]) =>
   pluginFixture(loans, { files: containers.files, folders: { own: '/nowhere', shipped: shipped.plugins } })
 
 function inContainer(index: number, command: string): string {
@@ -32,7 +32,7 @@ function inContainer(index: number, command: string): string {
 }
 
 test('notebook: Jupyter answers through the lender’s port only with the token, and a second run keeps it', async () => {
-  const at = stage(containers.loans.slice(0, 1))
+  const at = fixture(containers.loans.slice(0, 1))
   try {
     const first = await at.run('notebook')
     assert.equal(first.failure, undefined)
@@ -73,7 +73,7 @@ dpkg-deb --build /root/p /root/stand-in.deb
 `
 
 test('vscode: if the package is unavailable the error says what to do; otherwise the port answers', async () => {
-  const at = stage(containers.loans.slice(0, 1))
+  const at = fixture(containers.loans.slice(0, 1))
   try {
     const refused = await at.run('vscode', 'grp', { vars: { package: 'http://127.0.0.1:1/code-server.deb' } })
     assert.equal(refused.code, 'plugin_failed')
@@ -99,7 +99,7 @@ test('vscode: if the package is unavailable the error says what to do; otherwise
 })
 
 test('render: the frames are distributed, those of a lost member are rendered by the others, and all are fetched', async () => {
-  const at = stage(containers.loans.slice(1))
+  const at = fixture(containers.loans.slice(1))
   try {
     const vars = { frames: '9', width: '64', height: '48', batch: '2' }
     let killed = false

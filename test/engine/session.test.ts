@@ -207,7 +207,7 @@ test('an address without a node gives a clear error in time, and nothing is trac
   const borrower = temporaryHome()
   const garbage = createServer((socket) => socket.on('error', () => {}).end('220 mail.example ESMTP\r\n'))
   const silence = createServer((socket) => socket.on('error', () => {}))
-  for (const [server, says] of [
+  for (const [server, pattern] of [
     [garbage, /does not answer as a P2PRC node/],
     [silence, /did not answer within 5000 ms/],
   ] as const) {
@@ -215,7 +215,7 @@ test('an address without a node gives a clear error in time, and nothing is trac
     await once(server, 'listening')
     const refused = await p2prc(borrower, 'touch', `127.0.0.1:${(server.address() as AddressInfo).port}`)
     server.close()
-    assert.deepEqual([refused.code, says.test(refused.stderr)], [5, true], refused.stderr)
+    assert.deepEqual([refused.code, pattern.test(refused.stderr)], [5, true], refused.stderr)
   }
   assert.equal((await p2prc(borrower, 'touch', `127.0.0.1:${await freePort()}`)).code, 5)
   assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })

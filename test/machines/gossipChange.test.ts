@@ -50,7 +50,7 @@ function after(facts: NetworkFact[], begin: Table = new Map()) {
   return { table: change.table, emitted: change.emitted.map(({ type }) => type), linked: linkedTo(links) }
 }
 
-const learned = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
+const merged = (letter: string, more?: Partial<NodeRecord>): NetworkFact => ({
   type: 'record.merged',
   record: record(letter, more),
 })
@@ -78,22 +78,22 @@ test('facts of gossip change the IP table', () => {
   const suspected: NetworkFact = { type: 'record.suspected', id: id('a') }
   const cleared: NetworkFact = { type: 'record.cleared', id: id('a') }
   const rows: [name: string, begin: Table, facts: NetworkFact[], emitted: string[], state: string | undefined][] = [
-    ['a record is listed, and proves nothing', new Map(), [learned('a')], [], 'unproved'],
-    ['its own record is not', new Map(), [learned('s')], [], undefined],
-    ['a record without an address is too', new Map(), [learned('a', { endpoints: [] })], [], 'unproved'],
+    ['a record is listed, and proves nothing', new Map(), [merged('a')], [], 'unproved'],
+    ['its own record is not', new Map(), [merged('s')], [], undefined],
+    ['a record without an address is too', new Map(), [merged('a', { endpoints: [] })], [], 'unproved'],
     ['a suspicion', proved('a'), [suspected], ['peer.suspected'], 'suspected'],
     ['a suspicion again', proved('a'), [suspected, suspected], [], 'suspected'],
-    ['a suspicion of one that never answered', new Map(), [learned('a'), suspected], [], 'unproved'],
+    ['a suspicion of one that never answered', new Map(), [merged('a'), suspected], [], 'unproved'],
     ['refuted', proved('a'), [suspected, cleared], ['peer.recovered'], 'answering'],
     ['it has left', proved('a'), [dropped('left')], ['peer.gone'], undefined],
     ['it is silent', proved('a'), [dropped('silent')], ['peer.gone'], undefined],
     ['it gave way to others', proved('a'), [dropped('overSubnetQuota')], [], 'answering'],
     ['gone twice', proved('a'), [dropped('silent'), dropped('silent')], [], undefined],
-    ['back by its record', proved('a'), [dropped('silent'), learned('a')], [], 'unproved'],
-    ['it has dialled this node', new Map(), [learned('a'), link(false)], ['peer.joined'], 'answering'],
-    ['this node has dialled it', new Map(), [learned('a'), link(true)], ['peer.joined'], 'answering'],
-    ['the link comes first', new Map(), [link(false), learned('a')], ['peer.joined'], 'answering'],
-    ['the link ends', new Map(), [learned('a'), link(false), closed('ephemeral')], [], 'answering'],
+    ['back by its record', proved('a'), [dropped('silent'), merged('a')], [], 'unproved'],
+    ['it has dialled this node', new Map(), [merged('a'), link(false)], ['peer.joined'], 'answering'],
+    ['this node has dialled it', new Map(), [merged('a'), link(true)], ['peer.joined'], 'answering'],
+    ['the link comes first', new Map(), [link(false), merged('a')], ['peer.joined'], 'answering'],
+    ['the link ends', new Map(), [merged('a'), link(false), closed('ephemeral')], [], 'answering'],
     ['it has left, and the link ends', proved('a'), [link(true), dropped('left'), closed('left')], [], undefined],
     ['one without a record has dialled', new Map(), [link(false)], [], undefined],
     ['nobody known', new Map(), [suspected, cleared, dropped('left')], [], undefined],
@@ -106,7 +106,7 @@ test('facts of gossip change the IP table', () => {
 })
 
 test('a live member that cannot be dialled stays listed while gossip runs; without gossip it is suspected and dropped', () => {
-  const look = (table: Table) => {
+  const viewOf = (table: Table) => {
     let change = { table, emitted: [] } as ReturnType<typeof applyOutcome>
     const emitted: string[] = []
     for (let now = 1; now <= PROBE.dropAfter; now += 1) {
@@ -115,21 +115,21 @@ test('a live member that cannot be dialled stays listed while gossip runs; witho
     }
     return { table: change.table, emitted }
   }
-  const { table, linked } = after([link(false), learned('a')])
-  const looked = look(table)
-  assert.deepEqual(looked.emitted, [])
-  const [peer] = listOf(looked.table, 9, linked).peers
+  const { table, linked } = after([link(false), merged('a')])
+  const viewed = viewOf(table)
+  assert.deepEqual(viewed.emitted, [])
+  const [peer] = listOf(viewed.table, 9, linked).peers
   assert.deepEqual([peer?.state, peer?.linked, peer?.dialable, peer?.answeredAgoMs], ['answering', true, false, 0])
   assert.equal(peerRows([peer as Peer])[0]?.path, 'its link')
-  const alone = look(onGossipLost(looked.table).table)
+  const alone = viewOf(onGossipLost(viewed.table).table)
   assert.deepEqual(alone.emitted, ['peer.suspected', 'peer.gone'])
 })
 
 test('two nodes behind two NATs may have the same private address, but none takes an address proved by another', () => {
   const same = { endpoints: ['192.168.50.2:8088'] }
-  const { table } = after([learned('a', same), learned('b', same)])
+  const { table } = after([merged('a', same), merged('b', same)])
   assert.equal(listOf(table, 0).peers.length, 2)
-  const squat = after([learned('b', { endpoints: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
+  const squat = after([merged('b', { endpoints: ['10.0.1.97:8088', '10.0.9.9:1'] })], proved('a'))
   const [holder, other] = ['a', 'b'].map((letter) =>
     listOf(squat.table, 0).peers.find((peer) => peer.id === id(letter)),
   )
@@ -138,7 +138,7 @@ test('two nodes behind two NATs may have the same private address, but none take
 })
 
 test('a peer without an address is listed, but not stored, and cannot be reached', () => {
-  const { table } = after([learned('a', { endpoints: [], name: 'anna' })])
+  const { table } = after([merged('a', { endpoints: [], name: 'anna' })])
   assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
   assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
   const found = lookUp(table, 'anna')
@@ -148,13 +148,13 @@ test('a peer without an address is listed, but not stored, and cannot be reached
 
 test('a record gives the hardware of the machine and the text of its owner', () => {
   const machine = { cores: 8, ramMiB: 32_768, diskMiB: 1, gpus: ['H200'] }
-  const { table } = after([learned('a', { machine, customInformation: 'mine' })])
+  const { table } = after([merged('a', { machine, customInformation: 'mine' })])
   const [peer] = listOf(table, 0).peers
   assert.deepEqual([peer?.machine, peer?.information, peer?.answeredAgoMs], [machine, 'mine', null])
 })
 
 test('seed addresses are those that the owner gave or where a key was proved, and no unverified ones', () => {
-  const { table } = after([learned('b')], proved('a'))
+  const { table } = after([merged('b')], proved('a'))
   const seeds = [{ endpoints: parseEndpoints(['10.0.1.97:8088']), id: id('a') }]
   assert.deepEqual(seedsOf(table), seeds)
   assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable()), self)), seeds)
@@ -162,7 +162,7 @@ test('seed addresses are those that the owner gave or where a key was proved, an
 
 test('new members are probed at most two a tick, so that a starting network causes no burst of dials', () => {
   const letters = [...'abcdefghijklmnop']
-  const { table } = after(letters.map((letter) => learned(letter)))
+  const { table } = after(letters.map((letter) => merged(letter)))
   const watchState = { now: 0, unverified: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
   assert.equal(planProbes({ table, ...watchState }).probes.length, 2)
 })

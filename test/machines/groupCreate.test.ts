@@ -48,7 +48,7 @@ const returned = { type: 'xstate.done.actor.0.groupCreate.rollingBack', output: 
 const abandoned = { type: 'take.abandoned' }
 
 function play(command: CreateCommand, events: object[]) {
-  const told: { type: string; code?: string }[] = []
+  const emitted: { type: string; code?: string }[] = []
   let peak = 0
   let [snapshot, actions] = initialTransition(groupCreateMachine, { parent: createEmptyActor(), command })
   for (const event of events) {
@@ -56,10 +56,10 @@ function play(command: CreateCommand, events: object[]) {
     peak = Math.max(peak, inPhase(snapshot.context.takes, 'taking').length)
     for (const { type, params } of actions) {
       const fact = (params as { event?: { fact?: { type: string } } })?.event?.fact
-      if (type === 'xstate.sendTo' && fact) told.push(fact)
+      if (type === 'xstate.sendTo' && fact) emitted.push(fact)
     }
   }
-  return { value: snapshot.value, told, peak, context: snapshot.context }
+  return { value: snapshot.value, emitted, peak, context: snapshot.context }
 }
 
 test('chart: a group has the containers that were taken, and without any there is no group', () => {
@@ -130,7 +130,7 @@ test('chart: a group has the containers that were taken, and without any there i
   for (const [name, changes, events, state, types, code] of rows) {
     const played = play(create(changes), events)
     assert.equal(played.value, state, name)
-    const facts = played.told.filter(({ type }) => type.startsWith('group.'))
+    const facts = played.emitted.filter(({ type }) => type.startsWith('group.'))
     assert.deepEqual(
       facts.map(({ type }) => type),
       types,

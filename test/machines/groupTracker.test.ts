@@ -170,9 +170,9 @@ test('take: Ctrl-C aborts the request at the lender, and a container that it cre
     abort.abort()
     return { type: 'container.progress', requestId, step: 'start', line: '' }
   }
-  const [told, ended] = [nextEvent(lender.bus, 'request.abandoned'), nextEvent(bus, 'loan.takeFailed')]
+  const [abandoned, ended] = [nextEvent(lender.bus, 'request.abandoned'), nextEvent(bus, 'loan.takeFailed')]
   assert.equal(await refusal(send('loan.take', { where: lender.address }, { signal: abort.signal })), 'abandoned')
-  await told
+  await abandoned
   assert.equal((await ended).code, 'abandoned')
   assert.equal(lender.containers.size, 0)
 })

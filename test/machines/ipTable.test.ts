@@ -193,7 +193,7 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
     },
     { bus, clock },
   )
-  const said = record(bus)
+  const facts = record(bus)
   concern.start()
   const seconds = async (count: number) => {
     for (let second = 0; second < count; second += 1) {
@@ -201,7 +201,7 @@ function run({ input, save = () => Promise.resolve(), probe }: Fakes = {}) {
       await nextTick()
     }
   }
-  return { bus, said, probes, seconds, types: () => said.map(({ type }) => type), stop: () => concern.stop() }
+  return { bus, facts, probes, seconds, types: () => facts.map(({ type }) => type), stop: () => concern.stop() }
 }
 
 /** Facts on a peer's state; `peer.addressDiscovered` accompanies them and is for gossip. */
@@ -263,7 +263,7 @@ test('a thousand unverified addresses cost ten dials a second and thirty at one 
 
 test('a change that a request waits for is written at once, and any other one with a delay', async () => {
   const writes: number[] = []
-  const { bus, said, seconds, stop } = run({
+  const { bus, facts, seconds, stop } = run({
     save: async (file) => void writes.push(file.ip_address.length),
     probe: () => ({ kind: 'node', contact: contact('a', '10.0.0.1'), latencyNs: 5 }),
   })
@@ -273,7 +273,7 @@ test('a change that a request waits for is written at once, and any other one wi
   bus.publish({ ...owner('peer.add', 'add'), where: '10.0.0.2', replace: false })
   await nextTick()
   assert.deepEqual(writes, [1, 2])
-  assert.ok(said.some((fact) => fact.type === 'peer.added' && fact.peer.endpoints[0]?.host === '10.0.0.2'))
+  assert.ok(facts.some((fact) => fact.type === 'peer.added' && fact.peer.endpoints[0]?.host === '10.0.0.2'))
   await seconds(31 + TABLE_SAVE_DELAY_MS / 1_000)
   assert.ok(writes.length > 2)
   bus.publish({ ...owner('peer.add', 'only'), where: '10.0.0.3', replace: true })
@@ -285,7 +285,7 @@ test('a change that a request waits for is written at once, and any other one wi
 test('a full disk is reported and fails waiting requests, and the table is written when there is space', async () => {
   let full = true
   const written: IpTableFile[] = []
-  const { bus, said, seconds, stop } = run({
+  const { bus, facts, seconds, stop } = run({
     save: async (file) => {
       if (full) throw new AppError('disk_failed', { path: 'x', why: 'no space' })
       written.push(file)
@@ -293,9 +293,9 @@ test('a full disk is reported and fails waiting requests, and the table is writt
   })
   bus.publish({ ...owner('peer.add', 'add'), where: '10.0.0.2', replace: false })
   await nextTick()
-  assert.ok(said.some((fact) => fact.type === 'peer.addFailed' && fact.code === 'disk_failed'))
-  assert.ok(said.some((fact) => fact.type === 'table.saveFailed'))
-  assert.ok(said.filter((fact) => fact.type === 'table.saveFailed').length <= 2)
+  assert.ok(facts.some((fact) => fact.type === 'peer.addFailed' && fact.code === 'disk_failed'))
+  assert.ok(facts.some((fact) => fact.type === 'table.saveFailed'))
+  assert.ok(facts.filter((fact) => fact.type === 'table.saveFailed').length <= 2)
   full = false
   await seconds(TABLE_SAVE_DELAY_MS / 1_000 + 1)
   assert.equal(written[0]?.ip_address[0]?.IPV4, '10.0.0.2')

@@ -23,8 +23,8 @@ const rejected = (state: string, error: Error = new AppError('disk_failed')) => 
 })
 
 /** Returns the states that were passed, and the last event to the parent. */
-function play(events: object[]): { states: unknown[]; told: unknown } {
-  let told: unknown
+function play(events: object[]): { states: unknown[]; fact: unknown } {
+  let fact: unknown
   let [snapshot, actions] = initialTransition(loanMachine, { parent: createEmptyActor(), command: takeCommand('r1') })
   const states = [snapshot.value]
   for (const event of events) {
@@ -33,9 +33,9 @@ function play(events: object[]): { states: unknown[]; told: unknown } {
     const sent = actions.find(({ type }) => type === 'xstate.sendTo')?.params as
       | { event?: { fact: unknown } }
       | undefined
-    told = sent?.event?.fact ?? told
+    fact = sent?.event?.fact ?? fact
   }
-  return { states, told }
+  return { states, fact }
 }
 
 test('chart: a loan is tracked before it is reported; any failure after the lender created it returns it', () => {
@@ -96,12 +96,12 @@ test('chart: a loan is tracked before it is reported; any failure after the lend
   for (const [name, events, states, type, code] of rows) {
     const played = play(events)
     assert.deepEqual(played.states, states, name)
-    const told = played.told as { type: string; code?: string; message?: string }
-    assert.deepEqual([told.type, told.code], [type, code], name)
+    const fact = played.fact as { type: string; code?: string; message?: string }
+    assert.deepEqual([fact.type, fact.code], [type, code], name)
   }
 })
 
 test('chart: a container that could not be returned is named with its lender', () => {
-  const { told } = play([created, rejected('tracking'), rejected('rollingBack', new AppError('unreachable'))])
-  assert.match((told as { message: string }).message, new RegExp(`${idOf(1)} still runs at 10.0.0.1:8088`))
+  const { fact } = play([created, rejected('tracking'), rejected('rollingBack', new AppError('unreachable'))])
+  assert.match((fact as { message: string }).message, new RegExp(`${idOf(1)} still runs at 10.0.0.1:8088`))
 })

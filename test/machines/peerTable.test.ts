@@ -51,7 +51,7 @@ const recordOf = (letter: string): NodeRecord => ({
 const empty: Table = new Map()
 const mergeRecord = (table: Table, record: NodeRecord, at: Self) =>
   onGossipFact({ table, self: at, now: 0, links: new Map() }, { type: 'record.merged', record })
-const met = (table: Table, letter: string, where: string, now = 0, name = letter) =>
+const proved = (table: Table, letter: string, where: string, now = 0, name = letter) =>
   keyProved(table, contact(letter, where, name), self, now)
 const listed = (table: Table) =>
   listOf(table, 0).peers.map((peer) => [
@@ -60,9 +60,9 @@ const listed = (table: Table) =>
   ])
 
 test('a node is identified by its key: two addresses of one machine are one node, two keys at one address are two', () => {
-  let { table } = met(empty, 'a', '10.0.0.1:8088')
-  ;({ table } = met(table, 'a', 'fd00::1:8088'.replace('fd00::1:8088', '[fd00::1]:8088')))
-  ;({ table } = met(table, 'b', '10.0.0.1:8089'))
+  let { table } = proved(empty, 'a', '10.0.0.1:8088')
+  ;({ table } = proved(table, 'a', 'fd00::1:8088'.replace('fd00::1:8088', '[fd00::1]:8088')))
+  ;({ table } = proved(table, 'b', '10.0.0.1:8089'))
   assert.deepEqual(listed(table), [
     ['a', 'fd00::1:8088', '10.0.0.1:8088'],
     ['b', '10.0.0.1:8089'],
@@ -73,7 +73,7 @@ test('a peer without a key becomes the node that proves one there, and keeps its
   const file = ipTableFile.parse({
     ip_address: [{ IPV4: '10.0.0.1', ServerPort: '8088', Latency: 5, Colour: 'red', Name: 'old' }],
   })
-  const { table, emitted } = met(loadTable(file, self), 'a', '10.0.0.1:8088', 0, 'new')
+  const { table, emitted } = proved(loadTable(file, self), 'a', '10.0.0.1:8088', 0, 'new')
   assert.deepEqual(
     emitted.map(({ type }) => type),
     ['peer.joined'],
@@ -84,14 +84,14 @@ test('a peer without a key becomes the node that proves one there, and keeps its
 })
 
 test('a proved key takes the address from the peer that had it', () => {
-  let { table } = met(empty, 'a', '10.0.0.1:8088')
-  ;({ table } = met(table, 'a', '10.0.0.2:8088'))
-  const moved = met(table, 'b', '10.0.0.1:8088')
+  let { table } = proved(empty, 'a', '10.0.0.1:8088')
+  ;({ table } = proved(table, 'a', '10.0.0.2:8088'))
+  const moved = proved(table, 'b', '10.0.0.1:8088')
   assert.deepEqual(listed(moved.table), [
     ['a', '10.0.0.2:8088'],
     ['b', '10.0.0.1:8088'],
   ])
-  const gone = met(moved.table, 'c', '10.0.0.2:8088')
+  const gone = proved(moved.table, 'c', '10.0.0.2:8088')
   assert.deepEqual(
     gone.emitted.map(({ type, peer }) => [type, peer.name]),
     [
@@ -106,14 +106,14 @@ test('peers without a key are told apart by address and port, and never speak fo
   ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8089') }, self, 0))
   ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8088'), fields: { Name: 'go' } }, self, 1))
   assert.deepEqual(listed(table).length, 2)
-  ;({ table } = met(table, 'a', '10.0.0.1:8088', 2))
+  ;({ table } = proved(table, 'a', '10.0.0.1:8088', 2))
   const before = table
   ;({ table } = legacyAnswered(table, { at: at('10.0.0.1:8088'), fields: { Name: 'liar' } }, self, 3))
   assert.equal(table, before)
 })
 
 test('a peer without a key has its other address, unless another peer has it', () => {
-  const { table: first } = met(empty, 'a', '[fd00::7]:8088')
+  const { table: first } = proved(empty, 'a', '[fd00::7]:8088')
   const { table } = legacyAnswered(
     first,
     { at: at('10.0.0.1:8088'), also: [at('[fd00::1]:8088'), at('[fd00::7]:8088'), at('10.0.0.9:8088')] },
@@ -177,7 +177,7 @@ test('the table has no duplicates after reading, even if the file had some', () 
 })
 
 test('a silent peer is suspected, dropped, probed ever more rarely, and comes back by itself', () => {
-  let { table } = met(empty, 'a', '10.0.0.1:8088')
+  let { table } = proved(empty, 'a', '10.0.0.1:8088')
   const emitted: string[] = []
   const step = (change: { table: Table; emitted: { type: string }[] }) => {
     table = change.table
@@ -200,18 +200,18 @@ test('a silent peer is suspected, dropped, probed ever more rarely, and comes ba
   assert.equal(file.ip_address.length, 0)
   table = loadTable(ipTableFile.parse(JSON.parse(JSON.stringify(file))), self)
   assert.deepEqual(listOf(table, 0).peers, [])
-  step(met(table, 'a', '10.0.0.1:8088', now))
+  step(proved(table, 'a', '10.0.0.1:8088', now))
   assert.equal(emitted.at(-1), 'peer.joined')
   assert.equal(listOf(table, now).peers[0]?.state, 'answering')
 })
 
 test('a suspected peer that answers again never left; an evicted one has left for good, unless the owner added it', () => {
-  const suspected = probeFailed(met(empty, 'a', '10.0.0.1:8088').table, id('a'), 30).table
+  const suspected = probeFailed(proved(empty, 'a', '10.0.0.1:8088').table, id('a'), 30).table
   assert.deepEqual(
-    met(suspected, 'a', '10.0.0.1:8088', 40).emitted.map(({ type }) => type),
+    proved(suspected, 'a', '10.0.0.1:8088', 40).emitted.map(({ type }) => type),
     ['peer.recovered'],
   )
-  let { table } = met(addPeer(empty, at('10.0.0.2:8088')).table, 'b', '10.0.0.1:8088')
+  let { table } = proved(addPeer(empty, at('10.0.0.2:8088')).table, 'b', '10.0.0.1:8088')
   for (let failure = 0; failure < PROBE.forgetAfter; failure += 1) {
     ;({ table } = probeFailed(table, id('b'), failure))
     ;({ table } = probeFailed(table, '10.0.0.2:8088', failure))
@@ -227,7 +227,7 @@ test('records: only newer ones of the author count, and take no address from a p
     endpoints: where,
     customInformation: `text ${seq}`,
   })
-  let { table } = met(empty, 'b', '10.0.0.2:8088')
+  let { table } = proved(empty, 'b', '10.0.0.2:8088')
   ;({ table } = mergeRecord(table, record(3, 'three', '10.0.0.1:8088', '10.0.0.2:8088', '10.0.0.9:8088'), self))
   assert.deepEqual(
     listed(table).find(([who]) => who === 'a'),
@@ -240,18 +240,18 @@ test('records: only newer ones of the author count, and take no address from a p
 })
 
 test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {
-  let { table } = met(empty, 'a', '10.0.0.1:8088', 0)
-  ;({ table } = met(table, 'a', '[fd00::1]:8088', 0))
+  let { table } = proved(empty, 'a', '10.0.0.1:8088', 0)
+  ;({ table } = proved(table, 'a', '[fd00::1]:8088', 0))
   const order = (now: number) => dialOrder([...table.values()][0] as never, now, 600).map(({ host }) => host)
   assert.deepEqual(order(1), ['fd00::1', '10.0.0.1'])
   ;({ table } = probeFailed(table, id('a'), 30))
-  ;({ table } = met(table, 'a', '10.0.0.1:8088', 31))
+  ;({ table } = proved(table, 'a', '10.0.0.1:8088', 31))
   assert.deepEqual(order(32), ['10.0.0.1', 'fd00::1'])
   assert.deepEqual(order(630), ['fd00::1', '10.0.0.1'])
 })
 
 test('other nodes learn which peers answer, and nothing that was measured or set here', () => {
-  let { table } = met(empty, 'a', '10.0.0.1:8088')
+  let { table } = proved(empty, 'a', '10.0.0.1:8088')
   ;({ table } = applyOutcome({ table, self, now: 1 }, id('a'), {
     kind: 'node',
     contact: contact('a', '10.0.0.1:8088'),
@@ -318,7 +318,7 @@ test('addresses that anonymous callers name are checked before they are queued',
     '10.3.0.1:8088',
     '10.0.0.1:8088',
   ].map(at)
-  const { table } = met(empty, 'a', '10.0.0.1:8088')
+  const { table } = proved(empty, 'a', '10.0.0.1:8088')
   assert.deepEqual([...addUnverified(new Map(), named, { table, self, test: false }).keys()], ['10.3.0.1:8088'])
   assert.deepEqual(
     [...addUnverified(new Map(), named, { table, self, test: true }).keys()],
@@ -333,14 +333,14 @@ test('a full table evicts silent peers, never those that answer', () => {
   }))
   const full = loadTable(ipTableFile.parse({ ip_address: entries }), self)
   assert.equal(full.size, PEERS_MAX)
-  const { table } = met(full, 'a', '192.168.0.1:8088')
+  const { table } = proved(full, 'a', '192.168.0.1:8088')
   assert.deepEqual([table.size, table.has(id('a'))], [PEERS_MAX, true])
   const answering: Table = new Map([...full].map(([key, row]) => [key, { ...row, status: 'answering' }]))
-  assert.equal(met(answering, 'a', '192.168.0.1:8088').table.has(id('a')), false)
+  assert.equal(proved(answering, 'a', '192.168.0.1:8088').table.has(id('a')), false)
 })
 
 test('text of others cannot control a terminal', () => {
-  const [peer] = listOf(met(empty, 'a', '10.0.0.1:8088', 0, '\u001b[2Jevil\u202e').table, 0).peers
+  const [peer] = listOf(proved(empty, 'a', '10.0.0.1:8088', 0, '\u001b[2Jevil\u202e').table, 0).peers
   assert.equal(peer?.name, '?[2Jevil?')
 })
 
@@ -371,11 +371,11 @@ const names: [string, string, string | (Address & { id?: NodeId })][] = [
 
 for (const [name, where, expected] of names) {
   test(`resolves ${name}`, () => {
-    let { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'anna')
-    ;({ table } = met(table, 'b', '10.0.0.2:8089', 0, 'bert'))
-    ;({ table } = met(table, 'c', '10.0.0.3:8088', 0, 'twin'))
-    ;({ table } = met(table, 'd', '10.0.0.4:8088', 0, 'twin'))
-    ;({ table } = met(table, 'e', '10.0.0.5:8088', 0, '10.6.6.6'))
+    let { table } = proved(empty, 'a', '10.0.0.1:8088', 0, 'anna')
+    ;({ table } = proved(table, 'b', '10.0.0.2:8089', 0, 'bert'))
+    ;({ table } = proved(table, 'c', '10.0.0.3:8088', 0, 'twin'))
+    ;({ table } = proved(table, 'd', '10.0.0.4:8088', 0, 'twin'))
+    ;({ table } = proved(table, 'e', '10.0.0.5:8088', 0, '10.6.6.6'))
     const answer = lookUp(table, where)
     const outcome = 'resolveDns' in answer ? answer.fallback : answer
     if (typeof expected === 'string') assert.equal('failure' in outcome && outcome.failure.code, expected)
@@ -388,7 +388,7 @@ for (const [name, where, expected] of names) {
 }
 
 test('a peer resolves to all its endpoints, best first, except those that a record may not name', () => {
-  const { table } = met(empty, 'a', '10.0.0.1:8088', 1, 'anna')
+  const { table } = proved(empty, 'a', '10.0.0.1:8088', 1, 'anna')
   const named = ['127.0.0.1:8088', '169.254.169.254:80', '10.0.0.1:8088', '[2001:db9::1]:8088', '10.0.0.7:8088']
   const merged = mergeRecord(table, { ...recordOf('a'), name: 'anna', endpoints: named }, self).table
   const found = (options?: { test: boolean }) => {
@@ -400,7 +400,7 @@ test('a peer resolves to all its endpoints, best first, except those that a reco
 })
 
 test('a name with a dot is looked up in DNS before the table, a bare word in the table before DNS', () => {
-  const { table } = met(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
+  const { table } = proved(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
   assert.deepEqual(lookUp(table, 'pc.example'), {
     resolveDns: directEndpoint({ host: 'pc.example', port: 8088 }),
     fallback: { found: { endpoints: [directEndpoint({ host: '10.0.0.1', port: 8088 })], id: id('a') } },

@@ -74,13 +74,13 @@ test('chart: reads in advance, answers from the last reading, and keeps it when 
     ['and each time anew', whenAsked, [get('a') as never, done, get('b') as never], 'reading', []],
     ['and not at intervals', whenAsked, [get('a') as never, done, interval], 'idle', []],
   ]
-  for (const [name, input, events, state, says] of rows) {
+  for (const [name, input, events, state, expected] of rows) {
     let [snapshot, actions] = initialTransition(specsMachine, input)
     for (const event of events) [snapshot, actions] = transition(specsMachine, snapshot, event)
     assert.equal(snapshot.value, state, name)
     assert.deepEqual(
       emitted(actions).map((fact) => (fact as { type: string }).type),
-      says,
+      expected,
       name,
     )
     assert.equal(snapshot.status, 'active', name)

@@ -95,7 +95,7 @@ for (const [header, wanted] of ranges) {
 /** Starts the concern of a node that measures, with a table in which every name is `at`. */
 function tester(identity: typeof alice, { id, ...at }: Address & { id?: NodeId } = harness.where) {
   const bus = createBus<BusEvent>()
-  const said = record(bus)
+  const facts = record(bus)
   const concern = supervise(
     createSpeedTester({
       resolve: async () => ({ endpoints: [directEndpoint(at)], ...(id && { id }) }),
@@ -111,19 +111,19 @@ function tester(identity: typeof alice, { id, ...at }: Address & { id?: NodeId }
       { type: 'speed.measure', requestId: `r${++serial}`, caller: 'owner', where: 'x', direction },
       signal ? { signal } : {},
     )
-  return { bus, said, measure, stop: () => concern.stop() }
+  return { bus, facts, measure, stop: () => concern.stop() }
 }
 
 test('both directions between two nodes, with progress, and the id that was proved', async () => {
   trustAlice()
-  const { measure, said, stop } = tester(alice)
+  const { measure, facts, stop } = tester(alice)
   const fact = await measure()
   assert.equal(fact.type, 'speed.measured')
   if (fact.type !== 'speed.measured') return
   assert.deepEqual([fact.id, fact.endpoint.port], [harness.identity.id, port])
   assert.ok(Number(fact.download) > 50 && Number(fact.upload) > 50, JSON.stringify(fact))
   assert.ok(Number.isSafeInteger(fact.latencyNs) && fact.latencyNs > 0 && fact.latencyNs <= fact.latencyMedianNs)
-  const steps = new Set(said.map((event) => event.type === 'speed.progress' && event.step))
+  const steps = new Set(facts.map((event) => event.type === 'speed.progress' && event.step))
   for (const step of ['latency', 'download', 'upload'] as const) assert.ok(steps.has(step), step)
   stop()
 })

@@ -77,9 +77,9 @@ async function trustFixture(store?: Store<TrustFile>) {
   const trust = supervise(createTrust({ store: file }), { bus })
   trust.start()
   let serial = 0
-  const tell = (command: object) => request(bus, { ...command, requestId: `r${++serial}`, caller: 'owner' } as Command)
+  const send = (command: object) => request(bus, { ...command, requestId: `r${++serial}`, caller: 'owner' } as Command)
   const trusted = () => seen.flatMap((event) => (event.type === 'trust.changed' ? [event.trusted] : [])).at(-1)
-  return { path, file, bus, seen, trust, tell, trusted }
+  return { path, file, bus, seen, trust, send, trusted }
 }
 
 const alice = makeSshKeyPair('alice').publicKey
@@ -87,16 +87,16 @@ const bob = makeSshKeyPair('').publicKey
 const idOf = (line: string) => parsePublicKey(line).fingerprint
 
 test('the rights follow add, rename and remove, and the file keeps them over a restart', async () => {
-  const { path, tell, trusted, trust, seen } = await trustFixture()
+  const { path, send, trusted, trust, seen } = await trustFixture()
   assert.deepEqual(trusted(), [], 'said at the start')
-  await tell({ type: 'trust.add', key: `${alice}\n`, name: '' })
-  await tell({ type: 'trust.add', key: bob, name: 'bob' })
+  await send({ type: 'trust.add', key: `${alice}\n`, name: '' })
+  await send({ type: 'trust.add', key: bob, name: 'bob' })
   assert.deepEqual(trusted(), [idOf(alice), idOf(bob)])
   const changed = seen.findIndex(({ type }) => type === 'trust.added')
   assert.equal(seen[changed - 1]?.type, 'trust.changed', 'the rights hold before the answer comes')
-  await tell({ type: 'trust.add', key: alice, name: 'ally' })
-  await tell({ type: 'trust.add', key: alice.split(' ').slice(0, 2).join(' '), name: '' })
-  const listed = await tell({ type: 'trust.list' })
+  await send({ type: 'trust.add', key: alice, name: 'ally' })
+  await send({ type: 'trust.add', key: alice.split(' ').slice(0, 2).join(' '), name: '' })
+  const listed = await send({ type: 'trust.list' })
   const peers = [
     { id: idOf(alice), name: 'ally', key: parsePublicKey(alice).key },
     { id: idOf(bob), name: 'bob', key: parsePublicKey(bob).key },
@@ -109,7 +109,7 @@ test('the rights follow add, rename and remove, and the file keeps them over a r
   assert.match(written.peers[0].addedAt, /^\d{4}-\d\d-\d\dT/)
   const again = await trustFixture(await openStore(path, { schema: trustFile, empty: emptyTrust, indent: '  ' }))
   assert.deepEqual(again.trusted(), [idOf(alice), idOf(bob)])
-  const removed = await again.tell({ type: 'trust.remove', who: 'ally' })
+  const removed = await again.send({ type: 'trust.remove', who: 'ally' })
   assert.deepEqual(removed.type === 'trust.removed' && removed.peer, peers[0])
   assert.deepEqual(again.trusted(), [idOf(bob)])
   again.trust.stop()
@@ -119,30 +119,30 @@ test('unknown fields of a later version stay in the file', async () => {
   const path = join(dir, 'later.json')
   const peer = { ...entry('abc'.padEnd(43, 'A'), 'x'), quota: 7 }
   await writeFile(path, JSON.stringify({ version: 1, peers: [peer], policy: { a: 1 } }))
-  const { tell, trust } = await trustFixture(
+  const { send, trust } = await trustFixture(
     await openStore(path, { schema: trustFile, empty: emptyTrust, indent: '  ' }),
   )
-  await tell({ type: 'trust.add', key: alice, name: '' })
+  await send({ type: 'trust.add', key: alice, name: '' })
   const { policy, peers } = JSON.parse(await readFile(path, 'utf8'))
   assert.deepEqual([policy, peers[0], peers.length], [{ a: 1 }, peer, 2])
   trust.stop()
 })
 
 test('an invalid key is bad_key, and nothing changes', async () => {
-  const { tell, trusted, trust } = await trustFixture()
+  const { send, trusted, trust } = await trustFixture()
   for (const key of ['x', '"; touch X; "', `${alice}\n${bob}`, `command="x" ${alice}`]) {
-    await assert.rejects(tell({ type: 'trust.add', key, name: '' }), { code: 'bad_key' })
+    await assert.rejects(send({ type: 'trust.add', key, name: '' }), { code: 'bad_key' })
   }
   assert.deepEqual(trusted(), [])
   trust.stop()
 })
 
 test('many concurrent changes are made one after another, and none is lost', async () => {
-  const { tell, trusted, trust } = await trustFixture()
+  const { send, trusted, trust } = await trustFixture()
   const keys = Array.from({ length: 20 }, (_, number) => makeSshKeyPair(`peer${number}`).publicKey)
-  await Promise.all(keys.map((key) => tell({ type: 'trust.add', key, name: '' })))
+  await Promise.all(keys.map((key) => send({ type: 'trust.add', key, name: '' })))
   assert.deepEqual(trusted(), keys.map(idOf))
-  await Promise.all(keys.slice(1).map((_, number) => tell({ type: 'trust.remove', who: `peer${number + 1}` })))
+  await Promise.all(keys.slice(1).map((_, number) => send({ type: 'trust.remove', who: `peer${number + 1}` })))
   assert.deepEqual(trusted(), [idOf(keys[0] as string)])
   trust.stop()
 })
@@ -157,13 +157,13 @@ test('if the file cannot be written the rights stay unchanged, and the next chan
   const unused = { update: async () => {}, onChange: () => () => {}, settled: async () => {} }
   const store: Store<TrustFile> = { ...file, write, ...unused }
   Object.defineProperty(store, 'data', { get: () => file.data })
-  const { tell, trusted, trust } = await trustFixture(store)
-  await assert.rejects(tell({ type: 'trust.add', key: alice, name: '' }), { code: 'disk_failed' })
+  const { send, trusted, trust } = await trustFixture(store)
+  await assert.rejects(send({ type: 'trust.add', key: alice, name: '' }), { code: 'disk_failed' })
   assert.deepEqual(trusted(), [])
   full = false
-  await tell({ type: 'trust.add', key: alice, name: '' })
+  await send({ type: 'trust.add', key: alice, name: '' })
   full = true
-  await assert.rejects(tell({ type: 'trust.remove', who: 'alice' }), { code: 'disk_failed' })
+  await assert.rejects(send({ type: 'trust.remove', who: 'alice' }), { code: 'disk_failed' })
   assert.deepEqual(trusted(), [idOf(alice)])
   trust.stop()
 })

@@ -109,7 +109,7 @@ function published(event: { type: string; [key: string]: unknown }): { errors: [
 }
 
 test('8. schemas: an event that does not fit is an error with type, path and reason, and is delivered nevertheless', () => {
-  const cases: [event: { type: string; [key: string]: unknown }, says: RegExp][] = [
+  const cases: [event: { type: string; [key: string]: unknown }, pattern: RegExp][] = [
     [{ type: 'table.changed', count: 'three' }, /table\.changed does not fit: count: .*expected number/],
     [{ type: 'table.changed' }, /table\.changed does not fit: count: /],
     [{ type: 'table.changed', count: Number.NaN }, /count: .*number/],
@@ -126,10 +126,10 @@ test('8. schemas: an event that does not fit is an error with type, path and rea
     [{ type: 'table.update', requestId: 'r', caller: 'owner', hops: 0 }, /table\.update does not fit: hops: /],
     [{ type: 'toString' }, /toString does not fit: no slice declares it/],
   ]
-  for (const [event, says] of cases) {
+  for (const [event, pattern] of cases) {
     const { errors, heard } = published(event)
     assert.equal(errors.length, 1, `${event.type}: ${JSON.stringify(errors)}`)
-    assert.match(errors[0]?.[0] as string, says)
+    assert.match(errors[0]?.[0] as string, pattern)
     assert.equal(errors[0]?.[1], event.type)
     assert.deepEqual(heard, [event])
   }

@@ -142,11 +142,11 @@ function propertyOf(schema: JsonSchema, name: string): JsonSchema {
   return (schema.properties as Record<string, JsonSchema>)[name] as JsonSchema
 }
 
-function visit(schema: JsonSchema, look: (part: JsonSchema, path: string) => void, path = ''): void {
-  look(schema, path)
+function visit(schema: JsonSchema, onPart: (part: JsonSchema, path: string) => void, path = ''): void {
+  onPart(schema, path)
   for (const [name, part] of Object.entries((schema.properties ?? {}) as Record<string, JsonSchema>))
-    visit(part, look, `${path}.${name}`)
+    visit(part, onPart, `${path}.${name}`)
   const { items, anyOf = [], oneOf = [], prefixItems = [] } = schema as Record<string, unknown[]>
   for (const part of [items, ...anyOf, ...oneOf, ...prefixItems])
-    if (typeof part === 'object' && part !== null) visit(part as JsonSchema, look, `${path}[]`)
+    if (typeof part === 'object' && part !== null) visit(part as JsonSchema, onPart, `${path}[]`)
 }

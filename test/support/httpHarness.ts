@@ -84,13 +84,13 @@ export function http(
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
-    const place =
+    const target =
       typeof to === 'number'
         ? { host: '127.0.0.1', port: to, agent: false as const }
         : typeof to === 'string'
           ? { socketPath: to, agent: false as const }
           : { createConnection: () => to }
-    const sent = request({ ...place, method, path, headers: { ...length, ...headers } }, async (response) => {
+    const sent = request({ ...target, method, path, headers: { ...length, ...headers } }, async (response) => {
       try {
         let text = ''
         for await (const chunk of response) text += chunk

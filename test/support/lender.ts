@@ -61,10 +61,10 @@ export function startLender(
   const bus = createBus<BusEvent>()
   const heard = record(bus)
   const parts = createContainerManager({ engine, nodeId, imagesDir: images, ...more })
-  const life = supervise(parts, { bus, clock })
-  life.start()
+  const supervised = supervise(parts, { bus, clock })
+  supervised.start()
   t.after(async () => {
-    life.stop()
+    supervised.stop()
     await cleanUp(nodeId)
   })
   const command: Lender['command'] = (type, of, signal) =>
@@ -79,7 +79,7 @@ export function startLender(
       if (answer.type !== 'container.created') throw new Error(answer.type)
       return answer.container
     },
-    stop: () => life.stop(),
+    stop: () => supervised.stop(),
     settled: () => parts.settled(),
   }
 }

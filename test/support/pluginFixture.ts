@@ -15,7 +15,7 @@ type FactOf<T extends PluginRunnerEmits['type']> = Extract<PluginRunnerEmits, { 
 
 /** Starts the plugin runner as a node does, with the given loans and its own plugin folder. */
 export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunnerDeps> = {}) {
-  const root = mkdtempSync(join(tmpdir(), 'p2prc-stage-'))
+  const root = mkdtempSync(join(tmpdir(), 'p2prc-fixture-'))
   const folders = { own: join(root, 'plugins'), shipped: join(root, 'none') }
   mkdirSync(folders.own)
   const used: [member: string, ports: number[]][] = []

@@ -83,7 +83,7 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
   }
   t.after(stop)
   await output.printed(LISTENS)
-  const port = Number(LISTENS.exec(output.said)?.[1])
+  const port = Number(LISTENS.exec(output.text)?.[1])
   return { process: child, where: `127.0.0.1:${port}`, port, printed: output.printed, stop }
 }
 

@@ -86,15 +86,15 @@ function machineIn(
   const start = async (program: string, args: string[], ready: RegExp) => {
     const child = spawn('ip', within(program, args), { env, stdio: ['ignore', 'pipe', 'pipe'] })
     children.push(child)
-    let said = ''
+    let output = ''
     await new Promise<void>((resolve, reject) => {
       for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('utf8').on('data', (chunk: string) => {
-          said += chunk
-          if (ready.test(said)) resolve()
+          output += chunk
+          if (ready.test(output)) resolve()
         })
       }
-      child.once('exit', () => reject(new Error(`${program} ended: ${said}`)))
+      child.once('exit', () => reject(new Error(`${program} ended: ${output}`)))
     })
     return child
   }

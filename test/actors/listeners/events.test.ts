@@ -67,11 +67,11 @@ test('state changes name the concern, the child, from, to and the event; a trans
   stream.open(one)
   const actor = createActor(parent, { inspect: registry.inspect }).start()
   for (const type of ['work', 'nothing', 'next', 'stop']) actor.send({ type } as never)
-  const said = seen.map(({ type, concern, actor, from, to, event }) => {
+  const shown = seen.map(({ type, concern, actor, from, to, event }) => {
     assert.equal(type, 'state.changed')
     return [concern, actor, from, to, event]
   })
-  assert.deepEqual(said, [
+  assert.deepEqual(shown, [
     ['containerManager', undefined, undefined, 'idle', 'xstate.init'],
     ['containerManager', 'one', undefined, 'pulling', 'xstate.init'],
     ['containerManager', undefined, 'idle', 'busy.first', 'work'],

@@ -146,12 +146,12 @@ test('every path and method without credentials: only what an anonymous caller m
 })
 
 test("an unknown path, and a method that a path does not have, is P2PRC's 404", async () => {
-  for (const ask of [
+  for (const send of [
     { path: '/x' },
     { path: '/server_info', method: 'POST' },
     { path: '/server_info', method: 'PROPFIND' },
   ]) {
-    const reply = await http(port, ask)
+    const reply = await http(port, send)
     assert.deepEqual([reply.status, reply.text], [404, '404 page not found'])
     assert.equal(reply.headers['content-type'], 'text/plain; charset=utf-8')
   }
@@ -371,19 +371,19 @@ test('/server_info sends a request until the first reading, and is prepared in a
 test('the rate limit is per address, and a new window starts at zero', async () => {
   const { createRateLimit } = await import('../../../actors/listeners/rateLimit.ts')
   const isWithin = createRateLimit({ max: 2, windowMs: 100 })
-  const ask = (address: string, now: number) => isWithin(address, now)
+  const send = (address: string, now: number) => isWithin(address, now)
   assert.deepEqual(
-    [ask('10.0.0.1', 0), ask('10.0.0.1', 1), ask('10.0.0.1', 2), ask('10.0.0.2', 3)],
+    [send('10.0.0.1', 0), send('10.0.0.1', 1), send('10.0.0.1', 2), send('10.0.0.2', 3)],
     [true, true, false, true],
   )
-  assert.deepEqual([ask('10.0.0.1', 99), ask('10.0.0.1', 100)], [false, true])
+  assert.deepEqual([send('10.0.0.1', 99), send('10.0.0.1', 100)], [false, true])
   const prefix64 = ['2001:db8::1', '2001:db8:0:0:5::1', '2001:db8:0:0:1:2:3:4', '2001:db8:0:1::1']
   assert.deepEqual(
-    prefix64.map((address) => ask(address, 100)),
+    prefix64.map((address) => send(address, 100)),
     [true, true, false, true],
   )
   assert.deepEqual(
-    [1, 2, 3].map(() => ask('::1', 100)),
+    [1, 2, 3].map(() => send('::1', 100)),
     [true, true, true],
   )
 })

@@ -87,10 +87,18 @@ test("with --open the response of /startcontainer has exactly P2PRC's keys and t
     ])
     assert.equal(JSON.parse(reply.text).SSHPassword, 'correct horse')
     const [create] = arrived()
-    const { requestId, ...wish } = create as Extract<BusEvent, { type: 'container.create' }>
+    const { requestId, ...command } = create as Extract<BusEvent, { type: 'container.create' }>
     assert.match(requestId, /^anonymous [0-9a-f-]{36}$/)
-    const want = { type: 'container.create', key, ports: 3, udpPorts: 0, gpu: true, image: 'desk', caller: 'anonymous' }
-    assert.deepEqual(wish, want)
+    const expected = {
+      type: 'container.create',
+      key,
+      ports: 3,
+      udpPorts: 0,
+      gpu: true,
+      image: 'desk',
+      caller: 'anonymous',
+    }
+    assert.deepEqual(command, expected)
   }
 })
 

@@ -44,7 +44,7 @@ function assertFast(events: readonly BusEvent[], target: DialTarget, what: strin
 }
 
 /** Creates a client of a node whose first endpoint is a black hole. */
-async function asker(t: TestContext, hole: { host: string; port: number }) {
+async function requester(t: TestContext, hole: { host: string; port: number }) {
   const gossipListener = openGossipListener()
   gossipListener.listen(() => {})
   const node = await httpHarness({ upgrade: gossipListener.upgrade })
@@ -72,9 +72,9 @@ async function asker(t: TestContext, hole: { host: string; port: number }) {
   return { node, identity, bus, events, dialer, target, resolve, run, send }
 }
 
-type Asker = Awaited<ReturnType<typeof asker>>
+type Requester = Awaited<ReturnType<typeof requester>>
 
-const known = ({ target }: Asker) => ({
+const known = ({ target }: Requester) => ({
   key: target.id,
   endpoints: target.endpoints.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: true })),
   keyed: true,
@@ -83,7 +83,7 @@ const known = ({ target }: Asker) => ({
 })
 
 /** The code that dials, apart from the commands of the borrower. */
-const dials: [string, (asker: Asker) => Promise<unknown>][] = [
+const dials: [string, (requester: Requester) => Promise<unknown>][] = [
   [
     'specs.request',
     async ({ run, resolve, dialer, send }) => {
@@ -98,14 +98,17 @@ const dials: [string, (asker: Asker) => Promise<unknown>][] = [
       return send({ type: 'speed.measure', where: 'friend', direction: 'download' })
     },
   ],
-  ['the probe of a peer', async (asker) => assert.equal((await probe(known(asker), asker.dialer)).kind, 'node')],
+  [
+    'the probe of a peer',
+    async (requester) => assert.equal((await probe(known(requester), requester.dialer)).kind, 'node'),
+  ],
   [
     'table.update',
-    async (asker) => {
+    async (requester) => {
       const input = { requestId: 'r', hops: 1, document: '{"ip_address":[]}', signal: new AbortController().signal }
       const outcomes: unknown[] = []
       const report = (event: { type: string; outcome?: { kind: string } }) => outcomes.push(event.outcome?.kind)
-      await crawl({ ...input, known: [known(asker)] }, { dialer: asker.dialer, test: true, report })
+      await crawl({ ...input, known: [known(requester)] }, { dialer: requester.dialer, test: true, report })
       assert.deepEqual(outcomes, ['node'])
     },
   ],
@@ -127,7 +130,7 @@ const dials: [string, (asker: Asker) => Promise<unknown>][] = [
 
 for (const [what, act] of dials) {
   test(`past a black hole, the dial of ${what} takes half a second at most`, async (t) => {
-    const who = await asker(t, await openBlackHole(t))
+    const who = await requester(t, await openBlackHole(t))
     const preempted = startPreempted()
     await act(who)
     assertFast(who.events, who.target, what, preempted())
@@ -168,7 +171,7 @@ test('a server that accepts and sends nothing does not block the race, over TLS 
   servers.push(silent)
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   const at = directEndpoint({ host: '127.0.0.1', port: (silent.address() as AddressInfo).port })
-  const who = await asker(t, at)
+  const who = await requester(t, at)
   const preempted = startPreempted()
   const { stream, peer } = await who.dialer.dial(who.target, { purpose: 'command' })
   stream.destroy()

@@ -7,7 +7,7 @@ import { directEndpoint, type Endpoint, formatEndpoint, parseEndpoints } from '.
 import { endpointList } from '../../../protocol/net/endpointSchema.ts'
 import { nextTick } from '../../support/harness.ts'
 
-const ends = (...texts: string[]) => parseEndpoints(texts)
+const endpoints = (...texts: string[]) => parseEndpoints(texts)
 const hosts = (list: readonly Endpoint[]) => list.map(({ host }) => host)
 
 /** Starts a race on a fake clock, whose attempts the test completes. */
@@ -38,7 +38,7 @@ function start(t: TestContext, endpoints: readonly Endpoint[], signal?: AbortSig
 }
 
 test('the next attempt starts every 250 ms, in the given order, and the first that succeeds ends the others', async (t) => {
-  const { outcome, started, aborted, discarded, pass, end } = start(t, ends('10.0.0.1', '10.0.0.2', '10.0.0.3'))
+  const { outcome, started, aborted, discarded, pass, end } = start(t, endpoints('10.0.0.1', '10.0.0.2', '10.0.0.3'))
   assert.deepEqual(started, ['10.0.0.1'])
   await pass(DIAL.staggerMs - 1)
   assert.deepEqual(started, ['10.0.0.1'])
@@ -55,7 +55,7 @@ test('the next attempt starts every 250 ms, in the given order, and the first th
 })
 
 test('a failure starts the next attempt at once, which then has its own 250 ms', async (t) => {
-  const { outcome, started, pass, end } = start(t, ends('10.0.0.1', '10.0.0.2', '10.0.0.3'))
+  const { outcome, started, pass, end } = start(t, endpoints('10.0.0.1', '10.0.0.2', '10.0.0.3'))
   await pass(200)
   await end('10.0.0.1', 'fail')
   assert.deepEqual(started, ['10.0.0.1', '10.0.0.2'])
@@ -68,7 +68,7 @@ test('a failure starts the next attempt at once, which then has its own 250 ms',
 })
 
 test('when all fail, one error names each endpoint and why', async (t) => {
-  const { outcome, end } = start(t, ends('10.0.0.1:1', '[fd00::2]:2'))
+  const { outcome, end } = start(t, endpoints('10.0.0.1:1', '[fd00::2]:2'))
   const failed = outcome.catch((error) => error)
   await end('10.0.0.1', 'fail', 'nothing listens there')
   await end('fd00::2', 'fail', 'there is no way to that network')
@@ -86,7 +86,7 @@ test('when all fail, one error names each endpoint and why', async (t) => {
 })
 
 test('one failed endpoint gives its own error; no endpoint is an error at once', async (t) => {
-  const one = start(t, ends('10.0.0.1'))
+  const one = start(t, endpoints('10.0.0.1'))
   const failed = one.outcome.catch((error) => error)
   await one.end('10.0.0.1', 'fail', 'nothing listens there')
   assert.match((await failed).message, /^10\.0\.0\.1 cannot be reached: nothing listens there\./)
@@ -107,7 +107,7 @@ test('of a hundred endpoints no more are tried than one peer may have, and the e
 })
 
 test('an abort ends the attempts before and during the race; a deadline is timed_out', async (t) => {
-  const before = start(t, ends('10.0.0.1'), AbortSignal.abort())
+  const before = start(t, endpoints('10.0.0.1'), AbortSignal.abort())
   await assert.rejects(before.outcome, { code: 'abandoned' })
   assert.deepEqual(before.started, [])
   t.mock.timers.reset()
@@ -118,7 +118,7 @@ test('an abort ends the attempts before and during the race; a deadline is timed
     const controller = new AbortController()
     const { outcome, aborted, discarded, pass, end, started } = start(
       t,
-      ends('10.0.0.1', '10.0.0.2'),
+      endpoints('10.0.0.1', '10.0.0.2'),
       controller.signal,
     )
     controller.abort(reason)
@@ -133,7 +133,7 @@ test('an abort ends the attempts before and during the race; a deadline is timed
 })
 
 test('families alternate, and IPv6 leads without a history', () => {
-  const list = ends('10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1', 'fd00::2')
+  const list = endpoints('10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1', 'fd00::2')
   assert.deepEqual(hosts(alternateFamilies(preferIPv6(list))), [
     'fd00::1',
     '10.0.0.1',
