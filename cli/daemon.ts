@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Holder, holderOf } from '../actors/home/lock.ts'
+import { type Holder, holderOf } from '../actors/home/lockHolder.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import type { ReceivedFact } from '../client/transport.ts'
 import { PORT } from '../protocol/defaults/node.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { holderOf } from '../actors/home/lock.ts'
+import { holderOf } from '../actors/home/lockHolder.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import { controlSocket } from '../client/controlSocket.ts'
 import type { ReceivedFact, SentCommand, Transport } from '../client/transport.ts'

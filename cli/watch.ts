@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../protocol/errors.ts'
 import type { Call } from './runCommand.ts'
 import type { Terminal } from './terminal.ts'
@@ -20,6 +19,7 @@ export interface View {
  */
 export async function watch({ terminal, signal }: Call, view: () => Promise<View>): Promise<undefined> {
   await assertNode()
+  const { setTimeout: delay } = await import('node:timers/promises')
   let before = ''
   while (!signal.aborted) {
     const { document, text, identity = document } = await view()
@@ -36,7 +36,7 @@ export async function watch({ terminal, signal }: Call, view: () => Promise<View
 /** A command that looks at a running node is of no use without one. Throws `no_node`. */
 export async function assertNode(): Promise<void> {
   const [{ holderOf }, { homePaths }] = await Promise.all([
-    import('../actors/home/lock.ts'),
+    import('../actors/home/lockHolder.ts'),
     import('../actors/homePaths.ts'),
   ])
   if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')

@@ -2,7 +2,7 @@ import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'n
 import { basename, dirname, join } from 'node:path'
 import { AppError } from '../../protocol/errors.ts'
 import { reason } from './fileErrors.ts'
-import { isRunning } from './lock.ts'
+import { isRunning } from './lockHolder.ts'
 
 /** Replaces the content of `path` atomically and keeps the file's mode. Throws `disk_failed`; the file is then unchanged. */
 export async function replace(path: string, text: string): Promise<void> {

@@ -1,19 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../protocol/errors.ts'
 import { once } from '../once.ts'
 import { reason } from './fileErrors.ts'
-
-/** The holder of a lock file, as the file describes it. */
-export interface Holder {
-  pid: number
-  /** The kernel's start time of the process, which tells a reused pid from the holder's; "" if it is not known. */
-  started: string
-  /** Path of the holder's control socket. */
-  socket: string
-}
+import { type Holder, isAlive, parseHolder, startOf } from './lockHolder.ts'
 
 export interface LockOptions {
   /** The holder's control socket, for whoever finds the lock taken. */
@@ -50,16 +41,6 @@ export async function acquireLock(path: string, { socket, waitMs, giveUp }: Lock
   }
 }
 
-/** Returns the live holder of `path`, or undefined. It reads only one file, for the fast path of the command line. */
-export function holderOf(path: string): Holder | undefined {
-  try {
-    const holder = parse(readFileSync(path, 'utf8'))
-    return holder && isAlive(holder) ? holder : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Tries once. Returns 'acquired', the live holder, or undefined if the holder changed meanwhile. */
 async function tryAcquire(path: string, self: string): Promise<'acquired' | Holder | undefined> {
   const temporary = `${path}.${process.pid}-${++serial}.tmp`
@@ -69,7 +50,7 @@ async function tryAcquire(path: string, self: string): Promise<'acquired' | Hold
     if (await linked(temporary, path)) return 'acquired'
     const found = await content(path)
     if (found === undefined) return undefined
-    const holder = parse(found)
+    const holder = parseHolder(found)
     if (holder && isAlive(holder)) return holder
     return await replaceStale(path, found, temporary, self)
   } finally {
@@ -89,7 +70,7 @@ async function replaceStale(
   temporary: string,
   self: string,
 ): Promise<'acquired' | undefined> {
-  const holder = parse(stale)
+  const holder = parseHolder(stale)
   const guard = `${path}.${holder ? `${holder.pid}-${holder.started}` : 'unreadable'}`
   if ((await tryAcquire(guard, self)) !== 'acquired') return undefined
   try {
@@ -121,37 +102,5 @@ async function content(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
-  }
-}
-
-function parse(text: string): Holder | undefined {
-  try {
-    const { pid, started, socket } = JSON.parse(text) as Holder
-    return Number.isInteger(pid) && pid > 0 ? { pid, started: String(started), socket: String(socket) } : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isAlive({ pid, started }: Holder): boolean {
-  return isRunning(pid) && startOf(pid) === started
-}
-
-/** Whether a process with this pid exists. */
-export function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-/** Reads field 22 of `/proc/<pid>/stat`. A zombie counts as dead. The name in field 2 may contain spaces and parentheses. */
-function startOf(pid: number): string {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
-    return fields[0] === 'Z' ? 'ended' : (fields[19] ?? '')
-  } catch {
-    return ''
   }
 }

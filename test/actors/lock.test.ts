@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { buildSync } from 'esbuild'
-import { acquireLock, holderOf } from '../../actors/home/lock.ts'
+import { acquireLock } from '../../actors/home/lock.ts'
+import { holderOf } from '../../actors/home/lockHolder.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'p2prc-lock-'))
 after(() => rmSync(folder, { recursive: true, force: true }))

@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+
+/** Who holds a lock, apart from how it is taken: every command asks this, and loads `node:fs/promises` for nothing else. */
+
+/** The holder of a lock file, as the file describes it. */
+export interface Holder {
+  pid: number
+  /** The kernel's start time of the process, which tells a reused pid from the holder's; "" if it is not known. */
+  started: string
+  /** Path of the holder's control socket. */
+  socket: string
+}
+
+/** Returns the live holder of `path`, or undefined. It reads only one file, for the fast path of the command line. */
+export function holderOf(path: string): Holder | undefined {
+  try {
+    const holder = parseHolder(readFileSync(path, 'utf8'))
+    return holder && isAlive(holder) ? holder : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The holder that the content of a lock file describes, or undefined. */
+export function parseHolder(text: string): Holder | undefined {
+  try {
+    const { pid, started, socket } = JSON.parse(text) as Holder
+    return Number.isInteger(pid) && pid > 0 ? { pid, started: String(started), socket: String(socket) } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the process that took the lock still runs; another one may have its pid by now. */
+export function isAlive({ pid, started }: Holder): boolean {
+  return isRunning(pid) && startOf(pid) === started
+}
+
+/** Whether a process with this pid exists. */
+export function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Reads field 22 of `/proc/<pid>/stat`. A zombie counts as dead. The name in field 2 may contain spaces and parentheses. */
+export function startOf(pid: number): string {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
+    return fields[0] === 'Z' ? 'ended' : (fields[19] ?? '')
+  } catch {
+    return ''
+  }
+}
