@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { REJECTED_GRACE_MS } from '../../protocol/defaults/listeners.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { canonicalHost, formatAddress } from '../../protocol/net/address.ts'
@@ -53,6 +54,9 @@ export function openGossipListener(): GossipListener {
   }
 }
 
+/** Responds, and closes the connection although the client may keep its own side open. */
 function refuse(socket: Duplex, status: number, reason: string): void {
+  const timer = setTimeout(() => socket.destroy(), REJECTED_GRACE_MS)
+  socket.once('close', () => clearTimeout(timer))
   socket.end(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }

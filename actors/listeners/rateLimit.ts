@@ -1,5 +1,6 @@
 import { ANONYMOUS_COUNTED_MAX } from '../../protocol/defaults/listeners.ts'
 import { isLoopback } from '../../protocol/net/address.ts'
+import { prefix64Of } from '../../protocol/net/subnet.ts'
 
 export interface Rate {
   max: number
@@ -25,14 +26,4 @@ export function createRateLimit({ max, windowMs }: Rate): (address: string, now:
     counts.set(prefix, made)
     return made <= max
   }
-}
-
-function prefix64Of(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head.split(':')
-  if (tail === undefined) return groups.slice(0, 4).join(':')
-  const behind = tail === '' ? [] : tail.split(':')
-  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0')
-  return [...groups, ...zeros, ...behind].slice(0, 4).join(':')
 }

@@ -7,6 +7,7 @@ import { formatAddress } from '../../protocol/net/address.ts'
 import { provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
 import { once } from '../once.ts'
+import { type ConnectionLimits, connectionLimits, createConnectionLimit } from './connectionLimit.ts'
 import type { Handle, Principal, Upgrade } from './principal.ts'
 import { shutDown } from './shutDown.ts'
 
@@ -20,6 +21,7 @@ export interface ListenerOptions {
   /** The port to listen on; 0 selects a free one. */
   port: number
   headersTimeoutMs?: number
+  limits?: ConnectionLimits
 }
 
 export interface Listener {
@@ -38,7 +40,8 @@ const TLS_HANDSHAKE = 0x16
  * HTTP, where every caller is anonymous. Throws `port_busy` or `listen_failed`.
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
+  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS, limits } = options
+  const isWithinLimit = createConnectionLimit(limits ?? connectionLimits())
   const sockets = new Set<Socket>()
   const principals = new WeakMap<Socket, Principal>()
   const principalAt = (socket: Socket): Principal =>
@@ -72,6 +75,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   tls.on('tlsClientError', (_error, socket) => socket.destroy())
 
   server.on('connection', (socket: Socket) => {
+    if (!isWithinLimit(socket)) return socket.destroy()
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     // HTTP or TLS handles the errors of the socket later. Until then, an error without a listener would end the

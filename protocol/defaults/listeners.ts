@@ -35,3 +35,12 @@ export const IDLE_TIMEOUT_MS = 120_000
 
 /** Maximum number of addresses whose requests are counted at the same time. Above it, all counts restart at zero. */
 export const ANONYMOUS_COUNTED_MAX = 65_536
+
+/**
+ * Maximum number of connections to the TCP port: from one address, so that one caller cannot take them all, and in
+ * total, which a low limit of the process's open files reduces. A link has 60 kB.
+ */
+export const CONNECTIONS_MAX = { perAddress: 64, total: 1_024 } as const
+
+/** How long a rejected connection may take to read why. A client that never closes would otherwise keep it open. */
+export const REJECTED_GRACE_MS = 1_000

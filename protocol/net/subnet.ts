@@ -42,3 +42,14 @@ function hostOf(address: string): string | undefined {
     return undefined
   }
 }
+
+/** Returns the first 64 bits of an IPv6 address, which one subscriber has at least, or the whole IPv4 address. */
+export function prefix64Of(address: string): string {
+  if (!address.includes(':') || address.startsWith('::ffff:')) return address
+  const [head = '', tail] = address.split('::')
+  const groups = head.split(':')
+  if (tail === undefined) return groups.slice(0, 4).join(':')
+  const behind = tail === '' ? [] : tail.split(':')
+  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0')
+  return [...groups, ...zeros, ...behind].slice(0, 4).join(':')
+}

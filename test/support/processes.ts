@@ -66,13 +66,23 @@ export interface RunningNode {
   stop(): Promise<number | null>
 }
 
+const START_ARGS = ['start', '--host', '127.0.0.1', '--port', '0']
+
 /** A node's report of its address, as text and as JSON. */
 const LISTENS = /(?:listens on |"addresses":\[")127\.0\.0\.1:(\d+)\D/
 
 /** Starts the real node on loopback and waits until it listens. It is stopped when the test ends. */
 export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args: string[]): Promise<RunningNode> {
   // The node chooses a free port itself: another process could take a port that is chosen here before the node listens.
-  const child = spawnCli(env, ['start', '--host', '127.0.0.1', '--port', '0', ...args])
+  return listeningNode(t, spawnCli(env, [...START_ARGS, ...args]))
+}
+
+/** Starts the real node on loopback with a limit of open files, which the system enforces. */
+export function startNodeWithOpenFiles(t: TestContext, env: NodeJS.ProcessEnv, openFiles: number) {
+  return listeningNode(t, spawnCli(env, START_ARGS, ['prlimit', `--nofile=${openFiles}:${openFiles}`]))
+}
+
+async function listeningNode(t: TestContext, child: ChildProcess): Promise<RunningNode> {
   const output = follow(child)
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -87,10 +97,11 @@ export async function startNode(t: TestContext, env: NodeJS.ProcessEnv, ...args:
   return { process: child, where: `127.0.0.1:${port}`, port, printed: output.printed, stop }
 }
 
-/** Starts the real command line as a process and does not wait for it. */
-export function spawnCli(env: NodeJS.ProcessEnv, args: string[]): ChildProcess {
+/** Starts the real command line as a process, in `wrapper` if there is one, and does not wait for it. */
+export function spawnCli(env: NodeJS.ProcessEnv, args: string[], wrapper: string[] = []): ChildProcess {
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
-  return spawn(process.execPath, [cli, ...args], {
+  const [program, ...rest] = [...wrapper, process.execPath, cli, ...args] as [string, ...string[]]
+  return spawn(program, rest, {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
