@@ -83,7 +83,7 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
       track: fromPromise<void, Loan>(({ input }) => loans.track(input)),
       rollBack: fromPromise<void, Loan>(async ({ input, signal }) => {
         await lenderClient.remove(input, scoped(signal))
-        await loans.forget(input.ID)
+        await loans.forget(input)
       }),
       cleanUpOrphan: fromPromise<void, TakeCommand>(({ input, signal }) =>
         lenderClient.cleanUpOrphan(input, scoped(signal)),

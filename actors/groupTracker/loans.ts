@@ -14,7 +14,10 @@ export interface Loans {
   all(): Loan[]
   /** Returns the loan whose id is `ref` or begins with it. Throws `not_found` or `ambiguous`. */
   find(ref: string): Loan
-  /** Stores the loan without its passwords and replaces an older record of the same id. Rejects with `disk_failed`. */
+  /**
+   * Stores the loan without its passwords and replaces an older record of the same id. Rejects with `disk_failed`, and
+   * with `protocol_error` if another lender lent the container of that id: a hostile one would take its place.
+   */
   track(loan: Loan): Promise<void>
   /** Changes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
@@ -22,8 +25,8 @@ export interface Loans {
   usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
   /** Records that the lender has moved to another endpoint, and pins its key there. Rejects with `disk_failed`. */
   move(id: ContainerId, endpoint: Endpoint): Promise<void>
-  /** Removes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
-  forget(id: ContainerId): Promise<void>
+  /** Removes a record. Does nothing if there is no such record of this lender. Rejects with `disk_failed`. */
+  forget(loan: Pick<Loan, 'ID' | 'NodeId'>): Promise<void>
 }
 
 export function createLoans(store: Store<TrackContainersFile>, knownHosts: string): Loans {
@@ -37,6 +40,12 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
     find: (ref) => findLoan(all(), ref),
     track: (loan) =>
       changes.add(async () => {
+        const tracked = all().find(({ ID }) => ID === loan.ID)
+        if (tracked && !isSameLender(tracked, loan))
+          throw new AppError('protocol_error', {
+            where: loan.IpAddress,
+            why: 'its reply names a container of another lender',
+          })
         const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), loan]
         // The key is written before the record, because ssh refuses a container whose key is not pinned.
         await replace(knownHosts, knownHostsText(next(all())))
@@ -54,10 +63,11 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
         await replace(knownHosts, knownHostsText(moved(all())))
         await store.update(changed(moved))
       }),
-    forget: (id) =>
+    forget: (loan) =>
       changes.add(async () => {
-        if (!all().some(({ ID }) => ID === id)) return
-        await store.update(changed((loans) => loans.filter(({ ID }) => ID !== id)))
+        const isMeant = (one: Loan) => one.ID === loan.ID && isSameLender(one, loan)
+        if (!all().some(isMeant)) return
+        await store.update(changed((loans) => loans.filter((one) => !isMeant(one))))
         // A superfluous key is harmless, and the next change removes it.
         await replace(knownHosts, knownHostsText(all())).catch(() => {})
       }),
@@ -74,6 +84,10 @@ export function findLoan(loans: readonly Loan[], ref: string): Loan {
     throw new AppError('ambiguous', { id: ref, kind: 'borrowed container', matches: shown.join(', ') })
   }
   return found
+}
+
+function isSameLender(one: Pick<Loan, 'NodeId'>, other: Pick<Loan, 'NodeId'>): boolean {
+  return one.NodeId === other.NodeId
 }
 
 /** Returns the record as it is written, without passwords: a password appears only in the reply that contained it. */

@@ -153,7 +153,7 @@ async function returnOne(
     if (code !== 'unreachable' && code !== 'timed_out') throw error
     throw fromFailure({ code, message: `${message} If it is gone for good, \`p2prc rm ${id.slice(0, 12)} --forget\`.` })
   })
-  await loans.forget(loan.ID)
+  await loans.forget(loan)
   for (const group of await groups.dropMember(loan.ID)) emit({ type: 'group.changed', id: group.ID, group })
   return loan.ID
 }

@@ -3,12 +3,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { makeSshKeyPair } from '../../actors/identity.ts'
 import { createLoanRequests } from '../../actors/pluginRunner/loanRequests.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.ts'
-import { idOf } from '../support/fakeLender.ts'
+import { type FakeLender, idOf, replyOf } from '../support/fakeLender.ts'
 
 const shortIds = (group: { TrackContainer: { ID: string }[] }) => group.TrackContainer.map(({ ID }) => ID.slice(0, 4))
 
@@ -197,6 +198,21 @@ test('a container that cannot be returned keeps its group', async (context) => {
       : { type: 'container.removed', requestId: '', id: id as ContainerId }
   assert.equal(await refusal(send('group.delete', { id: 'farm', containers: true })), 'engine_failed')
   assert.deepEqual(tracker.groups.all().map(shortIds), [['0001']])
+})
+
+test('a lender that replies with the id of another lender’s container is refused, and the loan stays as it was', async (context) => {
+  const { send, lenders, read } = await openFakeBorrower(context, { lenders: 2 })
+  const [honest, hostile] = lenders as [FakeLender, FakeLender]
+  await send('loan.take', { where: honest.address })
+  const before = [await read('track.json'), await read('known hosts')]
+  hostile.script.create = ({ requestId }) => ({
+    type: 'container.created',
+    requestId,
+    container: replyOf(idOf(1), 666, makeSshKeyPair('').publicKey.trim()),
+  })
+  assert.equal(await refusal(send('loan.take', { where: hostile.address })), 'protocol_error')
+  assert.deepEqual([await read('track.json'), await read('known hosts')], before)
+  assert.deepEqual([...honest.containers.keys()], [idOf(1)])
 })
 
 test('Ctrl-C during the creation of a group returns the taken containers', async (context) => {
