@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Holder, holderOf } from '../actors/home/lockHolder.ts'
 import { homePaths } from '../actors/homePaths.ts'
+import { withoutControlCharacters } from '../client/text.ts'
 import type { ReceivedFact } from '../client/transport.ts'
 import { PORT } from '../protocol/defaults/node.ts'
 import { AppError } from '../protocol/errors.ts'
@@ -44,10 +45,11 @@ export async function runNode(options: DaemonOptions): Promise<void> {
     ...(host && { host }),
   }
   const printLine = (text: string) => terminal.line(undefined, `${terminal.style('green', '✓')} ${text}`)
+  // Facts carry texts of other people, such as the name of an image.
   const tap = (event: BusEvent) => {
+    if (terminal.json) return terminal.line(withoutControlCharacters(JSON.parse(JSON.stringify(event))), '')
     const text = ownerLine(event as ReceivedFact)
-    if (terminal.json) terminal.line(event, '')
-    else if (text !== undefined) terminal.line(event, text)
+    if (text !== undefined) terminal.line(event, withoutControlCharacters(text))
   }
   // Rejects a malformed address before the node starts.
   for (const where of bootstrapAddresses) parseAddress(where)

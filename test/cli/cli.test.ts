@@ -84,6 +84,16 @@ function printed(child: ChildProcess, pattern: RegExp): Promise<string> {
   })
 }
 
+/** Returns a function that returns what the child has printed so far. */
+function collect(child: ChildProcess): () => string {
+  let text = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk
+    })
+  return () => text
+}
+
 async function startNode(
   home: string,
   ...args: string[]
@@ -551,6 +561,29 @@ describe('cli: with a running node', () => {
     for (const line of (await heard).split('\n').slice(0, -1)) assert.equal(typeof JSON.parse(line).type, 'string')
     assert.equal(await signalled(events, 'SIGINT'), 130)
     await signalled(child, 'SIGINT')
+  })
+
+  test('the text of a caller cannot control the terminal of start or of events, nor reach it through their JSON', async () => {
+    // A window title, a colour of one C1 character, and a change of the direction of writing.
+    const image = 'ha\u001b]0;owned\u0007llo\u009b31m\u202e!'
+    for (const json of [[], ['--json']]) {
+      const home = freshHome()
+      const child = launch(home, ['start', '--host', '127.0.0.1', '--port', '0', '--open', ...json])
+      const shown = collect(child)
+      const port = Number(/127\.0\.0\.1:(\d+)/.exec(await printed(child, /127\.0\.0\.1:\d+/))?.[1])
+      const events = launch(home, ['events', ...json])
+      const followed = collect(events)
+      const query = new URLSearchParams({ ContainerName: image, ports: '0' })
+      const send = async () => {
+        const reply = await fetch(`http://127.0.0.1:${port}/startcontainer?${query}`)
+        assert.match(await reply.text(), /no container engine|engine/i)
+      }
+      // The stream begins some time after the process does.
+      while (!/container\.create\b[^\n]*llo/.test(followed())) await send()
+      await signalled(events, 'SIGINT')
+      await signalled(child, 'SIGINT')
+      for (const text of [shown(), followed()]) assert.doesNotMatch(text, /(?!\n)[\p{Cc}\p{Bidi_Control}]|owned/u)
+    }
   })
 
   test('after kill -9 the next command works, and so does the next start', async () => {
