@@ -6,6 +6,7 @@ import { isIPv6 } from '../../protocol/net/address.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
+import { isEngineBridge } from './engineBridge.ts'
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
@@ -100,6 +101,8 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
 function addresses4(): Map<string, string> {
   const found = new Map<string, string>()
   for (const [name, list] of Object.entries(networkInterfaces())) {
+    // A container has no node of its own, and all nodes of this machine would find each other at the bridge's address.
+    if (isEngineBridge(name)) continue
     for (const { address, family, internal } of list ?? []) if (family === 'IPv4' && !internal) found.set(address, name)
   }
   return found

@@ -8,6 +8,7 @@ import type { BusEvent } from '../../protocol/index.ts'
 import { isLoopback, parseAddress } from '../../protocol/net/address.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
 import { startDiscovery } from './discovery.ts'
+import { isEngineBridge } from './engineBridge.ts'
 
 /** The addresses on which a node listens. */
 export interface ListenAddresses {
@@ -34,7 +35,7 @@ export function ownAddresses({ hosts }: ListenAddresses): string[] {
  * engines, which every lender has under the same address. With `test`, loopback addresses may be advertised too.
  */
 export function advertisableAddresses({ hosts }: ListenAddresses, { test }: { test: boolean }): string[] {
-  const own = isWildcard(hosts) ? interfaceAddresses(/^(docker|br-|veth|virbr|lxc|cni|podman)/) : hosts
+  const own = isWildcard(hosts) ? interfaceAddresses((name) => !isEngineBridge(name)) : hosts
   const routable = own.filter((host) => !/^(loopback|linkLocal|unspecified)$/.test(rangeOf(host) ?? ''))
   return [...routable, ...(test ? own.filter(isLoopback) : [])]
 }
@@ -71,8 +72,8 @@ function isWildcard(hosts: readonly string[]): boolean {
   return hosts.length === 0 || hosts.some((host) => host === '::' || host === '0.0.0.0')
 }
 
-function interfaceAddresses(except?: RegExp): string[] {
+function interfaceAddresses(isWanted: (name: string) => boolean = () => true): string[] {
   return Object.entries(networkInterfaces())
-    .filter(([name]) => !except?.test(name))
+    .filter(([name]) => isWanted(name))
     .flatMap(([, list]) => list?.map(({ address }) => address) ?? [])
 }
