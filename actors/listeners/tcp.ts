@@ -21,6 +21,7 @@ export interface ListenerOptions {
   /** The port to listen on; 0 selects a free one. */
   port: number
   headersTimeoutMs?: number
+  idleTimeoutMs?: number
   limits?: ConnectionLimits
 }
 
@@ -40,8 +41,8 @@ const TLS_HANDSHAKE = 0x16
  * HTTP, where every caller is anonymous. Throws `port_busy` or `listen_failed`.
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS, limits } = options
-  const isWithinLimit = createConnectionLimit(limits ?? connectionLimits())
+  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
+  const isWithinLimit = createConnectionLimit(options.limits ?? connectionLimits())
   const sockets = new Set<Socket>()
   const principals = new WeakMap<Socket, Principal>()
   const principalAt = (socket: Socket): Principal =>
@@ -53,7 +54,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   })
   if (upgrade)
     server.on('upgrade', (request, socket, head) => upgrade(request, socket, head, principalAt(request.socket)))
-  server.timeout = IDLE_TIMEOUT_MS
+  server.timeout = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS
   // The server's own listener starts HTTP on a connection. Here HTTP starts only after the first byte was inspected.
   const [beginHttp] = server.listeners('connection') as ((socket: Socket) => void)[]
   server.removeAllListeners('connection')

@@ -100,6 +100,11 @@ test('inventory --list has the loans and their groups, without damaged records',
   assert.deepEqual(list.grp12_3?.hosts, [one])
   assert.deepEqual(list.my_farm?.hosts, [two, one])
   assert.deepEqual(list._meta.hostvars[one as string]?.p2prc_ports, [30_001, 30_002])
+  // ssh expands `%`, and both quotes are one of the shell's and one of ssh's.
+  assert.equal(
+    list._meta.hostvars[one as string]?.ansible_ssh_common_args,
+    `-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile='"/home/x y/known'"'"'hosts%%"'`,
+  )
   assert.deepEqual(dynamicInventory([], [], files), {
     _meta: { hostvars: {} },
     all: { children: ['p2prc'] },

@@ -141,6 +141,20 @@ test('every command has a deadline, or the reason why it has none', () => {
   assert.deepEqual([...endless].sort(), ['container.logs', 'group.exec', 'loan.logs'])
 })
 
+test('an abort after the answer publishes nothing', async () => {
+  const bus = createBus<BusEvent>()
+  const events = record(bus)
+  const abort = new AbortController()
+  const answer = request(bus, command, { signal: abort.signal })
+  bus.publish({ type: 'specs.getFailed', requestId: 'r1', code: 'internal', message: 'x' })
+  await assert.rejects(answer)
+  abort.abort()
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['specs.get', 'specs.getFailed'],
+  )
+})
+
 test('a command that no slice declares is rejected', async () => {
   const bus = createBus<BusEvent>()
   await assert.rejects(request(bus, { ...command, type: 'moon.orbit' } as unknown as Command), {

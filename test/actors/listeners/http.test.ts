@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { createHttpServer } from '../../../actors/listeners/httpServer.ts'
 import type { Principal } from '../../../actors/listeners/principal.ts'
+import { createRateLimit } from '../../../actors/listeners/rateLimit.ts'
 import { openListener } from '../../../actors/listeners/tcp.ts'
 import { COMMANDS_PATH, EVENTS_PATH } from '../../../protocol/control.ts'
-import { BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
+import { ANONYMOUS_COUNTED_MAX, BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
 import { type BusEvent, commands } from '../../../protocol/index.ts'
 import { receivedSpecs } from '../../../protocol/wire/specs.ts'
 import { nextEvent } from '../../support/harness.ts'
@@ -369,7 +370,6 @@ test('/server_info sends a request until the first reading, and is prepared in a
 })
 
 test('the rate limit is per address, and a new window starts at zero', async () => {
-  const { createRateLimit } = await import('../../../actors/listeners/rateLimit.ts')
   const isWithin = createRateLimit({ max: 2, windowMs: 100 })
   const send = (address: string, now: number) => isWithin(address, now)
   assert.deepEqual(
@@ -386,6 +386,15 @@ test('the rate limit is per address, and a new window starts at zero', async () 
     [1, 2, 3].map(() => send('::1', 100)),
     [true, true, true],
   )
+})
+
+test('the rate limit forgets all counts before it counts more addresses than fit into its memory', async () => {
+  const isWithin = createRateLimit({ max: 1, windowMs: 60_000 })
+  assert.deepEqual([isWithin('10.0.0.1', 0), isWithin('10.0.0.1', 0)], [true, false])
+  const address = (number: number) => `11.${number >> 16}.${(number >> 8) & 255}.${number & 255}`
+  for (let number = 0; number < ANONYMOUS_COUNTED_MAX - 1; number += 1) isWithin(address(number), 0)
+  assert.equal(isWithin('10.0.0.1', 0), true, 'counted anew')
+  assert.equal(isWithin('10.0.0.1', 0), false)
 })
 
 test('too many requests of one anonymous caller are rejected with too_many before they are handled; the owner has no limit', async () => {

@@ -125,6 +125,31 @@ test('1,000 silent connections of four kinds are closed in time, and an honest c
   assert.ok(took < 4 * headersTimeoutMs, `${took} ms`)
 })
 
+test('a connection on which nothing moves is closed after the idle timeout; one with heartbeats is not', async (t) => {
+  const idleTimeoutMs = 300
+  let beats = 0
+  const listener = await openListener({
+    identity,
+    port: 0,
+    idleTimeoutMs,
+    handle: ({ url }, response) => {
+      if (url === '/silent') return
+      const timer = setInterval(() => {
+        beats += 1
+        if (beats < 10) response.write('\n')
+        else {
+          clearInterval(timer)
+          response.end('done')
+        }
+      }, idleTimeoutMs / 5)
+    },
+  })
+  t.after(() => listener.close())
+  const beating = http(listener.port, { path: '/beating' })
+  await assert.rejects(http(listener.port, { path: '/silent' }), { code: 'ECONNRESET' })
+  assert.match((await beating).text, /done$/)
+})
+
 test('close ends silent, half-open and idle connections within a second, and may be called twice', async () => {
   const listener = await openEchoListener()
   const silent = connect(listener.port, '127.0.0.1')

@@ -33,6 +33,14 @@ test('an address of an anonymous caller is refused by the address that would be 
   assert.deepEqual(await guard.authorize(at('good.example')), at('10.0.0.5'))
 })
 
+test('an address where a node proved its key is dialled at any rate, but not in a range that callers may not name', async () => {
+  const guard = createDialGuard({ test: false, isSelf, resolve: unknown })
+  for (const host of ['127.0.0.1', '::1', '169.254.1.1', '10.0.0.5']) guard.markProved(at(host))
+  for (const host of ['127.0.0.1', '::1', '169.254.1.1'])
+    await assert.rejects(guard.authorize(at(host)), { code: 'not_dialled' }, host)
+  for (const _ of [1, 2]) assert.deepEqual(await guard.authorize(at('10.0.0.5')), at('10.0.0.5'))
+})
+
 test('a name is resolved once, so that the checked address is the dialled one', async () => {
   let lookups = 0
   const flipping = async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { createPrivateKey } from 'node:crypto'
 import { test } from 'node:test'
-import { verifySignature } from '../../../actors/gossip/recordSignature.ts'
+import { createSign, verifySignature } from '../../../actors/gossip/recordSignature.ts'
 import { subnetOf } from '../../../protocol/net/subnet.ts'
 import {
   hasValidSignature,
@@ -23,6 +24,26 @@ const isValid = ({ text, signature }: Pick<SignedRecord, 'text' | 'signature'>) 
 test('a signed record can be read back, and its signature is valid', () => {
   assert.deepEqual(readRecord(signed.text, signed.signature), signed)
   assert.ok(isValid(signed))
+})
+
+const GOLDEN = {
+  text:
+    '{"id":"SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8","key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"' +
+    ',"seq":7,"name":"anna","endpoints":["93.184.1.1:8088"],"port":8088,"version":"0.1.0","customInformation":"","capabilities":[],"left":false}',
+  signature: 'FMNne5S1r5Ds6q81yZAi5lBBAklWJ4boPcx77OfpGVnl/UPtg00Zzn7cSAvlWFdF6fVb/mhbA0xRIinJnToNDQ==',
+}
+
+test('a golden record: what was once signed stays valid, in this form and under no other signature of the key', () => {
+  // The key is that of RFC 8032, 7.1, TEST 1.
+  const seed = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60'
+  const der = Buffer.from(`302e020100300506032b657004220420${seed}`, 'hex')
+  const sign = createSign(
+    createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' }).toString(),
+  )
+  assert.deepEqual(signRecord(JSON.parse(GOLDEN.text), sign).signature, GOLDEN.signature)
+  assert.ok(isValid(GOLDEN))
+  // A signature of the bare text, which another protocol of the key might make, is none of a record.
+  assert.equal(isValid({ text: GOLDEN.text, signature: sign(GOLDEN.text) }), false)
 })
 
 test('keys of later versions are preserved, and the signature covers them', () => {
