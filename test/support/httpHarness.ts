@@ -77,6 +77,9 @@ export interface HttpRequest {
   body?: string | Buffer
 }
 
+/** No request of a test takes longer. A missing response fails the test instead of hanging it. */
+const REQUEST_TIMEOUT_MS = 30_000
+
 /** Sends one HTTP request through the plain listener (a port), the control socket (a path) or an open connection. */
 export function http(
   to: number | string | TLSSocket,
@@ -90,7 +93,8 @@ export function http(
         : typeof to === 'string'
           ? { socketPath: to, agent: false as const }
           : { createConnection: () => to }
-    const sent = request({ ...target, method, path, headers: { ...length, ...headers } }, async (response) => {
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+    const sent = request({ ...target, signal, method, path, headers: { ...length, ...headers } }, async (response) => {
       try {
         let text = ''
         for await (const chunk of response) text += chunk
