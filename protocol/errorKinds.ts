@@ -67,7 +67,10 @@ export const catalogue = {
   connection_lost: { status: 502, exit: 5, what: 'The connection to {where} was lost before the answer came', todo: 'Try again; it is safe to repeat a request.' },
   reader_slow: { status: 503, exit: 1, what: 'The answer was read too slowly, and the rest of it was dropped', todo: 'Try again, and read the answer as it arrives.' },
   abandoned: { status: 499, exit: 1, what: 'The client closed the connection before the request was done', todo: 'Try again.' },
-  engine_missing: { status: 503, exit: 6, what: 'No container engine answers on the lending machine: {why}', todo: 'Install and start one there (Debian: apt-get install docker.io).' },
+  engine_missing: { status: 503, exit: 6, what: 'No container engine answers on the lending machine: {why}', todo: 'Install and start one there (Debian: apt-get install docker.io).', todoFor: {
+    forbidden: 'It runs, but not for this user: run `adduser USER docker` there as root, with the user that runs the node, and log in again.',
+    lost: 'The connection to it broke off; try again in a moment.',
+  } },
   engine_failed: { status: 502, exit: 6, what: 'The container engine refused: {why}', todo: 'Read the reason; nothing was left behind.' },
   image_failed: { status: 502, exit: 6, what: 'The image could not be built: {why}', todo: 'Run `p2prc image build` on the lending machine and read its output.' },
   base_missing: { status: 502, exit: 6, what: 'No base image is available: {why}', todo: 'Let the engine reach a registry, or install debootstrap on the lending machine.' },

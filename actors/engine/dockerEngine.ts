@@ -7,6 +7,7 @@ import { lineSplitter } from '../lines.ts'
 import type { Engine } from './engine.ts'
 import {
   call,
+  connectionLost,
   EngineAgent,
   exists,
   followBuild,
@@ -55,7 +56,7 @@ export function createDockerEngine({ socketPath }: { socketPath?: string } = {})
         await readJson<DockerEvent>(stream, abortSignal, ({ Action, Actor: { ID, Attributes } }) =>
           on.event({ action: Action, id: ID, name: Attributes.name ?? '', labels: Attributes }),
         )
-        if (!abortSignal.aborted) throw new Error('it ended the stream of its events')
+        if (!abortSignal.aborted) throw connectionLost('it ended the stream of its events')
       }),
 
     containers: (label) =>

@@ -20,7 +20,7 @@ export class EngineAgent extends Agent {
   addRequest(request: ClientRequest, options: object): void {
     request.once('response', (response: IncomingMessage) =>
       response.once('close', () => {
-        if (!response.complete) request.emit('error', new Error('it closed the connection within a response'))
+        if (!response.complete) request.emit('error', connectionLost('it closed the connection within a response'))
       }),
     )
     const { addRequest } = Agent.prototype as unknown as EngineAgent
@@ -49,10 +49,22 @@ export async function call<T>(
   } catch (error) {
     if (error instanceof AppError) throw error
     const { statusCode, json, message } = error as ResponseError
-    if (statusCode === undefined) throw new AppError('engine_missing', { why: message }, error)
+    if (statusCode === undefined) throw engineMissing(error as ResponseError)
     const why = (json?.message ?? message).trim()
     throw classify(why) || new AppError('engine_failed', { why }, error)
   }
+}
+
+/** An error as that of a socket which the engine has closed. */
+export function connectionLost(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ECONNRESET' })
+}
+
+/** What to do differs: the engine may be absent, closed to this user, or have been there a moment ago. */
+function engineMissing(error: NodeJS.ErrnoException): AppError {
+  const { code = '', message } = error
+  const kind = code === 'EACCES' ? 'forbidden' : /^(ECONNRESET|EPIPE)$/.test(code) ? 'lost' : 'absent'
+  return new AppError('engine_missing', { why: message, kind }, error)
 }
 
 export async function exists(operation: () => Promise<unknown>): Promise<boolean> {

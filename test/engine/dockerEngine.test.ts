@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { after, test } from 'node:test'
 import Docker, { type ContainerCreateOptions } from 'dockerode'
 import { resolveBase } from '../../actors/engine/baseImage.ts'
@@ -63,6 +66,25 @@ test('every call fails with engine_missing if nothing is behind the socket', asy
     nobody.build(await tarOf([]), { tag: mark, args: {}, labels: {} }, () => {}, quiet.signal),
   ]
   for (const call of calls) await assert.rejects(call, fails('engine_missing', /ENOENT/))
+})
+
+test('a user who may not open the socket is told to join the group, not to install an engine', async (t) => {
+  const folder = mkdtempSync('/tmp/engine-forbidden-')
+  const server = createServer().listen(`${folder}/s`)
+  await once(server, 'listening')
+  chmodSync(folder, 0o755)
+  chmodSync(`${folder}/s`, 0o600)
+  t.after(() => {
+    server.close()
+    rmSync(folder, { recursive: true })
+  })
+  const forbidden = createDockerEngine({ socketPath: `${folder}/s` })
+  process.seteuid?.(65_534)
+  try {
+    await assert.rejects(forbidden.version(), fails('engine_missing', /EACCES.*adduser USER docker/))
+  } finally {
+    process.seteuid?.(0)
+  }
 })
 
 test('the engine reports each change of a container', async () => {
@@ -175,7 +197,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
     try {
       await through.version()
       const broken = proxy.cut(/^GET \/images\//, at)
-      await assert.rejects(through.hasImage(base), fails('engine_missing'))
+      await assert.rejects(through.hasImage(base), fails('engine_missing', /broke off; try again/))
       await broken
       assert.equal(await through.hasImage(base), true)
       // The stream of events breaks too.
@@ -187,7 +209,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
         )
       })
       proxy.down()
-      fails('engine_missing')(await lost.error)
+      fails('engine_missing', /broke off/)(await lost.error)
       await assert.rejects(through.version(), fails('engine_missing'))
       proxy.restore()
       await through.version()
