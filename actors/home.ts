@@ -46,7 +46,7 @@ export function lockHome(home: Home, { waitMs }: { waitMs: number }): Promise<()
 async function openConfig(paths: HomePaths, notes: string[]): Promise<Config> {
   const empty = () => defaultConfig(paths)
   const onDamaged = (quarantinePath: string) =>
-    notes.push(`${paths.config} could not be read; it was set aside as ${quarantinePath}`)
+    notes.push(`${paths.config} could not be read; it was quarantined as ${quarantinePath}`)
   const store = await openStore(paths.config, { schema: configFile, empty, indent: ' ', onDamaged })
   const found = await stat(paths.config).catch(() => undefined)
   // If two processes make a home at the same time, one of them wins, and both read the file that it wrote.

@@ -150,7 +150,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
     case 'gossip.identityConflict':
       return `Another machine uses the key of this node (${(event.endpoints as Endpoint[]).map(formatEndpoint).join(', ')}): give one of them a home of its own`
     case 'node.fileQuarantined':
-      return `${text('path')} could not be read; it was set aside as ${text('quarantinePath')}`
+      return `${text('path')} could not be read; it was quarantined as ${text('quarantinePath')}`
     case 'node.concernCrashed':
       return `${text('concern')} crashed and restarts: ${text('message')}`
     default:

@@ -126,8 +126,8 @@ function pendingRequest(facts: AsyncGenerator<ReceivedFact, ReceivedFact, undefi
   const answer = new Promise<ReceivedFact>((...settle) => {
     ;[resolve, reject] = settle
   })
-  // Whoever reads the facts hears of a failure there.
-  for (const heard of [first, answer]) heard.catch(() => {})
+  // Whoever reads the facts receives a failure there.
+  for (const promise of [first, answer]) promise.catch(() => {})
 
   async function* readOnce(): AsyncGenerator<ReceivedFact, undefined, undefined> {
     try {

@@ -98,7 +98,7 @@ export const pluginRunnerMachine = runner.createMachine({
         ],
       },
     ],
-    // The child still emits its finishing fact, after it has undone what it began.
+    // The child still emits its finishing fact, after it has rolled back what it began.
     'request.abandoned': [
       {
         guard: isLastWaiterIn('replying', 'running'),

@@ -111,12 +111,12 @@ async function concernMachine(concern: string): Promise<AnyStateMachine> {
   return exported[`${concern}Machine`] as AnyStateMachine
 }
 
-test('every command has a hearer, and only one', async () => {
-  const hearers = new Map<string, string[]>()
+test('every command is accepted by one concern, and only one', async () => {
+  const accepting = new Map<string, string[]>()
   for (const concern of Object.keys(commandsByConcern) as Concern[]) {
     if (concern === 'node') continue
     for (const type of acceptedTypes(concern, await concernMachine(concern)))
-      hearers.set(type, [...(hearers.get(type) ?? []), concern])
+      accepting.set(type, [...(accepting.get(type) ?? []), concern])
   }
   const actorSources = sources('actors').map((file) => readFileSync(join(root, file), 'utf8'))
   for (const [concern, commands] of Object.entries(commandsByConcern)) {
@@ -125,9 +125,9 @@ test('every command has a hearer, and only one', async () => {
       if (concern === 'node') {
         assert.ok(
           actorSources.some((text) => text.includes(`bus.on('${command}'`)),
-          `nobody hears ${command}`,
+          `nobody accepts ${command}`,
         )
-      } else assert.deepEqual(hearers.get(command), [concern], `hearers of ${command}`)
+      } else assert.deepEqual(accepting.get(command), [concern], `who accepts ${command}`)
     }
   }
 })

@@ -15,7 +15,7 @@ const root = resolve(import.meta.dirname, '..')
  */
 const homemade = words(`
   door doors visitor visitors admit admitted stranger strangers guest guests
-  wish wishes making slug slugs hears says asker askers unasked errand errands salvage salvaged lifetime
+  wish wishes making slug slugs hear hears heard hearer hearers says asker askers unasked errand errands salvage salvaged lifetime
   household households neighbourhood neighbourhoods crowd crowded doorstep gossiper weather
   doubt doubts doubted grave graves bury buried dig departed risen deny denial denials vouch vouched unvouched
   hollow declined strike strikes meeting meetings met lonely mediator mediators weary lasting

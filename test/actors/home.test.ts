@@ -175,7 +175,7 @@ describe('home: what is wrong with it', () => {
     ['null', 'null'],
     ['truncated', '{"MachineName": "ho'],
   ] as const) {
-    test(`a config.json that is ${what} is set aside and reported`, async () => {
+    test(`a config.json that is ${what} is quarantined and reported`, async () => {
       const dir = fresh()
       mkdirSync(dir)
       writeFileSync(join(dir, 'config.json'), content)

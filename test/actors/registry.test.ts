@@ -154,16 +154,16 @@ test('a machine may name a view of its context', () => {
   assert.deepEqual(registry.list({ filter: 'broken' }).actors[0]?.context, { viewFailed: 'Error: no' })
 })
 
-test('whoever watches hears every change of a state once, and nothing after the undo', () => {
+test('whoever watches receives every change of a state once, and nothing after the undo', () => {
   const { registry, actor } = started()
-  const heard: StateChange[] = []
-  const undo = registry.watch((change) => heard.push(change))
+  const changes: StateChange[] = []
+  const undo = registry.watch((change) => changes.push(change))
   for (const type of ['count', 'work', 'count', 'next', 'spawn'] as const) actor.send({ type })
   undo()
   undo()
   actor.send({ type: 'rest' })
   assert.deepEqual(
-    heard.map(({ concern, actor: path, from, to, event }) => [concern, path, from, to, event]),
+    changes.map(({ concern, actor: path, from, to, event }) => [concern, path, from, to, event]),
     [
       ['containerManager', undefined, 'idle', 'busy.one.a|two', 'work'],
       ['containerManager', undefined, 'busy.one.a|two', 'busy.one.b|two', 'next'],

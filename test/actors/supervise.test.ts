@@ -180,9 +180,9 @@ test('an inspector that throws affects nobody', () => {
 
 test('any number of listeners on the signal of an instance causes no warning', async (t) => {
   const warnings: Error[] = []
-  const hear = (warning: Error) => warnings.push(warning)
-  process.on('warning', hear)
-  t.after(() => process.off('warning', hear))
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  t.after(() => process.off('warning', onWarning))
   const { parts } = fragile()
   const input = (signal: AbortSignal) => {
     for (let count = 0; count < 100; count += 1) signal.addEventListener('abort', () => {})

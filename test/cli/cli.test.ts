@@ -74,12 +74,12 @@ const p2prc = (home: string, ...args: string[]) => ended(launch(home, args))
 function printed(child: ChildProcess, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
-    const hear = (chunk: Buffer) => {
+    const onData = (chunk: Buffer) => {
       text += chunk
       if (pattern.test(text)) resolve(text)
     }
-    child.stdout?.on('data', hear)
-    child.stderr?.on('data', hear)
+    child.stdout?.on('data', onData)
+    child.stderr?.on('data', onData)
     child.on('exit', (code) => reject(new Error(`ended with ${code} before ${pattern}: ${text}`)))
   })
 }
@@ -285,7 +285,7 @@ describe('cli: without a node', () => {
       if (expected === 0) assert.deepEqual(JSON.parse(stdout), { TrackContainer: [] })
       else assert.match(stderr, /newer P2PRC \(version 99\)/)
       const damaged = what === 'truncated' || what === 'null'
-      assert.equal(/trackcontainers\.json could not be read; it was set aside as /.test(stderr), damaged, stderr)
+      assert.equal(/trackcontainers\.json could not be read; it was quarantined as /.test(stderr), damaged, stderr)
       const kept = readdirSync(dirname(file)).map((name) => readFileSync(join(dirname(file), name), 'utf8'))
       assert.ok(kept.includes(content), 'what was there is still there')
     })
@@ -298,7 +298,7 @@ describe('cli: without a node', () => {
     const { code, stdout, stderr } = await p2prc(home, 'config')
     assert.equal(code, 0)
     assert.equal(JSON.parse(stdout).ServerPort, '8088')
-    assert.match(stderr, /config\.json could not be read; it was set aside as .*damaged-1/)
+    assert.match(stderr, /config\.json could not be read; it was quarantined as .*damaged-1/)
   })
 
   test('a home that cannot be used is one sentence and exit 7', async () => {
@@ -522,11 +522,11 @@ describe('cli: with a running node', () => {
     assert.equal(await signalled(child, 'SIGTERM'), 0)
   })
 
-  test('what is said before it runs is shown too: a file that was set aside', async () => {
+  test('what is reported before it runs is shown too: a quarantined file', async () => {
     const { home, file } = homeWith()
     writeFileSync(file, 'no JSON')
     const { child, text } = await startNode(home)
-    assert.match(text, /trackcontainers\.json could not be read; it was set aside as .*damaged-1/)
+    assert.match(text, /trackcontainers\.json could not be read; it was quarantined as .*damaged-1/)
     await signalled(child, 'SIGINT')
   })
 
@@ -551,14 +551,14 @@ describe('cli: with a running node', () => {
     const home = freshHome()
     const { child } = await startNode(home)
     const events = launch(home, ['events', '--json'])
-    const heard = printed(events, /"type":"loan\.listed"[\s\S]*\n/)
+    const listed = printed(events, /"type":"loan\.listed"[\s\S]*\n/)
     // The stream begins some time after the process does.
     let asking = true
-    void heard.finally(() => {
+    void listed.finally(() => {
       asking = false
     })
     while (asking) assert.equal((await p2prc(home, 'ps')).code, 0)
-    for (const line of (await heard).split('\n').slice(0, -1)) assert.equal(typeof JSON.parse(line).type, 'string')
+    for (const line of (await listed).split('\n').slice(0, -1)) assert.equal(typeof JSON.parse(line).type, 'string')
     assert.equal(await signalled(events, 'SIGINT'), 130)
     await signalled(child, 'SIGINT')
   })

@@ -76,7 +76,7 @@ test('a container has the documented form for its borrower and its lender', asyn
       assert.deepEqual(await leftOf(lender.nodeId), [])
       assert.equal((await lender.command('container.remove', { id: reply.ID })).type, 'container.removed')
       await assert.rejects(lender.command('container.remove', { id: 'f'.repeat(64) }), is('not_found'))
-      assert.equal(lender.heard.filter(({ type }) => type === 'container.changed').length, 0)
+      assert.equal(lender.received.filter(({ type }) => type === 'container.changed').length, 0)
     },
   )
 })
@@ -96,7 +96,7 @@ test('without a key the reply has a password, which opens the container, and a r
   const inspected = JSON.stringify(await docker.getContainer(first.ID).inspect())
   for (const reply of [first, second]) {
     assert.ok(!inspected.includes(passwordOf(reply)))
-    assert.ok(!JSON.stringify(lender.heard).includes(passwordOf(reply)))
+    assert.ok(!JSON.stringify(lender.received).includes(passwordOf(reply)))
   }
 })
 
@@ -188,7 +188,7 @@ test('logs hold the past output, then follow new output until nobody listens', a
     const end = await lender.command('container.logs', { id: reply.ID.slice(0, 6), tail: 100 })
     assert.equal(end.type, 'container.logsEnded')
     const isIt = (fact: BusEvent) => fact.type === 'container.logged' && /listening on 0.0.0.0 port 22/.test(fact.line)
-    return lender.heard.some(isIt)
+    return lender.received.some(isIt)
   })
   const stop = new AbortController()
   const live = nextEvent(

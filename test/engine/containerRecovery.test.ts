@@ -60,7 +60,7 @@ for (const [name, request] of steps) {
       await cut
       assert.equal((await outcome).code, 'engine_missing')
       if (all) {
-        if (!lender.heard.some(({ type }) => type === 'engine.lost')) await nextEvent(lender.bus, 'engine.lost')
+        if (!lender.received.some(({ type }) => type === 'engine.lost')) await nextEvent(lender.bus, 'engine.lost')
         await assert.rejects(lender.command('container.list'), is('engine_missing'))
         const back = nextEvent(lender.bus, 'engine.connected')
         proxy.restore()
@@ -214,5 +214,5 @@ test('a missing engine is reported once, every command is rejected at once, and 
   proxy.restore()
   assert.deepEqual(await gone, { type: 'container.changed', id: ID, state: 'gone' })
   await until(async () => (await leftOf(lender.nodeId)).length === 0)
-  assert.equal(lender.heard.filter(({ type }) => type === 'engine.lost').length, 2)
+  assert.equal(lender.received.filter(({ type }) => type === 'engine.lost').length, 2)
 })

@@ -110,7 +110,7 @@ test('a half-written table is quarantined, reported, and rebuilt from the peers 
   const whole = readFileSync(first.table, 'utf8')
   truncateSync(first.table, whole.length - 100)
   const again = { ...first, node: await startNode(t, first.env) }
-  await again.node.printed(/set aside/)
+  await again.node.printed(/quarantined/)
   assert.ok(readdirSync(dirname(first.table)).some((name) => name.includes('.damaged-')))
   await until(again, (ports) => ports.length >= 1)
   // The node of the torn entry comes back with the next table that this node receives.
@@ -129,7 +129,7 @@ test('a table with no readable part is rebuilt when a peer crawls this node', as
   mkdirSync(dirname(first.table), { recursive: true })
   writeFileSync(first.table, '{"ip_address":[{"Na')
   const again = { ...first, node: await startNode(t, first.env) }
-  await again.node.printed(/set aside/)
+  await again.node.printed(/quarantined/)
   await owner(second).request({ type: 'peer.add', where: again.node.where, replace: false }).answer
   await owner(second).request({ type: 'table.update', hops: 1 }).answer
   await until(again, (ports) => ports.includes(second.node.port))

@@ -56,7 +56,7 @@ for (const [who, outcome] of removals) {
       assert.equal(next.value, 'saving')
       assert.equal(next.context.draft?.peer.id, outcome)
       assert.equal(next.context.draft?.peers.length, 3)
-      assert.equal(next.context.peers, known, 'the rights follow the file, not the wish')
+      assert.equal(next.context.peers, known, 'the rights follow the file, not the request')
       return
     }
     assert.equal(next.value, 'idle')

@@ -99,13 +99,16 @@ test('7. close: after close nothing is delivered, not even queued events', () =>
 })
 
 /** The error that the bus reports for one event, and what a listener received. */
-function published(event: { type: string; [key: string]: unknown }): { errors: [string, string][]; heard: unknown[] } {
+function published(event: { type: string; [key: string]: unknown }): {
+  errors: [string, string][]
+  received: unknown[]
+} {
   const errors: [string, string][] = []
-  const heard: unknown[] = []
+  const received: unknown[] = []
   const bus = createBus<BusEvent>({ onError: (error, type) => errors.push([(error as Error).message, type]) })
-  bus.tap((each) => heard.push(each))
+  bus.tap((each) => received.push(each))
   bus.publish(event as never)
-  return { errors, heard }
+  return { errors, received }
 }
 
 test('8. schemas: an event that does not fit is an error with type, path and reason, and is delivered nevertheless', () => {
@@ -127,11 +130,11 @@ test('8. schemas: an event that does not fit is an error with type, path and rea
     [{ type: 'toString' }, /toString does not fit: no slice declares it/],
   ]
   for (const [event, pattern] of cases) {
-    const { errors, heard } = published(event)
+    const { errors, received } = published(event)
     assert.equal(errors.length, 1, `${event.type}: ${JSON.stringify(errors)}`)
     assert.match(errors[0]?.[0] as string, pattern)
     assert.equal(errors[0]?.[1], event.type)
-    assert.deepEqual(heard, [event])
+    assert.deepEqual(received, [event])
   }
 })
 

@@ -40,7 +40,7 @@ export function commandOf<T extends CommandType>(type: T, { requestId, caller, .
 
 export interface Lender {
   nodeId: string
-  heard: BusEvent[]
+  received: BusEvent[]
   bus: ReturnType<typeof createBus<BusEvent>>
   command<T extends CommandType>(type: T, of?: Partial<Of<T>>, signal?: AbortSignal): Promise<Answer>
   create(of?: Partial<Of<'container.create'>>): Promise<ContainerReply>
@@ -59,7 +59,7 @@ export function startLender(
 ): Lender {
   const { clock = realClock, nodeId = `SHA256:test-${randomBytes(8).toString('hex')}`, ...more } = options
   const bus = createBus<BusEvent>()
-  const heard = record(bus)
+  const received = record(bus)
   const parts = createContainerManager({ engine, nodeId, imagesDir: images, ...more })
   const supervised = supervise(parts, { bus, clock })
   supervised.start()
@@ -71,7 +71,7 @@ export function startLender(
     request(bus, commandOf(type, of), { ...(signal && { signal }) })
   return {
     nodeId,
-    heard,
+    received,
     bus,
     command,
     create: async (of) => {

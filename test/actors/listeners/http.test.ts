@@ -287,9 +287,9 @@ test('a client that disconnects abandons its request, unless another connection 
   const both = [await connectAs(), await connectAs()]
   const gone: Promise<unknown>[] = []
   for (const socket of both) {
-    const heard = nextEvent(bus, 'container.create')
+    const received = nextEvent(bus, 'container.create')
     gone.push(command(socket, { ...identical, requestId: 'both' }).catch(() => undefined))
-    await heard
+    await received
   }
   seen.length = 0
   const last = nextEvent(
