@@ -45,12 +45,12 @@ async function start(home, port) {
   running.push(child)
   let output = ''
   const listens = new Promise((resolve, reject) => {
-    const hear = (chunk) => {
+    const onData = (chunk) => {
       output += chunk
       if (output.includes(`127.0.0.1:${port}`)) resolve(`on 127.0.0.1:${port}`)
     }
-    child.stdout.setEncoding('utf8').on('data', hear)
-    child.stderr.setEncoding('utf8').on('data', hear)
+    child.stdout.setEncoding('utf8').on('data', onData)
+    child.stderr.setEncoding('utf8').on('data', onData)
     child.on('exit', (code) => reject(new Error(`it ended with ${code}\n${output}`)))
   })
   return listens

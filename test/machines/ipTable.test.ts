@@ -400,7 +400,7 @@ test('for real: a table from an anonymous caller is answered, and its loopback a
     )
     await assert.rejects(acceptTable(node.bus, 'junk', '10.0.0.1'), { code: 'protocol_error' })
     // The named addresses have been checked when the tick after the next one arrives.
-    await heardTicks(node.bus, 2)
+    await receivedTicks(node.bus, 2)
     assert.equal(dials, 0)
   } finally {
     await node.stop()
@@ -423,7 +423,7 @@ test('for real: with Test, an anonymous caller may name loopback', async () => {
 })
 
 /** Waits for `count` ticks, by addresses that no node has and that are probed after all earlier ones. */
-async function heardTicks(bus: ReturnType<typeof createBus<BusEvent>>, count: number): Promise<void> {
+async function receivedTicks(bus: ReturnType<typeof createBus<BusEvent>>, count: number): Promise<void> {
   for (let mark = 0; mark < count; mark += 1) {
     const server = createServer((_, response) => response.end('{}'))
     const port = await listen(server)
