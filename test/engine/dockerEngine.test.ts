@@ -197,7 +197,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
     try {
       await through.version()
       const broken = proxy.cut(/^GET \/images\//, at)
-      await assert.rejects(through.hasImage(base), fails('engine_missing', /failed off; try again/))
+      await assert.rejects(through.hasImage(base), fails('engine_missing', /broke off; try again/))
       await broken
       assert.equal(await through.hasImage(base), true)
       // The stream of events breaks too.
@@ -209,7 +209,7 @@ for (const at of ['request', 'answer', 'middle'] as const) {
         )
       })
       proxy.down()
-      fails('engine_missing', /failed off/)(await lost.error)
+      fails('engine_missing', /broke off/)(await lost.error)
       await assert.rejects(through.version(), fails('engine_missing'))
       proxy.restore()
       await through.version()
