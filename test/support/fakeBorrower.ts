@@ -33,7 +33,7 @@ export async function openFakeBorrower(
   const lenders = await Promise.all(
     Array.from({ length: count }, async (_, index) => {
       await mkdir(path(`lender${index}`), { recursive: true })
-      return openFakeLender(path(`lender${index}`))
+      return openFakeLender(path(`lender${index}`), undefined, { numberedFrom: 100 * index + 1 })
     }),
   )
   const identity = await loadIdentity({ key: path('key'), publicKey: path('key.pub') }, 'borrower')

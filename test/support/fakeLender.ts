@@ -42,9 +42,10 @@ export type FakeLender = Awaited<ReturnType<typeof openFakeLender>>
 
 /**
  * Opens a lender with the project's own listeners on loopback and a scripted container manager behind them, whose
- * containers are entries of a map. `script.create` may answer differently, or not at all.
+ * containers are entries of a map, with the ids `idOf(numberedFrom)` and so on. `script.create` may answer differently, or
+ * not at all.
  */
-export async function openFakeLender(folder: string, host = '127.0.0.1') {
+export async function openFakeLender(folder: string, host = '127.0.0.1', { numberedFrom = 1 } = {}) {
   const identity = await loadIdentity({ key: join(folder, 'key'), publicKey: join(folder, 'key.pub') }, 'lender')
   // The script may publish anything, because a lender may be hostile.
   const bus = createBus<BusEvent>({ check: () => {} })
@@ -58,7 +59,7 @@ export async function openFakeLender(folder: string, host = '127.0.0.1') {
     sshPort: number
   } = { hostKey: HOST_KEY, sshPort: 20_001 }
   const emit = (fact: unknown) => bus.publish(fact as BusEvent)
-  let made = 0
+  let made = numberedFrom - 1
 
   bus.on('container.create', (command) => {
     const { requestId } = command
