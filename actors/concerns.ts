@@ -59,10 +59,11 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   const self = () => ({
     id,
     name,
-    // A process for a single command does not listen, so it has no port, and a node of another home may use this one.
+    // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
+    // home may use this port.
     port: background ? listenAddresses.port : 0,
     addresses: ownAddresses(listenAddresses),
-    advertisable: advertisableAddresses(listenAddresses, { test: config.Test }),
+    advertisable: background ? advertisableAddresses(listenAddresses, { test: config.Test }) : [],
   })
   const resolve = createResolve(bus)
   const dialer = createDialer({

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { homeTransport } from '../../cli/homeTransport.ts'
 import { type Client, connect } from '../../client/client.ts'
 import { type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
 
 /** These tests use real nodes on loopback, which P2PRC's `Test` option allows as a network. */
+
+/** Facts of a single command that do not fit their schemas. */
+const misfits: string[] = []
+process.on('warning', ({ message }) => {
+  if (message.startsWith('on the bus')) misfits.push(message)
+})
+after(() => assert.deepEqual(misfits, []))
 
 interface Home {
   env: NodeJS.ProcessEnv
