@@ -32,7 +32,7 @@ createServer((_, response) => { response.writeHead(200, headers); response.end(b
         baseline: 'bare `node:http`, same bytes',
         unit: 'req/s',
         goal: { sign: '≥', ratio: 0.85 },
-        rounds: 7,
+        rounds: 15,
         ours: () => rate(port),
         theirs: () => rate(barePort),
       }),

@@ -10,7 +10,7 @@ export const bench: Bench = async () => {
   writeFileSync(empty, '')
   const node = await startedNode(home, await freePort())
   try {
-    const common = { baseline: '`node empty.js`', unit: 'ms', rounds: 31, warmUp: 3, theirs: () => timed([empty]) }
+    const common = { baseline: '`node empty.js`', unit: 'ms', rounds: 91, warmUp: 3, theirs: () => timed([empty]) }
     return [
       await interleave({
         ...common,
