@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { networkInterfaces, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { isEngineBridge } from '../../actors/ipTable/engineBridge.ts'
-import { advertisableAddresses } from '../../actors/ipTable/listening.ts'
 
 test('bridges of engines, by name or because all their ports lead to containers; a bridge with a LAN is none', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'p2prc-net-'))
@@ -21,13 +20,4 @@ test('bridges of engines, by name or because all their ports lead to containers;
     assert.equal(isEngineBridge(name, folder), true, name)
   for (const name of ['br0', 'eth0', 'wlan0', 'lo', 'wg0', 'nothing'])
     assert.equal(isEngineBridge(name, folder), false, name)
-})
-
-test('no address of this machine’s engine bridges is advertised', () => {
-  const advertised = advertisableAddresses({ port: 1, hosts: ['::'] }, { test: true })
-  assert.ok(advertised.includes('127.0.0.1'))
-  for (const [name, list] of Object.entries(networkInterfaces()).filter(([name]) =>
-    /^(docker|p2prc-net|br-)/.test(name),
-  ))
-    for (const { address } of list ?? []) assert.ok(!advertised.includes(address), `${name} ${address}`)
 })

@@ -29,19 +29,36 @@ function udpPorts(pid: number): number[] {
     .map((port) => Number.parseInt(port, 16))
 }
 
-/**
- * Starts a node in its own namespace with one LAN interface, and resolves with its UDP ports when `wanted` is among
- * them.
- */
-async function portsOf(t: TestContext, wanted: number | null, ...host: string[]): Promise<number[]> {
+/** Creates a network namespace, and returns its name and a function that runs `ip` in it. */
+function createNamespace(t: TestContext) {
   const space = `p2l${randomBytes(3).toString('hex')}`
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
   ip('netns', 'add', space)
   t.after(() => ip('netns', 'delete', space))
-  ip('-n', space, 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'far')
-  ip('-n', space, 'address', 'add', '10.77.9.1/24', 'dev', 'lan')
-  for (const device of ['lan', 'far', 'lo']) ip('-n', space, 'link', 'set', device, 'up')
-  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
+  return { space, ip: (...args: string[]) => ip('-n', space, ...args) }
+}
+
+type Namespace = ReturnType<typeof createNamespace>
+
+function addLan({ ip }: Namespace): void {
+  ip('link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'far')
+  ip('address', 'add', '10.77.9.1/24', 'dev', 'lan')
+  for (const device of ['lan', 'far', 'lo']) ip('link', 'set', device, 'up')
+}
+
+/** Adds the bridge of this project's containers, with a container's link, without which no bridge is up. */
+function addBridge({ ip }: Namespace): void {
+  ip('link', 'add', 'p2prc-net', 'type', 'bridge')
+  ip('link', 'add', 'veth1', 'type', 'veth', 'peer', 'name', 'inside')
+  ip('link', 'set', 'veth1', 'master', 'p2prc-net')
+  ip('address', 'add', '172.29.0.1/16', 'dev', 'p2prc-net')
+  for (const device of ['p2prc-net', 'veth1', 'inside', 'lo']) ip('link', 'set', device, 'up')
+}
+
+const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
+
+/** Starts a node in the namespace, and resolves with its UDP ports when `wanted` is among them. */
+async function portsOf({ space }: Namespace, wanted: number | null, ...host: string[]): Promise<number[]> {
   const node = spawn('ip', ['netns', 'exec', space, process.execPath, cli, 'start', '--port', '8088', ...host], {
     env: { ...inherited, ...temporaryHome(), DOCKER_HOST: 'unix:///nonexistent/docker.sock' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -76,7 +93,27 @@ async function portsOf(t: TestContext, wanted: number | null, ...host: string[])
 }
 
 test('a node on loopback has no mDNS socket, one on the LAN has', async (t) => {
-  assert.deepEqual(await portsOf(t, null, '--host', '127.0.0.1'), [])
-  assert.ok((await portsOf(t, 5_353, '--host', '10.77.9.1')).includes(5_353))
-  assert.ok((await portsOf(t, 5_353)).includes(5_353))
+  const lan = createNamespace(t)
+  addLan(lan)
+  assert.deepEqual(await portsOf(lan, null, '--host', '127.0.0.1'), [])
+  assert.ok((await portsOf(lan, 5_353, '--host', '10.77.9.1')).includes(5_353))
+  assert.ok((await portsOf(lan, 5_353)).includes(5_353))
+})
+
+test('the bridge of a container engine is an own address, but neither advertised nor used for mDNS', async (t) => {
+  const both = createNamespace(t)
+  addLan(both)
+  addBridge(both)
+  const script = `import { advertisableAddresses, ownAddresses } from './actors/ipTable/listening.ts'
+const all = { port: 1, hosts: ['::'] }
+console.log(JSON.stringify([ownAddresses(all), advertisableAddresses(all, { test: false })]))`
+  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script]
+  const options = { cwd: resolve(import.meta.dirname, '../..'), env: inherited, encoding: 'utf8' as const }
+  const [own, advertised] = JSON.parse(execFileSync('ip', ['netns', 'exec', both.space, ...node], options))
+  assert.ok(own.includes('10.77.9.1') && own.includes('172.29.0.1'), own.join())
+  assert.deepEqual(advertised, ['10.77.9.1'])
+
+  const bridge = createNamespace(t)
+  addBridge(bridge)
+  assert.deepEqual(await portsOf(bridge, null), [])
 })

@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { connectionLimits, createConnectionLimit } from '../../../actors/listeners/connectionLimit.ts'
 import { bareHome } from '../../support/cliHomes.ts'
 import { http } from '../../support/httpHarness.ts'
+import { until } from '../../support/lender.ts'
 import { p2prc, startNodeWithOpenFiles } from '../../support/processes.ts'
 
 const from = (remoteAddress: string) => Object.assign(new EventEmitter(), { remoteAddress }) as unknown as Socket
@@ -53,17 +54,18 @@ test('1,000 refused upgrades whose clients never close, and 1,000 silent connect
 
   await floods(t, node.port, UPGRADE)
   // The node reads the requests one after another, so this response comes after all refusals.
-  await until(async () => descriptors() < idle + 20, 'refused connections are closed')
+  await until(async () => descriptors() < idle + 20, 20_000)
 
   await floods(t, node.port, '')
-  await until(async () => descriptors() > idle + 200, 'silent connections are open')
+  await until(async () => descriptors() > idle + 200, 20_000)
   assert.ok(descriptors() < idle + 260, `${descriptors()} descriptors, ${idle} of them without connections`)
   const { code, stderr } = await p2prc(env, 'ls')
   assert.equal(code, 0, stderr)
+  // The silent ones time out.
   await until(async () => {
     const reply = await http(node.port, { path: '/server_info' }).catch(() => undefined)
     return reply?.status === 200
-  }, 'a caller is served once the silent ones have timed out')
+  }, 20_000)
 })
 
 /** Opens 1,000 connections that send `opening`, read nothing to its end and never close their side. */
@@ -79,12 +81,4 @@ async function floods(t: TestContext, port: number, opening: string): Promise<vo
       if (opening) socket.write(opening)
     }),
   )
-}
-
-/** Polls a fact of another process, which announces none. */
-async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 20_000; !(await isSo()); ) {
-    assert.ok(Date.now() < deadline, what)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }
