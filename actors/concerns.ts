@@ -56,20 +56,23 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
   const quarantinedTable = quarantined.get(paths.ipTable)
   const { id, name } = identity
+  // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
+  // home may use this port.
+  const ownEndpoints = () => ({
+    port: background ? listenAddresses.port : 0,
+    addresses: ownAddresses(listenAddresses),
+  })
   const self = () => ({
     id,
     name,
-    // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
-    // home may use this port.
-    port: background ? listenAddresses.port : 0,
-    addresses: ownAddresses(listenAddresses),
+    ...ownEndpoints(),
     advertisable: background ? advertisableAddresses(listenAddresses, { test: config.Test }) : [],
   })
   const resolve = createResolve(bus)
   const dialer = createDialer({
     identity,
     test: config.Test,
-    isSelf: (at) => isSelfAt(self(), at),
+    isSelf: (at) => isSelfAt(ownEndpoints(), at),
     publish: (fact) => bus.publish(fact),
   })
   const borrowed = createGroupTracker({
