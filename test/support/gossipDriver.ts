@@ -118,6 +118,36 @@ export function seqAt(node: GossipDriver, id: NodeId): number | undefined {
   return getEntry(node.state.members, shortOf(id))?.record.seq
 }
 
+export const pair = ({ text, signature }: SignedRecord): [string, string] => [text, signature]
+
+/** A node with active links to some others. */
+export function connectedNode(
+  count: number,
+  config = {},
+): { node: GossipDriver; others: GossipDriver[]; links: string[] } {
+  const node = makeGossipDriver(config)
+  const others = Array.from({ length: count }, () => makeGossipDriver())
+  return { node, others, links: others.map((other) => link(node, other)) }
+}
+
+export const isMember = (node: GossipDriver, other: GossipDriver) => seqAt(node, other.id) !== undefined
+
+/** Answers the pings in `effects` on the given links, and the indirect probes with `truth`. */
+export function answer(
+  node: GossipDriver,
+  effects: Parameters<typeof sent>[0],
+  links: readonly string[],
+  truth = true,
+): void {
+  const root = node.tools.digest.root(node.state.members)
+  for (const on of links) {
+    for (const { nonce } of sent(effects, 'probe/ping', on))
+      receive(node, on, 'probe/ack', { nonce, root, active: true })
+    for (const { nonce } of sent(effects, 'probe/request', on))
+      receive(node, on, 'probe/report', { nonce, alive: truth })
+  }
+}
+
 /** Freezes a value deeply. The mutating methods of its maps throw. */
 function freeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
