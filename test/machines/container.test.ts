@@ -1,61 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  createActor,
-  createEmptyActor,
-  fromPromise,
-  getInitialSnapshot,
-  getNextSnapshot,
-  SimulatedClock,
-  setup,
-} from 'xstate'
+import { createEmptyActor, getInitialSnapshot, getNextSnapshot } from 'xstate'
 import { containerMachine } from '../../machines/container.ts'
-import type {
-  AdoptedContainer,
-  ContainerAccepts,
-  ContainerEmits,
-  ContainerRequest,
-  CreatedContainer,
-  Credentials,
-} from '../../machines/containerManager/containerTypes.ts'
-import type { ContainerImage } from '../../machines/image.ts'
-import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
+import type { ContainerAccepts } from '../../machines/containerManager/containerTypes.ts'
 import { ENGINE_RETRY_INTERVAL_MS, PORT_ATTEMPTS_MAX } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
-import type { ContainerId } from '../../protocol/ids.ts'
-import { Secret } from '../../protocol/secret.ts'
-import { nextTick } from '../support/harness.ts'
-
-const request: ContainerRequest = {
-  requestId: 'r1',
-  caller: 'owner',
-  key: 'k',
-  ports: 0,
-  udpPorts: 0,
-  gpu: false,
-  image: 'ssh',
-}
-const image: ContainerImage = { name: 'ssh', tag: 'p2prc/ssh:1', digest: '1', ports: [], built: true }
-const reply = {
-  ID: 'a'.repeat(64),
-  TagName: image.tag,
-  Ports: { Port: [] as Port[] },
-  GPU: 'false',
-} as unknown as ContainerReply
-const created: CreatedContainer = { id: 'a'.repeat(64) as ContainerId, createdAt: 1, reply }
-const credentials: Credentials = {
-  containerName: 'p2prc-1',
-  publicKey: 'k',
-  hostKey: { private: new Secret('s'), public: 'p' },
-}
-const adopted: AdoptedContainer = {
-  ...created,
-  containerName: 'p2prc-1',
-  caller: 'owner',
-  requestId: 'r1',
-  complete: true,
-  running: true,
-}
+import {
+  adopted,
+  allSteps,
+  container,
+  created,
+  credentials,
+  image,
+  request,
+  type Step,
+} from '../support/fakeContainer.ts'
 
 test('chart: each event leads from its state to the expected one', () => {
   const input = { key: 'g', parent: createEmptyActor() }
@@ -98,73 +57,6 @@ test('chart: each event leads from its state to the expected one', () => {
       `${JSON.stringify(from.value)} ${event.type}`,
     )
 })
-
-type Step =
-  | 'createCredentials'
-  | 'allocatePorts'
-  | 'create'
-  | 'injectKeys'
-  | 'start'
-  | 'awaitSsh'
-  | 'renewReply'
-  | 'remove'
-
-/**
- * Starts a container with fake effects. `fail` lists what a step throws, once for each entry; an entry of `undefined`
- * means success.
- */
-function container(
-  fail: Partial<Record<Step, unknown[]>> = {},
-  source: { request: ContainerRequest } | { adopted: AdoptedContainer } = { request },
-  blockedStep?: Step,
-) {
-  const emitted: ContainerEmits[] = []
-  const steps: Step[] = []
-  let unblock = () => {}
-  const step = <T, Input>(name: Step, output: T | Promise<T>) =>
-    fromPromise<T, Input>(async () => {
-      steps.push(name)
-      if (blockedStep === name)
-        await new Promise<void>((resolve) => {
-          unblock = resolve
-        })
-      const error = fail[name]?.shift()
-      if (error) throw error
-      return output
-    })
-  const clock = new SimulatedClock()
-  const machine = containerMachine.provide({
-    actors: {
-      createCredentials: step('createCredentials', credentials),
-      allocatePorts: step('allocatePorts', [] as Port[]),
-      create: step('create', created),
-      injectKeys: step('injectKeys', Promise.resolve()),
-      start: step('start', Promise.resolve()),
-      awaitSsh: step('awaitSsh', reply),
-      renewReply: step('renewReply', reply),
-      remove: step('remove', Promise.resolve()),
-    },
-  })
-  const parent = createActor(
-    setup({ types: { events: {} as ContainerEmits } }).createMachine({
-      on: { '*': { actions: ({ event }) => emitted.push(event) } },
-    }),
-  ).start()
-  const actor = createActor(machine, { input: { key: 'g', parent, ...source }, clock }).start()
-  return {
-    emitted,
-    steps,
-    actor,
-    clock,
-    unblock: () => unblock(),
-    eventsOf: (type: ContainerEmits['type']) => emitted.filter((one) => one.type === type),
-    async settled() {
-      for (let turns = 0; turns < 40; turns += 1) await nextTick()
-    },
-  }
-}
-
-const allSteps: Step[] = ['createCredentials', 'allocatePorts', 'create', 'injectKeys', 'start', 'awaitSsh']
 
 test('a request creates a container: every step runs once, in order, then the reply is emitted', async () => {
   const { actor, steps, emitted, settled } = container()
@@ -307,4 +199,17 @@ test('a container that another program removed is gone by an external change, wi
   await kept.settled()
   assert.equal(kept.eventsOf('child.removeFailed').length, 1)
   assert.deepEqual(kept.actor.getSnapshot().value, { ready: { runtime: 'running', reply: 'idle' } })
+})
+
+test('a container that the engine finishes behind its removal is removed again', async () => {
+  const one = container({}, { adopted: { ...adopted, complete: false } }, 'remove')
+  await one.settled()
+  // The engine still created it when the removal under way had already looked for it.
+  one.actor.send({ type: 'engine.created' })
+  await one.settled()
+  assert.deepEqual(one.steps, ['remove', 'remove'])
+  assert.equal(one.eventsOf('child.gone').length, 0, 'the first removal does not count any more')
+  one.unblock()
+  await one.settled()
+  assert.equal(one.eventsOf('child.gone').length, 1)
 })

@@ -1,173 +1,12 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
 import { test } from 'node:test'
-import { createActor, fromCallback, fromPromise, SimulatedClock } from 'xstate'
-import { canBind, createHostPorts } from '../../actors/containerManager/hostPorts.ts'
-import { containerMachine } from '../../machines/container.ts'
-import type {
-  AdoptedContainer,
-  ContainerRequest,
-  ContainerSpec,
-  CreatedContainer,
-  Credentials,
-  LinkEmits,
-  LogsEmits,
-  LogsInput,
-} from '../../machines/containerManager/containerTypes.ts'
-import { imageStoreMachine } from '../../machines/containerManager/imageStore.ts'
-import { logReaderMachine } from '../../machines/containerManager/logReader.ts'
-import { containerManagerMachine } from '../../machines/containerManager.ts'
-import { type ContainerImage, imageMachine } from '../../machines/image.ts'
-import type {
-  ContainerManagerCommand,
-  ContainerManagerEmits,
-  ContainerReply,
-  Port,
-} from '../../protocol/containerManager.ts'
 import { ENGINE_RETRY_INTERVAL_MS } from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
-import type { Caller, ContainerId, NodeId } from '../../protocol/ids.ts'
-import { Secret } from '../../protocol/secret.ts'
-import { nextTick } from '../support/harness.ts'
+import type { Caller, NodeId } from '../../protocol/ids.ts'
+import { adoptedContainer, create, manager } from '../support/fakeManager.ts'
 import { commandOf } from '../support/lender.ts'
 
-/** Starts the manager over a fake engine: every effect answers at once, and `block` keeps a container's start open. */
-async function manager({ maxContainers = 4, background = true, found = [] as AdoptedContainer[] } = {}) {
-  const facts: ContainerManagerEmits[] = []
-  const effects: string[] = []
-  let emitLink: (event: LinkEmits) => void = () => {}
-  let logs: (event: LogsEmits) => void = () => {}
-  let starting: (() => void) | undefined
-  let links = 0
-  let created = 0
-  let blocked = false
-  const container = containerMachine.provide({
-    actors: {
-      createCredentials: fromPromise<Credentials, ContainerRequest>(async ({ input }) => {
-        if (input.key === 'bad') throw new AppError('bad_key', { why: 'test' })
-        created += 1
-        return {
-          containerName: `p2prc-${created}`,
-          publicKey: input.key,
-          hostKey: { private: new Secret('s'), public: 'h' },
-        }
-      }),
-      allocatePorts: fromPromise<Port[], { containerName: string; request: ContainerRequest; image: ContainerImage }>(
-        async () => [],
-      ),
-      create: fromPromise<CreatedContainer, ContainerSpec>(async ({ input: { credentials, image } }) => {
-        effects.push(`create ${credentials.containerName}`)
-        return createdContainer(credentials.containerName, image.tag)
-      }),
-      injectKeys: fromPromise<void, { id: ContainerId; credentials: Credentials }>(async () => {}),
-      start: fromPromise<void, { id: ContainerId; containerName: string }>(async () => {
-        if (blocked)
-          await new Promise<void>((resolve) => {
-            starting = resolve
-          })
-      }),
-      awaitSsh: fromPromise<ContainerReply, { containerName: string; created: CreatedContainer }>(
-        async ({ input }) => input.created.reply,
-      ),
-      renewReply: fromPromise<ContainerReply, { created: CreatedContainer }>(async ({ input }) => input.created.reply),
-      remove: fromPromise<void, { containerName: string; id: ContainerId | null }>(async ({ input }) => {
-        effects.push(`remove ${input.containerName}`)
-      }),
-    },
-  })
-  const image = imageMachine.provide({
-    actors: {
-      inspect: fromPromise<ContainerImage, { name: string }>(async ({ input: { name } }) => {
-        if (name === 'none') throw new AppError('bad_image', { image: name })
-        return { name, tag: `p2prc/${name}:1`, digest: '1', ports: [], built: true }
-      }),
-      prune: fromPromise<void, { image: ContainerImage }>(async () => {}),
-    },
-  })
-  const machine = containerManagerMachine.provide({
-    actors: {
-      container,
-      imageStore: imageStoreMachine.provide({ actors: { image } }),
-      link: fromCallback<LinkEmits>(({ sendBack }) => {
-        links += 1
-        emitLink = sendBack
-      }),
-      logReader: logReaderMachine.provide({
-        actors: {
-          readLogs: fromCallback<LogsEmits, LogsInput>(({ sendBack, input }) => {
-            effects.push(`logs ${input.id.slice(0, 4)}`)
-            logs = sendBack
-            return () => void effects.push('logs stopped')
-          }),
-        },
-      }),
-    },
-  })
-  const clock = new SimulatedClock()
-  const actor = createActor(machine, { input: { maxContainers, defaultImage: 'ssh', background }, clock })
-  actor.on('*', (fact) => facts.push(fact))
-  actor.start()
-  const settled = async () => {
-    for (let turns = 0; turns < 40; turns += 1) await nextTick()
-  }
-  const one = {
-    facts,
-    effects,
-    actor,
-    clock,
-    settled,
-    block: () => {
-      blocked = true
-    },
-    unblock: () => {
-      blocked = false
-      starting?.()
-    },
-    links: () => links,
-    link: (event: LinkEmits) => emitLink(event),
-    logs: (event: LogsEmits) => logs(event),
-    send(event: ContainerManagerCommand) {
-      actor.send(event)
-      return settled()
-    },
-    /** Returns the facts about a request in a short form. */
-    about: (requestId: string) =>
-      facts
-        .filter((fact) => 'requestId' in fact && fact.requestId === requestId && !fact.type.endsWith('progress'))
-        .map((fact) => ('code' in fact ? `${fact.type} ${fact.code}` : fact.type)),
-  }
-  if (background) {
-    emitLink({ type: 'link.ready', version: '1', found })
-    await settled()
-  }
-  return one
-}
-
-function createdContainer(containerName: string, tag = 'p2prc/ssh:1'): CreatedContainer {
-  const id = containerName.replace('p2prc-', '').padEnd(64, '0') as ContainerId
-  return {
-    id,
-    createdAt: 1,
-    reply: { ID: id, TagName: tag, Ports: { Port: [] as Port[] }, GPU: 'false' } as unknown as ContainerReply,
-  }
-}
-
-function adoptedContainer(containerName: string, more: Partial<AdoptedContainer> = {}): AdoptedContainer {
-  return {
-    ...createdContainer(containerName),
-    containerName,
-    caller: 'owner',
-    requestId: containerName,
-    complete: true,
-    running: true,
-    ...more,
-  }
-}
-
 const alice = 'SHA256:alice' as NodeId
-const create = (requestId: string, caller: Caller = 'owner', more = {}) =>
-  commandOf('container.create', { requestId, caller, ...more })
-
 test('a create is answered once; the same request again gives the same container', async () => {
   const lender = await manager()
   await lender.send(create('r1'))
@@ -377,32 +216,20 @@ test('logs reach the request, and end by themselves, when abandoned, or when the
   assert.deepEqual(Object.keys(lender.actor.getSnapshot().children).sort(), ['container 0', 'imageStore', 'link'])
 })
 
-test('no port is allocated twice, if it is bound, or if a container has it, and the search is bounded', async () => {
-  const ports = createHostPorts({ first: 40_000, last: 40_009, isFree: async (port) => port !== 40_003 })
-  const taken = await Promise.all([
-    ports.allocate('a', ['tcp', 'udp', 'tcp']),
-    ports.allocate('b', ['tcp', 'tcp'], [40_004]),
-    ports.allocate('c', ['udp', 'tcp', 'tcp']),
-  ])
-  const all = taken.flat()
-  assert.equal(new Set(all).size, 8)
-  assert.ok(!all.includes(40_003))
-  assert.ok(!taken[1]?.includes(40_004))
-  await assert.rejects(ports.allocate('d', ['tcp', 'tcp']), (error) => (error as AppError).code === 'ports_exhausted')
-  ports.release('a')
-  assert.deepEqual((await ports.allocate('d', ['tcp', 'tcp', 'tcp'])).length, 3)
-  ports.reserve('e', [40_000])
-  assert.deepEqual([ports.has('e'), ports.has('a')], [true, false])
-})
-
-test('a port is free only if no process has bound it on any address', async () => {
-  for (const host of ['127.0.0.1', '0.0.0.0', '::']) {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, host, resolve))
-    const { port } = server.address() as { port: number }
-    assert.equal(await canBind(port, 'tcp'), false, host)
-    assert.equal(await canBind(port, 'udp'), true, host)
-    await new Promise((resolve) => server.close(resolve))
-    assert.equal(await canBind(port, 'tcp'), true, host)
-  }
+test('a container that appears after a reconnect is adopted beside the others, which all stay', async () => {
+  const whole = [adoptedContainer('p2prc-a1'), adoptedContainer('p2prc-b1')]
+  const lender = await manager({ found: whole })
+  lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
+  lender.clock.increment(ENGINE_RETRY_INTERVAL_MS)
+  lender.link({ type: 'link.ready', version: '2', found: whole })
+  await lender.settled()
+  lender.link({ type: 'link.created', found: adoptedContainer('p2prc-c1') })
+  await lender.settled()
+  assert.deepEqual(lender.effects, [], 'nothing is removed')
+  await lender.send(commandOf('container.list', { requestId: 'l1' }))
+  const listed = lender.facts.find((fact) => fact.type === 'container.listed')
+  assert.deepEqual(
+    listed?.type === 'container.listed' && listed.containers.map(({ id, state }) => `${id.slice(0, 2)} ${state}`),
+    ['a1 running', 'b1 running', 'c1 running'],
+  )
 })
