@@ -8,7 +8,7 @@ import { makeSshKeyPair, readSshPrivateKey } from './identity/sshKey.ts'
 import { ed25519Line, parsePublicKey } from './identity/sshPublicKey.ts'
 
 export { makeSshKeyPair } from './identity/sshKey.ts'
-export { parsePublicKey } from './identity/sshPublicKey.ts'
+export { keyLimits, parsePublicKey, weakRsaBits } from './identity/sshPublicKey.ts'
 
 /** The identity of this node: one Ed25519 key, in the forms that OpenSSH and TLS need. */
 export interface Identity {

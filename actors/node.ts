@@ -2,6 +2,7 @@ import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
 import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
 import { toFailure } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
 import type { Answer, BusEvent, Command } from '../protocol/index.ts'
 import type { Rights } from '../protocol/rights.ts'
 import { openConcerns } from './concerns.ts'
@@ -74,7 +75,7 @@ export async function createNode({
     const registry = createRegistry()
     replyWithActors(bus, registry)
     const events = createEventStream({ bus, registry })
-    const rights = followRights(bus, open)
+    const rights = followRights(bus, identity.id, open)
     replyForNode(bus, identity)
     const addresses: string[] = []
 
@@ -138,11 +139,14 @@ function requestPublicAddress(service: string, bus: Bus<BusEvent>): void {
   )
 }
 
-/** Returns a function that returns the current rights, which the listeners pass to `isAuthorized`. */
-function followRights(bus: Bus<BusEvent>, open: boolean): () => Rights {
-  let rights: Rights = { trusted: new Set(), open }
+/**
+ * Returns a function that returns the current rights, which the listeners pass to `isAuthorized`. The node trusts its own
+ * key, so that its owner can borrow from this machine as from any other.
+ */
+function followRights(bus: Bus<BusEvent>, own: NodeId, open: boolean): () => Rights {
+  let rights: Rights = { trusted: new Set([own]), open }
   bus.on('trust.changed', ({ trusted }) => {
-    rights = { trusted: new Set(trusted), open }
+    rights = { trusted: new Set([own, ...trusted]), open }
   })
   return () => rights
 }

@@ -143,6 +143,8 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return `The image for lent containers is ready (${text('image')})`
     case 'container.created':
       return `Lent container ${shortId((event.container as { ID: string }).ID)}`
+    case 'container.weakKeyAccepted':
+      return `Warning: the container for ${text('borrower')} opens with an RSA key of only ${text('bits')} bits`
     case 'container.removed':
       return `Removed container ${shortId(text('id'))}`
     case 'container.changed':

@@ -147,7 +147,10 @@ export const containerManagerMachine = managerSetup.createMachine({
     },
     'imageStore.emitted': { actions: emit(({ event }) => event.fact) },
     'child.named': {
-      actions: { type: 'change', params: ({ event: { key, containerName } }) => ({ key, containerName }) },
+      actions: [
+        { type: 'change', params: ({ event: { key, containerName } }) => ({ key, containerName }) },
+        { type: 'emitWeakKey', params: ({ event }) => event },
+      ],
     },
     'child.imageRequested': { actions: { type: 'requestImage', params: ({ event }) => event } },
     'child.progress': { actions: { type: 'emitProgress', params: ({ event }) => event } },

@@ -124,6 +124,8 @@ export const containerManagerFacts = {
   'container.logsFailed': failed,
   /** The state of a container has changed without a request to this node. */
   'container.changed': z.object({ id: containerId, state: containerState.or(z.literal('gone')) }),
+  /** A container is created for a key that is weaker than those of known borrowers may be. */
+  'container.weakKeyAccepted': z.object({ borrower: caller, bits: z.number() }),
   'image.progress': answer({ line: z.string() }),
   'image.built': answer({ image: z.string() }),
   'image.buildFailed': failed,

@@ -13,7 +13,7 @@ import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { Secret } from '../../protocol/secret.ts'
 import type { Engine } from '../engine/engine.ts'
-import { makeSshKeyPair, parsePublicKey } from '../identity.ts'
+import { keyLimits, makeSshKeyPair, parsePublicKey, weakRsaBits } from '../identity.ts'
 import { type ContainerLimits, keysArchive, PENDING, toCreateOptions, toReply } from './containerSpec.ts'
 import type { HostPorts } from './hostPorts.ts'
 import { waitForBanner } from './sshBanner.ts'
@@ -40,13 +40,15 @@ export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) 
   const createCredentials = fromPromise<Credentials, ContainerRequest>(async ({ input: request }) => {
     const value = request.ports + request.udpPorts
     if (value > EXTRA_PORTS_MAX) throw new AppError('bad_count', { name: 'ports', min: 0, max: EXTRA_PORTS_MAX, value })
-    const borrower = request.key ? parsePublicKey(request.key) : undefined
+    const borrower = request.key ? parsePublicKey(request.key, keyLimits(request.caller)) : undefined
+    const weakKeyBits = borrower && weakRsaBits(borrower)
     const containerName = `p2prc-${randomBytes(6).toString('hex')}`
     const { privateKey, publicKey } = makeSshKeyPair('')
     return {
       containerName,
       publicKey: borrower ? `${borrower.key} ${borrower.comment}`.trimEnd() : '',
       hostKey: { private: new Secret(privateKey), public: publicKey },
+      ...(weakKeyBits && { weakKeyBits }),
     }
   })
 

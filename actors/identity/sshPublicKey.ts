@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '../../protocol/errors.ts'
+import type { Caller } from '../../protocol/ids.ts'
 import { text, type Wire, wireReader } from './sshWire.ts'
 
 /** A line of a `.pub` file (RFC 4253 6.6, RFC 8709, OpenSSH's PROTOCOL.u2f). */
@@ -13,6 +14,20 @@ export interface SshPublicKey {
   fingerprint: string
 }
 
+/** NIST has disallowed smaller RSA keys since 2014. */
+const RSA_BITS_MIN = 2_048
+
+/** The size of the key that Go P2PRC makes, and the least that OpenSSH's server accepts. */
+const GO_RSA_BITS_MIN = 1_024
+
+/**
+ * Returns how weak a borrower's key may be. Only a node that is open to everybody lends to anonymous callers, and Go
+ * P2PRC is one of them.
+ */
+export function keyLimits(caller: Caller): { rsaBitsMin: number } {
+  return { rsaBitsMin: caller === 'anonymous' ? GO_RSA_BITS_MIN : RSA_BITS_MIN }
+}
+
 export const ED25519 = 'ssh-ed25519'
 
 /** Returns the line of a 32-byte Ed25519 key, without a comment. */
@@ -21,7 +36,7 @@ export function ed25519Line(point: Buffer): string {
 }
 
 /** Checks what follows the type inside the blob. Throws an `Error` that says what is wrong. */
-const checks: Record<string, (wire: Wire) => void> = {
+const checks: Record<string, (wire: Wire, rsaBitsMin: number) => void> = {
   [ED25519]: edPoint,
   'ecdsa-sha2-nistp256': (wire) => ecPoint(wire, 'nistp256', 65),
   'ecdsa-sha2-nistp384': (wire) => ecPoint(wire, 'nistp384', 97),
@@ -40,9 +55,9 @@ const checks: Record<string, (wire: Wire) => void> = {
 /**
  * Parses a public-key line as in a `.pub` file. Throws `bad_key`. It is strict, because the line is written to a container's
  * `authorized_keys`: there must be no options before the type, no second line, no control characters, canonical base64, the
- * same type inside and outside, no trailing bytes, and for RSA 2,048 to 16,384 bits.
+ * same type inside and outside, no trailing bytes, and for RSA `rsaBitsMin` to 16,384 bits.
  */
-export function parsePublicKey(line: string): SshPublicKey {
+export function parsePublicKey(line: string, { rsaBitsMin = RSA_BITS_MIN } = {}): SshPublicKey {
   const bad = (why: string) => new AppError('bad_key', { why })
   const trimmed = line.replace(/\r?\n$/, '').trim()
   if (trimmed === '') throw bad('it is empty')
@@ -55,7 +70,7 @@ export function parsePublicKey(line: string): SshPublicKey {
   try {
     const wire = wireReader(blob)
     if (wire.text() !== type) throw new Error('its type and its content differ')
-    check(wire)
+    check(wire, rsaBitsMin)
     if (wire.left() !== 0) throw new Error('there is something behind its end')
   } catch (error) {
     throw bad((error as Error).message)
@@ -82,14 +97,28 @@ function ecPoint(wire: Wire, curve: string, length: number): void {
   if (point.length !== length || point[0] !== 4) throw new Error('it is cut short or too long')
 }
 
-function rsaNumbers(wire: Wire): void {
+function rsaNumbers(wire: Wire, bitsMin: number): void {
+  const { exponent, bits } = readRsa(wire)
+  if (exponent.length === 0 || exponent.length > 8) throw new Error('its exponent is not usable')
+  if (bits < bitsMin) throw new Error(`RSA of ${bits} bits is too weak, at least ${bitsMin} are required`)
+  if (bits > 16_384) throw new Error(`RSA of ${bits} bits is too long, at most 16384 are allowed`)
+}
+
+function readRsa(wire: Wire): { exponent: Buffer; bits: number } {
   const exponent = wire.bytes()
   const modulus = wire.bytes()
   const first = modulus.findIndex((byte) => byte !== 0)
   const bits = first < 0 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first] ?? 0) + 24
-  if (exponent.length === 0 || exponent.length > 8) throw new Error('its exponent is not usable')
-  if (bits < 2_048) throw new Error(`RSA of ${bits} bits is too weak, at least 2048 are required`)
-  if (bits > 16_384) throw new Error(`RSA of ${bits} bits is too long, at most 16384 are allowed`)
+  return { exponent, bits }
+}
+
+/** Returns the size of a parsed RSA key that is weaker than others are accepted; undefined for every other key. */
+export function weakRsaBits({ type, key }: Pick<SshPublicKey, 'type' | 'key'>): number | undefined {
+  if (type !== 'ssh-rsa') return undefined
+  const wire = wireReader(Buffer.from(key.split(' ')[1] ?? '', 'base64'))
+  wire.text()
+  const { bits } = readRsa(wire)
+  return bits < RSA_BITS_MIN ? bits : undefined
 }
 
 function application(wire: Wire): void {

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
+import type { Caller } from '../../protocol/ids.ts'
 import { type Answer, type BusEvent, type Command, commands } from '../../protocol/index.ts'
 import type { Rights } from '../../protocol/rights.ts'
 import { revealed } from '../../protocol/secret.ts'
 import { checked, readPortCount, removeContainerQuery, startContainerQuery } from '../../protocol/wire/http.ts'
 import type { ListedImage } from '../containerManager/imageFolders.ts'
-import { parsePublicKey } from '../identity/sshPublicKey.ts'
+import { keyLimits, parsePublicKey } from '../identity/sshPublicKey.ts'
 import { request } from '../request.ts'
 import { busRequestId } from './commandRoute.ts'
 import { addTableRoute } from './legacyTable.ts'
@@ -66,7 +67,7 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
       if (query.BaseImage !== '') throw new AppError('bad_image', { image: shown(query.BaseImage) })
       const fact = await requestFor(httpRequest, reply, {
         type: 'container.create',
-        key: query.PublicKey === '' ? '' : readLegacyKey(query.PublicKey),
+        key: query.PublicKey === '' ? '' : readLegacyKey(query.PublicKey, principalOf(httpRequest).caller),
         ports: readPortCount(query.ports),
         udpPorts: 0,
         gpu: query.GPU === 'true',
@@ -100,11 +101,11 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
 }
 
 /** Parses `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL arrives as a space. Throws `bad_key`. */
-function readLegacyKey(encoded: string): string {
+function readLegacyKey(encoded: string, caller: Caller): string {
   const base64 = encoded.replaceAll(' ', '+')
   const bytes = Buffer.from(base64, 'base64')
   if (bytes.toString('base64') !== base64) throw new AppError('bad_key', { why: 'it is not standard base64' })
-  const { key, comment } = parsePublicKey(bytes.toString())
+  const { key, comment } = parsePublicKey(bytes.toString(), keyLimits(caller))
   return `${key} ${comment}`.trim()
 }
 

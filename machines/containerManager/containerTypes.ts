@@ -26,6 +26,8 @@ export interface Credentials {
   /** The borrower's key line as it is authorized; '' for a password. */
   publicKey: string
   hostKey: { private: Secret; public: string }
+  /** The size of the borrower's RSA key, if it is smaller than others are accepted. */
+  weakKeyBits?: number
 }
 
 /** Everything that a container is created from, decided before the engine is called. */
@@ -91,7 +93,7 @@ export type ContainerAccepts =
 
 /** The events that a container emits to the container manager; `key` is its id there. */
 export type ContainerEmits = { key: string } & (
-  | { type: 'child.named'; containerName: string }
+  | { type: 'child.named'; containerName: string; weakKeyBits: number | undefined }
   /** `again` if the engine no longer had the image. */
   | { type: 'child.imageRequested'; again: boolean }
   | { type: 'child.progress'; step: 'image' | 'create' | 'start' | 'ssh'; line: string }

@@ -62,6 +62,10 @@ export const managerSetup = commandSetup.extend({
           container: container.ref,
         })
     }),
+    emitWeakKey: enqueueActions(({ context, enqueue }, { key, weakKeyBits: bits }: EmitOf<'child.named'>) => {
+      const container = context.containers[key]
+      if (container && bits) enqueue.emit({ type: 'container.weakKeyAccepted', borrower: container.caller, bits })
+    }),
     emitProgress: emit(({ context }, { key, step, line }: EmitOf<'child.progress'>) => {
       const requestId = context.containers[key]?.requestId ?? ''
       return { type: 'container.progress', requestId, step, line }

@@ -41,7 +41,11 @@ export const provisioning = containerSetup.createStateConfig({
             }),
             {
               type: 'notify',
-              params: ({ event }) => ({ type: 'child.named', containerName: event.output.containerName }),
+              params: ({ event: { output } }) => ({
+                type: 'child.named',
+                containerName: output.containerName,
+                weakKeyBits: output.weakKeyBits,
+              }),
             },
           ],
         },

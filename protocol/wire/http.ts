@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { containerManagerCommands, containerRef } from '../containerManager.ts'
+import { containerManagerCommands } from '../containerManager.ts'
 import { EXTRA_PORTS_MAX } from '../defaults/containerManager.ts'
 import { AppError } from '../errors.ts'
 
@@ -25,8 +25,13 @@ export const startContainerQuery = z.object({
   PublicKey: z.string().max(32_768).default(''),
 })
 
-/** The query of `/RemoveContainer`. */
-export const removeContainerQuery = z.object({ id: containerRef })
+/**
+ * The query of `/RemoveContainer`. It takes no beginning of an id: every anonymous caller counts as the same borrower, and
+ * the whole id is what only the one that received the container knows.
+ */
+export const removeContainerQuery = z.object({
+  id: z.string().regex(/^[0-9a-f]{64}$/, 'the whole id of 64 characters 0-9 and a-f'),
+})
 
 /** P2PRC's body for an unknown path or method. */
 export const PAGE_NOT_FOUND = '404 page not found'

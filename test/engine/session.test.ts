@@ -203,6 +203,49 @@ test('--open lends over plain HTTP as Go P2PRC does, and only then', async (t) =
   assert.deepEqual([removed.status, await removed.text(), await exists(taken.ID)], [200, 'success', false])
 })
 
+test('a Go user with the key that Go made borrows with --open, and the lender is warned', async (t) => {
+  const open = temporaryHome()
+  const node = await startNode(t, open, '--open')
+  t.after(() => removeContainers(open))
+  const key = join(open.P2PRC as string, 'go')
+  spawnSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '1024', '-m', 'PEM', '-N', '', '-f', key])
+  const encoded = encodeURIComponent(readFileSync(`${key}.pub`).toString('base64'))
+  const response = await fetch(`http://${node.where}/startcontainer?PublicKey=${encoded}`)
+  const taken = (await response.json()) as { ID: string; Ports: { Port: { ExternalPort: number }[] } }
+  assert.equal(response.status, 200, JSON.stringify(taken))
+  await node.printed(/Warning: the container for anonymous opens with an RSA key of only 1024 bits/)
+  const unknownHost = [
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'IdentitiesOnly=yes',
+  ]
+  const port = String(taken.Ports.Port[0]?.ExternalPort)
+  const shell = spawnSync('ssh', ['-q', '-i', key, ...unknownHost, '-p', port, 'root@127.0.0.1', 'id -un'], {
+    encoding: 'utf8',
+    input: '',
+  })
+  assert.deepEqual([shell.stdout, shell.status], ['root\n', 0], shell.stderr)
+  const url = `http://${node.where}/RemoveContainer?id=`
+  assert.equal((await fetch(`${url}${taken.ID.slice(0, 12)}`)).status, 400)
+  assert.equal(await exists(taken.ID), true)
+  assert.equal((await fetch(`${url}${taken.ID}`)).status, 200)
+})
+
+test('the owner borrows from the own machine without trusting the own key', async (t) => {
+  const home = temporaryHome()
+  const { where } = await startNode(t, home)
+  t.after(() => removeContainers(home))
+  const { ID } = await p2prcJson(home, 'touch', where)
+  assert.equal((await p2prcJson(home, 'ps')).TrackContainer[0].State, 'running')
+  assert.equal((await p2prc(home, 'ssh', ID, '--', 'id -un')).stdout, 'root\n')
+  await p2prcJson(home, 'rm', ID, '--yes')
+  assert.equal(await exists(ID), false)
+  assert.deepEqual(await p2prcJson(home, 'trust', 'ls'), [])
+})
+
 test('an address without a node gives a clear error in time, and nothing is tracked', async () => {
   const borrower = temporaryHome()
   const garbage = createServer((socket) => socket.on('error', () => {}).end('220 mail.example ESMTP\r\n'))

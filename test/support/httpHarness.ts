@@ -1,9 +1,11 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { text } from '../../actors/identity/sshWire.ts'
 import { type Identity, loadIdentity } from '../../actors/identity.ts'
 import { listenControl } from '../../actors/listeners/controlSocket.ts'
 import { createEventStream } from '../../actors/listeners/eventStream.ts'
@@ -171,4 +173,14 @@ export function madeContainer(id = 'a'.repeat(64)) {
     LogsPath: '',
     SSHCommand: '',
   }
+}
+
+/** Returns the line of a new RSA key of this size. */
+export function rsaKey(bits: number): string {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: bits })
+  const { n = '', e = '' } = publicKey.export({ format: 'jwk' })
+  const exponent = Buffer.from(e, 'base64url')
+  // The sign bit of the modulus is set, and the wire has signed numbers.
+  const modulus = Buffer.concat([Buffer.from([0]), Buffer.from(n, 'base64url')])
+  return `ssh-rsa ${Buffer.concat([text('ssh-rsa'), text(exponent), text(modulus)]).toString('base64')} go`
 }

@@ -35,7 +35,7 @@ export const containerManagerSamples = samplesOf(containerManagerMachine, {
     'link.created (known)': { type: 'link.created', found: { ...adopted, complete: false } },
     'link.changed': { type: 'link.changed', containerName: adopted.containerName, change: 'stopped' },
     'link.changed (unknown)': { type: 'link.changed', containerName: 'p2prc-9', change: 'gone' },
-    'child.named': { type: 'child.named', key, containerName: 'p2prc-1' },
+    'child.named': { type: 'child.named', key, containerName: 'p2prc-1', weakKeyBits: 1024 },
     'child.imageRequested': { type: 'child.imageRequested', key, again: false },
     'child.progress': { type: 'child.progress', key, step: 'start', line: 'Starting it' },
     'child.stateChanged': { type: 'child.stateChanged', key, summary, external: false },
