@@ -68,13 +68,14 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
         // The file may lag behind the seq that a crashed run has signed.
         lastSeq: Math.max(store.data.seq, retained['record.ownSigned']?.record.seq ?? 0),
         bootstrapAddresses: [],
+        trusted: retained['trust.changed']?.trusted ?? [],
         now: performance.now(),
         seed: randomBytes(4).readInt32LE(),
         ...(config && { config }),
       }
       return { start, tools: createGossipTools(tls.key), signal }
     },
-    retains: ['table.selfAddressesChanged', 'specs.changed', 'record.ownSigned'],
+    retains: ['table.selfAddressesChanged', 'specs.changed', 'record.ownSigned', 'trust.changed'],
   }
 }
 

@@ -150,6 +150,12 @@ export const gossipMachine = setup({
         enqueue.sendTo('transport', recordUpdated({ machine }))
       }),
     },
+    'trust.changed': {
+      actions: sendTo('transport', ({ event: { trusted } }) => ({
+        type: 'timestamp',
+        event: { type: 'trustChanged', trusted },
+      })),
+    },
     'record.describe': [
       joinIfRepeated,
       {

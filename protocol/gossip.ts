@@ -6,6 +6,7 @@ import type { AddressDiscovered, SeedsListed, SelfAddressesChanged } from './ipT
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { NodeStopping } from './node.ts'
 import type { SpecsChanged } from './specs.ts'
+import type { TrustChanged } from './trust.ts'
 import { recordSchema } from './wire/record.ts'
 
 /** Path of the WebSocket of a link. It runs over mutual TLS only, with text frames and without compression. */
@@ -81,4 +82,5 @@ export type GossipAccepts =
   | SeedsListed
   | SelfAddressesChanged
   | SpecsChanged
+  | TrustChanged
   | NodeStopping

@@ -45,6 +45,8 @@ export const trustFacts = {
 
 export type TrustEmits = FactsOf<typeof trustFacts>
 
+export type TrustChanged = Extract<TrustEmits, { type: 'trust.changed' }>
+
 export type TrustCommand = CommandsOf<typeof trustCommands>
 
 export type TrustAccepts = TrustCommand | RequestFact

@@ -9,6 +9,7 @@ import {
   type ShortId,
   type Sign,
   type SignedRecord,
+  shortOf,
   signRecord,
 } from '../../protocol/wire/record.ts'
 import type { Digest, Members, Version } from './digest.ts'
@@ -109,7 +110,7 @@ export interface GossipState {
   /** Number of members in each subnet. */
   readonly subnetCounts: ShardedMap<string, number>
   readonly tombstones: ShardedMap<ShortId, Tombstone>
-  /** The seq of each record that was over its subnet's quota, so that it is not requested again and again. */
+  /** The seq of each record that had no room, see `subnetQuota.ts`. */
   readonly rejected: ShardedMap<ShortId, number>
   readonly links: PersistentMap<LinkId, Link>
   readonly linkOf: PersistentMap<ShortId, LinkId>
@@ -119,6 +120,8 @@ export interface GossipState {
   readonly dialCount: number
   /** Endpoints from the owner and from the file: they are dialled, and never listed as members. */
   readonly bootstrapAddresses: readonly { readonly endpoints: readonly Endpoint[]; readonly id?: NodeId }[]
+  /** The nodes that the owner trusts. */
+  readonly trusted: ReadonlySet<ShortId>
   readonly probes: PersistentMap<number, Probe>
   readonly suspects: PersistentMap<ShortId, Suspicion>
   readonly recentlyConfirmed: PersistentMap<ShortId, { readonly seq: number; readonly until: number }>
@@ -167,6 +170,7 @@ export type GossipEvent =
   | { type: 'protocolError'; at: number; link: LinkId }
   | { type: 'addressDiscovered'; at: number; endpoints: readonly Endpoint[]; id?: NodeId }
   | { type: 'seedsListed'; at: number; seeds: GossipState['bootstrapAddresses'] }
+  | { type: 'trustChanged'; at: number; trusted: readonly NodeId[] }
   | { type: 'recordUpdated'; at: number; fields: Partial<RecordFields> }
   | { type: 'leaving'; at: number }
 
@@ -223,6 +227,7 @@ export function draftOf(state: GossipState): Draft {
     dialTokens: state.dialTokens,
     dialCount: state.dialCount,
     bootstrapAddresses: state.bootstrapAddresses,
+    trusted: state.trusted,
     probes: state.probes,
     suspects: state.suspects,
     recentlyConfirmed: state.recentlyConfirmed,
@@ -253,6 +258,7 @@ export interface GossipStart {
   /** The highest seq under which this key may have signed; 0 for none. */
   lastSeq: number
   bootstrapAddresses: GossipState['bootstrapAddresses']
+  trusted?: readonly NodeId[]
   now: number
   /** 32 random bits. */
   seed: number
@@ -278,6 +284,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     dialTokens: full,
     dialCount: 0,
     bootstrapAddresses,
+    trusted: new Set(start.trusted?.map(shortOf)),
     probes: PersistentMap.empty(),
     suspects: PersistentMap.empty(),
     recentlyConfirmed: PersistentMap.empty(),

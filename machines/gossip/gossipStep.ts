@@ -1,4 +1,5 @@
 import type { WireBody, WireKind, WireMessage } from '../../protocol/wire/gossip.ts'
+import { shortOf } from '../../protocol/wire/record.ts'
 import {
   detect,
   markAlive,
@@ -68,6 +69,7 @@ function handle(tx: Tx, event: GossipEvent): void {
   else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sent a message that cannot be decoded')
   else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, [event])
   else if (event.type === 'seedsListed') addBootstrapAddresses(tx, event.seeds)
+  else if (event.type === 'trustChanged') state.trusted = new Set(event.trusted.map(shortOf))
   else if (event.type === 'leaving') leave(tx)
   else if (event.type === 'recordUpdated') publish(tx, event.fields)
 }

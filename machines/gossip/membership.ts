@@ -1,16 +1,12 @@
 import { parseEndpoints } from '../../protocol/net/endpoint.ts'
-import { type Subnet, subnetOf } from '../../protocol/net/subnet.ts'
 import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/wire/record.ts'
 import { type Draft, type Link, signOwn } from './gossipState.ts'
-import { isActive } from './linkPhase.ts'
-import { deleteEntry, emptyShardedMap, getEntry, sample, setEntry, shardKey, valuesOf } from './shardedMap.ts'
+import { deleteEntry, getEntry, sample, setEntry } from './shardedMap.ts'
+import { addToSubnets, rejectRecord, roomFor, wasRejected } from './subnetQuota.ts'
 import { emit, linkTo, random, send, setLink, type Tx } from './tx.ts'
 
 // The table of members. A record is merged if its author signed it, if it is newer than the known one, and if its subnet
-// has room. A removed member rejoins only with a newer record, or by answering this node itself.
-
-/** The one key of all private subnets in `subnetCounts`. */
-const PRIVATE = '-'
+// has room (`subnetQuota.ts`). A removed member rejoins only with a newer record, or by answering this node itself.
 
 /** After this many foreign copies of the own record, another running node must be using this key. */
 const MIN_CONFLICTS = 3
@@ -49,20 +45,21 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
     (tombstone.signed.record.seq > record.seq || (tombstone.signed.record.seq === record.seq && !isFromAuthor))
   )
     return 'removed'
-  if (!known && getEntry(state.rejected, short) === record.seq && !wasDialled) return 'overSubnetQuota'
+  if (!known && wasRejected(state, short, record.seq) && !wasDialled) return 'overSubnetQuota'
   if (!tools.hasValidSignature(signed)) return 'forged'
   if (record.left) {
     remove(tx, short, 'left', signed)
     addRecent(tx, short, hops)
     return 'new'
   }
-  if (!known && !hasRoom(tx, record, wasDialled)) {
-    state.rejected = setEntry(
-      state.rejected.size > state.config.maxMembers ? emptyShardedMap() : state.rejected,
-      short,
-      record.seq,
-    )
+  const room = known !== undefined || roomFor(tx, signed, wasDialled)
+  if (room === false) {
+    rejectRecord(tx, signed)
     return 'overSubnetQuota'
+  }
+  if (room !== true) {
+    remove(tx, room.short, 'overSubnetQuota')
+    rejectRecord(tx, room)
   }
   if (known) addToSubnets(tx, known.record, -1)
   addToSubnets(tx, record, 1)
@@ -158,13 +155,6 @@ export function penalize(tx: Tx, link: Link, why: string): void {
   closeLink(tx, present, 'banned')
 }
 
-/** Returns the number of active links into a subnet. */
-export function activeLinksInSubnet({ state }: Tx, subnet: string): number {
-  let count = 0
-  for (const link of state.links.values()) if (isActive(link) && link.subnet === subnet) count += 1
-  return count
-}
-
 /**
  * Handles a copy of the own record from another node. If its seq is not below the current one, an earlier process of this
  * node or another node with this key has signed it, and this node supersedes it.
@@ -194,48 +184,4 @@ function evictTombstone(tx: Tx): void {
   const few = Array.from({ length: 8 }, () => sample(state.tombstones, () => random(tx)))
   const oldest = few.reduce((one, other) => (other && one && other.at < one.at ? other : one))
   if (oldest) state.tombstones = deleteEntry(state.tombstones, oldest.signed.short)
-}
-
-/** Returns the key of a subnet in `subnetCounts`. Private subnets share one, because many members there do not imply one owner. */
-export function subnetKey(subnet: Subnet): string {
-  return subnet.private ? PRIVATE : shardKey(subnet.name)
-}
-
-function subnetKeys(record: NodeRecord): ReadonlySet<string> {
-  const known = subnetKeyCache.get(record)
-  if (known) return known
-  const subnets = record.endpoints.map(subnetOf)
-  const keys = new Set(subnets.length > 0 ? subnets.map(subnetKey) : [PRIVATE])
-  subnetKeyCache.set(record, keys)
-  return keys
-}
-
-/** Caches the keys of each record, because records are immutable and every update of the table needs the keys. */
-const subnetKeyCache = new WeakMap<NodeRecord, ReadonlySet<string>>()
-
-function addToSubnets({ state }: Tx, record: NodeRecord, change: 1 | -1): void {
-  for (const subnet of subnetKeys(record)) {
-    const count = (getEntry(state.subnetCounts, subnet) ?? 0) + change
-    state.subnetCounts =
-      count > 0 ? setEntry(state.subnetCounts, subnet, count) : deleteEntry(state.subnetCounts, subnet)
-  }
-}
-
-/** Whether a new member has room. For one that this node dialled, it removes a member of the full subnet without a link here. */
-function hasRoom(tx: Tx, record: NodeRecord, wasDialled: boolean): boolean {
-  const { state } = tx
-  const { maxMembers, subnetQuota, maxPrivateMembers } = state.config
-  const isFull = (subnet: string) =>
-    (getEntry(state.subnetCounts, subnet) ?? 0) >= (subnet === PRIVATE ? maxPrivateMembers : subnetQuota)
-  const subnet = [...subnetKeys(record)].find(isFull)
-  if (subnet === undefined && state.members.size < maxMembers) return true
-  if (!wasDialled) return false
-  for (const member of valuesOf(state.members)) {
-    const { short } = member
-    if (short === state.self.short || state.linkOf.has(short)) continue
-    if (subnet !== undefined && !subnetKeys(member.record).has(subnet)) continue
-    remove(tx, short, 'overSubnetQuota')
-    return true
-  }
-  return false
 }

@@ -5,8 +5,9 @@ import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import type { Dial, Link } from './gossipState.ts'
 import { isActive, isActiveHere, withActiveHere } from './linkPhase.ts'
 import { isMember, statusOf } from './member.ts'
-import { activeLinksInSubnet, closeLink, subnetKey } from './membership.ts'
-import { getEntry, sample, shardKey } from './shardedMap.ts'
+import { closeLink } from './membership.ts'
+import { getEntry, sample, shardKey, valuesOf } from './shardedMap.ts'
+import { subnetKey } from './subnetQuota.ts'
 import { takeTokens } from './tokenBucket.ts'
 import { activeLinks, linkTo, random, setLink, type Tx } from './tx.ts'
 
@@ -74,16 +75,17 @@ export function isIsolated({ state }: Tx): boolean {
 }
 
 /**
- * Whether an accepted link may be active: either its subnet and the accepted links have room, or the peer has few links and
- * its subnet has fewer members than that of an accepted link, which is then demoted. Sybil nodes, which share few subnets,
- * therefore replace only each other and cannot eclipse a node.
+ * Whether an accepted link may be active: either the accepted links have room, of which a subnet over its quota leaves the
+ * last to others, or the peer has few links and its subnet has fewer members than that of an accepted link, which is then
+ * demoted. Sybil nodes, which share few subnets, therefore replace only each other and cannot eclipse a node.
  */
 export function accepts(tx: Tx, subnet: string, links: number): boolean {
   const { config } = tx.state
-  if (activeLinksInSubnet(tx, subnet) >= config.maxLinksPerSubnet) return false
+  const isOverQuota = activeLinksInSubnet(tx, subnet) >= config.maxLinksPerSubnet
   const accepted = activeLinks(tx).filter(({ dialled }) => !dialled)
-  if (accepted.length < config.maxLinks - config.minOutboundLinks) return true
-  if (links >= FEW_LINKS) return false
+  const room = config.maxLinks - config.minOutboundLinks - (isOverQuota ? config.maxLinksPerSubnet : 0)
+  if (accepted.length < room) return true
+  if (isOverQuota || links >= FEW_LINKS) return false
   const subnetCount = (name: string) => getEntry(tx.state.subnetCounts, shardKey(name)) ?? 0
   const victim = accepted.reduce((one, other) => (subnetCount(other.subnet) > subnetCount(one.subnet) ? other : one))
   if (subnetCount(victim.subnet) <= subnetCount(subnet)) return false
@@ -117,15 +119,49 @@ function isBusy({ state }: Tx, { peer, missing }: Link): boolean {
 /** Returns a random member to dial. Each subnet is equally likely, however many members it has. */
 function randomMember(tx: Tx): SignedRecord | undefined {
   const { state } = tx
+  let isAnyDialable = false
   for (let tries = 0; tries < RANDOM_TRIES; tries += 1) {
     const member = sample(state.members, () => random(tx))
-    if (!member || statusOf(state, member.short) !== 'alive' || !canDial(tx, member)) continue
-    const subnet = subnetOf(member.record.endpoints[0])
-    if (activeLinksInSubnet(tx, subnet.name) >= state.config.maxLinksPerSubnet) continue
-    const subnetCount = subnet.private ? 1 : (getEntry(state.subnetCounts, subnetKey(subnet)) ?? 1)
-    if (random(tx) * subnetCount < 1) return member
+    if (!member || !isDialable(tx, member)) continue
+    isAnyDialable = true
+    const { weight, isOverQuota } = chanceOf(tx, member)
+    if (!isOverQuota && random(tx) < weight) return member
   }
-  return undefined
+  return isAnyDialable ? drawMember(tx) : undefined
+}
+
+/** Does the same among all members. One in a subnet over its quota is returned only if no other subnet has any. */
+function drawMember(tx: Tx): SignedRecord | undefined {
+  const drawn: Record<'others' | 'overQuota', { member?: SignedRecord; total: number }> = {
+    others: { total: 0 },
+    overQuota: { total: 0 },
+  }
+  for (const member of valuesOf(tx.state.members)) {
+    if (!isDialable(tx, member)) continue
+    const { weight, isOverQuota } = chanceOf(tx, member)
+    const draw = isOverQuota ? drawn.overQuota : drawn.others
+    draw.total += weight
+    if (random(tx) * draw.total < weight) draw.member = member
+  }
+  return drawn.others.member ?? drawn.overQuota.member
+}
+
+function isDialable(tx: Tx, member: SignedRecord): boolean {
+  return statusOf(tx.state, member.short) === 'alive' && canDial(tx, member)
+}
+
+/** How likely a member is to be dialled, and whether this node has as many links into its subnet as it should. */
+function chanceOf(tx: Tx, { record }: SignedRecord): { weight: number; isOverQuota: boolean } {
+  const { subnetCounts, config } = tx.state
+  const subnet = subnetOf(record.endpoints[0])
+  const count = subnet.private ? 1 : (getEntry(subnetCounts, subnetKey(subnet)) ?? 1)
+  return { weight: 1 / count, isOverQuota: activeLinksInSubnet(tx, subnet.name) >= config.maxLinksPerSubnet }
+}
+
+function activeLinksInSubnet({ state }: Tx, subnet: string): number {
+  let count = 0
+  for (const link of state.links.values()) if (isActive(link) && link.subnet === subnet) count += 1
+  return count
 }
 
 /** Dials a removed member or a bootstrap address of a node that is not a member. Isolated nodes do so more often. */

@@ -5,6 +5,7 @@ import type { Link } from './gossipState.ts'
 import { isActiveHere } from './linkPhase.ts'
 import { MAX_HOPS, mergeRecord, newestRecord, penalize, refuteInterval, signOwnRecord } from './membership.ts'
 import { getEntry } from './shardedMap.ts'
+import { wasRejected } from './subnetQuota.ts'
 import { takeTokens } from './tokenBucket.ts'
 import { activeLinks, pick, queueSuspicion, random, send, setLink, type Tx } from './tx.ts'
 
@@ -149,7 +150,7 @@ export function onVersions(tx: Tx, asked: Link, { buckets }: WireBody<'table/ver
     for (const [short, seq] of theirs) {
       const newest = newestRecord(tx, short)
       if (!newest || newest.record.seq < seq) {
-        if (getEntry(state.rejected, short) !== seq) missing.push({ short, seq })
+        if (!wasRejected(state, short, seq)) missing.push({ short, seq })
       } else if (newest.record.seq > seq || newest.record.left) lacking.push(newest)
       else if (!getEntry(state.members, short)) queueSuspicion(tx, asked.id, [short, seq, state.self.short])
     }
@@ -228,7 +229,7 @@ function recentVersions(tx: Tx): Version[] {
 }
 
 function isNewer(tx: Tx, { short, seq }: Version): boolean {
-  return (newestRecord(tx, short)?.record.seq ?? 0) < seq && getEntry(tx.state.rejected, short) !== seq
+  return (newestRecord(tx, short)?.record.seq ?? 0) < seq && !wasRejected(tx.state, short, seq)
 }
 
 function rootPair({ state, tools }: Tx, link: Link): string {

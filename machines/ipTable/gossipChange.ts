@@ -38,7 +38,7 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
       return clear(table, fact.id, now)
     case 'record.dropped':
       // A member that was evicted for the subnet quota may be alive; only the gossip has no room for it.
-      return fact.why === 'overSubnetQuota' ? unconfirmed(table, fact.id) : drop(table, fact.id, now)
+      return fact.why === 'overSubnetQuota' ? unconfirmed(table, fact.id, now) : drop(table, fact.id, now)
     case 'link.opened':
       return provedOverLink(table, fact.id, now)
     case 'link.closed':
@@ -151,8 +151,10 @@ function provedOverLink(table: Table, id: NodeId, now: number): Change {
   return row ? markAnswering(table, row, now, true) : { table, emitted: [] }
 }
 
-function unconfirmed(table: Table, id: NodeId): Change {
+/** Gossip has no room for a peer any more. From now on only probes find out whether it is alive, which need an endpoint. */
+function unconfirmed(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
+  if (row?.endpoints.length === 0) return drop(table, id, now)
   return { table: row ? set(table, { ...row, alive: false }) : table, emitted: [] }
 }
 

@@ -4,6 +4,7 @@ import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { AddressDiscovered, IpTableEmits, Peer, SeedsListed } from '../../protocol/ipTable.ts'
 import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
+import { subnetOf } from '../../protocol/net/subnet.ts'
 import { endpointOf, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf } from './peerRow.ts'
 
 /**
@@ -184,10 +185,18 @@ function ensureCapacity(table: Table, key: string): Table {
   return next
 }
 
-/** Makes room by removing the peer that has been silent longest. Returns false if all peers answer. */
+/** Makes room by removing the peer that has been silent longest, of equal ones one in the fullest subnet. Returns false if all peers answer. */
 export function evict(table: Map<string, Row>): boolean {
+  const subnetCounts = new Map<string, number>()
+  const subnetNameOf = ({ endpoints: [first] }: Row) => subnetOf(first && formatEndpoint(first)).name
+  for (const row of table.values()) {
+    const subnet = subnetNameOf(row)
+    subnetCounts.set(subnet, (subnetCounts.get(subnet) ?? 0) + 1)
+  }
+  const countOf = (row: Row) => subnetCounts.get(subnetNameOf(row)) ?? 0
   const silent = [...table.values()].filter((row) => row.status !== 'answering' && !row.entry.Added)
-  const worst = silent.sort((one, other) => other.failures - one.failures)[0]
+  const most = Math.max(...silent.map(({ failures }) => failures))
+  const [worst] = silent.filter(({ failures }) => failures === most).sort((one, other) => countOf(other) - countOf(one))
   return worst !== undefined && table.delete(worst.key)
 }
 

@@ -12,7 +12,10 @@ export const GOSSIP = {
   minOutboundLinks: 4,
   /** Number of open connections, ephemeral links included. */
   maxSockets: 64,
-  /** Number of active links into one subnet, so that many nodes in one subnet cannot eclipse a node. */
+  /**
+   * Number of active links into one subnet, so that many nodes in one subnet cannot eclipse a node. More are dialled only
+   * where no other subnet has a member to dial, and accepted only while as many are left for other subnets.
+   */
   maxLinksPerSubnet: 2,
   /** An ephemeral link is closed at this age. Its exchange takes about a second. */
   maxEphemeralMs: 4_000,
@@ -63,10 +66,13 @@ export const GOSSIP = {
   requestTimeoutMs: 1_000,
   /** After a comparison that did not make two tables equal, it is not repeated for this long while neither changes. */
   syncBackoffMs: 5_000,
-  /** Number of members, of members in one subnet, and of members without a public address, of which a LAN may have many. */
+  /**
+   * Number of members. From `quotaMinMembers` on the table is nearly full: then a subnet with more than `subnetQuota` members
+   * gives way if it is the fullest. Below, an office or a laboratory may have all its nodes in one subnet.
+   */
   maxMembers: 4_096,
+  quotaMinMembers: 3_584,
   subnetQuota: 16,
-  maxPrivateMembers: 1_024,
   /** Number of tombstones, and how long they are kept. They keep old records from rejoining. */
   maxTombstones: 4_096,
   tombstoneMs: 48 * 3_600_000,

@@ -88,6 +88,13 @@ test('facts of gossip change the IP table', () => {
     ['it has left', proved('a'), [dropped('left')], ['peer.gone'], undefined],
     ['it is silent', proved('a'), [dropped('silent')], ['peer.gone'], undefined],
     ['it gave way to others', proved('a'), [dropped('overSubnetQuota')], [], 'answering'],
+    [
+      'it gave way to others and has no address',
+      new Map(),
+      [merged('a', { endpoints: [] }), dropped('overSubnetQuota')],
+      ['peer.gone'],
+      undefined,
+    ],
     ['gone twice', proved('a'), [dropped('silent'), dropped('silent')], [], undefined],
     ['back by its record', proved('a'), [dropped('silent'), merged('a')], [], 'unproved'],
     ['it has dialled this node', new Map(), [merged('a'), link(false)], ['peer.joined'], 'answering'],

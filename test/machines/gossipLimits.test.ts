@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { takeTokens } from '../../machines/gossip/tokenBucket.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
-import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { BATCH } from '../../protocol/wire/gossip.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
 import {
@@ -47,8 +47,8 @@ test('the number of signatures that one peer can have verified in a second is li
   assert.ok(checked <= GOSSIP.recordsPerSecond, `${checked} checked`)
 })
 
-test('a subnet has a quota of members, in which a node that was dialled gets room', () => {
-  const { node, links } = connectedNode(1)
+test('a subnet has a quota of members in a table that is nearly full, and there a node that was dialled gets room', () => {
+  const { node, links } = connectedNode(1, { quotaMinMembers: 0 })
   const peers = Array.from({ length: 40 }, (_, at) => makeGossipDriver({}, `21.0.0.${at + 1}:8088`))
   receive(node, links[0] as string, 'table/records', { records: peers.map((one) => pair(one.record())), hops: 255 })
   const members = peers.filter((one) => isMember(node, one))
@@ -59,6 +59,33 @@ test('a subnet has a quota of members, in which a node that was dialled gets roo
   link(node, later, later.record(), true)
   assert.ok(isMember(node, later), 'a node that this one dialled gets room')
   assert.equal(peers.filter((one) => isMember(node, one)).length, GOSSIP.subnetQuota)
+})
+
+test('as long as the table has room, all nodes of one public subnet are members', () => {
+  const { node, links } = connectedNode(1)
+  const office = Array.from({ length: 60 }, (_, at) => makeGossipDriver({}, `21.0.0.${at + 1}:8088`))
+  receive(node, links[0] as string, 'table/records', { records: office.map((one) => pair(one.record())), hops: 255 })
+  assert.equal(office.filter((one) => isMember(node, one)).length, 60)
+})
+
+test('in a full table the fullest subnet gives way to an honest node, but not those whom the owner knows', () => {
+  const { node, links } = connectedNode(1, { maxMembers: 40, quotaMinMembers: 30 })
+  const on = links[0] as string
+  const lan = Array.from({ length: 10 }, (_, at) => makeGossipDriver({}, `10.0.0.${at + 1}:8088`))
+  const ghosts = Array.from({ length: 60 }, () => makeGossipDriver({}, ''))
+  const [trusted, added] = ghosts as [GossipDriver, GossipDriver]
+  node.do({ type: 'trustChanged', trusted: [trusted.id] })
+  node.do({ type: 'addressDiscovered', endpoints: parseEndpoints(['10.9.9.9:1']), id: added.id })
+  const spread = (peers: readonly GossipDriver[]) =>
+    receive(node, on, 'table/records', { records: peers.map((one) => pair(one.record())), hops: 255 })
+  spread(ghosts)
+  assert.equal(node.state.members.size, 30, 'nodes without an address fill the table only until it is nearly full')
+  spread(lan)
+  assert.equal(lan.filter((one) => isMember(node, one)).length, lan.length, 'an invented node gives way to each')
+  assert.ok(node.state.members.size <= 40)
+  for (const known of [trusted, added]) assert.ok(isMember(node, known))
+  const again = ghosts.filter((one) => !isMember(node, one))
+  assert.deepEqual(emittedFacts(spread(again)), [], 'those that gave way are not admitted again')
 })
 
 test('a LAN may have many more members than the quota of a public subnet', () => {

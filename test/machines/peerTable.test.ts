@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { onGossipFact } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
-import { dialOrder } from '../../machines/ipTable/peerRow.ts'
+import { dialOrder, type Row } from '../../machines/ipTable/peerRow.ts'
 import {
   addPeer,
   fileOf,
@@ -337,6 +337,23 @@ test('a full table evicts silent peers, never those that answer', () => {
   assert.deepEqual([table.size, table.has(id('a'))], [PEERS_MAX, true])
   const answering: Table = new Map([...full].map(([key, row]) => [key, { ...row, status: 'answering' }]))
   assert.equal(proved(answering, 'a', '192.168.0.1:8088').table.has(id('a')), false)
+})
+
+test('a full table evicts a peer of the fullest subnet, if none has been silent longer', () => {
+  const office = (index: number) => ({ IPV4: `20.0.0.${index}`, ServerPort: '9000' })
+  const elsewhere = (index: number) => ({ IPV4: `30.${index >> 8}.${index & 255}.1`, ServerPort: '9000' })
+  const entries = Array.from({ length: PEERS_MAX }, (_, index) =>
+    index % 16 === 5 ? office(index >> 4) : elsewhere(index),
+  )
+  const full = loadTable(ipTableFile.parse({ ip_address: entries }), self)
+  const { table } = proved(full, 'a', '192.168.0.1:8088')
+  const isOffice = (key: string) => key.startsWith('20.0.0.')
+  const gone = [...full.keys()].filter((key) => !table.has(key))
+  assert.deepEqual(gone.map(isOffice), [true])
+  const silent = new Map(full)
+  const [key, row] = [...full].find(([each]) => !isOffice(each)) as [string, Row]
+  silent.set(key, { ...row, failures: 1 })
+  assert.equal(proved(silent, 'a', '192.168.0.1:8088').table.has(key), false)
 })
 
 test('text of others cannot control a terminal', () => {

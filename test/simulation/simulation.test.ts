@@ -221,23 +221,51 @@ test('a node that restarts without its file supersedes the records of its earlie
   assert.ok((simulation.nodes[4]?.state?.self.record.seq ?? 0) > 6)
 })
 
-test('five hundred Sybil nodes in ten subnets do not hide fifty honest nodes from each other', () => {
-  const honest = 50
-  const addressOf = (host: number) =>
-    host < honest ? `20.0.${host}.1:8088` : `66.0.${(host - honest) % 10}.${1 + Math.floor((host - honest) / 10)}:8088`
-  const simulation = createSimulation({ nodes: 550, seed: 66, addressOf, seeds: (host) => [0, host % honest] })
-  for (const host of range(550))
-    simulation.at(host < honest ? host * 20 : 5_000 + host * 5, () => simulation.start(host))
-  simulation.runUntil(45_000)
-  let seen = 0
-  for (const { state } of simulation.nodes.slice(0, honest)) {
-    assert.ok(state)
-    const known = simulation.nodes.slice(0, honest).filter((other) => seqOf(state, other) > 0).length
-    seen += known / honest
-    const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
-    const links = [...state.links.values()].filter((link) => ids.has(link.nodeId) && isActive(link))
-    assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
-    assert.ok(state.members.size <= honest + 10 * GOSSIP.subnetQuota)
+test('thirty nodes with public addresses in one subnet all list each other', () => {
+  for (const seed of [1, 2, 3]) {
+    const addressOf = (host: number) => `20.0.0.${host + 1}:8088`
+    const simulation = createSimulation({ nodes: 30, seed, addressOf })
+    for (const host of range(30)) simulation.at(host * 100, () => simulation.start(host))
+    simulation.runUntil(10_000)
+    assert.equal(simulation.disagreement(), '', `seed ${seed}`)
+    simulation.runUntil(30_000)
+    for (const { state } of simulation.nodes) {
+      const links = state?.links.values().filter(isActive).length ?? 0
+      assert.ok(links >= GOSSIP.minOutboundLinks, `seed ${seed}: ${links} links`)
+    }
   }
-  assert.ok(seen / honest >= 0.95, `${seen / honest} of the honest nodes are known`)
 })
+
+for (const [quotaMinMembers, title] of [
+  [0, 'in a table that is nearly full, '],
+  [GOSSIP.quotaMinMembers, ''],
+] as const)
+  test(`${title}five hundred Sybil nodes in ten subnets do not hide fifty honest nodes from each other`, () => {
+    const honest = 50
+    const addressOf = (host: number) =>
+      host < honest
+        ? `20.0.${host}.1:8088`
+        : `66.0.${(host - honest) % 10}.${1 + Math.floor((host - honest) / 10)}:8088`
+    const simulation = createSimulation({
+      nodes: 550,
+      seed: 66,
+      addressOf,
+      seeds: (host) => [0, host % honest],
+      config: { quotaMinMembers },
+    })
+    for (const host of range(550))
+      simulation.at(host < honest ? host * 20 : 5_000 + host * 5, () => simulation.start(host))
+    simulation.runUntil(45_000)
+    let seen = 0
+    for (const { state } of simulation.nodes.slice(0, honest)) {
+      assert.ok(state)
+      const known = simulation.nodes.slice(0, honest).filter((other) => seqOf(state, other) > 0).length
+      seen += known / honest
+      const ids = new Set(simulation.nodes.slice(0, honest).map(({ id }) => id))
+      const links = [...state.links.values()].filter((link) => ids.has(link.nodeId) && isActive(link))
+      assert.ok(links.length >= 3, `${links.length} links to honest nodes`)
+      const most = quotaMinMembers === 0 ? honest + 10 * GOSSIP.subnetQuota : 550
+      assert.ok(state.members.size <= most)
+    }
+    assert.ok(seen / honest >= 0.95, `${seen / honest} of the honest nodes are known`)
+  })

@@ -36,6 +36,7 @@ type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'a
 
 let made = 0
 
+/** `address` is that of its record; an empty one stands for none. */
 export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: string): GossipDriver {
   made += 1
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
@@ -45,7 +46,7 @@ export function makeGossipDriver(config: Partial<GossipConfig> = {}, address?: s
   const tools = createGossipTools(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString())
   const fields = {
     name: `node${made}`,
-    endpoints: [address ?? `20.${made >> 8}.${made & 255}.1:8088`],
+    endpoints: address === '' ? [] : [address ?? `20.${made >> 8}.${made & 255}.1:8088`],
     port: 8088,
     version: '0.1.0',
     customInformation: '',

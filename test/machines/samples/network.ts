@@ -144,6 +144,7 @@ export const gossipSamples = samplesOf(gossipMachine, {
       port,
     },
     'specs.changed': { type: 'specs.changed', specs: { ...specs, RAM: 2_048 } },
+    'trust.changed': { type: 'trust.changed', trusted: [other.id] },
     'specs.changed (the same)': { type: 'specs.changed', specs },
     'record.describe': { ...owner('record.describe', 'r'), text: 'hello' },
     'persist.ended': { type: 'persist.ended', requestId: 'r', text: 'hello' },
