@@ -39,8 +39,11 @@ export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
 }
 
 /** Locks the home for this process. Throws `home_locked` if another process holds it for longer than `waitMs`. */
-export function lockHome(home: Home, { waitMs }: { waitMs: number }): Promise<() => Promise<void>> {
-  return acquireLock(home.paths.lock, { socket: home.paths.socket, waitMs })
+export function lockHome(
+  home: Home,
+  { waitMs, temporary = false }: { waitMs: number; temporary?: boolean },
+): Promise<() => Promise<void>> {
+  return acquireLock(home.paths.lock, { socket: home.paths.socket, temporary, waitMs })
 }
 
 async function openConfig(paths: HomePaths, notes: string[]): Promise<Config> {

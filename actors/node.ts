@@ -22,7 +22,7 @@ import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {
   home: Home
-  /** Null for a process that runs a single command: it does not listen and does no background work. */
+  /** Null for a temporary node: its owner's commands alone reach it, and it does no background work. */
   listen: { host?: string; port: number } | null
   /** Whether everybody may borrow, as in Go P2PRC. */
   open: boolean
@@ -44,6 +44,10 @@ export interface Node {
   request(command: Command, options?: RequestOptions): Promise<Answer>
   /** Stops the node; its containers keep running. May be called more than once. */
   stop(): Promise<void>
+  /** Resolves when no command of the owner is connected. */
+  unused(): Promise<void>
+  /** Stops the node as soon as no command of the owner is connected. */
+  stopWhenUnused(): Promise<void>
 }
 
 /** How long a starting node waits for a command that uses the home folder without a node. */
@@ -67,7 +71,7 @@ export async function createNode({
     for (const take of undo.reverse()) await take()
   })
   try {
-    undo.push(await lockHome(home, { waitMs: listen ? START_LOCK_WAIT_MS : 0 }))
+    undo.push(await lockHome(home, { waitMs: listen ? START_LOCK_WAIT_MS : 0, temporary: !listen }))
     const identity = await loadIdentity(home.paths, home.config.MachineName)
     const bus = createBus<BusEvent>({ onError })
     undo.push(() => bus.close())
@@ -118,14 +122,23 @@ export async function createNode({
     }
     for (const [path, quarantinePath] of quarantined)
       bus.publish({ type: 'node.fileQuarantined', path, quarantinePath })
+    const control = await listenControl({ path: home.paths.socket, handle: httpServer.handle })
+    undo.push(() => control.close())
     if (listen) {
-      const control = await listenControl({ path: home.paths.socket, handle: httpServer.handle })
-      undo.push(() => control.close())
       undo.push(discover(listenAddresses, identity.id, bus))
       bus.publish({ type: 'node.started', id: identity.id, addresses })
       undo.push(() => bus.publish({ type: 'node.stopping' }))
     }
-    return { identity, bus, addresses, request: (command, options) => request(bus, command, options), stop }
+    return {
+      identity,
+      bus,
+      addresses,
+      request: (command, options) => request(bus, command, options),
+      stop,
+      unused: control.unused,
+      // `stop` closes the socket in the same turn, so that no connection is accepted in between.
+      stopWhenUnused: () => control.unused().then(stop),
+    }
   } catch (error) {
     await stop()
     throw error

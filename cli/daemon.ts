@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Holder, holderOf } from '../actors/home/lockHolder.ts'
+import { type Holder, holderKind, holderOf, runningNode } from '../actors/home/lockHolder.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import { withoutControlCharacters } from '../client/text.ts'
 import type { ReceivedFact } from '../client/transport.ts'
@@ -84,7 +84,8 @@ async function assertNotRunning(): Promise<void> {
   const { lock, dir } = homePaths(process.env)
   const deadline = performance.now() + LOCK_GRACE_MS
   for (let holder = holderOf(lock); holder; holder = holderOf(lock)) {
-    if (performance.now() >= deadline) throw new AppError('home_locked', { path: dir, pid: holder.pid })
+    if (performance.now() >= deadline)
+      throw new AppError('home_locked', { kind: holderKind(holder), path: dir, pid: holder.pid })
     await delay(POLL_MS)
   }
 }
@@ -92,7 +93,7 @@ async function assertNotRunning(): Promise<void> {
 /** Stops the node that runs on this home and waits for it to exit. Throws `no_node` or `timed_out`. */
 export async function stopNode(): Promise<number> {
   const { lock } = homePaths(process.env)
-  const holder = holderOf(lock)
+  const holder = runningNode(lock)
   if (!holder) throw new AppError('no_node')
   process.kill(holder.pid, 'SIGTERM')
   const deadline = performance.now() + STOP_TIMEOUT_MS

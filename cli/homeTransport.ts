@@ -1,41 +1,53 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { holderOf } from '../actors/home/lockHolder.ts'
+import { holderOf, runningNode } from '../actors/home/lockHolder.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import { controlSocket } from '../client/controlSocket.ts'
-import type { ReceivedFact, SentCommand, Transport } from '../client/transport.ts'
+import type { Transport } from '../client/transport.ts'
 import { LOCK_TIMEOUT_MS } from '../protocol/defaults/node.ts'
 import { AppError, toAppError } from '../protocol/errors.ts'
 
 const RETRY_MS = 50
 
 /**
- * To the node that runs on the home of the environment; where none does, the same system is started in this process,
- * without listening, for each command. `onNote` is told what the owner should hear about the home, such as a file that
- * was quarantined.
+ * To the node that runs on the home of the environment; where none does, to a temporary one, which all commands share
+ * until the last of them has ended. `onNote` is told what the owner should hear about the home, such as a file that was
+ * quarantined.
  */
 export function homeTransport(onNote: (note: string) => void = () => {}): Transport {
-  const { lock, dir } = homePaths(process.env)
+  const { lock, dir, socket } = homePaths(process.env)
   return {
     where: 'the node on this machine',
     async *request(command, signal) {
-      for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
-        const holder = holderOf(lock)
-        try {
-          return yield* holder
-            ? controlSocket({ path: holder.socket }).request(command, signal)
-            : inThisProcess(command, signal)
-        } catch (error) {
-          // Another command works on this home without listening, or a node is about to listen or to end.
-          const busy = holder ? isConnectionRefused(error) : toAppError(error).code === 'home_locked'
-          if (!busy || signal.aborted) throw error
-          if (waitedMs >= LOCK_TIMEOUT_MS)
-            throw new AppError('home_locked', { path: dir, pid: holder?.pid ?? '?' }, error)
+      let release: (() => Promise<void>) | undefined
+      try {
+        for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
+          const holder = holderOf(lock)
+          let begun = false
+          try {
+            if (!holder) release = await startTemporary()
+            for await (const fact of controlSocket({ path: holder?.socket ?? socket }).request(command, signal)) {
+              begun = true
+              yield fact
+            }
+            return
+          } catch (error) {
+            // A node is about to listen or to end. A temporary one ends only while no request is under way.
+            const busy =
+              isConnectionRefused(error) ||
+              toAppError(error).code === 'home_locked' ||
+              (holder?.temporary && !begun && toAppError(error).code === 'connection_lost')
+            if (!busy || signal.aborted) throw error
+            if (waitedMs >= LOCK_TIMEOUT_MS)
+              throw new AppError('home_locked', { kind: 'node', path: dir, pid: holder?.pid ?? '?' }, error)
+          }
+          await delay(RETRY_MS)
         }
-        await delay(RETRY_MS)
+      } finally {
+        await release?.()
       }
     },
     async *events(signal) {
-      const path = holderOf(lock)?.socket
+      const path = runningNode(lock)?.socket
       if (!path) throw new AppError('no_node')
       try {
         yield* controlSocket({ path }).events(signal)
@@ -45,9 +57,9 @@ export function homeTransport(onNote: (note: string) => void = () => {}): Transp
     },
   }
 
-  async function* inThisProcess(command: SentCommand, signal: AbortSignal): AsyncGenerator<ReceivedFact> {
-    const { inProcess } = await import('./inProcess.ts')
-    yield* inProcess(onNote).request(command, signal)
+  async function startTemporary(): Promise<() => Promise<void>> {
+    const { startTemporaryNode } = await import('./temporaryNodeClient.ts')
+    return startTemporaryNode(onNote)
   }
 }
 

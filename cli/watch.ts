@@ -35,9 +35,9 @@ export async function watch({ terminal, signal }: Call, view: () => Promise<View
 
 /** A command that looks at a running node is of no use without one. Throws `no_node`. */
 export async function assertNode(): Promise<void> {
-  const [{ holderOf }, { homePaths }] = await Promise.all([
+  const [{ runningNode }, { homePaths }] = await Promise.all([
     import('../actors/home/lockHolder.ts'),
     import('../actors/homePaths.ts'),
   ])
-  if (!holderOf(homePaths(process.env).lock)) throw new AppError('no_node')
+  if (!runningNode(homePaths(process.env).lock)) throw new AppError('no_node')
 }

@@ -81,7 +81,9 @@ export const catalogue = {
   container_stopped: { status: 409, exit: 6, what: 'The container exists, but it does not run: {why}', todo: 'Ask its lender to start it, and then try again.' },
   home_unusable: { status: 500, exit: 7, what: 'The home folder {path} cannot be used: {why}', todo: 'Make it writable, or choose another one with the P2PRC variable.' },
   bad_identity: { status: 500, exit: 7, what: 'The node key {path} cannot be used: {why}', todo: 'Restore the right file, or move this one away to start with a new identity.' },
-  home_locked: { status: 409, exit: 7, what: 'Another node (process {pid}) uses the home folder {path}', todo: 'Stop that node, or choose another home folder with the P2PRC variable.' },
+  home_locked: { status: 409, exit: 7, what: 'Another {kind} (process {pid}) uses the home folder {path}', todo: 'Stop that node, or choose another home folder with the P2PRC variable.', todoFor: {
+    command: 'Try again when the commands that work there have ended, or choose another home folder with the P2PRC variable.',
+  } },
   disk_failed: { status: 507, exit: 7, what: '{path} could not be written: {why}', todo: 'Free space on the disk; the previous content is unchanged.' },
   newer_file: { status: 500, exit: 7, what: '{path} was written by a newer P2PRC (version {version})', todo: 'Update this P2PRC; the file is unchanged.' },
   port_busy: { status: 500, exit: 7, what: 'Port {port} is already in use', todo: 'Stop the program that uses it, or choose another port with --port.' },

@@ -6,7 +6,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 /**
  * `npm run build`: `dist/cli.js` is all that a command needs to talk to a running node, `dist/node.js` is the node,
- * loaded only where one has to run, with its larger libraries below `dist/lib/`. `dist/client.js` with the types below
+ * loaded only where one has to run (`dist/temporaryNode.js` is its process where a command needs one), with its larger libraries below `dist/lib/`. `dist/client.js` with the types below
  * `dist/client/` is what programs import as `p2prc/client`. Minified CommonJS files start faster than modules do. An
  * argument names another folder than `dist`.
  */
@@ -87,7 +87,7 @@ const common: BuildOptions = {
   platform: 'node',
   target: 'node20',
   format: 'cjs',
-  define: { 'import.meta.dirname': '__dirname' },
+  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
   // CommonJS loads what is imported on demand with `require`, which is the faster one.
   supported: { 'dynamic-import': false },
   legalComments: 'none',
@@ -104,6 +104,12 @@ await Promise.all([
     outfile: join(dist, 'cli.js'),
     banner: { js: '#!/usr/bin/env node' },
     plugins: [inProcessApart, noNativeCode],
+  }),
+  build({
+    ...common,
+    entryPoints: ['cli/temporaryNode.ts'],
+    outfile: join(dist, 'temporaryNode.js'),
+    plugins: [inProcessApart],
   }),
   build({
     ...common,

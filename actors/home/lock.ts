@@ -4,11 +4,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../protocol/errors.ts'
 import { once } from '../once.ts'
 import { reason } from './fileErrors.ts'
-import { type Holder, isAlive, parseHolder, startOf } from './lockHolder.ts'
+import { type Holder, holderKind, isAlive, parseHolder, startOf } from './lockHolder.ts'
 
 export interface LockOptions {
   /** The holder's control socket, for whoever finds the lock taken. */
   socket: string
+  /** Whether this process is a temporary node. */
+  temporary?: boolean
   /** Milliseconds to wait for the present holder. */
   waitMs: number
   /** Called at each attempt. If it returns true, for instance because a node has started, the wait ends with `home_locked`. */
@@ -22,8 +24,9 @@ const RETRY_MS = 50
  * the lock at once. Throws `home_locked` if the holder is still alive after `waitMs`, and `home_unusable` if the file cannot
  * be made.
  */
-export async function acquireLock(path: string, { socket, waitMs, giveUp }: LockOptions): Promise<() => Promise<void>> {
-  const self = JSON.stringify({ pid: process.pid, started: startOf(process.pid), socket } satisfies Holder)
+export async function acquireLock(path: string, options: LockOptions): Promise<() => Promise<void>> {
+  const { socket, temporary = false, waitMs, giveUp } = options
+  const self = JSON.stringify({ pid: process.pid, started: startOf(process.pid), socket, temporary } satisfies Holder)
   const deadline = performance.now() + waitMs
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
@@ -31,7 +34,7 @@ export async function acquireLock(path: string, { socket, waitMs, giveUp }: Lock
       const holder = await tryAcquire(path, self)
       if (holder === 'acquired') return once(() => release(path, self))
       if (holder && (performance.now() >= deadline || giveUp?.(holder))) {
-        throw new AppError('home_locked', { path: dirname(path), pid: holder.pid })
+        throw new AppError('home_locked', { kind: holderKind(holder), path: dirname(path), pid: holder.pid })
       }
       await delay(holder ? RETRY_MS : 1)
     }

@@ -9,6 +9,8 @@ export interface Holder {
   started: string
   /** Path of the holder's control socket. */
   socket: string
+  /** Whether it serves commands only until none is under way, instead of running until it is stopped. */
+  temporary: boolean
 }
 
 /** Returns the live holder of `path`, or undefined. It reads only one file, for the fast path of the command line. */
@@ -21,11 +23,18 @@ export function holderOf(path: string): Holder | undefined {
   }
 }
 
+/** Returns the live holder of `path` if it is a node that runs until it is stopped. */
+export function runningNode(path: string): Holder | undefined {
+  const holder = holderOf(path)
+  return holder?.temporary ? undefined : holder
+}
+
 /** The holder that the content of a lock file describes, or undefined. */
 export function parseHolder(text: string): Holder | undefined {
   try {
-    const { pid, started, socket } = JSON.parse(text) as Holder
-    return Number.isInteger(pid) && pid > 0 ? { pid, started: String(started), socket: String(socket) } : undefined
+    const { pid, started, socket, temporary } = JSON.parse(text) as Holder
+    if (!Number.isInteger(pid) || pid <= 0) return undefined
+    return { pid, started: String(started), socket: String(socket), temporary: temporary === true }
   } catch {
     return undefined
   }
@@ -53,4 +62,9 @@ export function startOf(pid: number): string {
   } catch {
     return ''
   }
+}
+
+/** What the holder is, in messages. */
+export function holderKind({ temporary }: Holder): 'node' | 'command' {
+  return temporary ? 'command' : 'node'
 }

@@ -14,6 +14,8 @@ const PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103
 export interface ControlListener {
   /** Ends all connections and removes the socket. May be called more than once. */
   close(): Promise<void>
+  /** Resolves when nobody is connected. */
+  unused(): Promise<void>
 }
 
 /**
@@ -30,9 +32,13 @@ export async function listenControl({ path, handle }: { path: string; handle: Ha
   const server = createServer(timeouts, (request, response) => handle(request, response, owner))
   server.timeout = IDLE_TIMEOUT_MS
   const sockets = new Set<Socket>()
+  const waiting: (() => void)[] = []
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
+    socket.on('close', () => {
+      sockets.delete(socket)
+      if (sockets.size === 0) for (const resolve of waiting.splice(0)) resolve()
+    })
   })
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
@@ -50,7 +56,10 @@ export async function listenControl({ path, handle }: { path: string; handle: Ha
   } catch (error) {
     throw error instanceof AppError ? error : failed((error as Error).message, error)
   }
-  return { close: once(() => shutDown(server, sockets)) }
+  return {
+    close: once(() => shutDown(server, sockets)),
+    unused: () => new Promise((resolve) => (sockets.size === 0 ? resolve() : waiting.push(resolve))),
+  }
 
   async function removeLeftover(leftover: string): Promise<void> {
     const found = await lstat(leftover).catch(() => undefined)

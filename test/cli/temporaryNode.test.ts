@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { bareHome, launched, recordOf, remember } from '../support/cliHomes.ts'
+import { openFakeShell } from '../support/fakeShell.ts'
+import { p2prc, p2prcJson } from '../support/processes.ts'
+
+/** Commands on a home on which no node runs share a temporary one. */
+
+/** A home with a group of one container, in which a command can wait until a fifo is written. */
+async function homeWithGroup(t: TestContext) {
+  const env = bareHome()
+  const { key } = await p2prcJson(env, 'id')
+  const shell = await openFakeShell(key)
+  t.after(() => shell.stop())
+  remember(env, recordOf('0a1', shell.port, shell.hostKey))
+  await p2prcJson(env, 'group', 'create', '0a1', '--name', 'farm')
+  const waiting = (name: string) => {
+    const fifo = join(env.P2PRC, name)
+    execFileSync('mkfifo', [fifo])
+    const run = launched(t, env, 'group', 'exec', 'farm', '--', `echo ${name} began; cat ${fifo}`)
+    return { ...run, begun: run.printed(`${name} began`), end: () => writeFileSync(fifo, 'done\n') }
+  }
+  return { env, shell, waiting, lock: join(env.P2PRC, 'lock') }
+}
+
+test('a long command lets others in, and ends before one that outlives it', async (t) => {
+  const { env, waiting, lock } = await homeWithGroup(t)
+  const first = waiting('first')
+  await first.begun
+  const { TrackContainer } = await p2prcJson(env, 'ps')
+  assert.equal(TrackContainer.length, 1)
+  const second = waiting('second')
+  await second.begun
+  first.end()
+  assert.equal(await first.ended, 0, first.text)
+  assert.equal((await p2prcJson(env, 'trust', 'ls')).length, 0, 'the second one still lets others in')
+  second.end()
+  assert.equal(await second.ended, 0, second.text)
+  // Nobody waits for the end of a node that outlived the command that had started it.
+  while (existsSync(lock)) await delay(10)
+  assert.equal(existsSync(join(env.P2PRC, 'run/control.sock')), false)
+})
+
+test('while a command is at work there is no node: start, stop and events say so', async (t) => {
+  const { env, waiting } = await homeWithGroup(t)
+  const first = waiting('first')
+  await first.begun
+  const started = await p2prc(env, 'start', '--port', '0')
+  assert.equal(started.code, 7)
+  assert.match(
+    started.stderr,
+    /Another command \(process \d+\) uses the home folder .* when the commands .* have ended/,
+  )
+  for (const command of ['stop', 'events']) {
+    const { code, stderr } = await p2prc(env, command)
+    assert.equal(code, 7)
+    assert.match(stderr, /No node runs with this home folder/)
+  }
+  first.end()
+  assert.equal(await first.ended, 0, first.text)
+})
+
+test('a command that is killed ends what it began, and the temporary node with it', async (t) => {
+  const { waiting, shell, lock } = await homeWithGroup(t)
+  const first = waiting('first')
+  await first.begun
+  assert.equal(JSON.parse(readFileSync(lock, 'utf8')).temporary, true)
+  first.child.kill('SIGKILL')
+  await shell.empty()
+  while (existsSync(lock)) await delay(10)
+})
