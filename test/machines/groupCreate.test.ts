@@ -6,6 +6,7 @@ import { takeCommands } from '../../machines/groupTracker/takes.ts'
 import { inPhase } from '../../machines/requests.ts'
 import { CONCURRENT_TAKES_MAX } from '../../protocol/defaults/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
+import type { ContainerId } from '../../protocol/ids.ts'
 import { idOf } from '../support/fakeLender.ts'
 
 const create = (changes: Partial<CreateCommand> = {}): CreateCommand => ({
@@ -50,20 +51,23 @@ const abandoned = { type: 'take.abandoned' }
 function play(command: CreateCommand, events: object[]) {
   const emitted: { type: string; code?: string }[] = []
   let peak = 0
+  const givenBack: ContainerId[] = []
   let [snapshot, actions] = initialTransition(groupCreateMachine, { parent: createEmptyActor(), command })
   for (const event of events) {
     ;[snapshot, actions] = transition(groupCreateMachine, snapshot, event as never)
     peak = Math.max(peak, inPhase(snapshot.context.takes, 'taking').length)
     for (const { type, params } of actions) {
+      const { src, input } = (params ?? {}) as { src?: string; input?: ContainerId[] }
+      if (type === 'xstate.spawnChild' && src === 'rollBack') givenBack.push(...(input ?? []))
       const fact = (params as { event?: { fact?: { type: string } } })?.event?.fact
       if (type === 'xstate.sendTo' && fact) emitted.push(fact)
     }
   }
-  return { value: snapshot.value, emitted, peak, context: snapshot.context }
+  return { value: snapshot.value, emitted, peak, givenBack, context: snapshot.context }
 }
 
 test('chart: a group has the containers that were taken, and without any there is no group', () => {
-  const rows: [string, Partial<CreateCommand>, object[], string, string[], string?][] = [
+  const rows: [string, Partial<CreateCommand>, object[], string, string[], string?, number[]?][] = [
     ['without containers', {}, [checked, written], 'created', ['group.changed', 'group.created']],
     ['a bad name takes nothing', { on: ['a'] }, [badName], 'failed', ['group.createFailed'], 'bad_request'],
     ['waits for all', { on: ['a', 'b'] }, [checked, taken(1)], 'taking', []],
@@ -103,6 +107,25 @@ test('chart: a group has the containers that were taken, and without any there i
       'failed',
       ['group.createFailed'],
       'disk_failed',
+      [1],
+    ],
+    [
+      'not written: each that was taken is given back',
+      { on: ['a', 'b', 'c'] },
+      [checked, taken(3), refused(2), taken(1), unwritten, returned],
+      'failed',
+      ['group.createFailed'],
+      'disk_failed',
+      [3, 1],
+    ],
+    [
+      'not written: borrowed before, so not given back',
+      { on: ['a'], members: ['0'] },
+      [checked, taken(1), unwritten, returned],
+      'failed',
+      ['group.createFailed'],
+      'disk_failed',
+      [1],
     ],
     ['the nearest are looked for', { nearest: 2 }, [checked], 'choosing', []],
     ['and taken on', { nearest: 2 }, [checked, chosen, taken(1)], 'taking', []],
@@ -125,9 +148,19 @@ test('chart: a group has the containers that were taken, and without any there i
       'failed',
       ['group.createFailed'],
       'abandoned',
+      [1],
+    ],
+    [
+      'Ctrl-C: also gives back what is taken after it',
+      { on: ['a', 'b'] },
+      [checked, taken(1), abandoned, taken(2), returned],
+      'failed',
+      ['group.createFailed'],
+      'abandoned',
+      [1, 2],
     ],
   ]
-  for (const [name, changes, events, state, types, code] of rows) {
+  for (const [name, changes, events, state, types, code, given = []] of rows) {
     const played = play(create(changes), events)
     assert.equal(played.value, state, name)
     const facts = played.emitted.filter(({ type }) => type.startsWith('group.'))
@@ -137,6 +170,7 @@ test('chart: a group has the containers that were taken, and without any there i
       name,
     )
     if (code) assert.equal(facts.at(-1)?.code, code, name)
+    assert.deepEqual(played.givenBack, given.map(idOf), name)
   }
 })
 
