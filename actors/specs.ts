@@ -1,4 +1,6 @@
-import { cpus, hostname, loadavg } from 'node:os'
+import { readFile, statfs } from 'node:fs/promises'
+import { type CpuInfo, cpus, freemem, hostname, loadavg, totalmem } from 'node:os'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fromCallback, fromPromise } from 'xstate'
 import { type SpecsRequestEnded, specsMachine } from '../machines/specs.ts'
 import { SPECS_INTERVAL_MS } from '../protocol/defaults/specs.ts'
@@ -90,7 +92,13 @@ async function readAnswer(connection: Connection, where: string, signal: AbortSi
 
 const MIB = 1024 * 1024
 
-/** Reads the specifications of this machine. A value that cannot be read is 0 or null, with a line in `Notes`. */
+/** Over how long the first reading measures the utilization of the cores. Later ones measure it since the one before. */
+const CPU_SAMPLE_MS = 500
+
+/**
+ * Reads the specifications of this machine. A value that cannot be read is 0 or null, with a line in `Notes`. Apart from
+ * `nvidia-smi`, no program is started: every node does this twice a minute, and a fork of its process takes milliseconds.
+ */
 export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   const notes: string[] = []
   const orNote = async <T>(what: string, reading: Promise<T>): Promise<T | null> =>
@@ -98,36 +106,58 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
       notes.push(`${what}: ${error.message}`)
       return null
     })
-  // The library is imported here because loading it would slow down short commands.
-  const { default: si } = await import('systeminformation')
-  const [system, memory, disks, load, nvidia] = await Promise.all([
-    orNote('system', si.osInfo()),
-    orNote('memory', si.mem()),
-    orNote('disk', si.fsSize('/')),
-    orNote('load', si.currentLoad()),
+  const [platform, disk, usage, nvidia] = await Promise.all([
+    orNote('system', readPlatform()),
+    orNote('disk', statfs('/')),
+    cpuUsage(),
     orNote('GPU', readNvidia(signal)),
   ])
-  const disk = disks?.find(({ mount }) => mount === '/')
   const cores = cpus()
   const first = nvidia?.cards[0]
   const [one = 0, five = 0, fifteen = 0] = loadavg()
   return receivedSpecs.parse({
     Hostname: hostname(),
-    Platform: system?.distro ?? process.platform,
+    Platform: platform ?? process.platform,
     CPU: cores[0]?.model ?? '',
-    RAM: mebibytes(memory?.total),
-    Disk: mebibytes(disk?.size),
+    RAM: mebibytes(totalmem()),
+    Disk: disk ? mebibytes(disk.blocks * disk.bsize) : 0,
     GPU: nvidia && first ? { DriveVersion: nvidia.driver, Gpu: first } : null,
     GPUs: nvidia?.cards ?? [],
     Cores: cores.length,
-    RAMFree: mebibytes(memory?.available),
-    DiskFree: mebibytes(disk?.available),
+    // On Linux this is `MemAvailable`: the memory that new programs can have, with what the caches would give back.
+    RAMFree: mebibytes(freemem()),
+    DiskFree: disk ? mebibytes(disk.bavail * disk.bsize) : 0,
     Load: [one, five, fifteen],
-    CPUUsage: Math.round((load?.currentLoad ?? 0) * 10) / 10,
+    CPUUsage: Math.round(usage * 10) / 10,
     Notes: notes,
   })
 }
 
-function mebibytes(bytes = 0): number {
+/** Returns the name of the distribution. */
+async function readPlatform(): Promise<string> {
+  if (process.platform !== 'linux') return process.platform
+  const [, name = ''] = /^NAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8')) ?? []
+  return name.replace(/^(["'])(.*)\1$/, '$2') || process.platform
+}
+
+let lastCores: CpuInfo[] | undefined
+
+/** Returns the utilization of all cores in percent, since the last reading of this process. */
+async function cpuUsage(): Promise<number> {
+  if (!lastCores) {
+    lastCores = cpus()
+    await wait(CPU_SAMPLE_MS)
+  }
+  const [before, now] = [timesOf(lastCores), timesOf(cpus())]
+  lastCores = cpus()
+  return now.all > before.all ? 100 * (1 - (now.idle - before.idle) / (now.all - before.all)) : 0
+}
+
+function timesOf(cores: readonly CpuInfo[]): { idle: number; all: number } {
+  const sum = (each: (times: CpuInfo['times']) => number) => cores.reduce((all, { times }) => all + each(times), 0)
+  return { idle: sum(({ idle }) => idle), all: sum(({ user, nice, sys, idle, irq }) => user + nice + sys + idle + irq) }
+}
+
+function mebibytes(bytes: number): number {
   return Math.floor(bytes / MIB)
 }

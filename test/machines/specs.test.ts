@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -236,7 +238,16 @@ test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', 
 })
 
 test('the specifications of this machine are read', async () => {
+  const started: ChildProcess[] = []
+  const onStart = (message: unknown) => started.push((message as { process: ChildProcess }).process)
+  subscribe('child_process', onStart)
   const real = await readSpecs()
+  unsubscribe('child_process', onStart)
+  // A fork of a node takes milliseconds, and every node reads twice a minute.
+  assert.deepEqual(
+    started.map(({ spawnfile }) => spawnfile),
+    ['nvidia-smi'],
+  )
   assert.deepEqual(receivedSpecs.parse(real), real)
   assert.ok(real.Hostname && real.Platform && real.CPU)
   assert.ok(real.RAM > 100 && real.RAM < 2 ** 26, `RAM ${real.RAM} MiB`)
