@@ -1,6 +1,7 @@
-import { readFile, statfs } from 'node:fs/promises'
-import { type CpuInfo, cpus, freemem, hostname, loadavg, totalmem } from 'node:os'
+import { statfs } from 'node:fs/promises'
+import { type CpuInfo, cpus, hostname, loadavg } from 'node:os'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Systeminformation } from 'systeminformation'
 import { fromCallback, fromPromise } from 'xstate'
 import { type SpecsRequestEnded, specsMachine } from '../machines/specs.ts'
 import { SPECS_INTERVAL_MS } from '../protocol/defaults/specs.ts'
@@ -96,8 +97,8 @@ const MIB = 1024 * 1024
 const CPU_SAMPLE_MS = 500
 
 /**
- * Reads the specifications of this machine. A value that cannot be read is 0 or null, with a line in `Notes`. Apart from
- * `nvidia-smi`, no program is started: every node does this twice a minute, and a fork of its process takes milliseconds.
+ * Reads the specifications of this machine. A value that cannot be read is 0 or null, with a line in `Notes`. Every node
+ * does this twice a minute, so what changes is read without starting a program, apart from `nvidia-smi`.
  */
 export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   const notes: string[] = []
@@ -106,8 +107,13 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
       notes.push(`${what}: ${error.message}`)
       return null
     })
-  const [platform, disk, usage, nvidia] = await Promise.all([
-    orNote('system', readPlatform()),
+  // The library is imported here because loading it would slow down short commands.
+  const { default: si } = await import('systeminformation')
+  // It starts eight programs for the name of the system, which does not change while this process lives.
+  system ??= si.osInfo()
+  const [os, memory, disk, usage, nvidia] = await Promise.all([
+    orNote('system', system),
+    orNote('memory', si.mem()),
     orNote('disk', statfs('/')),
     cpuUsage(),
     orNote('GPU', readNvidia(signal)),
@@ -117,15 +123,14 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   const [one = 0, five = 0, fifteen = 0] = loadavg()
   return receivedSpecs.parse({
     Hostname: hostname(),
-    Platform: platform ?? process.platform,
+    Platform: os?.distro ?? process.platform,
     CPU: cores[0]?.model ?? '',
-    RAM: mebibytes(totalmem()),
+    RAM: mebibytes(memory?.total),
     Disk: disk ? mebibytes(disk.blocks * disk.bsize) : 0,
     GPU: nvidia && first ? { DriveVersion: nvidia.driver, Gpu: first } : null,
     GPUs: nvidia?.cards ?? [],
     Cores: cores.length,
-    // On Linux this is `MemAvailable`: the memory that new programs can have, with what the caches would give back.
-    RAMFree: mebibytes(freemem()),
+    RAMFree: mebibytes(memory?.available),
     DiskFree: disk ? mebibytes(disk.bavail * disk.bsize) : 0,
     Load: [one, five, fifteen],
     CPUUsage: Math.round(usage * 10) / 10,
@@ -133,13 +138,7 @@ export async function readSpecs(signal?: AbortSignal): Promise<Specs> {
   })
 }
 
-/** Returns the name of the distribution. */
-async function readPlatform(): Promise<string> {
-  if (process.platform !== 'linux') return process.platform
-  const [, name = ''] = /^NAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8')) ?? []
-  return name.replace(/^(["'])(.*)\1$/, '$2') || process.platform
-}
-
+let system: Promise<Systeminformation.OsData> | undefined
 let lastCores: CpuInfo[] | undefined
 
 /** Returns the utilization of all cores in percent, since the last reading of this process. */
@@ -158,6 +157,6 @@ function timesOf(cores: readonly CpuInfo[]): { idle: number; all: number } {
   return { idle: sum(({ idle }) => idle), all: sum(({ user, nice, sys, idle, irq }) => user + nice + sys + idle + irq) }
 }
 
-function mebibytes(bytes: number): number {
+function mebibytes(bytes = 0): number {
   return Math.floor(bytes / MIB)
 }

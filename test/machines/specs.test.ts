@@ -238,6 +238,7 @@ test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', 
 })
 
 test('the specifications of this machine are read', async () => {
+  await readSpecs()
   const started: ChildProcess[] = []
   const onStart = (message: unknown) => started.push((message as { process: ChildProcess }).process)
   subscribe('child_process', onStart)
