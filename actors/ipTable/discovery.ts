@@ -7,6 +7,7 @@ import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 import { isEngineBridge } from './engineBridge.ts'
+import { afterQuery, firstQuery } from './querySchedule.ts'
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
@@ -30,7 +31,7 @@ export interface DiscoveryOptions {
  */
 export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
   const { self, isOwn = () => true, onFound: found, onError = () => {} } = options
-  const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[] }>()
+  const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[]; stop: () => void }>()
 
   function open(address: string, name: string): void {
     // Interfaces get IPv6 addresses later than IPv4 ones.
@@ -38,6 +39,18 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     const mdns = makeMdns({ interface: address, bind: '0.0.0.0' })
     let answeredAt = Number.NEGATIVE_INFINITY
     let answering: NodeJS.Timeout | undefined
+    let asking: NodeJS.Timeout | undefined
+    let schedule = firstQuery
+    const ask = () => {
+      mdns.query(SERVICE, 'PTR')
+      asked()
+    }
+    const asked = () => {
+      schedule = afterQuery(schedule, performance.now())
+      clearTimeout(asking)
+      // The random part lets one node ask first, for all others on the LAN.
+      asking = setTimeout(ask, schedule.intervalMs * (1 + Math.random() / 4))
+    }
     const answer = () => {
       answering = undefined
       if (sockets.get(address)?.mdns !== mdns) return
@@ -52,7 +65,9 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       // Packets that are not DNS, and sends while an interface goes down, are ignored.
     })
     mdns.on('query', ({ questions }) => {
-      if (answering || !isServiceQuery(questions)) return
+      if (!isServiceQuery(questions)) return
+      asked()
+      if (answering) return
       // An answer reaches everybody on the LAN, so queries within one second share the next one.
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.minAnswerIntervalMs - performance.now()))
     })
@@ -62,13 +77,19 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     })
     mdns.on('ready', () => {
       answer()
-      mdns.query(SERVICE, 'PTR')
+      ask()
     })
-    sockets.set(address, { mdns, hosts })
+    const stop = () => {
+      clearTimeout(asking)
+      clearTimeout(answering)
+    }
+    sockets.set(address, { mdns, hosts, stop })
   }
 
   function close(address: string): void {
-    sockets.get(address)?.mdns.destroy()
+    const socket = sockets.get(address)
+    socket?.stop()
+    socket?.mdns.destroy()
     sockets.delete(address)
   }
 
@@ -79,14 +100,10 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
   }
 
   syncInterfaces()
-  const timers = [
-    setInterval(syncInterfaces, DISCOVERY.interfacesIntervalMs),
-    setInterval(() => {
-      for (const { mdns } of sockets.values()) mdns.query(SERVICE, 'PTR')
-    }, DISCOVERY.queryIntervalMs),
-  ]
+  const timer = setInterval(syncInterfaces, DISCOVERY.interfacesIntervalMs)
   return async () => {
-    for (const timer of timers) clearInterval(timer)
+    clearInterval(timer)
+    for (const { stop } of sockets.values()) stop()
     const goodbyes = [...sockets.values()].map(
       ({ mdns, hosts }) =>
         new Promise<void>((resolve) => {

@@ -14,7 +14,7 @@ const V6_RETRY_TICKS = (20 * PROBE.intervalMs) / TABLE_TICK_MS
 const OFTEN_PEERS = 50
 
 /** The number of first probes per tick of gossip members that never answered here. */
-const CONFIRMED_PER_TICK = 2
+const CONFIRMED_PER_TICK = 1
 
 const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
@@ -90,16 +90,24 @@ export function applyOutcome(
 
 /** Returns the rows that are due for a probe, the longest overdue first. */
 export function dueRows(table: Table, now: number): Row[] {
+  const confirmed = [...table.values()].filter(isConfirmed).length
   const dueAt = (row: Row) =>
-    row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size)
+    row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size, confirmed)
   return [...table.values()]
     .filter((row) => row.endpoints.length > 0 && dueAt(row) <= now)
     .sort((one, other) => dueAt(one) - dueAt(other))
 }
 
-function probeInterval(row: Row, peers: number): number {
+/** Returns the ticks between two probes of a peer; `confirmed` is the number of peers that gossip confirms. */
+function probeInterval(row: Row, peers: number, confirmed: number): number {
+  if (isConfirmed(row)) return Math.max(PROBE.confirmedIntervalMs, confirmed * PROBE.confirmedSpacingMs) / TABLE_TICK_MS
   // In a large network gossip knows which nodes are alive, and each probe costs both nodes the same.
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.maxIntervalMs / TABLE_TICK_MS)
+}
+
+/** Whether gossip sees to it that the peer is alive, and this node knows that it can be dialled. */
+function isConfirmed({ alive, answeredAt }: Row): boolean {
+  return alive && answeredAt !== null
 }

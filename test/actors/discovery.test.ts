@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
+import { afterQuery, firstQuery } from '../../actors/ipTable/querySchedule.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
@@ -40,6 +41,28 @@ test('only queries for nodes are answered', () => {
   ]) {
     assert.ok(!isServiceQuery(questions))
   }
+})
+
+test('many nodes on a LAN ask as often as one, ever more rarely, and at most every hour', () => {
+  // All hear the queries of the others. The one that is due first asks for all.
+  const asking = (nodes: number, untilMs: number) => {
+    const schedules = Array.from({ length: nodes }, () => firstQuery)
+    const queries: number[] = []
+    const hear = (now: number) => {
+      queries.push(now)
+      for (const [at, schedule] of schedules.entries()) schedules[at] = afterQuery(schedule, now)
+    }
+    for (let node = 0; node < nodes; node += 1) hear(node * 100)
+    for (let now = queries.at(-1) as number; ; ) {
+      now = Math.min(...schedules.map(({ askedAt, intervalMs }) => askedAt + intervalMs))
+      if (now > untilMs)
+        return queries.slice(nodes).map((at, index, rest) => at - (rest[index - 1] ?? (nodes - 1) * 100))
+      hear(now)
+    }
+  }
+  const minutes = [1, 2, 4, 8, 16, 32, 60, 60].map((each) => each * 60_000)
+  assert.deepEqual(asking(1, 4 * 3_600_000), minutes)
+  assert.deepEqual(asking(200, 4 * 3_600_000), minutes)
 })
 
 test('malformed answers yield no address, and any answer at most 16', () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { onGossipFact } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
-import { dialOrder, type Row } from '../../machines/ipTable/peerRow.ts'
+import { dialOrder, newRow, type Row, untried } from '../../machines/ipTable/peerRow.ts'
 import {
   addPeer,
   fileOf,
@@ -17,7 +17,7 @@ import {
 import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
 import { addUnverified, namedIn } from '../../machines/ipTable/unverified.ts'
 import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
-import { emptyIpTable, ipTableFile } from '../../protocol/files/ipTable.ts'
+import { emptyIpTable, ipTableFile, newEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Address } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
@@ -237,6 +237,36 @@ test('records: only newer ones of the author count, and take no address from a p
   ;({ table } = mergeRecord(table, record(4, 'four', '10.0.0.4:8088'), self))
   const peer = listOf(table, 0).peers.find(({ name }) => name === 'four')
   assert.deepEqual([peer?.information, peer?.state, peer?.endpoints], ['text 4', 'unproved', [at('10.0.0.4:8088')]])
+})
+
+test('an idle node probes as often whatever number of peers gossip confirms, and those that it suspects at once', () => {
+  const signal = new AbortController().signal
+  const probesInTwoHours = (peers: number) => {
+    let table: ReadonlyMap<string, Row> = new Map()
+    for (let index = 0; index < peers; index += 1) {
+      const endpoints = [untried(at(`10.0.${index >> 8}.${index & 255}:8088`))]
+      const row = newRow(`peer ${index}`, newEntry({}), endpoints, 'answering')
+      table = new Map(table).set(row.key, { ...row, alive: true, seq: 1, answeredAt: 0, probedAt: index % 60 })
+    }
+    let count = 0
+    for (let now = 0; now < 7_200; now += 1)
+      for (const { key } of planProbes({ table, now, unverified: new Map(), probing: new Set(), signal }).probes) {
+        count += 1
+        table = new Map(table).set(key, { ...(table.get(key) as Row), probedAt: now })
+      }
+    return { count, table }
+  }
+  assert.ok(probesInTwoHours(2).count <= 2 * 120)
+  for (const peers of [29, 199]) {
+    const { count, table } = probesInTwoHours(peers)
+    assert.ok(count > 180 && count <= 360 + peers, `${count} probes of ${peers} peers`)
+    const [key, row] = [...table][0] as [string, Row]
+    const suspected = new Map([[key, { ...row, alive: false, status: 'suspected' as const, probedAt: 7_200 }]])
+    assert.deepEqual(
+      dueRows(suspected, 7_230).map((due) => due.key),
+      [key],
+    )
+  }
 })
 
 test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {

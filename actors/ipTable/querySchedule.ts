@@ -1,0 +1,22 @@
+import { DISCOVERY } from '../../protocol/defaults/ipTable.ts'
+
+/** When nodes were last asked for on one interface, by whomever, and how long nobody needs to ask again. */
+export interface QuerySchedule {
+  readonly askedAt: number
+  readonly intervalMs: number
+}
+
+export const firstQuery: QuerySchedule = {
+  askedAt: Number.NEGATIVE_INFINITY,
+  intervalMs: DISCOVERY.queryIntervalMs / 2,
+}
+
+/**
+ * Returns the schedule after a query, this node's own or that of another node: all hear the answers, so a query of another
+ * node stands for the own one (RFC 6762, section 7.3). Otherwise every node of a LAN would ask all others, all of whom
+ * answer everybody. Queries soon after another, as when many nodes start, do not make the next one later.
+ */
+export function afterQuery({ askedAt, intervalMs }: QuerySchedule, now: number): QuerySchedule {
+  const isDue = now - askedAt >= intervalMs / 2
+  return { askedAt: now, intervalMs: isDue ? Math.min(2 * intervalMs, DISCOVERY.maxQueryIntervalMs) : intervalMs }
+}
