@@ -2,6 +2,7 @@ import { actorCommands } from './cli/actorCommands.ts'
 import type { CommandName } from './cli/cliCommands.ts'
 import { wholeNumber } from './cli/commandLine.ts'
 import { groupCommands } from './cli/groupCommands.ts'
+import { loanCommands } from './cli/loanCommands.ts'
 import { peerCommands } from './cli/peerCommands.ts'
 import { pluginCommands } from './cli/pluginCommands.ts'
 import { type Call, confirmAction, type Handler, runCommandLine } from './cli/runCommand.ts'
@@ -18,6 +19,7 @@ import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
 const handlers: Record<CommandName, Handler> = {
   ...actorCommands,
   ...groupCommands,
+  ...loanCommands,
   ...peerCommands,
   ...pluginCommands,
 
@@ -53,22 +55,6 @@ const handlers: Record<CommandName, Handler> = {
       ...(await userKey(option('key'))),
     })
     terminal.value(loan.Container, () => show.loanText(loan, terminal.style))
-  },
-
-  async rm(call) {
-    const { args, legacy, request, terminal } = call
-    const id = args.at(-1) as string
-    const where = args.length > 1 ? args[0] : undefined
-    const forget = call.has('forget')
-    if (!legacy && !(await confirmAction(`Returning container ${id} with its /data`, call))) return 1
-    const returned = await request({ type: 'loan.return', id, forget, ...(where !== undefined && { where }) })
-    terminal.done({ ID: returned.id }, `${forget ? 'Forgot' : 'Returned'} ${show.shortId(returned.id)}`, legacy)
-  },
-
-  async ps({ request, terminal }) {
-    const { loans } = await request({ type: 'loan.list' })
-    const document = { TrackContainer: loans.map(({ state, ...loan }) => ({ ...loan, State: state })) }
-    terminal.value(document, () => show.loansTable(loans, terminal.style))
   },
 
   async ssh({ args: [id = '', ...words], rest, request, ignoreInterrupts }) {
@@ -157,11 +143,16 @@ async function openedHome({ terminal }: Call) {
   return home
 }
 
-/** EPIPE is not an error: a reader such as `head` has closed the pipe because it has read enough. */
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+/**
+ * EPIPE is not an error: a reader such as `head` has closed the pipe because it has read enough. EIO comes from a terminal
+ * that was closed; what is under way is rolled back then, so the process goes on.
+ */
+const onStreamError = (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
-  throw error
-})
+  if (error.code !== 'EIO') throw error
+}
+process.stdout.on('error', onStreamError)
+process.stderr.on('error', onStreamError)
 
 runCommandLine(handlers, { argv: process.argv.slice(2), version }).then((code) => {
   // Exits once the last line is written, without waiting for handles that a library may still hold open.

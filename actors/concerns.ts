@@ -125,7 +125,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   ]
   const settled = async () => {
     sshConfig.undo()
-    await Promise.all([containerManager.settled(), plugins.settled(), sshConfig.idle()])
+    await Promise.all([containerManager.settled(), borrowed.settled(), plugins.settled(), sshConfig.idle()])
     await written()
   }
   return { concerns, quarantined, settled }

@@ -2,6 +2,7 @@ import { fromCallback, fromPromise } from 'xstate'
 import { groupCreateMachine, type NewGroup } from '../machines/groupCreate.ts'
 import { groupTrackerMachine, type SimpleRequest } from '../machines/groupTracker.ts'
 import { type ChildEmits, type LenderEmits, loanMachine, type TakeCommand } from '../machines/loan.ts'
+import { ROLLBACK_TIMEOUT_MS } from '../protocol/defaults/groupTracker.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { GroupTrackContainersFile, TrackContainersFile } from '../protocol/files/loans.ts'
 import type { Group } from '../protocol/groups.ts'
@@ -34,9 +35,12 @@ export interface GroupTrackerDependencies {
 
 /**
  * The borrower's side: loans taken from other nodes, and groups of them. It publishes what is borrowed at the start of
- * each scope and after every change.
+ * each scope and after every change. `settled` resolves when the takes that were under way at the end of the scope have
+ * been rolled back: a container that nobody was told about must not stay at its lender.
  */
-export function createGroupTracker(dependencies: GroupTrackerDependencies): ConcernParts<typeof groupTrackerMachine> {
+export function createGroupTracker(
+  dependencies: GroupTrackerDependencies,
+): ConcernParts<typeof groupTrackerMachine> & { settled(): Promise<void> } {
   const { store, groupStore, resolve, nearest, dialer, identity, paths } = dependencies
   const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths.knownHosts)
@@ -51,9 +55,20 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
   }
   const peers = createPeerClient(dialer)
   const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files, onMoved })
-  const services: RequestServices = { loans, groups, lenderClient, files }
+  const services: RequestServices = { loans, groups, lenderClient, resolve, files }
   let scope = new AbortController().signal
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])
+
+  /** Takes and rollbacks that have not ended. */
+  const pending = new Set<Promise<unknown>>()
+  const untilEnded = <T>(work: Promise<T>): Promise<T> => {
+    const ended = work.catch(() => {}).finally(() => pending.delete(ended))
+    pending.add(ended)
+    return work
+  }
+  /** Runs a rollback, which goes on if the actor or the concern stops meanwhile, up to its own time limit. */
+  const rollBack = (work: (signal: AbortSignal) => Promise<void>) =>
+    untilEnded(work(AbortSignal.timeout(ROLLBACK_TIMEOUT_MS)))
 
   /** Returns callback logic that runs `work` and aborts it when the actor stops. `work` never rejects. */
   const cancellable = <E extends { type: string }, I>(
@@ -69,24 +84,33 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
   const take = loanMachine.provide({
     actors: {
       requestContainer: cancellable<LenderEmits, TakeCommand>((command, emit, signal) =>
-        lenderClient
-          .take(command, (step, line) => emit({ type: 'lender.progress', step, line }), signal)
-          .then(
-            async (loan) => {
-              // Nobody receives this loan any more: a stopped child's events are dropped.
-              if (signal.aborted) await lenderClient.remove(loan, scope).catch(() => {})
-              return { type: 'lender.created', loan }
-            },
-            (error) => ({ type: 'lender.failed', ...toFailure(error) }),
-          ),
+        untilEnded(
+          lenderClient
+            .take(command, (step, line) => emit({ type: 'lender.progress', step, line }), signal)
+            .then(
+              async (loan) => {
+                // Nobody receives this loan any more: a stopped child's events are dropped.
+                if (signal.aborted) await rollBack((limit) => lenderClient.rollBack(loan, limit)).catch(() => {})
+                return { type: 'lender.created', loan }
+              },
+              async (error) => {
+                // The machine, which would ask for this, was stopped together with the concern.
+                if (signal.aborted && signal.reason === scope.reason)
+                  await rollBack((limit) => lenderClient.cleanUpOrphan(command, limit)).catch(() => {})
+                return { type: 'lender.failed', ...toFailure(error) }
+              },
+            ),
+        ),
       ),
       track: fromPromise<void, Loan>(({ input }) => loans.track(input)),
-      rollBack: fromPromise<void, Loan>(async ({ input, signal }) => {
-        await lenderClient.remove(input, scoped(signal))
-        await loans.forget(input)
-      }),
-      cleanUpOrphan: fromPromise<void, TakeCommand>(({ input, signal }) =>
-        lenderClient.cleanUpOrphan(input, scoped(signal)),
+      rollBack: fromPromise<void, Loan>(({ input }) =>
+        rollBack(async (limit) => {
+          await lenderClient.rollBack(input, limit)
+          await loans.forget(input)
+        }),
+      ),
+      cleanUpOrphan: fromPromise<void, TakeCommand>(({ input }) =>
+        rollBack((limit) => lenderClient.cleanUpOrphan(input, limit)),
       ),
     },
   })
@@ -133,6 +157,9 @@ export function createGroupTracker(dependencies: GroupTrackerDependencies): Conc
     input: (signal) => {
       scope = signal
       return undefined
+    },
+    async settled() {
+      while (pending.size > 0) await Promise.all(pending)
     },
   }
 }

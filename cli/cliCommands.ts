@@ -28,12 +28,18 @@ export const commandLines = [
   },
   {
     name: 'rm',
-    args: '[where] <id>',
-    help: 'Return a container to its lender and delete its /data. WHERE is needed only if it is not tracked here',
-    flags: ['yes', 'id', 'forget'],
+    args: '<...id>',
+    help: 'Return containers to their lenders and delete their /data. All are looked up before anything is deleted',
+    flags: ['yes', 'id', 'forget', 'on'],
     prints: 'value',
   },
-  { name: 'ps', args: '', help: 'List the borrowed containers with their current state', flags: [], prints: 'value' },
+  {
+    name: 'ps',
+    args: '',
+    help: 'List the borrowed containers with their current state; with --on, all that one machine lends to you',
+    flags: ['on'],
+    prints: 'value',
+  },
   {
     name: 'ssh',
     args: '<id> [...command]',

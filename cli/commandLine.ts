@@ -129,7 +129,8 @@ function resolveCommand(
     const command = flag.aliasForWith?.find(([name]) => options.has(name))?.[1] ?? (flag.aliasFor as CommandName)
     if (flag.implies) options.set(flag.implies, true)
     if (command === 'rm' && !options.has('id')) throw new AppError('missing_value', { name: '--id' })
-    return withFlagArguments(command, value === true ? [] : [value], options)
+    if (flag.valueFor && value !== true) options.set(flag.valueFor, value)
+    return withFlagArguments(command, value === true || flag.valueFor ? [] : [value], options)
   }
   for (const count of [2, 1]) {
     const name = words.slice(0, count).join(' ')

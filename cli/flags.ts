@@ -16,10 +16,14 @@ export interface FlagSpec {
   helpFor?: Partial<Record<CommandName, string>>
   /** It takes several values: repeated, separated by commas, or as the words up to the next flag. They are joined by commas. */
   repeatable?: true
+  /** The commands for which it takes one value after all, so that the words behind it are arguments. */
+  singleFor?: readonly CommandName[]
   /** P2PRC's flags that are commands: `--touch WHERE` is `touch WHERE`. */
   aliasFor?: CommandName
   /** The command that it means instead if another flag is given too; the first match counts. */
   aliasForWith?: readonly (readonly [flag: string, command: CommandName])[]
+  /** The flag of that command that takes its value; without this, the value is an argument. */
+  valueFor?: string
   /** The switch of that command that it also sets. */
   implies?: string
   /** Whether `P2PRC_<NAME>` in the environment sets its default: for these commands, or `true` for all. */
@@ -35,8 +39,9 @@ export const flags: readonly FlagSpec[] = [
     name: 'rm',
     aliases: ['RemoveVM'],
     value: 'where',
-    help: 'rm WHERE ID, with --id ID; asks nothing',
+    help: 'rm ID --on WHERE, with --id ID; asks nothing',
     aliasFor: 'rm',
+    valueFor: 'on',
   },
   { name: 'specs', aliases: ['Specification'], value: 'where', help: 'specs WHERE', aliasFor: 'specs' },
   { name: 'tc', aliases: ['TrackedContainers'], help: 'ps', aliasFor: 'ps' },
@@ -148,6 +153,11 @@ export const flags: readonly FlagSpec[] = [
     aliases: [],
     value: 'where',
     repeatable: true,
+    singleFor: ['rm', 'ps'],
+    helpFor: {
+      rm: 'The machine that lends them, tracked here or not',
+      ps: 'Ask this machine for all containers that it lends to you, tracked here or not',
+    },
     help: 'Take containers on these machines, round-robin: --on A B, --on A,B or --on A --on B',
   },
   { name: 'count', aliases: [], value: 'count', help: 'How many containers to take; default: one on each machine' },

@@ -24,16 +24,22 @@ export function normalizeArgv(argv: readonly string[]): string[] {
   const words: string[] = []
   /** The repeatable flag that takes the words up to the next flag: `--on A B` becomes `--on A --on B`. */
   let repeated: string | undefined
+  /** The first argument, which names the command. */
+  let first: string | undefined
   for (const word of end < 0 ? argv : argv.slice(0, end)) {
     const [spelling, value] = splitFlag(word)
     const flag = isFlag(word) ? flagsBySpelling.get(spelling) : undefined
     if (flag) {
       const option = `--${optionName(flag)}`
-      repeated = flag.repeatable && value === undefined ? option : undefined
+      const takesMany = flag.repeatable && !flag.singleFor?.some((command) => command === first)
+      repeated = takesMany && value === undefined ? option : undefined
       if (flag.value === undefined) words.push(`${option}=${isOn(flag, value)}`)
       else words.push(value === undefined ? option : `${option}=${GUARD}${value}`)
     } else if (repeated && words.at(-1) !== repeated && !isFlag(word)) words.push(`${repeated}=${GUARD}${word}`)
-    else words.push(GUARD + word)
+    else {
+      first ??= word
+      words.push(GUARD + word)
+    }
   }
   return end < 0 ? words : [...words, ...argv.slice(end)]
 }

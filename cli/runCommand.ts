@@ -21,7 +21,7 @@ export interface Call {
   client(): Promise<Client>
   /** Sends one command and waits for its answer; progress is shown unless `onFact` is given. */
   request<T extends CommandType>(command: CommandInput<T>, onFact?: (fact: FactOf<T>) => void): Promise<AnswerOf<T>>
-  /** Aborts on SIGINT and SIGTERM. */
+  /** Aborts on SIGINT, SIGTERM and SIGHUP. */
   signal: AbortSignal
   /** Stops handling SIGINT, for a child process that has taken over the terminal. */
   ignoreInterrupts(): void
@@ -65,12 +65,17 @@ export async function runCommandLine(
 }
 
 /** Asks for confirmation on a terminal; a script has to give `--yes`. Throws `needs_yes`. */
-export async function confirmAction(what: string, { has, terminal, signal }: Call): Promise<boolean> {
-  if (has('yes')) return true
-  if (!terminal.interactive) throw new AppError('needs_yes', { what })
-  if (await terminal.confirm(`${what}. Continue?`, signal)) return true
-  terminal.note('Nothing was changed')
+export async function confirmAction(what: string, call: Call, question = `${what}. Continue?`): Promise<boolean> {
+  if (!mustConfirm(what, call) || (await call.terminal.confirm(question, call.signal))) return true
+  call.terminal.note('Nothing was changed')
   return false
+}
+
+/** Returns whether `--yes` is missing, so that a question must be asked. Throws `needs_yes` where nobody can answer it. */
+export function mustConfirm(what: string, { has, terminal }: Call): boolean {
+  if (has('yes')) return false
+  if (!terminal.interactive) throw new AppError('needs_yes', { what })
+  return true
 }
 
 function createCall({ args, options, rest, legacy }: CommandLine, terminal: Terminal, interrupts: Interrupts): Call {
@@ -116,7 +121,10 @@ interface Interrupts {
   ignore(): void
 }
 
-/** The first SIGINT or SIGTERM aborts the command, a second one exits the process. */
+/**
+ * The first SIGINT, SIGTERM or SIGHUP, which comes when the terminal is closed, aborts the command; a second one exits the
+ * process.
+ */
 function watchInterrupts(): Interrupts {
   const abort = new AbortController()
   let ignored = false
@@ -127,6 +135,7 @@ function watchInterrupts(): Interrupts {
   }
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
+  process.on('SIGHUP', interrupt)
   return {
     signal: abort.signal,
     ignore() {

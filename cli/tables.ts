@@ -1,7 +1,7 @@
 import type { ReceivedFact } from '../client/transport.ts'
 import type { Revealed } from '../client/types.ts'
 import type { ContainerSummary, Port } from '../protocol/containerManager.ts'
-import type { LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
+import type { HeldContainer, LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
 import { type Endpoint, formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { Specs } from '../protocol/specs.ts'
 import type { TrustedPeer } from '../protocol/trust.ts'
@@ -31,6 +31,22 @@ export function loansTable(loans: readonly (Loan & { state: LoanState })[], styl
     ]),
     style,
   )
+}
+
+export function heldTable(
+  held: readonly (HeldContainer & { tracked: boolean })[],
+  where: string,
+  style: Style,
+): string {
+  if (held.length === 0) return `${where} lends you no container.`
+  const rows = held.map(({ id, state, createdAt, tracked }) => [
+    shortId(id),
+    state,
+    createdAt === undefined ? '' : ageText(Date.now() - createdAt),
+    tracked ? 'yes' : 'no',
+  ])
+  const hint = held.every(({ tracked }) => tracked) ? '' : `\nReturn one with \`p2prc rm ID --on ${where}\`.`
+  return table(['ID', 'STATE', 'AGE', 'TRACKED'], rows, style) + hint
 }
 
 export function loanText({ ID, IpAddress, Container }: Loan, style: Style): string {

@@ -20,6 +20,7 @@ export const answers = {
   'image.build': 'image.built',
   'loan.find': 'loan.found',
   'loan.list': 'loan.listed',
+  'loan.listHeld': 'loan.heldListed',
   'loan.logs': 'loan.logsEnded',
   'loan.resolve': 'loan.resolved',
   'loan.return': 'loan.returned',

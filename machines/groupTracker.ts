@@ -83,6 +83,7 @@ export const groupTrackerMachine = groupTrackerSetup.createMachine({
     'group.create': [joinIfRepeated, { actions: [beginAs('taking'), 'createGroup'] }],
     'loan.return': executes,
     'loan.list': executes,
+    'loan.listHeld': executes,
     'loan.find': executes,
     'loan.logs': executes,
     'loan.resolve': executes,

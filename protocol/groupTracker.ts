@@ -4,10 +4,10 @@ import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { groupCommands, groupFacts } from './groups.ts'
 import { containerId } from './ids.ts'
-import { loan, loanRef, loanState, takeOptions } from './loanRecord.ts'
+import { heldContainer, loan, loanRef, loanState, takeOptions } from './loanRecord.ts'
 import type { RequestFact } from './request.ts'
 
-export type { Loan, LoanState } from './loanRecord.ts'
+export type { HeldContainer, Loan, LoanState } from './loanRecord.ts'
 
 const where = z.string().min(1).max(512)
 const { follow, tail } = containerManagerCommands['container.logs'].schema.shape
@@ -21,14 +21,20 @@ const loanCommands = {
   },
   'loan.return': {
     /**
-     * `where` is needed only for a container that is not tracked here. `forget` removes the record even if the lender
-     * does not confirm.
+     * With `where`, the container is removed from the node there and from no other; it need not be tracked. `forget`
+     * removes the record even if the lender does not confirm.
      */
     schema: z.object({ id: loanRef, where: where.optional(), forget: z.boolean().default(false) }),
     action: 'administer',
     terminalEvents: ['loan.returned', 'loan.returnFailed'],
   },
   'loan.list': { schema: z.object({}), action: 'administer', terminalEvents: ['loan.listed', 'loan.listFailed'] },
+  /** Asks the node at `where` for all containers that it lends to this one, tracked or not. */
+  'loan.listHeld': {
+    schema: z.object({ where }),
+    action: 'administer',
+    terminalEvents: ['loan.heldListed', 'loan.listHeldFailed'],
+  },
   'loan.find': {
     schema: z.object({ id: loanRef }),
     action: 'administer',
@@ -68,6 +74,8 @@ const loanFacts = {
   'loan.returnFailed': failed,
   'loan.listed': answer({ loans: z.array(loan.extend({ state: loanState })) }),
   'loan.listFailed': failed,
+  'loan.heldListed': answer({ held: z.array(heldContainer.extend({ tracked: z.boolean() })) }),
+  'loan.listHeldFailed': failed,
   'loan.found': answer(loanAccess.shape),
   'loan.findFailed': failed,
   'loan.logged': answer(outputLine.shape),

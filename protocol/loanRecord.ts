@@ -34,6 +34,16 @@ export const loanState = z.enum([...containerSummary.shape.state.options, 'gone'
 
 export type LoanState = z.infer<typeof loanState>
 
+/**
+ * A container that a lender says it lends to this node. `requestId` is that of the request that created it, if the
+ * lender knows it.
+ */
+export const heldContainer = containerSummary
+  .pick({ id: true, state: true, requestId: true, createdAt: true })
+  .partial({ requestId: true, createdAt: true })
+
+export type HeldContainer = z.infer<typeof heldContainer>
+
 /** The options of a request for a container. */
 export const takeOptions = containerManagerCommands['container.create'].schema.extend({
   /** "" with `password` false means this node's own key. */

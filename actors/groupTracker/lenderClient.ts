@@ -1,8 +1,6 @@
 import type { TakeCommand } from '../../machines/loan.ts'
-import { BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
-import { LEGACY_TIMEOUT_MS } from '../../protocol/defaults/net.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
-import type { Loan, LoanState } from '../../protocol/groupTracker.ts'
+import type { HeldContainer, Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
 import { atEndpoint, lenderEndpoint } from '../../protocol/loanRecord.ts'
@@ -11,9 +9,9 @@ import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
 import { type Identity, parsePublicKey } from '../identity.ts'
 import type { Dialer, DialTarget } from '../net/dialer.ts'
-import { fetchText } from '../net/httpClient.ts'
 import type { PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
 import type { Resolve } from '../net/resolve.ts'
+import { removeAtGoNode } from './goLender.ts'
 
 export interface LenderClientDependencies {
   resolve: Resolve
@@ -33,12 +31,18 @@ export interface LenderClient {
   take(command: TakeCommand, onProgress: (step: string, line: string) => void, signal: AbortSignal): Promise<Loan>
   /** Resolves when the lender no longer has the container, whether it was removed now or before. */
   remove(loan: Loan, signal: AbortSignal): Promise<void>
-  /** Removes a container that is not tracked. Resolves with its full id if the lender reports it. */
-  removeAt(where: string, id: string, signal: AbortSignal): Promise<ContainerId>
+  /** Removes a container where it was taken a moment ago, without looking for other addresses of its lender. */
+  rollBack(loan: Loan, signal: AbortSignal): Promise<void>
+  /** Removes a container that is not tracked. Resolves with its full id and its lender, if the lender reports them. */
+  removeAt(to: DialTarget, id: string, signal: AbortSignal): Promise<Pick<Loan, 'ID' | 'NodeId'>>
   /** Removes the container that the lender created for a request whose reply never arrived, if there is one. */
   cleanUpOrphan(command: TakeCommand, signal: AbortSignal): Promise<void>
   /** Resolves with the states of all containers that one lender lends to this node, by id. */
   list(loan: Loan, signal: AbortSignal): Promise<Map<string, LoanState>>
+  /** Resolves with all containers that the node there lends to this one, tracked or not. */
+  listHeld(where: string, signal: AbortSignal): Promise<HeldContainer[]>
+  /** Returns whether `to` is the lender of the loan, by its key or else by its recorded address. */
+  isLender(loan: Loan, to: DialTarget): boolean
   logs(
     loan: Loan,
     options: { follow: boolean; tail: number },
@@ -83,8 +87,27 @@ export function createLenderClient({
     return entries.data.flatMap((entry) => lenderEntry.safeParse(entry).data ?? [])
   }
 
-  const removeFrom = (to: DialTarget, id: string, signal: AbortSignal) =>
-    ignoreNotFound(peers.request(to, { type: 'container.remove', id }, { signal }))
+  const requestRemoval = (to: DialTarget, id: string, signal: AbortSignal) =>
+    peers.request(to, { type: 'container.remove', id }, { signal })
+
+  /**
+   * Removes a container from a lender whose key is not known: as a node, or else as a Go node, and as a node from which Go
+   * P2PRC borrowed it over plain HTTP.
+   */
+  async function removeFromUnknown(to: DialTarget, id: string, signal: AbortSignal) {
+    try {
+      return await requestRemoval(to, id, signal)
+    } catch (error) {
+      if (!IS_PERHAPS_GO.has(toAppError(error).code)) throw error
+      await removeAtGoNode(dialer, to, id, signal).catch((goError: unknown) => {
+        throw toAppError(goError).code === 'engine_failed' ? goError : error
+      })
+      return undefined
+    }
+  }
+
+  /** Where each take was sent, so that what it left can be removed even while the node stops. */
+  const targets = new Map<string, DialTarget>()
 
   return {
     async take(command, onProgress, signal) {
@@ -92,6 +115,7 @@ export function createLenderClient({
       const key = command.key.trim()
       if (key) parsePublicKey(key)
       const to = await resolve(where, signal)
+      targets.set(requestId, to)
       const payload = { requestId, key: password ? '' : key || identity.publicKey, ports, udpPorts, gpu, image }
       const onFact = (fact: Answer) => {
         if (fact.type === 'container.progress') onProgress(String(fact.step), String(fact.line))
@@ -105,7 +129,7 @@ export function createLenderClient({
       const reply = lenderReply.safeParse(container)
       if (!reply.success) {
         const created = lenderContainerId.safeParse((container as { ID?: unknown } | undefined)?.ID)
-        if (created.success) await removeFrom({ id, endpoints: [endpoint] }, created.data, signal).catch(() => {})
+        if (created.success) await requestRemoval({ id, endpoints: [endpoint] }, created.data, signal).catch(() => {})
         const issue = reply.error.issues[0]
         const why = `its reply is not in the known form (${issue?.path.join('.')}: ${issue?.message})`
         throw new AppError('protocol_error', { where: formatEndpoint(endpoint), why })
@@ -119,25 +143,32 @@ export function createLenderClient({
         ...(key && command.keyFile && { KeyFile: command.keyFile.replace(/\.pub$/, '') }),
       }
       const loan = atEndpoint(taken, endpoint)
+      targets.delete(requestId)
       return { ...loan, Container: { ...loan.Container, SSHCommand: `ssh ${shellLine(sshArgs(loan, files))}` } }
     },
 
     async remove(loan, signal) {
-      if (!loan.NodeId) return removeAtGoNode(dialer, loan, signal)
-      await ignoreNotFound(requestFromLender(loan, { type: 'container.remove', id: loan.ID }, { signal }))
+      if (loan.NodeId)
+        await ignoreNotFound(requestFromLender(loan, { type: 'container.remove', id: loan.ID }, { signal }))
+      else await ignoreNotFound(removeFromUnknown({ endpoints: recordedEndpoints(loan) }, loan.ID, signal))
     },
 
-    async removeAt(where, id, signal) {
-      const to = await resolve(where, signal)
-      const { fact } = await peers.request(to, { type: 'container.remove', id }, { signal })
-      const fullId = lenderContainerId.safeParse('id' in fact ? fact.id : undefined)
-      return fullId.success ? fullId.data : (id as ContainerId)
+    async rollBack(loan, signal) {
+      const { NodeId: id } = loan
+      await ignoreNotFound(requestRemoval({ ...(id && { id }), endpoints: recordedEndpoints(loan) }, loan.ID, signal))
+    },
+
+    async removeAt(to, id, signal) {
+      const answer = await removeFromUnknown(to, id, signal)
+      const fullId = lenderContainerId.safeParse(answer && 'id' in answer.fact ? answer.fact.id : undefined)
+      return { ID: fullId.success ? fullId.data : (id as ContainerId), ...(answer && { NodeId: answer.id }) }
     },
 
     async cleanUpOrphan({ requestId, where }, signal) {
-      const to = await resolve(where, signal)
+      const to = targets.get(requestId) ?? (await resolve(where, signal))
+      targets.delete(requestId)
       for (const entry of await parseEntries(peers.request(to, { type: 'container.list' }, { signal }))) {
-        if (entry.requestId === requestId) await removeFrom(to, entry.id, signal)
+        if (entry.requestId === requestId) await ignoreNotFound(requestRemoval(to, entry.id, signal))
       }
     },
 
@@ -145,6 +176,16 @@ export function createLenderClient({
       const entries = await parseEntries(requestFromLender(loan, { type: 'container.list' }, { signal }))
       return new Map(entries.map(({ id, state }) => [id, state]))
     },
+
+    async listHeld(where, signal) {
+      const to = await resolve(where, signal)
+      return parseEntries(peers.request(to, { type: 'container.list' }, { signal }))
+    },
+
+    isLender: (loan, to) =>
+      loan.NodeId && to.id
+        ? loan.NodeId === to.id
+        : recordedEndpoints(loan).some((recorded) => to.endpoints.some((each) => isSameEndpoint(each, recorded))),
 
     async logs(loan, options, onLine, signal) {
       const onFact = (fact: Answer) => {
@@ -154,6 +195,9 @@ export function createLenderClient({
     },
   }
 }
+
+/** The failures of a removal after which the other end may be a Go node, or may have lent to this one as to a stranger. */
+const IS_PERHAPS_GO: ReadonlySet<string> = new Set(['protocol_error', 'not_found', 'not_trusted'])
 
 /** A record with an invalid address has no endpoint, and the dialer says so. */
 function recordedEndpoints(loan: Loan): Endpoint[] {
@@ -165,25 +209,6 @@ function recordedEndpoints(loan: Loan): Endpoint[] {
 }
 
 type Options = PeerRequestOptions & { signal: AbortSignal }
-
-/** A Go node also writes `success` after the text of an error, so only the bare word means success. */
-async function removeAtGoNode(dialer: Dialer, loan: Loan, signal: AbortSignal): Promise<void> {
-  const target = { endpoints: recordedEndpoints(loan) }
-  const { stream, endpoint } = await dialer.dial(target, { purpose: 'command', goNode: 'expected', signal })
-  try {
-    const body = await fetchText(stream, {
-      where: formatEndpoint(endpoint),
-      path: `/RemoveContainer?id=${encodeURIComponent(loan.ID)}`,
-      signal,
-      timeoutMs: LEGACY_TIMEOUT_MS,
-      maxBytes: BODY_MAX_BYTES,
-    })
-    if (body.trim() !== 'success')
-      throw new AppError('engine_failed', { why: `the Go node says "${body.slice(0, 200)}"` })
-  } finally {
-    stream.destroy()
-  }
-}
 
 async function ignoreNotFound(removing: Promise<unknown>): Promise<void> {
   await removing.catch((error: unknown) => {

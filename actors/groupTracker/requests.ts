@@ -6,10 +6,11 @@ import type { Group, MemberFailure } from '../../protocol/groups.ts'
 import { type GroupTrackerEmits, groupTrackerCommands, type Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import { type SshFiles, sshArgs } from '../../protocol/ssh.ts'
+import type { Resolve } from '../net/resolve.ts'
 import { execOnAll } from './groupExec.ts'
 import type { Groups } from './groups.ts'
 import type { LenderClient } from './lenderClient.ts'
-import type { Loans } from './loans.ts'
+import { findLoan, type Loans } from './loans.ts'
 import { findMembers } from './members.ts'
 import { refreshStates } from './refreshStates.ts'
 
@@ -17,6 +18,7 @@ export interface RequestServices {
   loans: Loans
   groups: Groups
   lenderClient: LenderClient
+  resolve: Resolve
   files: SshFiles
 }
 
@@ -56,6 +58,12 @@ async function execute(
       const states = await refreshStates(lenderClient, loans.all(), signal)
       const listed = loans.all().map((loan) => ({ ...loan, state: states.get(loan.ID) ?? 'unknown' }))
       return { type: 'loan.listed', requestId, loans: listed }
+    }
+    case 'loan.listHeld': {
+      const tracked = new Set<string>(loans.all().map(({ ID }) => ID))
+      const held = await lenderClient.listHeld(command.where, signal)
+      const listed = held.map((one) => ({ ...one, tracked: tracked.has(one.id) }))
+      return { type: 'loan.heldListed', requestId, held: listed }
     }
     case 'loan.find': {
       const loan = loans.find(command.id)
@@ -136,26 +144,38 @@ async function execute(
 
 /**
  * Returns one container to its lender and removes it from the records and the groups. A container whose removal the
- * lender did not confirm stays recorded, except with `forget`.
+ * lender did not confirm stays recorded, except with `forget`. With `where`, no other node is asked.
  */
 async function returnOne(
-  { loans, groups, lenderClient }: RequestServices,
+  services: RequestServices,
   { id, where, forget = false }: { id: string; where?: string | undefined; forget?: boolean },
   emit: Emit,
   signal: AbortSignal,
 ): Promise<ContainerId> {
-  const isTracked = where === undefined || loans.all().some(({ ID }) => ID.startsWith(id))
-  if (!isTracked) return lenderClient.removeAt(where, id, signal)
-  const loan = loans.find(id)
+  const { loans, lenderClient, resolve } = services
+  const to = where === undefined ? undefined : await resolve(where, signal)
+  const matches = loans.all().filter((loan) => !to || (loan.ID.startsWith(id) && lenderClient.isLender(loan, to)))
+  if (to && matches.length === 0) {
+    const removed = await lenderClient.removeAt(to, id, signal)
+    await drop(services, removed, emit)
+    return removed.ID
+  }
+  const loan = findLoan(matches, id)
   await lenderClient.remove(loan, signal).catch((error: unknown) => {
     if (forget && !signal.aborted) return
     const { code, message } = toAppError(error)
     if (code !== 'unreachable' && code !== 'timed_out') throw error
     throw fromFailure({ code, message: `${message} If it is gone for good, \`p2prc rm ${id.slice(0, 12)} --forget\`.` })
   })
-  await loans.forget(loan)
-  for (const group of await groups.dropMember(loan.ID)) emit({ type: 'group.changed', id: group.ID, group })
+  await drop(services, loan, emit)
   return loan.ID
+}
+
+/** Removes a container of this lender from the records and the groups, if it is in any. */
+async function drop({ loans, groups }: RequestServices, loan: Pick<Loan, 'ID' | 'NodeId'>, emit: Emit): Promise<void> {
+  await loans.forget(loan)
+  if (loans.all().some(({ ID }) => ID === loan.ID)) return
+  for (const group of await groups.dropMember(loan.ID)) emit({ type: 'group.changed', id: group.ID, group })
 }
 
 /** Returns several containers, `CONCURRENT_TAKES_MAX` at a time. A member that is no longer tracked was returned earlier. */

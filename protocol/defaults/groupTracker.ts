@@ -20,3 +20,9 @@ export const CONCURRENT_LENDERS_MAX = 32
 
 /** How many members of a group run a command at the same time. Each needs an ssh process of 10 MB. */
 export const CONCURRENT_EXECS_MAX = 32
+
+/**
+ * How long a container that nobody was told about may take to be removed at its lender, also while the node stops. A
+ * person waits for that, and Docker needs up to 10 s.
+ */
+export const ROLLBACK_TIMEOUT_MS = 15_000

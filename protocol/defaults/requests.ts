@@ -48,6 +48,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'loan.return': ENGINE_MS + REMOTE_MS,
   // If a thousand lenders are silent for three seconds each, 32 at a time, this takes 96 s.
   'loan.list': ENGINE_MS,
+  'loan.listHeld': ENGINE_MS + REMOTE_MS,
   'loan.find': FROM_MEMORY_MS,
   'loan.logs': ({ follow }) => (follow ? null : ENGINE_MS + REMOTE_MS),
   'loan.resolve': FROM_MEMORY_MS,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { containerReply, containerSummary, port } from '../containerManager.ts'
+import { containerReply, port } from '../containerManager.ts'
 import { containerId } from '../ids.ts'
-import { sshPort, sshUser } from '../loanRecord.ts'
+import { heldContainer, sshPort, sshUser } from '../loanRecord.ts'
 import { Secret } from '../secret.ts'
 
 // The replies of lenders. A lender may be hostile, and its replies are written to terminals, files and ssh commands.
@@ -46,11 +46,8 @@ export const lenderReply = containerReply.extend({
   SSHCommand: z.unknown().transform(() => ''),
 })
 
-/** One entry of a lender's `container.listed`. `requestId` is that of the request that created the container, if it is known. */
-export const lenderEntry = containerSummary
-  .pick({ state: true, requestId: true })
-  .partial({ requestId: true })
-  .extend({ id: lenderContainerId })
+/** One entry of a lender's `container.listed`. */
+export const lenderEntry = heldContainer.extend({ id: lenderContainerId })
 
 /** A lender's list of containers. Longer ones are rejected. */
 export const lenderList = z.array(z.unknown()).max(10_000)

@@ -195,7 +195,7 @@ describe('cli: bad input ends before anything is made', () => {
     [['--nothing'], /no flag "--nothing"/],
     [['fly'], /no command "fly"/],
     [['touch'], /p2prc touch <where>/],
-    [['rm'], /p2prc rm \[where\] <id>/],
+    [['rm'], /p2prc rm <\.\.\.id>/],
     [['--rm', '127.0.0.1:1'], /--id needs a value/],
     [['--id'], /--id needs a value/],
     [['ps', 'more'], /more/],

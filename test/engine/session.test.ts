@@ -8,7 +8,15 @@ import { type TestContext, test } from 'node:test'
 import Dockerode from 'dockerode'
 import { createEngineProxy } from '../support/engineProxy.ts'
 import { leftOf, until } from '../support/lender.ts'
-import { freePort, p2prc, p2prcJson, type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
+import {
+  freePort,
+  p2prc,
+  p2prcJson,
+  type RunningNode,
+  spawnCli,
+  startNode,
+  temporaryHome,
+} from '../support/processes.ts'
 
 /** The main use case as two people perform it: with real nodes, the real engine and the real ssh. */
 
@@ -127,6 +135,57 @@ test('without a key the reply has a password once, which works and is stored now
     (await p2prcJson(lender, 'lent')).map(({ id }: { id: string }) => id),
     [taken.ID],
   )
+})
+
+test('rm: every word is an id, all are looked up first, and a machine is named with --on', async (t) => {
+  const { lender, borrower, where } = await lenderAndBorrower(t)
+  const ids: string[] = []
+  for (let count = 0; count < 3; count += 1) ids.push((await p2prcJson(borrower, 'touch', where)).ID)
+  const [a, b, c] = ids as [string, string, string]
+  for (const words of [
+    ['no-such-host', a],
+    [a, 'fffffff'],
+    [a, '--on', '127.0.0.1:1'],
+  ]) {
+    const refused = await p2prc(borrower, 'rm', ...words, '--yes')
+    assert.notEqual(refused.code, 0, words.join(' '))
+    assert.equal((await p2prcJson(lender, 'lent')).length, 3, 'nothing is gone')
+  }
+  const both = await p2prcJson(borrower, 'rm', a.slice(0, 12), b.slice(0, 12), a, '--yes')
+  assert.deepEqual(both, { Returned: [a, b] })
+  assert.deepEqual([await exists(a), await exists(b), await exists(c)], [false, false, true])
+
+  // Its record is lost, so that only the lender knows of it.
+  writeFileSync(join(borrower.P2PRC as string, 'client/trackcontainers/trackcontainers.json'), '{}')
+  assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
+  const { Held } = await p2prcJson(borrower, 'ps', '--on', where)
+  assert.deepEqual(
+    Held.map((one: { id: string; state: string; tracked: boolean }) => [one.id, one.state, one.tracked]),
+    [[c, 'running', false]],
+  )
+  assert.equal((await p2prc(borrower, 'rm', 'fffffff', '--on', where, '--yes')).code, 3)
+  await p2prcJson(borrower, 'rm', c.slice(0, 12), '--on', where, '--yes')
+  assert.equal(await exists(c), false)
+})
+
+test('a terminal that is closed in the middle of a take leaves no container', async (t) => {
+  const proxy = await createEngineProxy()
+  t.after(() => proxy.close())
+  const [home, borrower] = [temporaryHome(), temporaryHome()]
+  const lender = { ...home, DOCKER_HOST: `unix://${proxy.socketPath}` }
+  const { where } = await startNode(t, lender)
+  const { key } = await p2prcJson(borrower, 'id')
+  const { id } = await p2prcJson(lender, 'trust', 'add', key).then(() => p2prcJson(lender, 'id'))
+  t.after(() => removeContainers(home))
+  const held = proxy.hold(/^POST \/containers\/\w+\/start/)
+  const touch = spawnCli(borrower, ['touch', where])
+  const pass = await held
+  touch.kill('SIGHUP')
+  const [code] = await once(touch, 'exit')
+  pass()
+  assert.equal(code, 130)
+  await until(async () => (await leftOf(id)).length === 0)
+  assert.deepEqual(await p2prcJson(borrower, 'ps'), { TrackContainer: [] })
 })
 
 test('a killed node adopts its containers again', async (t) => {

@@ -216,6 +216,59 @@ test('return: the last loan leaves no pinned key; an untracked container is remo
   assert.equal(await refusal(send('loan.return', { id: idOf(5), where: lender.address })), 'not_found')
 })
 
+test('return: with `where`, only the node there is asked, even where another one lent a container of that id', async (context) => {
+  const { send, lenders, tracker } = await openFakeBorrower(context, { lenders: 2 })
+  const [first, second] = lenders as [FakeLender, FakeLender]
+  await send('loan.take', { where: first.address })
+  assert.equal(await refusal(send('loan.return', { id: '0001', where: second.address })), 'not_found')
+  assert.equal(await refusal(send('loan.return', { id: '0001', where: 'nobody' })), 'not_found')
+  assert.deepEqual([first.containers.size, tracker.loans.all().length], [1, 1])
+  await send('loan.return', { id: '0001', where: first.address })
+  assert.deepEqual([first.containers.size, tracker.loans.all().length], [0, 0])
+})
+
+test('list held: what a lender lends to this node, tracked or not', async (context) => {
+  const { send, lender } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  lender.containers.set(idOf(5), { requestId: 'r9', state: 'stopped' })
+  const { held } = (await send('loan.listHeld', { where: lender.address })) as FactOf<'loan.heldListed'>
+  assert.deepEqual(
+    held.map(({ id, state, tracked }) => [id, state, tracked]),
+    [
+      [idOf(1), 'running', true],
+      [idOf(5), 'stopped', false],
+    ],
+  )
+  assert.equal(await refusal(send('loan.listHeld', { where: 'nobody' })), 'not_found')
+})
+
+test('take: the end of the process in the middle of it leaves nothing at the lender', async (context) => {
+  const { send, lender, tracker, stopConcern } = await openFakeBorrower(context)
+  const created = new Promise<void>((done) => {
+    lender.script.create = ({ requestId }) => {
+      lender.containers.set(idOf(7), { requestId, state: 'running' })
+      done()
+      return { type: 'container.progress', requestId, step: 'start', line: '' }
+    }
+  })
+  const abort = new AbortController()
+  const answer = refusal(send('loan.take', { where: lender.address }, { signal: abort.signal }))
+  await created
+  await stopConcern()
+  abort.abort()
+  assert.equal(await answer, 'abandoned')
+  assert.deepEqual([lender.containers.size, tracker.loans.all().length], [0, 0])
+})
+
+test('return: a record without the lender’s key is returned by this node’s key where a node answers', async (context) => {
+  const { send, lender, tracker } = await openFakeBorrower(context)
+  await send('loan.take', { where: lender.address })
+  // Go P2PRC writes back what it knows.
+  await tracker.loans.change(idOf(1), ({ NodeId: _, Auth: __, ...loan }) => loan)
+  await send('loan.return', { id: '0001' })
+  assert.deepEqual([lender.containers.size, tracker.loans.all().length], [0, 0])
+})
+
 test('list: shows the current report of each lender beside the records', async (context) => {
   const { send, lenders, identity, table } = await openFakeBorrower(context, { lenders: 4 })
   const [talks, refuses, gone, moved] = lenders as [FakeLender, FakeLender, FakeLender, FakeLender]

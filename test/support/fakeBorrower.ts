@@ -56,9 +56,8 @@ export async function openFakeBorrower(
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const dialer = createDialer({ identity, publish: (fact) => bus.publish(fact) })
-  const concern = supervise(createGroupTracker({ store, groupStore, resolve, nearest, dialer, identity, paths }), {
-    bus,
-  })
+  const parts = createGroupTracker({ store, groupStore, resolve, nearest, dialer, identity, paths })
+  const concern = supervise(parts, { bus })
   concern.start()
   // The records, which the test reads and changes beside the concern.
   const loans = createLoans(store, paths.knownHosts)
@@ -104,6 +103,11 @@ export async function openFakeBorrower(
     send,
     damaged,
     stop,
+    /** Stops the concern as the end of its process does. */
+    async stopConcern() {
+      concern.stop()
+      await parts.settled()
+    },
   }
 }
 

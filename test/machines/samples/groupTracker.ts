@@ -21,6 +21,7 @@ export const groupTrackerSamples = samplesOf(groupTrackerMachine, {
     'group.create': create,
     'loan.return': { ...owner('loan.return', 'r'), id, forget: false },
     'loan.list': owner('loan.list', 'r'),
+    'loan.listHeld': { ...owner('loan.listHeld', 'r'), where: '10.0.0.1' },
     'loan.find': { ...owner('loan.find', 'r'), id },
     'loan.logs': { ...owner('loan.logs', 'r'), id, follow: false, tail: 10 },
     'loan.resolve': { ...owner('loan.resolve', 'r'), id: 'grp1' },
