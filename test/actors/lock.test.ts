@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { buildSync } from 'esbuild'
 import { acquireLock } from '../../actors/home/lock.ts'
 import { holderOf } from '../../actors/home/lockHolder.ts'
@@ -15,18 +15,43 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 const program = join(folder, 'holder.mjs')
 buildSync({
   stdin: {
-    // Takes the lock, counts itself in and out of a file, and says when two are inside.
+    // Takes the lock, marks itself inside with a file, and says when two are inside. With a guard it goes on when it is told.
     contents: `
-      import { appendFileSync, existsSync, rmSync, writeFileSync } from 'node:fs'
+      import fs from 'node:fs/promises'
+      import { rmSync, writeFileSync, writeSync } from 'node:fs'
+      import { syncBuiltinESMExports } from 'node:module'
+      import { createInterface } from 'node:readline'
       import { setTimeout as delay } from 'node:timers/promises'
       import { acquireLock } from './actors/home/lock.ts'
-      const [, , path, inside, stay] = process.argv
-      const release = await acquireLock(path, { socket: '', waitMs: 60_000 })
-      try { writeFileSync(inside, '', { flag: 'wx' }) } catch { process.stdout.write('two inside'); process.exit(3) }
-      process.stdout.write('held')
-      await delay(Number(stay))
+      const [, , path, inside, stay, guard] = process.argv
+      const words = guard && createInterface(process.stdin)[Symbol.asyncIterator]()
+      if (guard) {
+        const { link } = fs
+        let looked = false
+        fs.link = async (from, to) => {
+          if (to === guard && !looked) {
+            looked = true
+            writeSync(1, 'looked ')
+            await words.next()
+          }
+          return link(from, to)
+        }
+        syncBuiltinESMExports()
+      }
+      let waiting = false
+      const giveUp = () => {
+        if (!waiting) writeSync(1, 'waiting ')
+        waiting = true
+        return false
+      }
+      const release = await acquireLock(path, { socket: '', waitMs: 60_000, giveUp })
+      try { writeFileSync(inside, '', { flag: 'wx' }) } catch { writeSync(1, 'two inside'); process.exit(3) }
+      writeSync(1, 'held')
+      if (guard) await words.next()
+      else await delay(Number(stay))
       rmSync(inside)
-      await release()`,
+      await release()
+      process.exit(0)`,
     resolveDir: join(import.meta.dirname, '../..'),
   },
   bundle: true,
@@ -83,18 +108,52 @@ test('waiting ends when the holder leaves', async () => {
   await release()
 })
 
-test('of 12 that want a dead one’s lock only one at a time has it', { timeout: 60_000 }, async () => {
+test('of 12 that want a dead one’s lock only one at a time has it, also if all of them saw it dead', {
+  timeout: 60_000,
+}, async (t) => {
   const path = fresh()
-  writeFileSync(path, JSON.stringify({ pid: 2 ** 22 - 1, started: '5', socket: '' }))
-  const children = Array.from({ length: 12 }, () => hold(path, 5))
-  const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]))
-  assert.deepEqual(codes, Array(12).fill(0))
+  const dead = { pid: 2 ** 22 - 1, started: '5', socket: '' }
+  writeFileSync(path, JSON.stringify(dead))
+  const racers = Array.from({ length: 12 }, () => race(t, path, `${path}.${dead.pid}-${dead.started}`))
+  await Promise.all(racers.map(({ says }) => says('looked')))
+  // Each of them has seen the dead holder, and stands between that look and the guard.
+  const [first, ...others] = racers as [(typeof racers)[number], ...typeof racers]
+  first.tell('go on')
+  await first.says('held')
+  for (const { tell } of others) tell('go on')
+  await Promise.all(others.map(({ says }) => says('waiting')))
+  for (const { tell } of racers) tell('leave')
+  assert.deepEqual(await Promise.all(racers.map(({ code }) => code)), Array(12).fill(0))
   assert.deepEqual(
     readdirSync(folder).filter((name) => name.startsWith(`lock-${serial}`)),
     [],
     'nothing is left',
   )
 })
+
+/** Starts a process that wants the lock, and that stops before it takes `guard`, the lock named after the dead holder. */
+function race(t: TestContext, path: string, guard: string) {
+  const child = spawn(process.execPath, [program, path, `${path}.inside`, '', guard], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  const code = once(child, 'close').then(([code]) => code)
+  return {
+    code,
+    tell: (word: string) => child.stdin.write(`${word}\n`),
+    /** Resolves when the process has said the word. */
+    async says(word: string) {
+      while (!output.includes(word)) {
+        const ended = await Promise.race([once(child.stdout, 'data').then(() => false), code.then(() => true)])
+        assert.ok(!ended || output.includes(word), `it ended without "${word}": ${output}`)
+      }
+    },
+  }
+}
 
 test('an undo that comes late does not take the lock of the next one', async () => {
   const path = fresh()
