@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { chmod, lstat, mkdir, stat } from 'node:fs/promises'
+import { chmod, lstat, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { PORT } from '../protocol/defaults/node.ts'
@@ -7,8 +7,9 @@ import { AppError } from '../protocol/errors.ts'
 import { type Config, configFile } from '../protocol/files/config.ts'
 import { FILE_VERSION } from '../protocol/files/version.ts'
 import { createOnce } from './home/atomicFile.ts'
-import { reason } from './home/fileErrors.ts'
+import { homeUnusable } from './home/fileErrors.ts'
 import { acquireLock } from './home/lock.ts'
+import { makeFolder } from './home/makeFolder.ts'
 import { type HomePaths, homePaths } from './homePaths.ts'
 import { openStore } from './store.ts'
 
@@ -28,13 +29,13 @@ export interface Home {
 export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
   const defaults = homePaths(env)
   const notes: string[] = []
-  await makeFolder(defaults.dir)
-  await makeFolder(dirname(defaults.config))
+  await makeHomeFolder(defaults.dir)
+  await makeHomeFolder(dirname(defaults.config))
   await makePrivateFolder(dirname(defaults.socket))
   const config = await openConfig(defaults, notes)
   const paths = configuredPaths(defaults, config)
   // The configuration may name a folder of another machine from which this home was copied. Such a folder is not made.
-  if (paths.plugins.startsWith(`${paths.dir}/`)) await makeFolder(paths.plugins)
+  if (paths.plugins.startsWith(`${paths.dir}/`)) await makeHomeFolder(paths.plugins)
   return { dir: defaults.dir, config, paths, notes }
 }
 
@@ -104,23 +105,23 @@ function configuredPaths(paths: HomePaths, config: Config): HomePaths {
   }
 }
 
-async function makeFolder(path: string): Promise<void> {
+async function makeHomeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeFolder(path)
   } catch (error) {
-    throw new AppError('home_unusable', { path, why: reason(error) }, error)
+    throw homeUnusable(path, error)
   }
 }
 
 /** Makes the folder of the control socket. Every user who can enter it controls the node. */
 async function makePrivateFolder(path: string): Promise<void> {
-  await makeFolder(path)
+  await makeHomeFolder(path)
   const found = await lstat(path)
   if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
     throw new AppError('home_unusable', { path, why: 'it belongs to another user' })
   }
   if ((found.mode & 0o077) === 0) return
   await chmod(path, 0o700).catch((error) => {
-    throw new AppError('home_unusable', { path, why: reason(error) }, error)
+    throw homeUnusable(path, error)
   })
 }

@@ -1,8 +1,8 @@
 import { chmod, readFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { AppError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { createOnce } from './home/atomicFile.ts'
+import { homeUnusable } from './home/fileErrors.ts'
 import { makeCertificate, plainName } from './identity/certificate.ts'
 import { makeSshKeyPair, readSshPrivateKey } from './identity/sshKey.ts'
 import { ed25519Line, parsePublicKey } from './identity/sshPublicKey.ts'
@@ -66,10 +66,6 @@ async function readText(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw unusable(path, error)
+    throw homeUnusable(path, error)
   }
-}
-
-function unusable(path: string, error: unknown): AppError {
-  return new AppError('home_unusable', { path: dirname(path), why: (error as Error).message }, error)
 }

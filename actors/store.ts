@@ -5,7 +5,7 @@ import type { Undo } from '../protocol/bus.ts'
 import { AppError } from '../protocol/errors.ts'
 import { FILE_VERSION, fileVersion } from '../protocol/files/version.ts'
 import { quarantine, removeLeftovers, replace } from './home/atomicFile.ts'
-import { reason } from './home/fileErrors.ts'
+import { homeUnusable } from './home/fileErrors.ts'
 
 /**
  * One JSON file with one writer. It guarantees:
@@ -144,7 +144,7 @@ async function read(path: string): Promise<string> {
     return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw new AppError('home_unusable', { path, why: reason(error) }, error)
+    throw homeUnusable(path, error)
   }
 }
 

@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Dockerode, { type ContainerCreateOptions } from 'dockerode'
 import { keysArchive, toCreateOptions } from '../actors/containerManager/containerSpec.ts'
 import { waitForBanner } from '../actors/containerManager/sshBanner.ts'
+import { type Holder, holderOf } from '../actors/home/lockHolder.ts'
 import { makeSshKeyPair } from '../actors/identity.ts'
 import { connect } from '../client/client.ts'
 import { controlSocket } from '../client/controlSocket.ts'
@@ -31,7 +31,7 @@ interface Times {
 export const bench: Bench = async () => {
   const home = scratch('create')
   const node = await startedNode(home, await freePort())
-  const lock = JSON.parse(readFileSync(join(home, 'lock'), 'utf8')) as { socket: string }
+  const lock = holderOf(join(home, 'lock')) as Holder
   const client = connect({ transport: controlSocket({ path: lock.socket }) })
   const engine = new Dockerode()
   const { publicKey } = makeSshKeyPair('bench')

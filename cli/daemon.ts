@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Holder, holderKind, holderOf, runningNode } from '../actors/home/lockHolder.ts'
+import type { Home } from '../actors/home.ts'
 import { homePaths } from '../actors/homePaths.ts'
 import { withoutControlCharacters } from '../client/text.ts'
 import type { ReceivedFact } from '../client/transport.ts'
@@ -33,6 +34,8 @@ const STOP_TIMEOUT_MS = 15_000
 
 const POLL_MS = 50
 
+const PORT_MAX = 65_535
+
 /** Runs a node until `signal` aborts, and prints one line for each fact that the owner should see. */
 export async function runNode(options: DaemonOptions): Promise<void> {
   const { host, port, ipService, bootstrapAddresses, open, terminal, signal } = options
@@ -41,7 +44,7 @@ export async function runNode(options: DaemonOptions): Promise<void> {
   const home = await openHome(process.env)
   for (const note of home.notes) terminal.note(note)
   const listen = {
-    port: wholeNumber('--port', port ?? (home.config.ServerPort || String(PORT)), 0, 65_535),
+    port: listenPort(home, port),
     ...(host && { host }),
   }
   const printLine = (text: string) => terminal.line(undefined, `${terminal.style('green', '✓')} ${text}`)
@@ -74,9 +77,14 @@ export async function runNode(options: DaemonOptions): Promise<void> {
   await stop()
 }
 
+function listenPort({ config, paths }: Home, port: string | undefined): number {
+  if (port !== undefined) return wholeNumber('--port', port, 0, PORT_MAX)
+  return wholeNumber(`ServerPort in ${paths.config}`, config.ServerPort || String(PORT), 0, PORT_MAX)
+}
+
 function trustHint(open: boolean, publicKey: string): string {
   if (open) return 'Anyone who can reach it may borrow (--open)'
-  return `Friends may borrow once you ran \`p2prc trust add KEY\` with theirs; yours is: ${publicKey}`
+  return `Friends may borrow once you have run \`p2prc trust add KEY\` with theirs; your own key is: ${publicKey}`
 }
 
 /** Throws `home_locked` before the node is loaded and before any file is touched. */

@@ -22,7 +22,7 @@ export async function keyLine(words: readonly string[]): Promise<string> {
 
 async function keyIn(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((error) => {
-    throw new AppError('bad_key', { why: `${path} cannot be read, ${reason(error)}` }, error)
+    throw new AppError('bad_key', { why: `${path} cannot be read: ${reason(error).why}` }, error)
   })
   // The content of a file that was named by mistake must not leave this machine.
   if (text.includes('PRIVATE KEY')) throw new AppError('bad_key', { why: `${path} is a private key` })

@@ -87,7 +87,7 @@ export const pluginCommands = {
     call.terminal.value({ path, hosts: names.map((line) => line.split(' ')) }, () =>
       [
         `Wrote ${path}. For ssh, scp, rsync and others to know the names, put this first in ~/.ssh/config:`,
-        `Include ${path}`,
+        `Include "${path}"`,
         '',
         ...(names.length > 0 ? names : ['No container is borrowed.']),
       ].join('\n'),

@@ -79,12 +79,19 @@ export const catalogue = {
   limit_reached: { status: 429, exit: 6, what: 'This node already lends {count} containers, its limit', todo: 'Give one back first, or ask another machine.' },
   ssh_failed: { status: 502, exit: 6, what: 'The container runs but its SSH server does not answer: {why}', todo: 'Ask for another container; this one was removed.' },
   container_stopped: { status: 409, exit: 6, what: 'The container exists, but it does not run: {why}', todo: 'Ask its lender to start it, and then try again.' },
-  home_unusable: { status: 500, exit: 7, what: 'The home folder {path} cannot be used: {why}', todo: 'Make it writable, or choose another one with the P2PRC variable.' },
+  home_unusable: { status: 500, exit: 7, what: 'The home folder {path} cannot be used: {why}', todo: 'Make it writable, or choose another home folder with the P2PRC variable.', todoFor: {
+    full: 'Free some space.',
+    folder: 'A folder is where that file belongs; move it away.',
+    elsewhere: 'Choose another home folder with the P2PRC variable.',
+  } },
   bad_identity: { status: 500, exit: 7, what: 'The node key {path} cannot be used: {why}', todo: 'Restore the right file, or move this one away to start with a new identity.' },
   home_locked: { status: 409, exit: 7, what: 'Another {kind} (process {pid}) uses the home folder {path}', todo: 'Stop that node, or choose another home folder with the P2PRC variable.', todoFor: {
     command: 'Try again when the commands that work there have ended, or choose another home folder with the P2PRC variable.',
   } },
-  disk_failed: { status: 507, exit: 7, what: '{path} could not be written: {why}', todo: 'Free space on the disk; the previous content is unchanged.' },
+  disk_failed: { status: 507, exit: 7, what: '{path} could not be written: {why}', todo: 'Make it writable; the previous content is unchanged.', todoFor: {
+    full: 'Free some space; the previous content is unchanged.',
+    folder: 'A folder is where that file belongs; move it away.',
+  } },
   newer_file: { status: 500, exit: 7, what: '{path} was written by a newer P2PRC (version {version})', todo: 'Update this P2PRC; the file is unchanged.' },
   port_busy: { status: 500, exit: 7, what: 'Port {port} is already in use', todo: 'Stop the program that uses it, or choose another port with --port.' },
   listen_failed: { status: 500, exit: 7, what: 'The node cannot listen on {where}: {why}', todo: 'Choose another address with --host, or another port with --port.' },

@@ -1,8 +1,8 @@
-import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { AppError } from '../../protocol/errors.ts'
-import { reason } from './fileErrors.ts'
+import { diskFailed, homeUnusable } from './fileErrors.ts'
 import { isRunning } from './lockHolder.ts'
+import { makeFolder } from './makeFolder.ts'
 
 /** Replaces the content of `path` atomically and keeps the file's mode. Throws `disk_failed`; the file is then unchanged. */
 export async function replace(path: string, text: string): Promise<void> {
@@ -33,7 +33,7 @@ export async function quarantine(path: string): Promise<string> {
       return quarantinePath
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue
-      throw new AppError('home_unusable', { path, why: reason(error) }, error)
+      throw homeUnusable(path, error)
     }
   }
 }
@@ -58,7 +58,7 @@ async function prepare(path: string, text: string, publish: (temporary: string) 
       (found) => found.mode & 0o777,
       () => 0o600,
     )
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path))
     await using(open(temporary, 'wx', mode), async (handle) => {
       await handle.chmod(mode)
       await handle.writeFile(text)
@@ -69,7 +69,7 @@ async function prepare(path: string, text: string, publish: (temporary: string) 
     await using(open(dirname(path), 'r'), (folder) => folder.sync())
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
-    throw new AppError('disk_failed', { path, why: reason(error) }, error)
+    throw diskFailed(path, error)
   }
 }
 

@@ -1,10 +1,11 @@
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../protocol/errors.ts'
 import { once } from '../once.ts'
-import { reason } from './fileErrors.ts'
-import { type Holder, holderKind, isAlive, parseHolder, startOf } from './lockHolder.ts'
+import { homeUnusable } from './fileErrors.ts'
+import { formatHolder, type Holder, holderKind, isAlive, parseHolder, startOf } from './lockHolder.ts'
+import { makeFolder } from './makeFolder.ts'
 
 export interface LockOptions {
   /** The holder's control socket, for whoever finds the lock taken. */
@@ -20,16 +21,17 @@ export interface LockOptions {
 const RETRY_MS = 50
 
 /**
- * Acquires the exclusive lock file `path`. Returns a function that releases it and may be called twice. A dead holder loses
+ * Acquires the exclusive lock `path`. It is a symbolic link whose target describes the holder: making one is exclusive, it
+ * has its content from the start, and so short a target takes no block of the disk, so that a full one is no obstacle. Returns a function that releases it and may be called twice. A dead holder loses
  * the lock at once. Throws `home_locked` if the holder is still alive after `waitMs`, and `home_unusable` if the file cannot
  * be made.
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<() => Promise<void>> {
   const { socket, temporary = false, waitMs, giveUp } = options
-  const self = JSON.stringify({ pid: process.pid, started: startOf(process.pid), socket, temporary } satisfies Holder)
+  const self = formatHolder({ pid: process.pid, started: startOf(process.pid), socket, temporary }, dirname(path))
   const deadline = performance.now() + waitMs
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path))
     for (;;) {
       const holder = await tryAcquire(path, self)
       if (holder === 'acquired') return once(() => release(path, self))
@@ -40,44 +42,34 @@ export async function acquireLock(path: string, options: LockOptions): Promise<(
     }
   } catch (error) {
     if (error instanceof AppError) throw error
-    throw new AppError('home_unusable', { path: dirname(path), why: reason(error) }, error)
+    throw homeUnusable(dirname(path), error)
   }
 }
 
 /** Tries once. Returns 'acquired', the live holder, or undefined if the holder changed meanwhile. */
 async function tryAcquire(path: string, self: string): Promise<'acquired' | Holder | undefined> {
-  const temporary = `${path}.${process.pid}-${++serial}.tmp`
-  await writeFile(temporary, self, { mode: 0o600, flag: 'wx' })
-  try {
-    // A hard link is exclusive like O_EXCL, and the file has its content from the start.
-    if (await linked(temporary, path)) return 'acquired'
-    const found = await content(path)
-    if (found === undefined) return undefined
-    const holder = parseHolder(found)
-    if (holder && isAlive(holder)) return holder
-    return await replaceStale(path, found, temporary, self)
-  } finally {
-    await rm(temporary, { force: true })
-  }
+  if (await linked(self, path)) return 'acquired'
+  const found = await content(path)
+  if (found === undefined) return undefined
+  const holder = parseHolder(found, dirname(path))
+  if (holder && isAlive(holder)) return holder
+  return await replaceStale(path, found, self)
 }
 
 let serial = 0
 
 /**
- * Replaces the file of a dead holder. A process first acquires a lock named after the dead holder and checks again while it
- * holds it, so that a slow process does not replace the file of one that has just acquired the lock.
+ * Replaces the link of a dead holder. A process first acquires a lock named after the dead holder and checks again while it
+ * holds it, so that a slow process does not replace the link of one that has just acquired the lock.
  */
-async function replaceStale(
-  path: string,
-  stale: string,
-  temporary: string,
-  self: string,
-): Promise<'acquired' | undefined> {
-  const holder = parseHolder(stale)
+async function replaceStale(path: string, stale: string, self: string): Promise<'acquired' | undefined> {
+  const holder = parseHolder(stale, dirname(path))
   const guard = `${path}.${holder ? `${holder.pid}-${holder.started}` : 'unreadable'}`
   if ((await tryAcquire(guard, self)) !== 'acquired') return undefined
   try {
     if ((await content(path)) !== stale) return undefined
+    const temporary = `${path}.${process.pid}-${++serial}.tmp`
+    await symlink(self, temporary)
     await rename(temporary, path)
     return 'acquired'
   } finally {
@@ -89,9 +81,9 @@ async function release(path: string, self: string): Promise<void> {
   if ((await content(path)) === self) await rm(path, { force: true })
 }
 
-async function linked(from: string, to: string): Promise<boolean> {
+async function linked(target: string, path: string): Promise<boolean> {
   try {
-    await link(from, to)
+    await symlink(target, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
@@ -101,9 +93,12 @@ async function linked(from: string, to: string): Promise<boolean> {
 
 async function content(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return await readlink(path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return undefined
+    // Something else has this name. It describes no holder.
+    if (code === 'EINVAL') return readFile(path, 'utf8')
     throw error
   }
 }

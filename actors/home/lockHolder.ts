@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
 
 /** Who holds a lock, apart from how it is taken: every command asks this, and loads `node:fs/promises` for nothing else. */
 
-/** The holder of a lock file, as the file describes it. */
+/** The holder of a lock, as the lock describes it. */
 export interface Holder {
   pid: number
   /** The kernel's start time of the process, which tells a reused pid from the holder's; "" if it is not known. */
@@ -13,10 +14,10 @@ export interface Holder {
   temporary: boolean
 }
 
-/** Returns the live holder of `path`, or undefined. It reads only one file, for the fast path of the command line. */
+/** Returns the live holder of `path`, or undefined. It reads only one link, for the fast path of the command line. */
 export function holderOf(path: string): Holder | undefined {
   try {
-    const holder = parseHolder(readFileSync(path, 'utf8'))
+    const holder = parseHolder(readlinkSync(path), dirname(path))
     return holder && isAlive(holder) ? holder : undefined
   } catch {
     return undefined
@@ -29,15 +30,22 @@ export function runningNode(path: string): Holder | undefined {
   return holder?.temporary ? undefined : holder
 }
 
-/** The holder that the content of a lock file describes, or undefined. */
-export function parseHolder(text: string): Holder | undefined {
-  try {
-    const { pid, started, socket, temporary } = JSON.parse(text) as Holder
-    if (!Number.isInteger(pid) || pid <= 0) return undefined
-    return { pid, started: String(started), socket: String(socket), temporary: temporary === true }
-  } catch {
-    return undefined
-  }
+/**
+ * The target of the link that a holder makes in `folder`, such as `1234.5678.n:run/control.sock`, with `c` for a temporary node. File systems keep one of
+ * up to 59 bytes without a block for it, hence a socket is named from the folder on.
+ */
+export function formatHolder(holder: Holder, folder: string): string {
+  const { pid, started, socket, temporary } = holder
+  const name = socket.startsWith(`${folder}/`) ? socket.slice(folder.length + 1) : socket
+  return `${pid}.${started}.${temporary ? 'c' : 'n'}:${name}`
+}
+
+/** The holder that the target of a lock in `folder` describes, or undefined. */
+export function parseHolder(text: string, folder: string): Holder | undefined {
+  const [, pid, started = '', kind, socket = ''] = /^([1-9]\d*)\.(\w*)\.([nc]):(.*)$/.exec(text) ?? []
+  if (pid === undefined) return undefined
+  const path = isAbsolute(socket) ? socket : join(folder, socket)
+  return { pid: Number(pid), started, socket: path, temporary: kind === 'c' }
 }
 
 /** Whether the process that took the lock still runs; another one may have its pid by now. */

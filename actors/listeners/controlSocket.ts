@@ -1,9 +1,10 @@
-import { lstat, mkdir, unlink } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../protocol/defaults/listeners.ts'
 import { AppError } from '../../protocol/errors.ts'
+import { makeFolder } from '../home/makeFolder.ts'
 import { once } from '../once.ts'
 import type { Handle, Principal } from './principal.ts'
 import { shutDown } from './shutDown.ts'
@@ -41,7 +42,7 @@ export async function listenControl({ path, handle }: { path: string; handle: Ha
     })
   })
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path))
     await removeLeftover(path)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)

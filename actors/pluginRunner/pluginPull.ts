@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { PULL } from '../../protocol/defaults/pluginRunner.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Plugin } from '../../protocol/pluginRunner.ts'
+import { makeFolder } from '../home/makeFolder.ts'
 import { type GitOptions, git } from './git.ts'
 import { listFiles, printable } from './pluginFiles.ts'
 import { findPlugin, isPluginName, PULLED_FILE } from './pluginFolder.ts'
@@ -34,7 +35,7 @@ export async function pullPlugin(pull: Pull): Promise<Plugin> {
     })
   const target = join(pull.folder, source.name)
   await assertReplaceable(target, source)
-  await mkdir(pull.folder, { recursive: true, mode: 0o700 })
+  await makeFolder(pull.folder)
   // The dot hides it from the list, and the same file system makes the move atomic.
   const staging = join(pull.folder, `.pull-${randomBytes(6).toString('hex')}`)
   await mkdir(staging, { mode: 0o700 })

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { Bus, Undo } from '../../protocol/bus.ts'
-import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
+import { diskFailed } from '../home/fileErrors.ts'
 import { shortIds, sshEndpoint } from './inventory.ts'
 
 const HEAD = `# Written by P2PRC and kept in step with what is borrowed: changes made here are lost.
-# In ~/.ssh/config, above every "Host" line: Include {path}
+# In ~/.ssh/config, above every "Host" line: Include "{path}"
 `
 
 /**
@@ -67,7 +67,7 @@ export async function writeSshConfig(path: string, text: string): Promise<void> 
     await rename(fresh, path)
   } catch (error) {
     await rm(fresh, { force: true })
-    throw new AppError('disk_failed', { path, why: error instanceof Error ? error.message : String(error) }, error)
+    throw diskFailed(path, error)
   }
 }
 

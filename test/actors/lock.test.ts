@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { buildSync } from 'esbuild'
 import { acquireLock } from '../../actors/home/lock.ts'
-import { holderOf } from '../../actors/home/lockHolder.ts'
+import { formatHolder, holderOf } from '../../actors/home/lockHolder.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'p2prc-lock-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -26,15 +26,15 @@ buildSync({
       const [, , path, inside, stay, guard] = process.argv
       const words = guard && createInterface(process.stdin)[Symbol.asyncIterator]()
       if (guard) {
-        const { link } = fs
+        const { symlink } = fs
         let looked = false
-        fs.link = async (from, to) => {
+        fs.symlink = async (from, to) => {
           if (to === guard && !looked) {
             looked = true
             writeSync(1, 'looked ')
             await words.next()
           }
-          return link(from, to)
+          return symlink(from, to)
         }
         syncBuiltinESMExports()
       }
@@ -83,12 +83,12 @@ test('a holder that was killed loses it at once', async () => {
   assert.ok(performance.now() - before < 2_000)
   assert.deepEqual(holderOf(path), { ...holderOf(path), pid: process.pid, socket: '/s' })
   await release()
-  assert.equal(existsSync(path), false)
+  assert.equal(lstatSync(path, { throwIfNoEntry: false }), undefined)
 })
 
 test('a pid that another process has now does not hold it', async () => {
   const path = fresh()
-  writeFileSync(path, JSON.stringify({ pid: 1, started: '1', socket: '' }))
+  symlinkSync(formatHolder({ pid: 1, started: '1', socket: '', temporary: false }, folder), path)
   await (await acquireLock(path, { socket: '', waitMs: 0 }))()
 })
 
@@ -99,6 +99,26 @@ for (const content of ['', 'null', '{"pid": "x"}', '{"pid": -1, "started": "", "
     await (await acquireLock(path, { socket: '', waitMs: 0 }))()
   })
 }
+
+for (const target of ['x', '0.1.n:', '-1..n:', '1.1.x:', '/etc/passwd']) {
+  test(`a link to ${JSON.stringify(target)} is nobody's`, async () => {
+    const path = fresh()
+    symlinkSync(target, path)
+    await (await acquireLock(path, { socket: '', waitMs: 0 }))()
+  })
+}
+
+test('a lock of a usual home takes no block of the disk', () => {
+  const usual = { pid: 4_194_303, started: '1234567890', temporary: true }
+  const homes = [
+    ['/home/somebody/.local/state/p2prc', '/run/user/1000/p2prc/control.sock'],
+    ['/home/somebody/a/home/with/a/long/path', '/home/somebody/a/home/with/a/long/path/run/control.sock'],
+  ] as const
+  for (const [home, socket] of homes) {
+    const target = formatHolder({ ...usual, socket }, home)
+    assert.ok(Buffer.byteLength(target) < 60, target)
+  }
+})
 
 test('waiting ends when the holder leaves', async () => {
   const path = fresh()
@@ -113,7 +133,7 @@ test('of 12 that want a dead one’s lock only one at a time has it, also if all
 }, async (t) => {
   const path = fresh()
   const dead = { pid: 2 ** 22 - 1, started: '5', socket: '' }
-  writeFileSync(path, JSON.stringify(dead))
+  symlinkSync(formatHolder({ ...dead, temporary: false }, folder), path)
   const racers = Array.from({ length: 12 }, () => race(t, path, `${path}.${dead.pid}-${dead.started}`))
   await Promise.all(racers.map(({ says }) => says('looked')))
   // Each of them has seen the dead holder, and stands between that look and the guard.
@@ -158,7 +178,8 @@ function race(t: TestContext, path: string, guard: string) {
 test('an undo that comes late does not take the lock of the next one', async () => {
   const path = fresh()
   const release = await acquireLock(path, { socket: '/a', waitMs: 0 })
-  writeFileSync(path, JSON.stringify({ pid: process.pid, started: 'later', socket: '/b' }))
+  rmSync(path)
+  symlinkSync(formatHolder({ pid: process.pid, started: 'later', socket: '/b', temporary: false }, folder), path)
   await release()
-  assert.match(readFileSync(path, 'utf8'), /later/)
+  assert.match(readlinkSync(path), /later/)
 })

@@ -18,6 +18,7 @@ import { after, before, describe, test } from 'node:test'
 import { acquireLock } from '../../actors/home/lock.ts'
 import { homePaths } from '../../actors/homePaths.ts'
 import { cliReference } from '../../scripts/cliReference.ts'
+import { isLocked } from '../support/cliHomes.ts'
 
 /** The real program, as it is built, in processes of its own, on homes of its own, with no engine to be found. */
 const root = resolve(import.meta.dirname, '../..')
@@ -422,7 +423,7 @@ describe('cli: what others answer', () => {
     const { code, stderr } = await end
     assert.equal(code, 130)
     assert.equal(stderr, 'p2prc: Interrupted\n')
-    assert.equal(existsSync(join(home, 'lock')), false)
+    assert.equal(isLocked(home), false)
   })
 })
 
@@ -479,7 +480,7 @@ describe('cli: ssh', () => {
       words.map((word) => `[${word}]`),
     )
     assert.ok(given.includes('[root@127.0.0.1]'), stdout)
-    assert.equal(existsSync(join(home, 'lock')), false)
+    assert.equal(isLocked(home), false)
   })
 
   test('a missing ssh is said', async () => {
@@ -512,7 +513,7 @@ describe('cli: with a running node', () => {
     assert.match(build.stderr, /No container engine answers/)
 
     assert.equal(await signalled(child, 'SIGINT'), 0)
-    assert.equal(existsSync(join(home, 'lock')), false)
+    assert.equal(isLocked(home), false)
     assert.equal(existsSync(join(home, 'run/control.sock')), false)
   })
 
@@ -590,7 +591,7 @@ describe('cli: with a running node', () => {
     const home = freshHome()
     const { child } = await startNode(home)
     await signalled(child, 'SIGKILL')
-    assert.ok(existsSync(join(home, 'lock')))
+    assert.ok(isLocked(home))
     const before = performance.now()
     assert.equal((await p2prc(home, 'ps')).code, 0)
     assert.ok(performance.now() - before < 2_000)

@@ -14,8 +14,9 @@ import { freePort, p2prc, p2prcJson, startNode } from '../support/processes.ts'
 const run = promisify(execFile)
 
 /** A home with two containers whose SSH servers are on this machine, and a third one whose is gone. */
-async function homeWithShells(t: TestContext) {
-  const env = bareHome()
+async function homeWithShells(t: TestContext, folder = '') {
+  const bare = bareHome()
+  const env = { ...bare, P2PRC: join(bare.P2PRC, folder) }
   const { key } = await p2prcJson(env, 'id')
   const shells = [await openFakeShell(key), await openFakeShell(key)] as const
   for (const shell of shells) t.after(() => shell.stop())
@@ -198,15 +199,16 @@ test('group ssh-config: the real ssh goes by name into each member', async (t) =
 })
 
 test('ssh-config writes a file to include, and ssh goes by it', async (t) => {
-  const env = await homeWithShells(t)
+  const env = await homeWithShells(t, 'a home')
   const { path, hosts } = await p2prcJson(env, 'ssh-config')
   assert.deepEqual(
     hosts.flat(),
     ['0a1', '0b2', '0c3'].map((id) => idOf(id).slice(0, 12)),
   )
-  assert.ok(readFileSync(path, 'utf8').includes(`Include ${path}`))
+  const [include] = /Include .*$/m.exec(readFileSync(path, 'utf8')) ?? []
+  assert.equal(include, `Include "${path}"`)
   const included = join(env.P2PRC, 'including')
-  writeFileSync(included, `Include ${path}\n`)
+  writeFileSync(included, `${include}\n`)
   assert.equal((await run('ssh', ['-F', included, hosts[0][0], 'echo in'])).stdout, 'in\n')
 })
 

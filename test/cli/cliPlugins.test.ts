@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { bareHome, configuredHome, idOf, launched, recordOf, remember } from '../support/cliHomes.ts'
+import { bareHome, configuredHome, idOf, isLocked, launched, recordOf, remember } from '../support/cliHomes.ts'
 import { p2prc, p2prcJson, startNode } from '../support/processes.ts'
 
 /** Plugins through the real command line, on homes without an engine. */
@@ -130,5 +130,5 @@ test('Ctrl-C stops the play and says what was done', async (t) => {
   assert.equal(await running.ended, 130)
   assert.match(running.text, /✗ 0a1000000000: 1 task done/)
   assert.match(running.text, /p2prc: Interrupted/)
-  assert.equal(existsSync(join(env.P2PRC, 'lock')), false)
+  assert.equal(isLocked(env.P2PRC), false)
 })

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { bareHome, launched, recordOf, remember } from '../support/cliHomes.ts'
+import { holderOf } from '../../actors/home/lockHolder.ts'
+import { bareHome, isLocked, launched, recordOf, remember } from '../support/cliHomes.ts'
 import { openFakeShell } from '../support/fakeShell.ts'
 import { p2prc, p2prcJson } from '../support/processes.ts'
 
@@ -21,14 +22,14 @@ async function homeWithGroup(t: TestContext) {
   const waiting = (name: string) => {
     const fifo = join(env.P2PRC, name)
     execFileSync('mkfifo', [fifo])
-    const run = launched(t, env, 'group', 'exec', 'farm', '--', `echo ${name} began; cat ${fifo}`)
+    const run = launched(t, env, 'group', 'exec', 'farm', '--', `echo ${name} began; exec cat ${fifo}`)
     return { ...run, begun: run.printed(`${name} began`), end: () => writeFileSync(fifo, 'done\n') }
   }
-  return { env, shell, waiting, lock: join(env.P2PRC, 'lock') }
+  return { env, shell, waiting }
 }
 
 test('a long command lets others in, and ends before one that outlives it', async (t) => {
-  const { env, waiting, lock } = await homeWithGroup(t)
+  const { env, waiting } = await homeWithGroup(t)
   const first = waiting('first')
   await first.begun
   const { TrackContainer } = await p2prcJson(env, 'ps')
@@ -41,7 +42,7 @@ test('a long command lets others in, and ends before one that outlives it', asyn
   second.end()
   assert.equal(await second.ended, 0, second.text)
   // Nobody waits for the end of a node that outlived the command that had started it.
-  while (existsSync(lock)) await delay(10)
+  while (isLocked(env.P2PRC)) await delay(10)
   assert.equal(existsSync(join(env.P2PRC, 'run/control.sock')), false)
 })
 
@@ -65,11 +66,11 @@ test('while a command is at work there is no node: start, stop and events say so
 })
 
 test('a command that is killed ends what it began, and the temporary node with it', async (t) => {
-  const { waiting, shell, lock } = await homeWithGroup(t)
+  const { env, waiting, shell } = await homeWithGroup(t)
   const first = waiting('first')
   await first.begun
-  assert.equal(JSON.parse(readFileSync(lock, 'utf8')).temporary, true)
+  assert.equal(holderOf(join(env.P2PRC, 'lock'))?.temporary, true)
   first.child.kill('SIGKILL')
   await shell.empty()
-  while (existsSync(lock)) await delay(10)
+  while (isLocked(env.P2PRC)) await delay(10)
 })

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { follow, type Output } from '../../bench/children.ts'
@@ -45,4 +45,9 @@ export function launched(t: TestContext, env: NodeJS.ProcessEnv, ...args: string
   const child = spawnCli(env, args)
   t.after(() => child.kill('SIGKILL'))
   return Object.assign(follow(child), { child })
+}
+
+/** Whether something holds the lock of the home, which is a link that leads nowhere. */
+export function isLocked(home: string): boolean {
+  return lstatSync(join(home, 'lock'), { throwIfNoEntry: false }) !== undefined
 }
