@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { fromCallback, fromPromise } from 'xstate'
@@ -10,18 +9,14 @@ import type {
   SaveInput,
 } from '../machines/ipTable/ipTablePorts.ts'
 import type { Self } from '../machines/ipTable/peerTable.ts'
-import { namedIn } from '../machines/ipTable/unverified.ts'
 import { ipTableMachine } from '../machines/ipTable.ts'
-import type { Bus } from '../protocol/bus.ts'
-import { UNVERIFIED_MAX } from '../protocol/defaults/ipTable.ts'
-import { type IpTableFile, parseIpTable } from '../protocol/files/ipTable.ts'
-import type { BusEvent } from '../protocol/index.ts'
+import { ANSWERED_AT_INTERVAL_MS } from '../protocol/defaults/ipTable.ts'
+import type { IpTableFile, TableEntry } from '../protocol/files/ipTable.ts'
 import type { Endpoint } from '../protocol/net/endpoint.ts'
 import { crawl } from './ipTable/crawl.ts'
 import { watchAddresses } from './ipTable/listening.ts'
 import { probe } from './ipTable/probe.ts'
 import type { Dialer } from './net/dialer.ts'
-import { request } from './request.ts'
 import { openScope } from './scope.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
@@ -51,8 +46,8 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
     name: 'ipTable',
     logic: ipTableMachine.provide({
       actors: {
-        save: fromPromise<void, SaveInput>(({ input }) =>
-          isDeepStrictEqual(store.data, input.file) ? Promise.resolve() : store.write(input.file),
+        save: fromPromise<void, SaveInput>(({ input: { file } }) =>
+          isSame(store.data, file, watch) ? Promise.resolve() : store.write(file),
         ),
         resolveDns: fromCallback<IpTableInternalEvent, ResolveDnsInput>(({ input: { requestId, at }, sendBack }) => {
           lookup(at.host).then(
@@ -92,6 +87,7 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
     input: (signal, retained) => ({
       file: store.data,
       self: { ...self(), information: retained['record.ownSigned']?.record.customInformation ?? '' },
+      startedAt: Date.now(),
       watch,
       test,
       signal,
@@ -104,14 +100,19 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
 }
 
 /**
- * Handles `POST /IpTable`: `body` is the table that an anonymous caller uploaded, as text, and `from` is the caller's
- * address. Resolves with this node's table as JSON text. Nothing is dialled here: the endpoints are queued. Rejects
- * with `too_large` or `protocol_error`.
+ * Whether a file says the same. A running node answers for its peers itself, so that it does not write the file for each
+ * of their answers: only every ten minutes, or with another change.
  */
-export async function acceptTable(bus: Bus<BusEvent>, body: string, from: string): Promise<string> {
-  const unverified = namedIn(parseIpTable(body, from)).slice(0, UNVERIFIED_MAX.all)
-  const command = { type: 'table.exchange', requestId: randomUUID(), caller: 'anonymous', unverified, from } as const
-  const fact = await request(bus, command)
-  if (fact.type !== 'table.exchanged') throw new Error(`table.exchange was answered with ${fact.type}`)
-  return fact.document
+function isSame(before: IpTableFile, now: IpTableFile, watch: boolean): boolean {
+  if (!watch) return isDeepStrictEqual(before, now)
+  const stable = ({ RAMFree: _free, Load: _load, AnsweredAt = 0, ...entry }: TableEntry) => ({
+    ...entry,
+    answered: Math.floor(AnsweredAt / ANSWERED_AT_INTERVAL_MS),
+  })
+  const view = ({ ip_address, Dormant = [], ...rest }: IpTableFile) => ({
+    ...rest,
+    listed: ip_address.map(stable),
+    dormant: Dormant.map(stable),
+  })
+  return isDeepStrictEqual(view(before), view(now))
 }

@@ -5,8 +5,12 @@ import { type Answer, type BusEvent, type Command, commands } from '../protocol/
 import { type Clock, realClock } from './clock.ts'
 
 export interface RequestOptions {
-  /** Receives every fact that echoes the request, in order, including the terminal event. */
-  onFact?: (fact: Answer) => void
+  /**
+   * Receives every fact that echoes the request, in order, including the terminal event. If it returns a promise for a
+   * page of a long answer, the next page waits until the promise resolves; if the promise rejects, the reader has gone,
+   * and the request is abandoned.
+   */
+  onFact?: (fact: Answer) => unknown
   /** Abort it to abandon the request: `request.abandoned` is published, and the promise rejects with `abandoned`. */
   signal?: AbortSignal
   clock?: Clock
@@ -54,12 +58,27 @@ export function request(
       const isTerminal = spec.terminalEvents.includes(event.type)
       if (isTerminal) finish()
       else restartDeadline()
-      onFact?.(event)
+      const taken = onFact?.(event)
+      if (event.type === spec.page && !isTerminal) void continueAfter(taken)
       if (!isTerminal) return
       if (isFailure(event)) reject(fromFailure(event))
       else resolve(event)
     })
+    const continueAfter = async (taken: unknown) => {
+      // However long the reader takes, the concern is not late.
+      clock.clearTimeout(timer)
+      try {
+        await taken
+      } catch (error) {
+        if (!finished) abandon(new AppError('abandoned', {}, error))
+      }
+      if (finished) return
+      restartDeadline()
+      bus.publish({ type: 'request.continued', requestId: command.requestId })
+    }
+    let finished = false
     const finish = () => {
+      finished = true
       release()
       untap()
       clock.clearTimeout(timer)
@@ -92,7 +111,6 @@ function reserve(bus: Bus<BusEvent>, { type, requestId }: Command): (() => void)
 }
 
 function isAnswer(event: BusEvent, { requestId, type }: Command): event is Answer {
-  return (
-    'requestId' in event && event.requestId === requestId && event.type !== type && event.type !== 'request.abandoned'
-  )
+  const isAboutRequest = event.type === 'request.abandoned' || event.type === 'request.continued'
+  return 'requestId' in event && event.requestId === requestId && event.type !== type && !isAboutRequest
 }

@@ -98,7 +98,7 @@ function listed(socketPath: string): Promise<number> {
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
       })
-      response.on('end', () => resolve(JSON.parse(text.trim()).peers.length))
+      response.on('end', () => resolve(JSON.parse(text.trim().split('\n').at(-1) as string).count))
     })
     sent.on('error', reject)
     sent.end(JSON.stringify(command))

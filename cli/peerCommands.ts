@@ -1,9 +1,9 @@
+import type { PeerList } from '../client/peers.ts'
 import type { ReceivedFact } from '../client/transport.ts'
 import { HOPS } from '../protocol/defaults/ipTable.ts'
 import { AppError } from '../protocol/errors.ts'
 import type { TableEntry } from '../protocol/files/ipTable.ts'
 import type { Failure } from '../protocol/ids.ts'
-import type { Peer } from '../protocol/ipTable.ts'
 import { formatAddress, parseAddress } from '../protocol/net/address.ts'
 import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { SpeedMeasured } from '../protocol/speedTester.ts'
@@ -13,12 +13,6 @@ import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
 import { type View, watch } from './watch.ts'
 
-interface Listed {
-  peers: readonly Peer[]
-  /** The same peers in the shape of P2PRC's IP table. */
-  entries: readonly TableEntry[]
-}
-
 const PORT_MAX = 65_535
 const LARGEST = 999_999_999
 
@@ -27,15 +21,17 @@ export const peerCommands = {
   async ls(call) {
     const filter = filterOf(call)
     if (call.has('watch')) return watch(call, () => view(call, filter))
-    showPeers(await call.request({ type: 'peer.list' }), filter, call.terminal)
+    showPeers(await listed(call), filter, call.terminal)
   },
 
-  async update({ option, request, terminal }) {
+  async update(call) {
+    const { option, request, terminal } = call
     const hops = wholeNumber('--hops', option('hops') ?? String(HOPS.default), 1, HOPS.max)
     const onFact = (fact: ReceivedFact) => {
       if (fact.type === 'table.progress') terminal.progress(hopLine(fact))
     }
-    showPeers(await request({ type: 'table.update', hops }, onFact), {}, terminal)
+    await request({ type: 'table.update', hops }, onFact)
+    showPeers(await listed(call), {}, terminal)
   },
 
   async speed({ args: [where = ''], option, request, terminal }) {
@@ -103,13 +99,18 @@ function filterOf({ option, has }: Pick<Call, 'option' | 'has'>): PeerFilter {
   return filter
 }
 
-function showPeers(listed: Listed, filter: PeerFilter, terminal: Terminal): void {
+async function listed({ client, signal }: Call): Promise<PeerList> {
+  const { listPeers } = await import('../client/peers.ts')
+  return listPeers(await client(), { signal })
+}
+
+function showPeers(listed: PeerList, filter: PeerFilter, terminal: Terminal): void {
   const rows = peerRows(listed.peers, filter)
   terminal.value(tableDocument(listed, rows), () => peersText(rows, listed.peers.length, terminal.style))
 }
 
 /** P2PRC's IP table, limited to the rows and in their order. */
-function tableDocument({ peers, entries }: Listed, rows: readonly PeerRow[]): { ip_address: TableEntry[] } {
+function tableDocument({ peers, entries }: PeerList, rows: readonly PeerRow[]): { ip_address: TableEntry[] } {
   const keys = peers.map(({ id, endpoints: [best] }) => id ?? (best ? formatAddress(best) : ''))
   const known = new Map(keys.map((key, index) => [key, entries[index] as TableEntry]))
   return { ip_address: rows.flatMap(({ id, address }) => known.get(id || address) ?? []) }
@@ -123,12 +124,12 @@ export function peersText(rows: readonly PeerRow[], all: number, style: Terminal
 }
 
 /** What `--watch` shows: a person sees the age of the last answer, which is no change. */
-async function view({ request }: Call, filter: PeerFilter): Promise<View> {
-  const listed = await request({ type: 'peer.list' })
-  const rows = peerRows(listed.peers, filter)
-  const document = tableDocument(listed, rows)
+async function view(call: Call, filter: PeerFilter): Promise<View> {
+  const list = await listed(call)
+  const rows = peerRows(list.peers, filter)
+  const document = tableDocument(list, rows)
   const identity = [document, rows.map(({ answeredAgoMs: _, ...row }) => row)]
-  return { document, identity, text: (style) => peersText(rows, listed.peers.length, style) }
+  return { document, identity, text: (style) => peersText(rows, list.peers.length, style) }
 }
 
 function hopLine({ hop, where, entries, failure }: ReceivedFact): string {

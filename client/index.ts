@@ -9,6 +9,7 @@ export type { HttpResponse } from './factReader.ts'
 export { controlSocketPath } from './home.ts'
 export { type Exchange, type HttpRequest, type HttpTransportOptions, httpTransport } from './httpTransport.ts'
 export { type MutualTlsOptions, mutualTls } from './mutualTls.ts'
+export { listPeers, type PeerList } from './peers.ts'
 export type { ReceivedFact, SentCommand, Transport } from './transport.ts'
 export type {
   AnswerOf,

@@ -7,8 +7,9 @@ import { type Context, contextOf } from './ipTable/ipTableContext.ts'
 import { ipTableSetup } from './ipTable/ipTableSetup.ts'
 import { addObservation, keyProved } from './ipTable/peerChange.ts'
 import { fileOf, seedsOf } from './ipTable/peerTable.ts'
-import { applyOutcome } from './ipTable/peerWatch.ts'
-import { listed, selfAddressesFact } from './ipTable/tableFacts.ts'
+import { applyOutcome, namedBy } from './ipTable/peerWatch.ts'
+import { selfAddressesFact } from './ipTable/tableFacts.ts'
+import { mergeReported } from './ipTable/unverified.ts'
 import { childId, endIfAbandoned, joinIfRepeated } from './requests.ts'
 
 const onRecordFact = {
@@ -74,7 +75,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
           invoke: {
             src: 'save',
             id: 'save',
-            input: ({ context }) => ({ file: fileOf(context.table, context.file) }),
+            input: ({ context }) => ({ file: fileOf(context.table, context.file, context.startedAt) }),
             onDone: {
               target: 'throttled',
               actions: [assign({ saved: ({ context }) => context.writing }), { type: 'replyToSaving', params: {} }],
@@ -118,19 +119,20 @@ export const ipTableMachine = ipTableSetup.createMachine({
       },
       { actions: { type: 'rejectAdd', params: ({ event }) => event } },
     ],
-    'peer.list': {
-      actions: emit(({ context, event }) => ({ type: 'peer.listed', requestId: event.requestId, ...listed(context) })),
-    },
-    'table.exchange': {
+    'peer.list': { actions: { type: 'list', params: ({ event }) => event } },
+    'table.show': { actions: { type: 'list', params: ({ event }) => event } },
+    'request.continued': { actions: { type: 'listNext', params: ({ event }) => event } },
+    'table.addUnverified': {
       actions: [
-        { type: 'addUnverified', params: ({ event }) => ({ named: event.unverified }) },
-        { type: 'emitExchanged', params: ({ event }) => event },
+        { type: 'addUnverified', params: ({ event }) => ({ named: event.unverified, from: event.from }) },
+        { type: 'emitUnverifiedAdded', params: ({ event }) => event },
       ],
     },
     'table.update': [joinIfRepeated, { actions: { type: 'crawl', params: ({ event }) => event } }],
     'crawl.visited': {
       actions: [
         { type: 'commit', params: ({ context, event }) => applyOutcome(context, event.key, event.outcome) },
+        assign({ table: ({ context, event }) => mergeReported(context.table, event.reported) }),
         emit(({ event }) => event.progress),
       ],
     },
@@ -146,6 +148,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
         stopChild(({ event }) => `probe ${event.key}`),
         assign({ probing: ({ context, event }) => new Set([...context.probing].filter((key) => key !== event.key)) }),
         { type: 'commit', params: ({ context, event }) => applyOutcome(context, event.key, event.outcome) },
+        { type: 'addUnverified', params: ({ event: { outcome } }) => ({ named: namedBy(outcome) }) },
       ],
     },
     'dial.succeeded': {
@@ -207,7 +210,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
       actions: { type: 'updateSelf', params: ({ event }) => ({ publicAddress: event.address }) },
     },
     // A save in progress is completed all the same.
-    'request.abandoned': endIfAbandoned('resolving', 'crawling'),
+    'request.abandoned': endIfAbandoned('resolving', 'crawling', 'listing'),
   },
   options: { maxIterations: 1_000 },
 })

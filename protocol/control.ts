@@ -14,6 +14,11 @@ export interface CommandSpec {
   action: Action
   /** The facts that complete the command, success first. A failure carries `code` and `message`. */
   terminalEvents: readonly [string, ...string[]]
+  /**
+   * The fact that carries one page of a long answer, so that no message is as large as the answer. The concern publishes
+   * the next page when `request.continued` says that the reader has taken this one.
+   */
+  page?: string
 }
 
 /** The union of the command events that a slice's list declares. */

@@ -2,11 +2,11 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS, UNVERIFIED_MAX } from './defaults/ipTable.ts'
 import type { DialSucceeded } from './dialer.ts'
-import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
-import { tableEntry } from './files/ipTable.ts'
+import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
+import { legacyFields, tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
-import { endpointList, endpointSchema } from './net/endpointSchema.ts'
+import { endpointSchema } from './net/endpointSchema.ts'
 import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
 import { specs } from './specs.ts'
@@ -15,6 +15,11 @@ import { machine } from './wire/record.ts'
 
 const where = z.string().min(1).max(512)
 const host = z.string().min(1).max(255)
+
+/** An endpoint that somebody without a key named, and what was said of the peer there. */
+const unverifiedPeer = z.object({ endpoint: endpointSchema, fields: legacyFields.optional() })
+
+export type UnverifiedPeer = z.infer<typeof unverifiedPeer>
 
 export const ipTableCommands = {
   /** Resolves what people type to endpoints: a name, ip, ip:port, [v6]:port, or the beginning of a node id. */
@@ -29,18 +34,24 @@ export const ipTableCommands = {
     action: 'administer',
     terminalEvents: ['peer.added', 'peer.addFailed'],
   },
-  'peer.list': { schema: z.object({}), action: 'administer', terminalEvents: ['peer.listed'] },
+  /** Lists the peers, the nearest first, in pages. */
+  'peer.list': { schema: z.object({}), action: 'administer', page: 'peer.page', terminalEvents: ['peer.listed'] },
   'table.update': {
     schema: z.object({ hops: z.number().int().min(1).max(HOPS.max).default(HOPS.default) }),
     action: 'administer',
     terminalEvents: ['table.updated', 'table.updateFailed'],
   },
-  /** Accepts a table that a Go peer uploaded. Only its endpoints are used, and they are probed later. */
-  'table.exchange': {
-    schema: z.object({ unverified: endpointList(UNVERIFIED_MAX.all), from: host }),
-    action: 'see',
-    terminalEvents: ['table.exchanged'],
+  /**
+   * Accepts what somebody without a key said of other nodes: a table that a Go peer uploaded, or an mDNS response from
+   * the host `from`. The endpoints are probed later; what is said of a peer without a key fills the gaps of its row.
+   */
+  'table.addUnverified': {
+    schema: z.object({ unverified: z.array(unverifiedPeer).max(UNVERIFIED_MAX.all), from: host }),
+    action: 'administer',
+    terminalEvents: ['table.unverifiedAdded'],
   },
+  /** Shows the table as Go peers see it, without this node's measurements, in pages: this node first. */
+  'table.show': { schema: z.object({}), action: 'administer', page: 'table.page', terminalEvents: ['table.shown'] },
 } as const satisfies Record<string, CommandSpec>
 
 /** A peer as this node sees it. Measurements are this node's own and are never sent to others. */
@@ -67,14 +78,14 @@ export const peer = z.object({
   information: z.string(),
   /** The description of its machine in its record; null if there is no record. */
   machine: machine.nullable(),
-  /** The specifications of its machine in its last answer. */
+  /** The specifications of its machine in its last answer; those that the file keeps if that was to an earlier process. */
   specs: specs.nullable(),
 })
 
 export type Peer = z.infer<typeof peer>
 
-/** `entries` are the same peers in the same order, in the form of P2PRC's table. */
-const peerList = { peers: z.array(peer), entries: z.array(tableEntry) }
+/** The number of rows before this page. It is 0 again where a repeated request began the list anew. */
+const offset = z.number()
 
 export const ipTableFacts = {
   /**
@@ -85,7 +96,9 @@ export const ipTableFacts = {
   'peer.resolveFailed': failed,
   'peer.added': answer({ peer }),
   'peer.addFailed': failed,
-  'peer.listed': answer(peerList),
+  /** `entries` are the same peers in the same order, in the form of P2PRC's table. */
+  'peer.page': answer({ offset, peers: z.array(peer), entries: z.array(tableEntry) }),
+  'peer.listed': answer({ count: z.number() }),
   'peer.joined': z.object({ peer }),
   'peer.recovered': z.object({ peer }),
   'peer.suspected': z.object({ peer }),
@@ -97,10 +110,12 @@ export const ipTableFacts = {
     entries: z.number().optional(),
     failure: failure.optional(),
   }),
-  'table.updated': answer(peerList),
+  /** The crawl has ended and the table with `count` peers is on the disk. `peer.list` lists them. */
+  'table.updated': answer({ count: z.number() }),
   'table.updateFailed': failed,
-  /** This node's table as P2PRC's JSON document, without this node's measurements. */
-  'table.exchanged': answer({ document: z.string() }),
+  'table.unverifiedAdded': done,
+  'table.page': answer({ offset, entries: z.array(tableEntry) }),
+  'table.shown': answer({ count: z.number() }),
   'table.changed': z.object({ count: z.number() }),
   'table.saveFailed': failure,
   'table.damaged': z.object({ quarantined: z.string() }),

@@ -218,7 +218,7 @@ test('what an actor publishes itself is a fact of its own slice', () => {
       else assert.ok(commands.has(type as string), `${file} publishes ${type}, which no slice declares`)
     }
   }
-  assert.ok(published.includes('node.started') && published.includes('table.exchange'))
+  assert.ok(published.includes('node.started') && published.includes('table.addUnverified'))
 })
 
 /** What each machine emits, as the compiler sees it: a fact of another slice makes its row a type error. */

@@ -4,7 +4,7 @@ import { AppError } from '../../protocol/errors.ts'
 import type { BusEvent, Command } from '../../protocol/index.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
-import { request } from '../request.ts'
+import { type RequestOptions, request } from '../request.ts'
 
 /**
  * Finds the `count` nearest machines that answer, in the form that `Resolve` takes: by node id where there is one, so
@@ -19,20 +19,25 @@ export type Nearest = (count: number, signal?: AbortSignal) => Promise<string[]>
 export function createNearest(bus: Bus<BusEvent>): Nearest {
   return async (count, signal) => {
     const own = { requestId: randomUUID(), caller: 'owner' } as const
-    const peersOf = async (command: Command): Promise<Peer[]> => {
-      const fact = await request(bus, command, signal ? { signal } : {})
-      if (fact.type !== 'peer.listed' && fact.type !== 'table.updated')
-        throw new Error(`${command.type} was answered with ${fact.type}`)
-      return fact.peers
+    const send = (command: Command, onFact?: RequestOptions['onFact']) =>
+      request(bus, command, { ...(signal && { signal }), ...(onFact && { onFact }) })
+    const listAnswering = async () => {
+      const peers: Peer[] = []
+      await send({ ...own, type: 'peer.list' }, (fact) => {
+        if (fact.type === 'peer.page') peers.push(...fact.peers.filter(isAnswering))
+      })
+      return peers
     }
-    let peers = answering(await peersOf({ ...own, type: 'peer.list' }))
-    if (peers.length < count) peers = answering(await peersOf({ ...own, type: 'table.update', hops: 1 }))
+    let peers = await listAnswering()
+    if (peers.length < count) {
+      await send({ ...own, type: 'table.update', hops: 1 })
+      peers = await listAnswering()
+    }
     if (peers.length < count) throw new AppError('peers_short', { found: peers.length, count })
     return peers.slice(0, count).map(({ id, endpoints: [best] }) => id ?? (best ? formatAddress(best) : ''))
   }
 }
 
-/** Returns the peers that answer, the nearest first, which is the table's order. */
-function answering(peers: readonly Peer[]): Peer[] {
-  return peers.filter(({ state, id, endpoints }) => state === 'answering' && (id !== undefined || endpoints.length > 0))
+function isAnswering({ state, id, endpoints }: Peer): boolean {
+  return state === 'answering' && (id !== undefined || endpoints.length > 0)
 }

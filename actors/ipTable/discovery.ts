@@ -17,7 +17,7 @@ export interface DiscoveryOptions {
    */
   isOwn?: (address: string) => boolean
   /**
-   * Called with endpoints that a machine on the LAN announced. They are unverified and only fit for `table.exchange`.
+   * Called with endpoints that a machine on the LAN announced. They are unverified and only fit for `table.addUnverified`.
    */
   onFound: (unverified: Endpoint[]) => void
   /** Called when mDNS does not work on an interface; the node runs without it. */

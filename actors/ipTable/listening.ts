@@ -64,7 +64,13 @@ export function discover(listenAddresses: ListenAddresses, id: NodeId, bus: Bus<
     self: { id, port: listenAddresses.port },
     isOwn: (address) => ownAddresses(listenAddresses).includes(address),
     onFound: (unverified) =>
-      bus.publish({ type: 'table.exchange', requestId: randomUUID(), caller: 'anonymous', unverified, from: 'mDNS' }),
+      bus.publish({
+        type: 'table.addUnverified',
+        requestId: randomUUID(),
+        caller: 'anonymous',
+        unverified: unverified.map((endpoint) => ({ endpoint })),
+        from: 'mDNS',
+      }),
   })
 }
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Contact, Observation, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { endpointOf } from '../../machines/ipTable/peerRow.ts'
-import { PROBE } from '../../protocol/defaults/ipTable.ts'
+import { namedIn } from '../../machines/ipTable/unverified.ts'
+import { CRAWL, PROBE } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { readJson } from '../../protocol/json.ts'
 import { type Endpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
@@ -12,10 +13,11 @@ import { type Latency, measureLatency } from '../net/latency.ts'
 import { requestOver } from '../net/peerClient.ts'
 import { DialError } from '../net/race.ts'
 import { openScope } from '../scope.ts'
+import { exchangeTables, selfDescription } from './exchange.ts'
 
 /** Finds out which node answers at a peer's addresses, and measures its latency. Never rejects. */
 export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome> {
-  const { measure, signal, keyed, endpoints } = input
+  const { measure, signal, keyed, endpoints, fields } = input
   let connection: Connection
   try {
     // A peer that answered without a key gets no TLS handshake in the background, because to it a ClientHello is
@@ -33,11 +35,32 @@ export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome>
     }
     const first = await measureLatency(connection, signal, measure ? undefined : 0)
     const latencyNs = measure ? { latencyNs: first.bestNs } : {}
-    return { kind: 'legacy', at: connection.endpoint, ...readSpecs(first.answer), ...latencyNs }
+    const outcome = { kind: 'legacy' as const, at: connection.endpoint, ...readSpecs(first.answer), ...latencyNs }
+    return { ...outcome, ...(fields && { fields }), ...(await exchangeResult(connection, input)) }
   } catch {
     return { kind: 'silent' }
   } finally {
     connection.stream.destroy()
+  }
+}
+
+type ExchangeResult = Pick<Extract<Outcome, { kind: 'legacy' }>, 'fields' | 'also' | 'named'>
+
+/** Exchanges tables with a peer without a key if that is due. A failure teaches nothing, because the peer did answer. */
+async function exchangeResult(
+  connection: Connection,
+  { upload, endpoints, signal }: ProbeInput,
+): Promise<ExchangeResult> {
+  if (!upload) return {}
+  const scope = openScope(signal, CRAWL.peerTimeoutMs)
+  try {
+    const table = await exchangeTables(connection, { upload, endpoints, signal: scope.signal })
+    const named = namedIn(table).slice(0, CRAWL.maxPerAnswer)
+    return { ...selfDescription(table, connection.endpoint), named }
+  } catch {
+    return {}
+  } finally {
+    scope.end()
   }
 }
 

@@ -34,7 +34,7 @@ function tornEntry(text: string, path: string): Endpoint[] {
 
 function endpointsIn(entry: string, path: string): Endpoint[] {
   try {
-    return namedIn(parseIpTable(`{"ip_address":[${entry}]}`, path))
+    return namedIn(parseIpTable(`{"ip_address":[${entry}]}`, path)).map(({ endpoint }) => endpoint)
   } catch {
     return []
   }

@@ -80,14 +80,17 @@ export function createCommandRoute(bus: Bus<BusEvent>): CommandRoute {
         leave()
       }
       open.add(stop)
-      const terminalEvents = commands.get(command.type)?.terminalEvents
+      const { terminalEvents, page } = commands.get(command.type) ?? {}
       let finished = false
       try {
         await request(bus, command, {
           signal,
           onFact: (fact) => {
             finished ||= terminalEvents?.includes(fact.type) ?? false
-            if (stream.write({ ...(revealed(fact) as object), requestId }) || finished) return
+            const isFast = stream.write({ ...(revealed(fact) as object), requestId })
+            // The next page waits for the reader, so that a long answer never piles up.
+            if (fact.type === page) return stream.drained()
+            if (isFast || finished) return
             // Even a slow reader gets this line, because an answer without it would look complete.
             stream.write({ error: new AppError('reader_slow').toJSON() })
             stream.end()

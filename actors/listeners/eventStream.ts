@@ -1,5 +1,5 @@
 import type { Bus, Undo } from '../../protocol/bus.ts'
-import type { BusEvent } from '../../protocol/index.ts'
+import { type BusEvent, commands } from '../../protocol/index.ts'
 import type { Registry } from '../registry.ts'
 
 /** A reader of the node's events: an HTTP response, the command line in the same process, or a test. */
@@ -24,7 +24,8 @@ interface EventSources {
 
 /**
  * Creates the stream of events for the node's owner: the events of the bus, in which secrets are serialised as a mask,
- * and `state.changed` for machines. A reader that is too slow receives `stream.dropped` as its last line.
+ * and `state.changed` for machines, but no pages of long answers, which say nothing new and are large. A reader that is
+ * too slow receives `stream.dropped` as its last line.
  */
 export function createEventStream({ bus, registry }: EventSources): EventStream {
   const readers = new Set<EventReader>()
@@ -48,7 +49,9 @@ export function createEventStream({ bus, registry }: EventSources): EventStream 
     reader.end()
   }
 
-  bus.tap(emit)
+  bus.tap((event) => {
+    if (!isPaging(event)) emit(event)
+  })
 
   return {
     open(reader) {
@@ -57,4 +60,10 @@ export function createEventStream({ bus, registry }: EventSources): EventStream 
       return () => remove(reader)
     },
   }
+}
+
+const pages = new Set([...commands.values()].map(({ page }) => page))
+
+function isPaging({ type }: BusEvent): boolean {
+  return pages.has(type) || type === 'request.continued'
 }

@@ -8,6 +8,8 @@ export interface FactStream {
    * Writes `value` as one line of JSON. Returns false if the reader is too slow; then the caller must end the stream.
    */
   write(value: unknown): boolean
+  /** Resolves when what was written has gone to the reader, or the reader has gone. */
+  drained(): Promise<void>
   /** Ends the response. May be called more than once. */
   end(): void
 }
@@ -35,6 +37,18 @@ export function openFactStream(response: ServerResponse, onGone: () => void): Fa
     write(value) {
       if (!ended) response.write(`${JSON.stringify(value)}\n`)
       return response.writableLength <= EVENTS_BACKLOG_MAX_BYTES
+    },
+    drained() {
+      if (ended || !response.writableNeedDrain) return Promise.resolve()
+      return new Promise((resolve) => {
+        const done = () => {
+          response.off('drain', done)
+          response.off('close', done)
+          resolve()
+        }
+        response.on('drain', done)
+        response.on('close', done)
+      })
     },
     end() {
       if (ended) return

@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import multipart from '@fastify/multipart'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
 import { BODY_MAX_BYTES, TABLE_RATE } from '../../protocol/defaults/listeners.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { BusEvent } from '../../protocol/index.ts'
-import { acceptTable } from '../ipTable.ts'
+import { checked, tableQuery } from '../../protocol/wire/http.ts'
+import { acceptTable, publicTable } from '../ipTable/publicExchange.ts'
 import type { Principal } from './principal.ts'
 import { createRateLimit } from './rateLimit.ts'
 
@@ -43,13 +46,18 @@ export async function addTableRoute(app: FastifyInstance, { bus, principalOf }: 
       // A table costs a thousand times as much as a ping.
       if (!isWithinRate(address, performance.now())) throw new AppError('too_many', { from: address })
       const text = await readPart(request)
-      const answer = await acceptTable(bus, text, address || 'this machine').catch((error) => {
+      const from = address || 'this machine'
+      const received = await acceptTable(bus, text, from).catch((error) => {
         // `protocol_error` (502) is for an invalid answer of a peer, but this table is the client's.
         throw toAppError(error).code === 'protocol_error'
           ? new AppError('bad_request', { why: 'The upload is not a table' }, error)
           : error
       })
-      return reply.type(JSON_TYPE).send(answer)
+      const { maxBytes } = checked(tableQuery, request.query)
+      const gone = new AbortController()
+      reply.raw.on('close', () => gone.abort())
+      const table = publicTable(bus, { received, from, ...(maxBytes && { maxBytes }), signal: gone.signal })
+      return reply.type(JSON_TYPE).send(Readable.fromWeb(table as WebStream))
     })
   })
 }

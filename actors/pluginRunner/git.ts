@@ -76,7 +76,8 @@ export function git(args: readonly string[], { env, ssh, caFile, signal, folder 
 }
 
 function gitEnvironment(env: NodeJS.ProcessEnv, ssh: boolean): NodeJS.ProcessEnv {
-  const wanted = /^(PATH|HOME|TMPDIR|https?_proxy|all_proxy|no_proxy|SSL_CERT_FILE|SSL_CERT_DIR|SSH_AUTH_SOCK)$/i
+  const wanted =
+    /^(PATH|HOME|TMPDIR|https?_proxy|all_proxy|no_proxy|SSL_CERT_FILE|SSL_CERT_DIR|GIT_SSL_CAINFO|GIT_SSL_CAPATH|SSH_AUTH_SOCK)$/i
   return {
     ...Object.fromEntries(Object.entries(env).filter(([key]) => wanted.test(key))),
     LC_ALL: 'C.UTF-8',

@@ -5,7 +5,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { formatEndpoint, isSameEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
-import { newRow, peerOf, type Row, untried } from './peerRow.ts'
+import { newRow, parsed, peerOf, type Row, untried } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
 
 /**
@@ -13,8 +13,8 @@ import { type Change, evict, isSelfAt, type Self, set, type Table } from './peer
  * how near a peer is and whether it can be reached from here.
  */
 
-/** The node at the other end of each open link. */
-export type Links = ReadonlyMap<string, NodeId>
+/** The node at the other end of each open link, and the host from which it opened the link, if it did. */
+export type Links = ReadonlyMap<string, { id: NodeId; host?: string }>
 
 interface TableState {
   table: Table
@@ -30,7 +30,9 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
       const { table: merged } = mergeRecord(table, fact.record, self)
       const { id } = fact.record
       // The link was open before the record arrived.
-      return linkedTo(links).has(id) ? provedOverLink(merged, id, now) : { table: merged, emitted: [] }
+      return linkedTo(links).has(id)
+        ? provedOverLink(withLinkHost(merged, id, links), id, now)
+        : { table: merged, emitted: [] }
     }
     case 'record.suspected':
       return suspect(table, fact.id, now)
@@ -40,7 +42,7 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
       // A member that was evicted for the subnet quota may be alive; only the gossip has no room for it.
       return fact.why === 'overSubnetQuota' ? unconfirmed(table, fact.id, now) : drop(table, fact.id, now)
     case 'link.opened':
-      return provedOverLink(table, fact.id, now)
+      return provedOverLink(withLinkHost(table, fact.id, links), fact.id, now)
     case 'link.closed':
       // A node that has closed a link was alive a moment ago, unless silence or loss closed it.
       return fact.why !== 'silent' && fact.why !== 'lost' && table.get(fact.id)?.status === 'answering'
@@ -53,13 +55,16 @@ export function onGossipFact({ table, self, now, links }: TableState, fact: Netw
 
 /** Returns the links after this fact. */
 export function updateLinks(links: Links, fact: NetworkFact): Links {
-  if (fact.type === 'link.opened') return new Map(links).set(fact.link, fact.id)
+  if (fact.type === 'link.opened') {
+    const host = fact.dialled ? undefined : parsed(fact.address)?.host
+    return new Map(links).set(fact.link, { id: fact.id, ...(host && { host }) })
+  }
   if (fact.type === 'link.closed') return new Map([...links].filter(([link]) => link !== fact.link))
   return links
 }
 
 export function linkedTo(links: Links): ReadonlySet<NodeId> {
-  return new Set(links.values())
+  return new Set([...links.values()].map(({ id }) => id))
 }
 
 /**
@@ -149,6 +154,13 @@ function drop(table: Table, id: NodeId, now: number): Change {
 function provedOverLink(table: Table, id: NodeId, now: number): Change {
   const row = table.get(id)
   return row ? markAnswering(table, row, now, true) : { table, emitted: [] }
+}
+
+/** Notes where a peer is that has opened a link: of the addresses that it advertises, the one there is the likeliest. */
+function withLinkHost(table: Table, id: NodeId, links: Links): Table {
+  const row = table.get(id)
+  const linkHost = [...links.values()].find((link) => link.id === id && link.host)?.host
+  return row && linkHost ? set(table, { ...row, linkHost }) : table
 }
 
 /** Gossip has no room for a peer any more. From now on only probes find out whether it is alive, which need an endpoint. */

@@ -4,6 +4,7 @@ import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
+import type { Listing } from './listing.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import { loadTable, type Self, type Table, withPublicAddress } from './peerTable.ts'
 import { addUnverified, type Unverified } from './unverified.ts'
@@ -13,16 +14,20 @@ import { addUnverified, type Unverified } from './unverified.ts'
 /**
  * A request of the table. `resolving`: it waits for DNS, and is answered with `fallback` if DNS finds nothing.
  * `crawling`: a child visits one peer after another. `saving`: it is answered when revision `revision` is on the
- * disk, with the peer at `at` if one was added, and with the whole table after a crawl.
+ * disk, with the peer at `at` if one was added, and with the number of peers after a crawl. `listing`: its reader has
+ * not taken the last page.
  */
 export type TableRequest =
   | (Tracked<'resolving'> & { fallback: { found: ResolvedPeer } | { failure: Failure } })
   | Tracked<'crawling'>
+  | (Tracked<'listing'> & { listing: Listing })
   | (Tracked<'saving'> & { revision: number; at?: Endpoint })
 
 export interface IpTableInput {
   file: IpTableFile
   self: Self
+  /** The time of tick 0, in milliseconds since 1970. */
+  startedAt: number
   /** The address that an external service reported, if the owner configured one. */
   publicAddress?: string
   /** Whether to probe peers in the background, as a running node does and a single command does not. */
@@ -55,7 +60,7 @@ export interface Context extends IpTableInput {
 export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses'>>
 
 export function contextOf(input: IpTableInput): Context {
-  const table = loadTable(input.file, input.self)
+  const table = loadTable(input.file, input.self, input)
   return {
     ...input,
     self: withPublicAddress(input.self, input.publicAddress),
@@ -66,7 +71,11 @@ export function contextOf(input: IpTableInput): Context {
     writing: 0,
     flushNow: false,
     requests: [],
-    unverified: addUnverified(new Map(), input.recovered ?? [], { ...input, table }),
+    unverified: addUnverified(
+      new Map(),
+      (input.recovered ?? []).map((endpoint) => ({ endpoint })),
+      { ...input, table },
+    ),
     probing: new Set(),
     observedAddresses: new Map(),
     links: new Map(),

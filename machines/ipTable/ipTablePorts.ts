@@ -1,10 +1,11 @@
-import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
+import type { IpTableFile, LegacyFields, TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { IpTableEmits } from '../../protocol/ipTable.ts'
+import type { IpTableEmits, UnverifiedPeer } from '../../protocol/ipTable.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import type { KnownEndpoint } from './peerRow.ts'
+import type { Upload } from './publicTable.ts'
 
 /** The inputs and events of the table's effects, which `actors/ipTable.ts` provides. */
 
@@ -34,6 +35,8 @@ export type Outcome =
       /** What the peer says of itself, and its other endpoint. */
       fields?: Partial<TableEntry>
       also?: readonly Endpoint[]
+      /** The peers that it named, if tables were exchanged. */
+      named?: readonly UnverifiedPeer[]
     } & Observation)
   | { kind: 'silent' }
   /** The dial was deferred, so nothing was learned. */
@@ -47,6 +50,10 @@ export interface ProbeInput {
   keyed: boolean
   /** Whether to measure the latency. False for addresses that only anonymous callers named. */
   measure: boolean
+  /** What others said of the peer, if it has no row yet. It counts only if the peer turns out to have no key. */
+  fields?: LegacyFields
+  /** The rows to exchange with the peer, if it has no key and the exchange is due. */
+  upload?: Upload
   signal: AbortSignal
 }
 
@@ -54,8 +61,8 @@ export interface CrawlInput {
   requestId: string
   hops: number
   known: readonly ProbeInput[]
-  /** This node's public table as JSON text, which is sent to the visited peers. */
-  document: string
+  /** This node's public table, which is sent to the visited peers. */
+  upload: Upload
   signal: AbortSignal
 }
 
@@ -78,9 +85,11 @@ export type IpTableInternalEvent =
       type: 'crawl.visited'
       key: string
       outcome: Outcome
+      /** What its table says of peers that were known before. */
+      reported: readonly UnverifiedPeer[]
       progress: Extract<IpTableEmits, { type: 'table.progress' }>
     }
   /** `named` are the endpoints that peers named and the crawl did not visit. */
-  | { type: 'crawl.ended'; requestId: string; named: readonly Endpoint[] }
+  | { type: 'crawl.ended'; requestId: string; named: readonly UnverifiedPeer[] }
   /** This machine's own addresses have changed. */
   | { type: 'self.addressesChanged'; addresses: string[]; advertisable: string[] }

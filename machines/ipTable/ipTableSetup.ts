@@ -3,18 +3,20 @@ import { TABLE_SAVE_DELAY_MS, TABLE_SAVE_INTERVAL_MS, TABLE_TICK_MS } from '../.
 import { AppError } from '../../protocol/errors.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { Failure } from '../../protocol/ids.ts'
-import type { IpTableAccepts, IpTableCommand, IpTableEmits } from '../../protocol/ipTable.ts'
-import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
-import { begin, childId, end, enter, inPhase, requestActions, requestGuards } from '../requests.ts'
+import type { IpTableAccepts, IpTableCommand, IpTableEmits, UnverifiedPeer } from '../../protocol/ipTable.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { begin, childId, end, enter, find, inPhase, join, requestActions, requestGuards } from '../requests.ts'
 import { updateLinks } from './gossipChange.ts'
 import type { Context, IpTableInput, SelfChange, TableRequest } from './ipTableContext.ts'
 import type { CrawlInput, IpTableInternalEvent, ProbeInput, ResolveDnsInput, SaveInput } from './ipTablePorts.ts'
+import { type Listing, listingOf, nextPage } from './listing.ts'
 import { lookUp, type ResolvedPeer } from './peerLookUp.ts'
 import { parsed } from './peerRow.ts'
 import { addPeer, type Change, countOf, seedAddress, withPublicAddress } from './peerTable.ts'
 import { planProbes, probeOf } from './peerWatch.ts'
-import { addressToAdd, publicDocument, resolvedFact, savedFact, selfAddressesFact, selfFailure } from './tableFacts.ts'
-import { addUnverified } from './unverified.ts'
+import { publicRows, uploadOf } from './publicTable.ts'
+import { addressToAdd, resolvedFact, savedFact, selfAddressesFact, selfFailure } from './tableFacts.ts'
+import { addUnverified, mergeReported } from './unverified.ts'
 
 type CommandOf<T extends IpTableCommand['type']> = Extract<IpTableCommand, { type: T }>
 
@@ -61,8 +63,9 @@ export const ipTableSetup = setup({
     commit: enqueueActions(({ context, enqueue }, { table, emitted }: Change) => {
       if (table === context.table) return
       const membersChanged = emitted.some(({ type }) => type === 'peer.joined' || type === 'peer.gone')
-      // A single command ends before anything could be batched.
-      const flushNow = context.flushNow || membersChanged || !context.watch
+      // A single command ends before anything could be batched, except that its crawl is saved as a whole.
+      const isUrgent = context.watch ? membersChanged : inPhase(context.requests, 'crawling').length === 0
+      const flushNow = context.flushNow || isUrgent
       enqueue.assign({ table, revision: context.revision + 1, flushNow })
       for (const fact of emitted) {
         enqueue.emit(fact)
@@ -81,11 +84,10 @@ export const ipTableSetup = setup({
       if (fact.endpoints.map(formatEndpoint).join() !== before.endpoints.map(formatEndpoint).join()) enqueue.emit(fact)
     }),
     spawnProbes: enqueueActions(({ context, enqueue }) => {
-      const { probes, unverified } = context.watch
-        ? planProbes(context)
-        : { probes: [], unverified: context.unverified }
+      if (!context.watch) return
+      const { probes, unverified, table } = planProbes(context)
       if (probes.length === 0) return
-      enqueue.assign({ unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
+      enqueue.assign({ table, unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })
     }),
     updateLinks: assign({ links: ({ context }, fact: NetworkFact) => updateLinks(context.links, fact) }),
@@ -126,19 +128,41 @@ export const ipTableSetup = setup({
       requestId,
       ...(parsed(where) ? selfFailure(where) : new AppError('bad_address', { where }).toJSON()),
     })),
-    addUnverified: assign({
-      unverified: ({ context }, { named }: { named: readonly Endpoint[] }) =>
-        addUnverified(context.unverified, named, context),
+    /** Also merges what was said of known peers; `from` is the host that said it. */
+    addUnverified: assign(({ context }, { named, from }: { named: readonly UnverifiedPeer[]; from?: string }) => {
+      if (named.length === 0) return {}
+      const table = mergeReported(context.table, named, from)
+      const revision = table === context.table ? context.revision : context.revision + 1
+      return { table, revision, unverified: addUnverified(context.unverified, named, context) }
     }),
-    emitExchanged: emit(({ context }, { requestId }: RequestId) => ({
-      type: 'table.exchanged',
-      requestId,
-      document: publicDocument(context),
-    })),
+    emitUnverifiedAdded: emit((_, { requestId }: RequestId) => ({ type: 'table.unverifiedAdded', requestId })),
+    /** Publishes the first page. A repeated request begins the list anew, because its sender has seen none of it. */
+    list: enqueueActions(({ context, enqueue }, { type, requestId }: { type: Listing['command'] } & RequestId) => {
+      const { facts, left: listing } = nextPage(listingOf(type, context), requestId, context)
+      for (const fact of facts) enqueue.emit(fact)
+      if (!listing) return enqueue.assign({ requests: end(context.requests, requestId) })
+      const isRepeated = find(context.requests, requestId) !== undefined
+      enqueue.assign({
+        requests: isRepeated
+          ? enter(join(context.requests, requestId), requestId, 'listing', { listing })
+          : begin<TableRequest>(context.requests, { requestId, phase: 'listing', listing }),
+      })
+    }),
+    listNext: enqueueActions(({ context, enqueue }, { requestId }: RequestId) => {
+      const [request] = inPhase(context.requests, 'listing').filter((one) => one.requestId === requestId)
+      if (!request) return
+      const { facts, left: listing } = nextPage(request.listing, requestId, context)
+      for (const fact of facts) enqueue.emit(fact)
+      enqueue.assign({
+        requests: listing
+          ? enter(context.requests, requestId, 'listing', { listing })
+          : end(context.requests, requestId),
+      })
+    }),
     crawl: assign(({ context, spawn }, { requestId, hops }: CommandOf<'table.update'>) => {
-      const { table, signal } = context
+      const { table, self, now, signal } = context
       const known = [...table.values()].filter(({ status }) => status !== 'dropped').map((row) => probeOf(row, context))
-      const input = { requestId, hops, known, document: publicDocument(context), signal }
+      const input = { requestId, hops, known, upload: uploadOf(publicRows(table, self, now)), signal }
       spawn('crawl', { id: childId(requestId), input })
       return { requests: begin<TableRequest>(context.requests, { requestId, phase: 'crawling' }) }
     }),

@@ -14,6 +14,7 @@ import {
   set,
   type Table,
 } from './peerTable.ts'
+import { withFields } from './unverified.ts'
 
 /**
  * The number of addresses kept for one peer. No honest machine names more, and one that moved this often is found at
@@ -78,7 +79,7 @@ export function legacyAnswered(table: Table, found: LegacyContact, self: Self, n
   const added = also
     .filter((other) => !proved.some((address) => isSameEndpoint(address, other)))
     .map((other) => untried(other))
-  const row = { ...before, entry: { ...before.entry, ...found.fields }, endpoints: [...proved, ...added] }
+  const row = { ...before, entry: withFields(before.entry, found.fields ?? {}), endpoints: [...proved, ...added] }
   return markAnswering(next, row, now, before === known)
 }
 

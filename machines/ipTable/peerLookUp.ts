@@ -77,7 +77,10 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
       failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
-  const endpoints = bestFirst(row.endpoints.filter((at) => mayBeDialled(at, test))).map(endpointOf)
+  const endpoints = bestFirst({
+    ...row,
+    endpoints: row.endpoints.filter((at) => mayBeDialled(at, test)),
+  }).map(endpointOf)
   if (endpoints.length === 0) {
     const why = 'it has no address at which it could be dialled'
     return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }

@@ -1,3 +1,4 @@
+import { TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
@@ -5,6 +6,7 @@ import { formatAddress, isIPv6 } from '../../protocol/net/address.ts'
 import { type Endpoint, formatEndpoint, isSameEndpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
+import { specsIn, storedSpecs } from './storedSpecs.ts'
 
 /** An endpoint of a peer in the table. Times are ticks of the table. */
 export type KnownEndpoint = Endpoint & {
@@ -23,6 +25,12 @@ export interface Row {
   endpoints: readonly KnownEndpoint[]
   status: Peer['state'] | 'dropped'
   answeredAt: number | null
+  /** The tick of its last answer to an earlier process, before 0; null if there is none. */
+  answeredBefore: number | null
+  /** The host from which it last opened a link, on which it proved its key. */
+  linkHost: string | null
+  /** The tick of the last exchange of tables with a peer without a key. */
+  exchangedAt: number | null
   /** The tick of the last probe or contact. */
   probedAt: number | null
   failures: number
@@ -37,7 +45,8 @@ export interface Row {
   specs: Specs | null
 }
 
-export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Row | undefined {
+/** `startedAt` is the time of tick 0, in milliseconds since 1970. */
+export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved', startedAt?: number): Row | undefined {
   const port = Number(entry.ServerPort)
   const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatEndpoint))
   const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
@@ -49,7 +58,11 @@ export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved'): Ro
   const first = endpoints[0]
   if (!first) return undefined
   const key = entry.NodeId ?? formatEndpoint(first)
-  return newRow(key, entry, endpoints, status)
+  const { AnsweredAt } = entry
+  const before = startedAt === undefined || AnsweredAt === undefined ? null : AnsweredAt - startedAt
+  const answeredBefore = before === null ? null : Math.min(0, Math.round(before / TABLE_TICK_MS))
+  const answeredAt = status === 'answering' ? answeredBefore : null
+  return { ...newRow(key, entry, endpoints, status), answeredAt, answeredBefore, specs: specsIn(entry) }
 }
 
 /** Returns the row of a peer of which only an endpoint is known. */
@@ -86,6 +99,9 @@ export function newRow(
     endpoints,
     status,
     answeredAt: null,
+    answeredBefore: null,
+    linkHost: null,
+    exchangedAt: null,
     probedAt: null,
     failures: 0,
     measuredAt: null,
@@ -100,14 +116,15 @@ export function newRow(
  * Returns the entry for the file. Go dials `IPV4` and `IPV6` at the one `ServerPort`, so an address with another port
  * goes to `Addresses`; a host name goes to `IPV4`, which Go resolves.
  */
-export function entryOf(row: Row): TableEntry {
-  const sorted = bestFirst(row.endpoints)
+export function entryOf(row: Row, startedAt: number): TableEntry {
+  const sorted = bestFirst(row)
   const four = sorted.find(({ host }) => !isIPv6(host))
   const port = (four ?? sorted[0])?.port
   const six = sorted.find((at) => isIPv6(at.host) && at.port === port)
   const rest = sorted.filter((at) => at !== four && at !== six)
   const trusted = sorted.filter((at) => at.trusted)
-  const { Addresses: _addresses, Trusted: _trusted, ...entry } = row.entry
+  const { Addresses: _addresses, Trusted: _trusted, AnsweredAt: _at, ...entry } = row.entry
+  const answeredAt = row.answeredAt ?? row.answeredBefore
   return {
     ...entry,
     IPV4: four?.host ?? '',
@@ -115,36 +132,21 @@ export function entryOf(row: Row): TableEntry {
     ServerPort: port === undefined ? '' : String(port),
     ...(rest.length > 0 && { Addresses: rest.map(formatEndpoint) }),
     ...(trusted.length > 0 && { Trusted: trusted.map(formatEndpoint) }),
-  }
-}
-
-/**
- * Returns the entry that others may see, without this node's measurements and without fields that only its owner set.
- */
-export function publicEntryOf(row: Row): TableEntry {
-  return {
-    ...entryOf(row),
-    Latency: 0,
-    Download: 0,
-    Upload: 0,
-    // Go nodes in unsafe mode write every key of a table into `authorized_keys`, so no key is sent.
-    PublicKey: '',
-    NodeId: undefined,
-    Addresses: undefined,
-    Added: undefined,
-    Trusted: undefined,
+    ...(answeredAt !== null && { AnsweredAt: startedAt + answeredAt * TABLE_TICK_MS }),
+    ...(row.specs && storedSpecs(row.specs)),
   }
 }
 
 /** Returns the row as a peer. `linked`: there is an open gossip link, over which the peer sends every second or two. */
 export function peerOf(row: Row, now: number, tickMs: number, linked = false): Peer {
   const { entry } = row
-  const answeredAgoMs = row.answeredAt === null ? null : (now - row.answeredAt) * tickMs
+  const answeredAt = row.answeredAt ?? row.answeredBefore
+  const answeredAgoMs = answeredAt === null ? null : (now - answeredAt) * tickMs
   return {
     ...(entry.NodeId && { id: entry.NodeId as NodeId }),
     name: printable(entry.Name),
     key: entry.PublicKey.trim(),
-    endpoints: bestFirst(row.endpoints).map(endpointOf),
+    endpoints: bestFirst(row).map(endpointOf),
     state: row.status === 'dropped' ? 'suspected' : row.status,
     answeredAgoMs: linked ? 0 : answeredAgoMs,
     linked,
@@ -158,18 +160,21 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
   }
 }
 
-/** Sorts endpoints: proved ones first, then IPv6 before IPv4, and those that failed last. */
-export function bestFirst(endpoints: readonly KnownEndpoint[]): KnownEndpoint[] {
+/**
+ * Sorts endpoints: those that answered this process first, then those where the key was proved before or from where the
+ * peer opened its link, then those that it only advertises; IPv6 before IPv4; those that failed last.
+ */
+export function bestFirst({ endpoints, linkHost }: Pick<Row, 'endpoints' | 'linkHost'>): KnownEndpoint[] {
   const rank = (at: KnownEndpoint) =>
-    (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 4) +
-    (at.provedAt === null ? 2 : 0) +
+    (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 8) +
+    (at.provedAt !== null ? 0 : at.trusted || at.host === linkHost ? 2 : 4) +
     (isIPv6(at.host) ? 0 : 1)
   return [...endpoints].sort((one, other) => rank(one) - rank(other))
 }
 
 /** Returns the order to dial in: the best first, but an IPv6 endpoint that was never proved is retried at intervals. */
 export function dialOrder(row: Row, now: number, retryTicks: number): KnownEndpoint[] {
-  const sorted = bestFirst(row.endpoints)
+  const sorted = bestFirst(row)
   if (isIPv6(sorted[0]?.host ?? '')) return sorted
   const waiting = sorted.find(
     ({ host, failedAt }) => isIPv6(host) && (failedAt === null || now - failedAt >= retryTicks),

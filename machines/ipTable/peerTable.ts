@@ -1,11 +1,11 @@
-import { PEERS_MAX, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
-import { type IpTableFile, newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
+import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
+import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
 import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { AddressDiscovered, IpTableEmits, Peer, SeedsListed } from '../../protocol/ipTable.ts'
 import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
-import { endpointOf, entryOf, peerOf, publicEntryOf, type Row, rowAt, rowOf } from './peerRow.ts'
+import { endpointOf, entryOf, type Row, rowAt, rowOf } from './peerRow.ts'
 
 /**
  * The table and its changes, as pure functions. A node is identified by its key: a proved key takes an address from
@@ -39,11 +39,22 @@ export interface Change {
   emitted: PeerFact[]
 }
 
-export function loadTable(file: IpTableFile, self: Self): Table {
+/** How long after its last answer a running node drops a peer. */
+const ANSWERING_MS = PROBE.dropAfter * PROBE.intervalMs
+
+/** When and how the process runs that reads the file. */
+export interface LoadOptions {
+  /** The time of tick 0, in milliseconds since 1970. */
+  startedAt?: number
+  /** Whether it watches the peers. One that does not takes those for answering that answered an earlier command lately. */
+  watch?: boolean
+}
+
+export function loadTable(file: IpTableFile, self: Self, { startedAt, watch = true }: LoadOptions = {}): Table {
   const table = new Map<string, Row>()
   const holders = new Map<string, string>()
   const add = (entry: TableEntry, status: Row['status']) => {
-    const row = rowOf(entry, status)
+    const row = rowOf(entry, status, startedAt)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
     const holder = row.endpoints.map((at) => holders.get(formatEndpoint(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
@@ -53,55 +64,27 @@ export function loadTable(file: IpTableFile, self: Self): Table {
     table.set(merged.key, merged)
     for (const at of merged.endpoints) holders.set(formatEndpoint(at), merged.key)
   }
-  for (const entry of file.ip_address) add(entry, 'unproved')
+  for (const entry of file.ip_address) {
+    const isAnswering = !watch && startedAt !== undefined && startedAt - (entry.AnsweredAt ?? 0) < ANSWERING_MS
+    add(entry, isAnswering ? 'answering' : 'unproved')
+  }
   for (const entry of file.Dormant ?? []) add(entry, 'dropped')
   return table
 }
 
 /** Returns the whole table for the file. Fields of `previous` other than the entries are kept. */
-export function fileOf(table: Table, previous: IpTableFile): IpTableFile {
+export function fileOf(table: Table, previous: IpTableFile, startedAt: number): IpTableFile {
+  const toEntry = (row: Row) => entryOf(row, startedAt)
   // Go cannot use an entry without an address.
   const rows = [...table.values()].filter(({ endpoints }) => endpoints.length > 0)
-  const dormant = rows.filter(({ status }) => status === 'dropped').map(entryOf)
+  const dormant = rows.filter(({ status }) => status === 'dropped').map(toEntry)
   const { Dormant: _dormant, ...rest } = previous
   return {
     ...rest,
     Version: FILE_VERSION,
-    ip_address: rows.filter(({ status }) => status !== 'dropped').map(entryOf),
+    ip_address: rows.filter(({ status }) => status !== 'dropped').map(toEntry),
     ...(dormant.length > 0 && { Dormant: dormant }),
   }
-}
-
-/** Returns the table for anonymous callers: this node first, then the peers that answered it. */
-export function publicTableOf(table: Table, self: Self, now: number): IpTableFile {
-  const { advertisable } = self
-  const answered = [...table.values()].filter(
-    (row) => row.status === 'answering' && row.answeredAt !== null && row.endpoints.length > 0,
-  )
-  const own = newEntry({
-    Name: self.name,
-    IPV4: advertisable.find((host) => !host.includes(':')) ?? '',
-    IPV6: advertisable.find((host) => host.includes(':')) ?? '',
-    ServerPort: String(self.port),
-    CustomInformation: self.information,
-  })
-  const fresh = answered.sort((one, other) => (other.answeredAt ?? now) - (one.answeredAt ?? now))
-  return { ip_address: [...(advertisable.length > 0 ? [own] : []), ...fresh.map(publicEntryOf)] }
-}
-
-/** Returns the listed peers, the nearest first, in this project's and in P2PRC's form. */
-export function listOf(
-  table: Table,
-  now: number,
-  linked: ReadonlySet<string> = new Set(),
-): { peers: Peer[]; entries: TableEntry[] } {
-  const listed = [...table.values()].filter(({ status }) => status !== 'dropped')
-  const pairs = listed.map((row) => ({
-    peer: peerOf(row, now, TABLE_TICK_MS, linked.has(row.key)),
-    entry: entryOf(row),
-  }))
-  pairs.sort((one, other) => byLatency(one.peer, other.peer))
-  return { peers: pairs.map(({ peer }) => peer), entries: pairs.map(({ entry }) => entry) }
 }
 
 export function countOf(table: Table): number {
@@ -163,8 +146,11 @@ export function set(table: Table, row: Row): Table {
   return new Map(table).set(row.key, row)
 }
 
+/** Go writes its own row into the file of its home; its name, which has a random part, identifies it. */
 function isSelf(self: Self, row: Row): boolean {
-  return row.entry.NodeId === self.id || row.endpoints.some((address) => isSelfAt(self, address))
+  const { NodeId, Name, Added } = row.entry
+  if (NodeId) return NodeId === self.id || row.endpoints.some((address) => isSelfAt(self, address))
+  return (Name === self.name && !Added) || row.endpoints.some((address) => isSelfAt(self, address))
 }
 
 /** Merges two rows of one peer: fields of the first take precedence, and the second fills the gaps. */
@@ -198,13 +184,4 @@ export function evict(table: Map<string, Row>): boolean {
   const most = Math.max(...silent.map(({ failures }) => failures))
   const [worst] = silent.filter(({ failures }) => failures === most).sort((one, other) => countOf(other) - countOf(one))
   return worst !== undefined && table.delete(worst.key)
-}
-
-function byLatency(one: Peer, other: Peer): number {
-  const rank = (peer: Peer) => peer.latencyNs ?? Number.POSITIVE_INFINITY
-  return rank(one) - rank(other) || one.name.localeCompare(other.name) || at(one).localeCompare(at(other))
-}
-
-function at(peer: Peer): string {
-  return peer.endpoints[0] ? formatEndpoint(peer.endpoints[0]) : ''
 }

@@ -1,8 +1,15 @@
-import { LATENCY_INTERVAL_MS, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
+import {
+  LATENCY_INTERVAL_MS,
+  LEGACY_EXCHANGE_INTERVAL_MS,
+  PROBE,
+  TABLE_TICK_MS,
+} from '../../protocol/defaults/ipTable.ts'
+import type { UnverifiedPeer } from '../../protocol/ipTable.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
 import { dialOrder, type Row, untried } from './peerRow.ts'
 import { type Change, type Self, set, type Table } from './peerTable.ts'
+import { publicRows, uploadOf } from './publicTable.ts'
 import type { Unverified } from './unverified.ts'
 
 /** How long a failed IPv6 endpoint is not retried while IPv4 works, in ticks: ten minutes. */
@@ -18,8 +25,11 @@ const CONFIRMED_PER_TICK = 1
 
 const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
+const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
+
 interface WatchState {
   table: Table
+  self: Self
   now: number
   unverified: Unverified
   /** The keys of the probes in progress. */
@@ -32,9 +42,10 @@ interface WatchState {
  * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified endpoints
  * starve the other.
  */
-export function planProbes({ table, now, unverified, probing, signal }: WatchState): {
+export function planProbes({ table, self, now, unverified, probing, signal }: WatchState): {
   probes: ProbeInput[]
   unverified: Unverified
+  table: Table
 } {
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.maxConcurrent - probing.size))
   const waiting = [...unverified].filter(([key]) => !probing.has(key))
@@ -49,19 +60,33 @@ export function planProbes({ table, now, unverified, probing, signal }: WatchSta
   const fresh = waiting.slice(0, free - due.length)
   const left = new Map(unverified)
   for (const [key] of fresh) left.delete(key)
+  const exchanging = due.find((row) => isExchangeDue(row, now))
+  const upload = exchanging && { upload: uploadOf(publicRows(table, self, now)) }
   return {
     probes: [
-      ...due.map((row) => probeOf(row, { now, signal })),
-      ...fresh.map(([key, at]) => ({
+      ...due.map((row) => ({ ...probeOf(row, { now, signal }), ...(row === exchanging && upload) })),
+      ...fresh.map(([key, { endpoint, fields }]) => ({
         key,
-        endpoints: [untried(at)],
+        endpoints: [untried(endpoint)],
         keyed: false,
         measure: false,
+        ...(fields && { fields }),
         signal,
       })),
     ],
     unverified: left,
+    table: exchanging ? set(table, { ...exchanging, exchangedAt: now }) : table,
   }
+}
+
+/** Whether tables are to be exchanged with a peer without a key. A peer with one learns of others by gossip. */
+function isExchangeDue({ entry, exchangedAt }: Row, now: number): boolean {
+  return !entry.NodeId && (exchangedAt === null || now - exchangedAt >= EXCHANGE_TICKS)
+}
+
+/** Returns the peers that a probed peer named, if tables were exchanged. */
+export function namedBy(outcome: Outcome): readonly UnverifiedPeer[] {
+  return outcome.kind === 'legacy' ? (outcome.named ?? []) : []
 }
 
 export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'signal'>): ProbeInput {

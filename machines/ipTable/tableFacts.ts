@@ -4,11 +4,10 @@ import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableEmits, SelfAddressesChanged } from '../../protocol/ipTable.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
-import { linkedTo } from './gossipChange.ts'
 import type { Context, TableRequest } from './ipTableContext.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
-import { findByAddress, isSelfAt, listOf, publicTableOf, type Self } from './peerTable.ts'
+import { countOf, findByAddress, isSelfAt, type Self } from './peerTable.ts'
 
 /**
  * The facts that answer the table's commands, and the interpretation of the commands, as pure functions of its
@@ -38,20 +37,10 @@ export function savedFact(
   failure?: Failure,
 ): IpTableEmits {
   if (failure) return { type: at ? 'peer.addFailed' : 'table.updateFailed', requestId, ...failure }
-  if (!at) return { type: 'table.updated', requestId, ...listed(context) }
+  if (!at) return { type: 'table.updated', requestId, count: countOf(context.table) }
   const row = findByAddress(context.table, at)
   if (row) return { type: 'peer.added', requestId, peer: peerOf(row, context.now, TABLE_TICK_MS) }
   return { type: 'peer.addFailed', requestId, ...selfFailure(formatEndpoint(at)) }
-}
-
-/** Returns the listed peers, the nearest first. */
-export function listed({ table, now, links }: Context): ReturnType<typeof listOf> {
-  return listOf(table, now, linkedTo(links))
-}
-
-/** Returns the public form of the table as JSON text. */
-export function publicDocument({ table, self, now }: Context): string {
-  return JSON.stringify(publicTableOf(table, self, now))
 }
 
 /** Returns the fact with the endpoints at which this node can be dialled, which gossip sends to others. */

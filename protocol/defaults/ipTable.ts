@@ -4,8 +4,26 @@
  */
 export const HOPS = { default: 3, max: 16 } as const
 
-/** Maximum number of peers in the table. 4,096 entries of 437 bytes are 1.8 MB, which fit into one message. */
+/** Maximum number of peers in the table. With 2 kB of free text each, they are 12 MB as JSON. */
 export const PEERS_MAX = 4_096
+
+/**
+ * How much JSON one page of the table holds; the row that passes the limit is still on it. Large enough that a page
+ * costs little beside its rows, and small enough that no reader has to hold much.
+ */
+export const TABLE_PAGE_MAX_CHARS = 128 * 1024
+
+/**
+ * Maximum length of a text in the row of a peer without a key. Go sets no limit, so that a longer text is kept in part,
+ * and its row is not passed on.
+ */
+export const LEGACY_TEXT_MAX_CHARS = 16 * 1024
+
+/** How old the time of a peer's last answer may be in the file of a running node, if nothing else changes there. */
+export const ANSWERED_AT_INTERVAL_MS = 600_000
+
+/** How often this node and a Go peer exchange their tables. Through it, nodes that know only that peer find each other. */
+export const LEGACY_EXCHANGE_INTERVAL_MS = 60_000
 
 /** Probes of peers that have no link. Times are counted in ticks of `TABLE_TICK_MS`, not by the wall clock. */
 export const PROBE = {

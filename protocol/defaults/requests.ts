@@ -69,7 +69,8 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'peer.add': ON_DISK_MS,
   'peer.list': FROM_MEMORY_MS,
   'table.update': CRAWL.timeoutMs + ON_DISK_MS,
-  'table.exchange': FROM_MEMORY_MS,
+  'table.addUnverified': FROM_MEMORY_MS,
+  'table.show': FROM_MEMORY_MS,
 
   'node.show': FROM_MEMORY_MS,
   'actor.list': FROM_MEMORY_MS,

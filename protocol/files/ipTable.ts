@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { LEGACY_TEXT_MAX_CHARS } from '../defaults/ipTable.ts'
 import { BODY_MAX_BYTES } from '../defaults/listeners.ts'
 import { PORT } from '../defaults/node.ts'
 import { AppError, toAppError } from '../errors.ts'
@@ -71,9 +72,48 @@ export const tableEntry = z.looseObject({
    * Addresses that the owner named or at which the peer proved its key. They are dialled in whatever range they are.
    */
   Trusted: z.array(z.string()).max(64).optional(),
+  /** When the peer last answered this node, in milliseconds since 1970. */
+  AnsweredAt: z.number().optional(),
+  /**
+   * The specifications of its machine in that answer: sizes in MiB, the names of the cards. An entry stays a flat object,
+   * so that what is whole in a damaged file can be found.
+   */
+  Cores: z.number().optional(),
+  RAM: z.number().optional(),
+  RAMFree: z.number().optional(),
+  Disk: z.number().optional(),
+  Load: z.tuple([z.number(), z.number(), z.number()]).optional(),
+  GPUs: z.array(z.string()).max(256).optional(),
 })
 
 export type TableEntry = z.infer<typeof tableEntry>
+
+const { shape } = tableEntry
+
+/** What a table says of a peer that has no key, apart from its addresses and from measurements. */
+export const legacyFields = z.object({
+  Name: shape.Name,
+  MachineUsername: shape.MachineUsername,
+  UDPServerPort: shape.UDPServerPort,
+  BareMetalSSHPort: shape.BareMetalSSHPort,
+  NAT: shape.NAT,
+  EscapeImplementation: shape.EscapeImplementation,
+  ProxyServer: shape.ProxyServer,
+  UnSafeMode: shape.UnSafeMode,
+  CustomInformation: shape.CustomInformation,
+})
+
+export type LegacyFields = z.infer<typeof legacyFields>
+
+/** Returns what an entry says of a peer that has no key, with texts of bounded length. */
+export function legacyFieldsOf(entry: TableEntry): LegacyFields {
+  const fields = legacyFields.parse(entry)
+  const bounded = Object.entries(fields).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value.slice(0, LEGACY_TEXT_MAX_CHARS) : value,
+  ])
+  return Object.fromEntries(bounded) as LegacyFields
+}
 
 /** The schema that reads an entry of any version. */
 const readEntry = goObject({

@@ -25,6 +25,9 @@ export const startContainerQuery = z.object({
   PublicKey: z.string().max(32_768).default(''),
 })
 
+/** The query of `/IpTable`: the largest answer that the caller can read. Go sends none. */
+export const tableQuery = z.object({ maxBytes: z.coerce.number().int().min(0).optional() })
+
 /**
  * The query of `/RemoveContainer`. It takes no beginning of an id: every anonymous caller counts as the same borrower, and
  * the whole id is what only the one that received the container knows.

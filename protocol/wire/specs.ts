@@ -11,7 +11,12 @@ const line = z.string().transform((text) => text.slice(0, 512).replace(/[\p{Cc}\
 
 const LIST_MAX = 256
 
-export const receivedSpecs = z.object({ ...fieldsOf(specs), Hostname: line }) as unknown as z.ZodType<Specs>
+/** What 256 cards with long texts would add up to is no honest machine, and would fill the list of peers. */
+const SPECS_MAX_CHARS = 128 * 1024
+
+export const receivedSpecs = z
+  .object({ ...fieldsOf(specs), Hostname: line })
+  .refine((value) => JSON.stringify(value).length <= SPECS_MAX_CHARS) as unknown as z.ZodType<Specs>
 
 function fieldsOf({ shape }: z.ZodObject): z.ZodRawShape {
   return Object.fromEntries(Object.entries(shape).map(([name, field]) => [name, received(field)]))

@@ -8,7 +8,9 @@ import { after, test } from 'node:test'
 import { crawl } from '../../actors/ipTable/crawl.ts'
 import { createDialer } from '../../actors/net/dialer.ts'
 import type { IpTableInternalEvent } from '../../machines/ipTable/ipTablePorts.ts'
-import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
+import type { Upload } from '../../machines/ipTable/publicTable.ts'
+import type { UnverifiedPeer } from '../../protocol/ipTable.ts'
+import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { newIdentity } from '../support/httpHarness.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'p2prc-crawl-'))
@@ -47,7 +49,7 @@ async function goPeer(table: () => unknown, answer?: RequestListener): Promise<A
 
 const entry = (port: number, more: object = {}) => ({ IPV4: '127.0.0.1', ServerPort: String(port), ...more })
 
-async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":[]}', peerMs = 1_200 } = {}) {
+async function crawlFrom(ports: number[], { hops = 3, upload = [] as Upload, peerMs = 1_200 } = {}) {
   const events: Extract<IpTableInternalEvent, { type: 'crawl.visited' }>[] = []
   const known = ports.map((port) => ({
     key: `127.0.0.1:${port}`,
@@ -60,9 +62,9 @@ async function crawlFrom(ports: number[], { hops = 3, document = '{"ip_address":
   const report = (event: IpTableInternalEvent) => {
     if (event.type === 'crawl.visited') events.push(event)
   }
-  const input = { requestId: 'r', hops, known, document, signal: new AbortController().signal }
+  const input = { requestId: 'r', hops, known, upload, signal: new AbortController().signal }
   const from = performance.now()
-  const named: Endpoint[] = await crawl(input, { dialer, test: true, report, peerMs })
+  const named: UnverifiedPeer[] = await crawl(input, { dialer, test: true, report, peerMs })
   const visited = new Map(events.map((event) => [Number(event.progress.where.split(':')[1]), event]))
   return { events, visited, named, ms: performance.now() - from }
 }
@@ -75,10 +77,14 @@ test('a crawl makes the requested number of hops: it measures, uploads its table
   }))
   try {
     const document = '{"ip_address":[{"Name":"me"}]}'
-    const one = await crawlFrom([first.port], { hops: 1, document })
+    const upload = [{ addresses: [], text: '{"Name":"me"}' }]
+    const one = await crawlFrom([first.port], { hops: 1, upload })
     assert.deepEqual([...one.visited.keys()], [first.port])
-    assert.deepEqual(one.named, [directEndpoint({ host: '127.0.0.1', port: second.port })])
-    const { visited, named } = await crawlFrom([first.port], { document })
+    assert.deepEqual(
+      one.named.map(({ endpoint }) => endpoint),
+      [directEndpoint({ host: '127.0.0.1', port: second.port })],
+    )
+    const { visited, named } = await crawlFrom([first.port], { upload })
     assert.deepEqual(
       [...visited.values()].map(({ progress }) => [progress.hop, progress.entries]),
       [

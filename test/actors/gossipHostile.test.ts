@@ -10,10 +10,10 @@ import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import { parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { encode, WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
-import { hello, linkTo, merged, outsider, pair, peersOf } from '../support/gossipPeers.ts'
+import { hello, linkTo, merged, outsider, pair } from '../support/gossipPeers.ts'
 import { nextEvent } from '../support/harness.ts'
 import { http, raw, tls } from '../support/httpHarness.ts'
-import { nodeHere, request } from '../support/inProcess.ts'
+import { nodeHere, peersOf, request } from '../support/inProcess.ts'
 
 /** Starts a peer that sends the upgrade response and the given frames in one TCP segment. */
 async function hastyPeer(t: TestContext, frames: Buffer[]): Promise<Identity & { where: string }> {

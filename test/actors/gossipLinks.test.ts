@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { add, merged, pair, peersOf } from '../support/gossipPeers.ts'
+import { add, merged, pair } from '../support/gossipPeers.ts'
 import { nextEvent } from '../support/harness.ts'
-import { nodeHere, request } from '../support/inProcess.ts'
+import { nodeHere, peersOf, request } from '../support/inProcess.ts'
 import { temporaryHome } from '../support/processes.ts'
 
 test('adding a node opens a link, and both tables list the other node with its hardware', async (t) => {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { homeTransport } from '../../cli/homeTransport.ts'
 import { type Client, connect } from '../../client/client.ts'
+import { listPeers } from '../../client/peers.ts'
 import { type RunningNode, startNode, temporaryHome } from '../support/processes.ts'
 
 /** These tests use real nodes on loopback, which P2PRC's `Test` option allows as a network. */
@@ -54,7 +55,7 @@ const portsOf = (peers: readonly { endpoints: { port: number }[] }[]) =>
 async function until(of: Neighbour, isWanted: (ports: (number | undefined)[]) => boolean): Promise<void> {
   const deadline = performance.now() + 60_000
   for (;;) {
-    const { peers } = await owner(of).request({ type: 'peer.list' }).answer
+    const { peers } = await listPeers(owner(of))
     const answering = peers.filter(({ state, id }) => state === 'answering' && id)
     if (isWanted(portsOf(answering))) return
     assert.ok(
@@ -74,7 +75,8 @@ test('a node discovers a third one through the second, with its latency and key,
     const crawled: number[] = []
     const request = owner(first).request({ type: 'table.update', hops })
     for await (const fact of request) if (fact.type === 'table.progress') crawled.push(fact.hop)
-    const { peers } = await request.answer
+    await request.answer
+    const { peers } = await listPeers(owner(first))
     return { crawled, peers }
   }
   await add(first, second)
@@ -103,7 +105,7 @@ test('a node measures its peers in the background without a command', async (t) 
   await add(first, second)
   const deadline = performance.now() + 60_000
   for (;;) {
-    const { peers } = await owner(first).request({ type: 'peer.list' }).answer
+    const { peers } = await listPeers(owner(first))
     if (peers[0]?.latencyNs) break
     assert.ok(performance.now() < deadline, JSON.stringify(peers))
   }

@@ -9,7 +9,7 @@ import {
 import { type Links, linkedTo, onGossipFact, onGossipLost, updateLinks } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
-import { fileOf, listOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
+import { fileOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
 import { applyOutcome, planProbes } from '../../machines/ipTable/peerWatch.ts'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable } from '../../protocol/files/ipTable.ts'
@@ -18,6 +18,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { directEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
+import { listOf } from '../support/tableLists.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const own = ['10.0.0.9']
@@ -147,7 +148,7 @@ test('two nodes behind two NATs may have the same private address, but none take
 test('a peer without an address is listed, but not stored, and cannot be reached', () => {
   const { table } = after([merged('a', { endpoints: [], name: 'anna' })])
   assert.equal(peerRows(listOf(table, 0).peers)[0]?.path, 'none')
-  assert.deepEqual(fileOf(table, emptyIpTable()).ip_address, [])
+  assert.deepEqual(fileOf(table, emptyIpTable(), 0).ip_address, [])
   const found = lookUp(table, 'anna')
   assert.equal('failure' in found && found.failure.code, 'unreachable')
   assert.equal(onGossipLost(table).table.size, 0)
@@ -164,13 +165,19 @@ test('seed addresses are those that the owner gave or where a key was proved, an
   const { table } = after([merged('b')], proved('a'))
   const seeds = [{ endpoints: parseEndpoints(['10.0.1.97:8088']), id: id('a') }]
   assert.deepEqual(seedsOf(table), seeds)
-  assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable()), self)), seeds)
+  assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable(), 0), self)), seeds)
 })
 
 test('new members are probed at most two a tick, so that a starting network causes no burst of dials', () => {
   const letters = [...'abcdefghijklmnop']
   const { table } = after(letters.map((letter) => merged(letter)))
-  const watchState = { now: 0, unverified: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
+  const watchState = {
+    self,
+    now: 0,
+    unverified: new Map(),
+    probing: new Set<string>(),
+    signal: new AbortController().signal,
+  }
   assert.equal(planProbes({ table, ...watchState }).probes.length, 2)
 })
 

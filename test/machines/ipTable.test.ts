@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fromCallback, fromPromise, initialTransition, SimulatedClock, transition } from 'xstate'
-import { acceptTable, createIpTable, type IpTableDependencies } from '../../actors/ipTable.ts'
+import { acceptTable, publicTable } from '../../actors/ipTable/publicExchange.ts'
+import { createIpTable, type IpTableDependencies } from '../../actors/ipTable.ts'
 import { createDialer } from '../../actors/net/dialer.ts'
 import { createResolve } from '../../actors/net/resolve.ts'
 import { request } from '../../actors/request.ts'
@@ -56,6 +57,7 @@ function emitted(actions: readonly { type: string; params?: unknown }[]): { type
 const plain: IpTableInput = {
   file: emptyIpTable(),
   self,
+  startedAt: 0,
   watch: false,
   test: false,
   signal: new AbortController().signal,
@@ -96,8 +98,14 @@ test('chart: each event emits its facts at once', () => {
     ],
     ['nonsense is not added', [{ ...owner('peer.add', 'r'), where: 'a b', replace: false }], ['peer.addFailed']],
     ['this node is not added', [{ ...owner('peer.add', 'r'), where: '10.0.0.9', replace: false }], ['peer.addFailed']],
-    ['the list', [known, owner('peer.list', 'r')], ['peer.listed']],
-    ['an exchange', [{ ...owner('table.exchange', 'r'), unverified: [], from: 'x' }], ['table.exchanged']],
+    ['the list', [known, owner('peer.list', 'r')], ['peer.page', 'peer.listed']],
+    ['an empty list', [owner('peer.list', 'r')], ['peer.listed']],
+    [
+      'what others said',
+      [{ ...owner('table.addUnverified', 'r'), unverified: [], from: 'x' }],
+      ['table.unverifiedAdded'],
+    ],
+    ['the public table', [owner('table.show', 'r')], ['table.page', 'table.shown']],
   ]
   for (const [name, events, expected] of rows) {
     let [snapshot, actions] = initialTransition(ipTableMachine, plain)
@@ -238,10 +246,10 @@ test('the wall clock jumping a day either way kills nobody', async (t) => {
 test('a thousand unverified addresses cost ten dials a second and thirty at one time, and peers are still probed', async () => {
   const { bus, probes, seconds, stop } = run({ probe: () => undefined })
   bus.publish(contact('a', '10.0.0.1'))
-  const unverified = Array.from({ length: 1_000 }, (_, index) =>
-    directEndpoint({ host: `10.8.${index >> 8}.${index & 255}`, port: 8_088 }),
-  )
-  bus.publish({ type: 'table.exchange', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
+  const unverified = Array.from({ length: 1_000 }, (_, index) => ({
+    endpoint: directEndpoint({ host: `10.8.${index >> 8}.${index & 255}`, port: 8_088 }),
+  }))
+  bus.publish({ type: 'table.addUnverified', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(1)
   assert.equal(probes.length, 10)
   await seconds(20)
@@ -251,7 +259,7 @@ test('a thousand unverified addresses cost ten dials a second and thirty at one 
     probe: (input) => (input.keyed ? { kind: 'node', contact: contact('a', '10.0.0.1') } : { kind: 'silent' }),
   })
   other.bus.publish(contact('a', '10.0.0.1'))
-  other.bus.publish({ type: 'table.exchange', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
+  other.bus.publish({ type: 'table.addUnverified', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(0)
   for (let second = 1; second <= 40; second += 1) {
     await other.seconds(1)
@@ -393,7 +401,11 @@ test('for real: a table from an anonymous caller is answered, and its loopback a
         { IPV4: 'localhost', ServerPort: String(port) },
       ],
     })
-    const answer = JSON.parse(await acceptTable(node.bus, body, '10.0.0.1'))
+    const received = await acceptTable(node.bus, body, '10.0.0.1')
+    const { signal } = new AbortController()
+    let text = ''
+    for await (const piece of publicTable(node.bus, { received, from: '10.0.0.1', signal })) text += piece
+    const answer = JSON.parse(text)
     assert.deepEqual(
       answer.ip_address.map(({ Name }: { Name: string }) => Name),
       ['me'],

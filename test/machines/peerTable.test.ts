@@ -4,16 +4,7 @@ import { onGossipFact } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
 import { dialOrder, newRow, type Row, untried } from '../../machines/ipTable/peerRow.ts'
-import {
-  addPeer,
-  fileOf,
-  listOf,
-  loadTable,
-  publicTableOf,
-  type Self,
-  seedsOf,
-  type Table,
-} from '../../machines/ipTable/peerTable.ts'
+import { addPeer, fileOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
 import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
 import { addUnverified, namedIn } from '../../machines/ipTable/unverified.ts'
 import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
@@ -22,6 +13,7 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { Address } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
+import { listOf, publicTableOf } from '../support/tableLists.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
 const own = ['10.0.0.9', 'fd00::9']
@@ -78,7 +70,7 @@ test('a peer without a key becomes the node that proves one there, and keeps its
     emitted.map(({ type }) => type),
     ['peer.joined'],
   )
-  const [entry, ...rest] = fileOf(table, file).ip_address
+  const [entry, ...rest] = fileOf(table, file, 0).ip_address
   assert.deepEqual(rest, [])
   assert.deepEqual([entry?.Name, entry?.Latency, entry?.NodeId, entry?.Colour], ['new', 5, id('a'), 'red'])
 })
@@ -196,7 +188,7 @@ test('a silent peer is suspected, dropped, probed ever more rarely, and comes ba
   assert.deepEqual(pauses, [30, 30, 30, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600])
   assert.deepEqual(listOf(table, now).peers, [])
   // It is in the file, separate from the listed peers, and survives a restart.
-  const file = fileOf(table, emptyIpTable())
+  const file = fileOf(table, emptyIpTable(), 0)
   assert.equal(file.ip_address.length, 0)
   table = loadTable(ipTableFile.parse(JSON.parse(JSON.stringify(file))), self)
   assert.deepEqual(listOf(table, 0).peers, [])
@@ -250,7 +242,8 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
     }
     let count = 0
     for (let now = 0; now < 7_200; now += 1)
-      for (const { key } of planProbes({ table, now, unverified: new Map(), probing: new Set(), signal }).probes) {
+      for (const { key } of planProbes({ table, self, now, unverified: new Map(), probing: new Set(), signal })
+        .probes) {
         count += 1
         table = new Map(table).set(key, { ...(table.get(key) as Row), probedAt: now })
       }
@@ -320,12 +313,13 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
   const named = namedIn(ipTableFile.parse({ ip_address: entries }))
   let unverified = addUnverified(new Map(), named, { table: empty, self, test: false })
   assert.equal(unverified.size, 16)
-  const honest = Array.from({ length: 40 }, (_, index) => at(`10.2.0.${index}:8088`))
+  const honest = Array.from({ length: 40 }, (_, index) => ({ endpoint: at(`10.2.0.${index}:8088`) }))
   unverified = addUnverified(unverified, honest, { table: empty, self, test: false })
   assert.equal(unverified.size, 56)
   assert.ok(performance.now() - from < 2_000)
   const { probes, unverified: left } = planProbes({
     table: empty,
+    self,
     now: 0,
     unverified,
     probing: new Set(),
@@ -334,7 +328,8 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
   assert.deepEqual([probes.length, left.size], [10, 46])
   const busy = new Set(Array.from({ length: PROBE.maxConcurrent }, (_, index) => `x${index}`))
   assert.equal(
-    planProbes({ table: empty, now: 0, unverified, probing: busy, signal: new AbortController().signal }).probes.length,
+    planProbes({ table: empty, self, now: 0, unverified, probing: busy, signal: new AbortController().signal }).probes
+      .length,
     0,
   )
 })
@@ -347,7 +342,7 @@ test('addresses that anonymous callers name are checked before they are queued',
     '10.3.0.1:22',
     '10.3.0.1:8088',
     '10.0.0.1:8088',
-  ].map(at)
+  ].map((where) => ({ endpoint: at(where) }))
   const { table } = proved(empty, 'a', '10.0.0.1:8088')
   assert.deepEqual([...addUnverified(new Map(), named, { table, self, test: false }).keys()], ['10.3.0.1:8088'])
   assert.deepEqual(

@@ -8,7 +8,6 @@ import { createGossipTools } from '../../actors/gossip/recordSignature.ts'
 import type { Identity } from '../../actors/identity.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { Peer } from '../../protocol/ipTable.ts'
 import type { WireMessage } from '../../protocol/wire/gossip.ts'
 import { type NodeRecord, signRecord } from '../../protocol/wire/record.ts'
 import { nextEvent } from '../support/harness.ts'
@@ -18,8 +17,6 @@ import { type NodeHere, nodeHere, request } from '../support/inProcess.ts'
 /** Resolves when `node` has merged a matching record of the node `who`. */
 export const merged = (node: NodeHere, who: NodeId, fits: (record: NodeRecord) => boolean = () => true) =>
   nextEvent(node.bus, 'record.merged', ({ record }) => record.id === who && fits(record))
-
-export const peersOf = async (node: NodeHere): Promise<Peer[]> => (await request(node, { type: 'peer.list' })).peers
 
 export const add = (node: NodeHere, other: NodeHere) =>
   request(node, { type: 'peer.add', where: other.where, replace: false })

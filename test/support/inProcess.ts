@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test'
 import { openHome } from '../../actors/home.ts'
 import { createNode, type Node } from '../../actors/node.ts'
 import { type Answer, commands } from '../../protocol/index.ts'
+import type { Peer } from '../../protocol/ipTable.ts'
 import { temporaryHome } from './processes.ts'
 
 export type NodeHere = Node & { port: number; where: string }
@@ -31,4 +32,14 @@ export async function request(node: Pick<Node, 'request'>, command: Record<strin
   const defaults = commands.get(String(command.type))?.schema.parse(command)
   const full = { requestId: randomUUID(), caller: 'owner', ...defaults, ...command }
   return (await node.request(full as never)) as Answer
+}
+
+/** Lists the peers of the node, the nearest first. */
+export async function peersOf(node: Pick<Node, 'request'>): Promise<Peer[]> {
+  const peers: Peer[] = []
+  const onFact = (fact: Answer) => {
+    if (fact.type === 'peer.page') peers.push(...fact.peers)
+  }
+  await node.request({ type: 'peer.list', requestId: randomUUID(), caller: 'owner' }, { onFact })
+  return peers
 }

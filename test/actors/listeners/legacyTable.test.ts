@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createImageList } from '../../../actors/containerManager/imageFolders.ts'
 import { BODY_MAX_BYTES } from '../../../protocol/defaults/listeners.ts'
+import { newEntry } from '../../../protocol/files/ipTable.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
 import { directEndpoint } from '../../../protocol/net/endpoint.ts'
 import { codeOf, http, httpHarness } from '../../support/httpHarness.ts'
@@ -14,13 +15,18 @@ const { bus, seen, listener, dir } = harness
 after(() => harness.close())
 const { port } = listener
 
-const own = '{"ip_address":[{"Name":"lender"}]}'
-bus.on('table.exchange', ({ requestId }) => bus.publish({ type: 'table.exchanged', requestId, document: own }))
+const lender = newEntry({ Name: 'lender', IPV4: '10.0.0.1' })
+const own = JSON.stringify({ ip_address: [lender] })
+bus.on('table.addUnverified', ({ requestId }) => bus.publish({ type: 'table.unverifiedAdded', requestId }))
+bus.on('table.show', ({ requestId }) => {
+  bus.publish({ type: 'table.page', requestId, offset: 0, entries: [lender] })
+  bus.publish({ type: 'table.shown', requestId, count: 1 })
+})
 
-/** Returns the `table.exchange` commands that reached the bus since the last call. */
+/** Returns the `table.addUnverified` commands that reached the bus since the last call. */
 function exchanges() {
   const found = seen.filter(
-    (event): event is Extract<BusEvent, { type: 'table.exchange' }> => event.type === 'table.exchange',
+    (event): event is Extract<BusEvent, { type: 'table.addUnverified' }> => event.type === 'table.addUnverified',
   )
   seen.length = 0
   return found
@@ -48,10 +54,10 @@ for (const [how, part] of [
     assert.deepEqual([reply.status, reply.text], [200, own])
     assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
     const [exchange] = exchanges()
-    assert.deepEqual(exchange?.unverified, [
-      directEndpoint({ host: '10.0.0.7', port: 8_090 }),
-      directEndpoint({ host: '10.0.0.8', port: 8_088 }),
-    ])
+    assert.deepEqual(
+      exchange?.unverified.map(({ endpoint }) => endpoint),
+      [directEndpoint({ host: '10.0.0.7', port: 8_090 }), directEndpoint({ host: '10.0.0.8', port: 8_088 })],
+    )
     assert.deepEqual([exchange?.from, exchange?.caller], ['127.0.0.1', 'anonymous'])
   })
 }

@@ -54,9 +54,8 @@ async function requester(t: TestContext, hole: { host: string; port: number }) {
   node.bus.on('specs.get', ({ requestId }) =>
     node.bus.publish({ type: 'specs.got', requestId, specs: receivedSpecs.parse({ Hostname: 'there' }) }),
   )
-  node.bus.on('table.exchange', ({ requestId }) =>
-    node.bus.publish({ type: 'table.exchanged', requestId, document: '{"ip_address":[]}' }),
-  )
+  node.bus.on('table.show', ({ requestId }) => node.bus.publish({ type: 'table.shown', requestId, count: 0 }))
+  node.bus.on('table.addUnverified', ({ requestId }) => node.bus.publish({ type: 'table.unverifiedAdded', requestId }))
   node.bus.publish({ type: 'specs.changed', specs: receivedSpecs.parse({ Hostname: 'there' }) })
   const bus = createBus<BusEvent>()
   const events = record(bus)
@@ -105,7 +104,7 @@ const dials: [string, (requester: Requester) => Promise<unknown>][] = [
   [
     'table.update',
     async (requester) => {
-      const input = { requestId: 'r', hops: 1, document: '{"ip_address":[]}', signal: new AbortController().signal }
+      const input = { requestId: 'r', hops: 1, upload: [], signal: new AbortController().signal }
       const outcomes: unknown[] = []
       const report = (event: { type: string; outcome?: { kind: string } }) => outcomes.push(event.outcome?.kind)
       await crawl({ ...input, known: [known(requester)] }, { dialer: requester.dialer, test: true, report })

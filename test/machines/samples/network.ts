@@ -1,7 +1,8 @@
 import { gossipMachine } from '../../../machines/gossip.ts'
 import { ipTableMachine } from '../../../machines/ipTable.ts'
+import { TABLE_PAGE_MAX_CHARS } from '../../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../../protocol/errors.ts'
-import { emptyIpTable } from '../../../protocol/files/ipTable.ts'
+import { emptyIpTable, ipTableFile } from '../../../protocol/files/ipTable.ts'
 import { directEndpoint, parseEndpoints } from '../../../protocol/net/endpoint.ts'
 import type { WireMessage } from '../../../protocol/wire/gossip.ts'
 import { machineOf } from '../../../protocol/wire/record.ts'
@@ -27,10 +28,15 @@ const table = {
     ...{ id: nodeIdOf('s'), name: 'me', port: 8_088, information: '' },
     ...{ addresses: ['20.0.0.9'], advertisable: ['20.0.0.9'] },
   },
+  startedAt: 0,
   watch: true,
   test: false,
   signal,
 }
+const longText = 'x'.repeat(TABLE_PAGE_MAX_CHARS)
+const twoPages = ipTableFile.parse({
+  ip_address: ['20.0.0.5', '20.0.0.6'].map((IPV4) => ({ IPV4, ServerPort: '8088', CustomInformation: longText })),
+})
 const saved = ['dial.succeeded', 'done save'] as const
 const idle = [...saved, 'after saveInterval'] as const
 
@@ -44,13 +50,15 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'peer.add': { ...owner('peer.add', 'a'), where: '20.0.0.3', replace: false },
     'peer.add (this node)': { ...owner('peer.add', 'b'), where: '20.0.0.9', replace: false },
     'peer.list': owner('peer.list', 'l'),
-    'table.exchange': {
-      ...{ ...owner('table.exchange', 'x'), from: '20.0.0.4' },
-      unverified: [unverified],
+    'table.show': owner('table.show', 's'),
+    'request.continued': { type: 'request.continued', requestId: 'l' },
+    'table.addUnverified': {
+      ...{ ...owner('table.addUnverified', 'x'), from: '20.0.0.4' },
+      unverified: [{ endpoint: unverified }],
     },
     'table.update': { ...owner('table.update', 'u'), hops: 1 },
     'crawl.visited': {
-      ...{ type: 'crawl.visited', key: address, outcome: { kind: 'node', contact } },
+      ...{ type: 'crawl.visited', key: address, outcome: { kind: 'node', contact }, reported: [] },
       progress: { type: 'table.progress', requestId: 'u', hop: 1, where: address, entries: 2 },
     },
     'crawl.ended': { type: 'crawl.ended', requestId: 'u', named: [] },
@@ -82,6 +90,7 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'request.abandoned w': abandoned('w'),
     'request.abandoned a': abandoned('a'),
     'request.abandoned u': abandoned('u'),
+    'request.abandoned l': abandoned('l'),
     'after tick': passed('tick', 'ipTable.probing.idle'),
     'after saveDelay': passed('saveDelay', 'ipTable.persisting.idle'),
     'after saveInterval': passed('saveInterval', 'ipTable.persisting.throttled'),
@@ -99,10 +108,11 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'resolving a word': ['peer.resolve (a word)'],
     'resolving a word for two': ['peer.resolve (a word)', 'peer.resolve (a word)'],
     crawling: [...idle, 'table.update'],
-    'an address waits for its probe': ['table.exchange'],
-    'probing it': ['table.exchange', 'after tick'],
+    'an address waits for its probe': ['table.addUnverified'],
+    'probing it': ['table.addUnverified', 'after tick'],
     'linked to a member': [...idle, 'record.merged', 'link.opened'],
     'suspects a member': [...idle, 'record.merged', 'record.suspected'],
+    'listing more than a page': { input: { ...table, file: twoPages }, after: ['peer.list'] },
     'a process without a node': { input: { ...table, watch: false }, after: [] },
     'a process without a node has saved': { input: { ...table, watch: false }, after: ['peer.add', 'done save'] },
   },
