@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { configuredHome, launched } from '../support/cliHomes.ts'
 import { freePort, p2prc, p2prcJson, startNode } from '../support/processes.ts'
@@ -74,6 +76,29 @@ test('ls: filters and orders through a running node; what is wrong with others',
     assert.match(ran.stderr, message)
     assert.match(ran.stderr, /^p2prc: [^\n]+\n$/, 'one line')
   }
+})
+
+test('ls --sort: each key gives its own order of different peers, the nearest first where it says nothing', async () => {
+  const here = await configuredHome({})
+  const table = join(here.P2PRC, 'p2p/iptable/ip_table.json')
+  const peers = [
+    { Name: 'b', IPV4: '10.0.0.1', Latency: 30_000_000, Download: 10, Upload: 900 },
+    { Name: 'c', IPV4: '10.0.0.2', Latency: 20_000_000, Download: 900, Upload: 10 },
+    { Name: 'a', IPV4: '10.0.0.3', Latency: 10_000_000, Download: 0, Upload: 90 },
+    { Name: 'd', IPV4: '10.0.0.4', Latency: 0, Download: 90, Upload: 0 },
+  ]
+  mkdirSync(dirname(table), { recursive: true })
+  writeFileSync(table, JSON.stringify({ ip_address: peers.map((peer) => ({ ...peer, ServerPort: '8088' })) }))
+  const sorted = async (...args: string[]) => {
+    const { ip_address: entries } = await p2prcJson(here, 'ls', ...args)
+    return entries.map(({ Name }: { Name: string }) => Name).join('')
+  }
+  const orders = { near: 'acbd', name: 'abcd', down: 'cdba', up: 'bacd' }
+  assert.equal(await sorted(), orders.near)
+  for (const [key, order] of Object.entries(orders)) assert.equal(await sorted('--sort', key), order, key)
+  // Nothing is known of their hardware, nor have they answered.
+  for (const key of ['cpu', 'memory', 'gpu', 'load', 'seen'])
+    assert.equal(await sorted('--sort', key), orders.near, key)
 })
 
 test('one that is not there costs its own line and nothing else', async () => {

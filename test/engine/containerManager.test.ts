@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import Docker from 'dockerode'
+import { canBind } from '../../actors/containerManager/hostPorts.ts'
 import { createDockerEngine } from '../../actors/engine/dockerEngine.ts'
 import type { ContainerReply, Port } from '../../protocol/containerManager.ts'
 import { CONTAINER_CAPABILITIES } from '../../protocol/defaults/containerManager.ts'
@@ -14,7 +15,6 @@ import { nextEvent } from '../support/harness.ts'
 import { borrowerKey, commandOf, engine, leftOf, logInByPassword, startLender, until } from '../support/lender.ts'
 
 const docker = new Docker()
-
 const is = (code: string) => (error: unknown) => {
   assert.equal((error as AppError).code, code, String(error))
   return true
@@ -70,10 +70,13 @@ test('a container has the documented form for its borrower and its lender', asyn
   await t.test(
     'a returned container leaves no container, volume or port; returning it again is not an error',
     async () => {
+      const freePorts = () => Promise.all(reply.Ports.Port.map(({ ExternalPort, Type }) => canBind(ExternalPort, Type)))
+      assert.deepEqual(await freePorts(), [false, false, false])
       const removal = nextEvent(lender.bus, 'container.removed')
       await lender.command('container.remove', { id: reply.ID.slice(0, 10) })
       assert.equal((await removal).id, reply.ID)
       assert.deepEqual(await leftOf(lender.nodeId), [])
+      assert.deepEqual(await freePorts(), [true, true, true])
       assert.equal((await lender.command('container.remove', { id: reply.ID })).type, 'container.removed')
       await assert.rejects(lender.command('container.remove', { id: 'f'.repeat(64) }), is('not_found'))
       assert.equal(lender.received.filter(({ type }) => type === 'container.changed').length, 0)

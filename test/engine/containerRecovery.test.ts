@@ -109,7 +109,9 @@ test('a clean stop waits 5 s at most for an engine that does not answer', async 
   lender.stop()
   const from = performance.now()
   await lender.settled()
-  assert.ok(performance.now() - from < 10_000)
+  const ms = performance.now() - from
+  // The timer may fire a little late.
+  assert.ok(ms > 4_990 && ms < 6_000, `${ms} ms`)
 })
 
 const kills: [name: string, request: RegExp, at: 'request' | 'answer', kept: boolean][] = [

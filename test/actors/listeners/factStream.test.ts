@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { mock, test } from 'node:test'
+import { mock, type TestContext, test } from 'node:test'
 import { openFactStream } from '../../../actors/listeners/factStream.ts'
 import { EVENTS_BACKLOG_MAX_BYTES, HEARTBEAT_INTERVAL_MS } from '../../../protocol/defaults/listeners.ts'
 
@@ -19,19 +19,21 @@ class FakeResponse extends EventEmitter {
   }
 }
 
-function open() {
+/** Opens a stream that ends with its test, because its heartbeat would keep the process alive after a failed one. */
+function open(t: TestContext) {
   const response = new FakeResponse()
   let gone = 0
   const stream = openFactStream(response as unknown as ServerResponse, () => {
     gone += 1
   })
+  t.after(() => stream.end())
   return { response, stream, gone: () => gone }
 }
 
-test('an empty line every HEARTBEAT_INTERVAL_MS is the heartbeat of the server, until the end', () => {
+test('an empty line every HEARTBEAT_INTERVAL_MS is the heartbeat of the server, until the end', (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   try {
-    const { response, stream } = open()
+    const { response, stream } = open(t)
     mock.timers.tick(HEARTBEAT_INTERVAL_MS - 1)
     assert.equal(response.written, '')
     mock.timers.tick(1)
@@ -48,20 +50,20 @@ test('an empty line every HEARTBEAT_INTERVAL_MS is the heartbeat of the server, 
   }
 })
 
-test('onGone is called once if the reader disconnects, and not after the end', () => {
-  const lost = open()
+test('onGone is called once if the reader disconnects, and not after the end', (t) => {
+  const lost = open(t)
   lost.response.emit('error', new Error('reset'))
   lost.response.emit('close')
   lost.response.emit('close')
   assert.equal(lost.gone(), 1)
-  const ended = open()
+  const ended = open(t)
   ended.stream.end()
   ended.response.emit('close')
   assert.equal(ended.gone(), 0)
 })
 
-test('write returns false when too many bytes are buffered for the reader', () => {
-  const { response, stream } = open()
+test('write returns false when too many bytes are buffered for the reader', (t) => {
+  const { response, stream } = open(t)
   response.writableLength = EVENTS_BACKLOG_MAX_BYTES
   assert.equal(stream.write({}), true)
   response.writableLength += 1
