@@ -44,13 +44,13 @@ export const gossipFacts = {
   /** An active or ephemeral link has opened. The peer has proved `id`, and appears to this node at `address`. */
   'link.opened': z.object({ link: z.string(), id: nodeId, dialled: z.boolean(), address: z.string() }),
   'link.closed': z.object({ link: z.string(), id: nodeId, why: z.string() }),
-  /** A node has become a member, or a member has updated its record. The signature of the record is valid. */
+  /** A node has become a member, or a member says something new in its record, whose signature is valid. */
   'record.merged': z.object({ record: recordSchema }),
   /** A member may be dead. It stays a member until `record.dropped`; an answer leads to `record.cleared`. */
   'record.suspected': z.object({ id: nodeId }),
   'record.cleared': z.object({ id: nodeId }),
-  /** A member was removed: it has `left`, was `silent` to all nodes until its timeout, or was `overSubnetQuota`. */
-  'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota']) }),
+  /** A member was removed: it has `left`, was `silent` to all nodes until its timeout, was `overSubnetQuota`, or is `banned`. */
+  'record.dropped': z.object({ id: nodeId, why: z.enum(['left', 'silent', 'overSubnetQuota', 'banned']) }),
   /**
    * This node has signed its own record anew, also at the start. The seq must be stored, because it may never decrease.
    */

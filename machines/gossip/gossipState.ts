@@ -4,7 +4,6 @@ import type { NodeId } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { WireMessage } from '../../protocol/wire/gossip.ts'
 import {
-  type NodeRecord,
   type RecordFields,
   type ShortId,
   type Sign,
@@ -112,6 +111,10 @@ export interface GossipState {
   readonly tombstones: ShardedMap<ShortId, Tombstone>
   /** The seq of each record that had no room, see `subnetQuota.ts`. */
   readonly rejected: ShardedMap<ShortId, number>
+  /** When each member last renewed its record, as far as this node knows, counted from `startedAt`. See `renewal.ts`. */
+  readonly renewedAt: ShardedMap<ShortId, number>
+  /** When this process started, later by the time for which it has stalled. */
+  readonly startedAt: number
   readonly links: PersistentMap<LinkId, Link>
   readonly linkOf: PersistentMap<ShortId, LinkId>
   readonly dials: PersistentMap<LinkId, Dial>
@@ -182,75 +185,6 @@ export type GossipEffect =
   | { type: 'close'; link: LinkId }
   | { type: 'emit'; fact: GossipEmits }
 
-/** The next state while a transaction builds it. */
-export type Draft = { -readonly [K in keyof GossipState]: GossipState[K] }
-
-/** Copies field by field, as `draftOf` does, so that all copies share one hidden class, which makes them ten times cheaper. */
-export function shapedLink(link: Link): Link {
-  return {
-    id: link.id,
-    peer: link.peer,
-    nodeId: link.nodeId,
-    dialled: link.dialled,
-    openedAt: link.openedAt,
-    receivedAt: link.receivedAt,
-    phase: link.phase,
-    activeAt: link.activeAt,
-    farewell: link.farewell,
-    subnet: link.subnet,
-    observedAddress: link.observedAddress,
-    root: link.root,
-    syncAt: link.syncAt,
-    failedSyncRoots: link.failedSyncRoots,
-    syncBackoffUntil: link.syncBackoffUntil,
-    missing: link.missing,
-    penalties: link.penalties,
-    recordTokens: link.recordTokens,
-    suspicionTokens: link.suspicionTokens,
-    servedTokens: link.servedTokens,
-    digestTokens: link.digestTokens,
-  } as Link
-}
-
-export function draftOf(state: GossipState): Draft {
-  return {
-    config: state.config,
-    self: state.self,
-    members: state.members,
-    subnetCounts: state.subnetCounts,
-    tombstones: state.tombstones,
-    rejected: state.rejected,
-    links: state.links,
-    linkOf: state.linkOf,
-    dials: state.dials,
-    dialledAt: state.dialledAt,
-    dialTokens: state.dialTokens,
-    dialCount: state.dialCount,
-    bootstrapAddresses: state.bootstrapAddresses,
-    trusted: state.trusted,
-    probes: state.probes,
-    suspects: state.suspects,
-    recentlyConfirmed: state.recentlyConfirmed,
-    failedHandshakes: state.failedHandshakes,
-    banned: state.banned,
-    recent: state.recent,
-    pendingRequests: state.pendingRequests,
-    localHealth: state.localHealth,
-    nextRoundAt: state.nextRoundAt,
-    nextEphemeralAt: state.nextEphemeralAt,
-    nextLinkAt: state.nextLinkAt,
-    linkBackoffMs: state.linkBackoffMs,
-    nextRetryAt: state.nextRetryAt,
-    isolatedBackoffMs: state.isolatedBackoffMs,
-    refutedAt: state.refutedAt,
-    identityConflicts: state.identityConflicts,
-    refuteSeq: state.refuteSeq,
-    dueAt: state.dueAt,
-    randomState: state.randomState,
-    left: state.left,
-  }
-}
-
 export interface GossipStart {
   id: NodeId
   key: string
@@ -269,7 +203,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
   const { now, fields, bootstrapAddresses } = start
   const config = { ...GOSSIP, ...start.config }
   const full = { at: now, left: 1 }
-  const self = signOwn({ ...fields, id: start.id, key: start.key, seq: start.lastSeq + 1, left: false }, sign)
+  const self = signRecord({ ...fields, id: start.id, key: start.key, seq: start.lastSeq + 1, left: false }, sign)
   return {
     config,
     self,
@@ -277,6 +211,8 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     subnetCounts: emptyShardedMap(),
     tombstones: emptyShardedMap(),
     rejected: emptyShardedMap(),
+    renewedAt: emptyShardedMap(),
+    startedAt: now,
     links: PersistentMap.empty(),
     linkOf: PersistentMap.empty(),
     dials: PersistentMap.empty(),
@@ -307,8 +243,4 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     randomState: start.seed | 0,
     left: false,
   }
-}
-
-export function signOwn(record: NodeRecord, sign: Sign): SignedRecord {
-  return signRecord(record, sign)
 }

@@ -14,6 +14,7 @@ import { onClosed, onDialFailed, onHello, onOpened } from './linkEvents.ts'
 import { isActiveThere, saidGoodbye, withActiveThere } from './linkPhase.ts'
 import { closeLink, penalize, refuteInterval, signOwnRecord } from './membership.ts'
 import { isIsolated, maintainLinks, retry } from './overlay.ts'
+import { renewMembers } from './renewal.ts'
 import { deleteEntry, sample } from './shardedMap.ts'
 import {
   compare,
@@ -126,6 +127,7 @@ function tick(tx: Tx): void {
   if (now < state.nextRoundAt) return
   state.nextRoundAt = now + state.config.roundMs * (0.95 + random(tx) / 10)
   expireOld(tx)
+  renewMembers(tx)
   probeLongestSilent(tx)
   maintainLinks(tx)
 }
@@ -160,6 +162,7 @@ function expireOld({ state, now }: Tx): void {
 /** Extends all deadlines after this process has stalled, because it could not receive answers meanwhile. */
 function compensateStall({ state }: Tx, lateMs: number): void {
   const later = (at: number) => at + lateMs
+  state.startedAt = later(state.startedAt)
   state.probes = state.probes.map((each) => ({ ...each, deadline: later(each.deadline) }))
   state.suspects = state.suspects.map((each) => ({
     ...each,

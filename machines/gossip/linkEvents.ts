@@ -7,7 +7,7 @@ import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts
 import type { GossipEvent, GossipState, Link } from './gossipState.ts'
 import { greeted, greeting, isActiveHere, isEnding, type LinkPhase, withActiveHere } from './linkPhase.ts'
 import { isMember, statusOf } from './member.ts'
-import { closeLink, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
+import { closeLink, isBanned, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
 import { accepts } from './overlay.ts'
 import { getEntry, sample } from './shardedMap.ts'
 import { compareDigests, push, refute, sendRecords } from './spread.ts'
@@ -46,13 +46,13 @@ export function onOpened(tx: Tx, { link: id, id: nodeId, dialled, address }: Ope
     digestTokens: full,
     ...greeting(active),
   }
-  const isBanned = (state.banned.get(peer) ?? 0) > now
+  const banned = isBanned(tx, peer)
   const old = linkTo(tx, peer)
   // An address that leads back to this node is of no use as a bootstrap address.
   if (nodeId === state.self.record.id)
     state.bootstrapAddresses = state.bootstrapAddresses.filter((entry) => !leadsTo(entry, address))
-  if (nodeId === state.self.record.id || isBanned || (!old && state.links.size >= state.config.maxSockets)) {
-    if (!isBanned) reject(tx, link)
+  if (nodeId === state.self.record.id || banned || (!old && state.links.size >= state.config.maxSockets)) {
+    if (!banned) reject(tx, link)
     tx.effects.push({ type: 'close', link: id })
     return
   }

@@ -1,6 +1,8 @@
 import { parseEndpoints } from '../../protocol/net/endpoint.ts'
-import type { NodeRecord, ShortId, SignedRecord } from '../../protocol/wire/record.ts'
-import { type Draft, type Link, signOwn } from './gossipState.ts'
+import { type NodeRecord, type ShortId, type SignedRecord, signRecord } from '../../protocol/wire/record.ts'
+import type { Draft } from './gossipDraft.ts'
+import type { Link } from './gossipState.ts'
+import { signedAt } from './recordAge.ts'
 import { deleteEntry, getEntry, sample, setEntry } from './shardedMap.ts'
 import { addToSubnets, rejectRecord, roomFor, wasRejected } from './subnetQuota.ts'
 import { emit, linkTo, random, send, setLink, type Tx } from './tx.ts'
@@ -28,8 +30,11 @@ export const MAX_HOPS = 255
  */
 export type MergeResult = 'new' | 'conflict' | 'known' | 'removed' | 'forged' | 'overSubnetQuota'
 
-/** Merges a record into the table. `from` is the link over which it arrived, `hops` its distance from the author. */
-export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MAX_HOPS): MergeResult {
+/**
+ * Merges a record into the table. `from` is the link over which it arrived, `hops` its distance from the author, and `ageMs`
+ * how old the sender says that it is.
+ */
+export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MAX_HOPS, ageMs = 0): MergeResult {
   const { state, tools } = tx
   const { record, short } = signed
   if (short === state.self.short) return mergeOwnRecord(tx, signed)
@@ -45,6 +50,7 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
     (tombstone.signed.record.seq > record.seq || (tombstone.signed.record.seq === record.seq && !isFromAuthor))
   )
     return 'removed'
+  if (isBanned(tx, short) || (!isFromAuthor && ageMs >= state.config.maxRecordAgeMs)) return 'removed'
   if (!known && wasRejected(state, short, record.seq) && !wasDialled) return 'overSubnetQuota'
   if (!tools.hasValidSignature(signed)) return 'forged'
   if (record.left) {
@@ -64,6 +70,7 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
   if (known) addToSubnets(tx, known.record, -1)
   addToSubnets(tx, record, 1)
   state.members = setEntry(state.members, short, signed)
+  state.renewedAt = setEntry(state.renewedAt, short, signedAt(tx, isFromAuthor ? 0 : ageMs))
   state.tombstones = deleteEntry(state.tombstones, short)
   if (state.suspects.has(short)) {
     state.suspects = state.suspects.delete(short)
@@ -71,7 +78,7 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
   }
   state.recentlyConfirmed = state.recentlyConfirmed.delete(short)
   addRecent(tx, short, hops)
-  emit(tx, { type: 'record.merged', record })
+  if (!known || !isRenewal(known.record, record)) emit(tx, { type: 'record.merged', record })
   return 'new'
 }
 
@@ -79,7 +86,7 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
 export function remove(
   tx: Tx,
   short: ShortId,
-  why: 'left' | 'silent' | 'overSubnetQuota',
+  why: 'left' | 'silent' | 'overSubnetQuota' | 'banned',
   signed?: SignedRecord,
 ): void {
   const { state } = tx
@@ -95,6 +102,7 @@ export function remove(
   }
   if (known) {
     state.members = deleteEntry(state.members, short)
+    state.renewedAt = deleteEntry(state.renewedAt, short)
     addToSubnets(tx, known.record, -1)
     emit(tx, { type: 'record.dropped', id: known.record.id, why })
   }
@@ -110,7 +118,7 @@ export function signOwnRecord(tx: Tx, change: Partial<NodeRecord> = {}): SignedR
   const { state, tools } = tx
   const { record } = state.self
   const seq = Math.max(record.seq, state.refuteSeq) + 1
-  const self = signOwn({ ...record, ...change, seq }, tools.sign)
+  const self = signRecord({ ...record, ...change, seq }, tools.sign)
   state.self = self
   state.refuteSeq = 0
   state.members = setEntry(state.members, self.short, self)
@@ -140,7 +148,12 @@ export function removeLink(tx: Tx, link: Link, why: string): void {
   emit(tx, { type: 'link.closed', link: link.id, id: link.nodeId, why })
 }
 
-/** Counts a protocol violation of a peer. A peer with `maxPenalties` of them is banned for a while. */
+/** Whether a peer may neither be linked nor be a member, because it has violated the protocol. */
+export function isBanned({ state, now }: Tx, short: ShortId): boolean {
+  return (state.banned.get(short) ?? 0) > now
+}
+
+/** Counts a protocol violation of a peer. A peer with `maxPenalties` of them is banned for a while, and no member meanwhile. */
 export function penalize(tx: Tx, link: Link, why: string): void {
   const { state, now } = tx
   const present = state.links.get(link.id)
@@ -153,6 +166,7 @@ export function penalize(tx: Tx, link: Link, why: string): void {
   state.banned = state.banned.set(link.peer, now + state.config.banMs)
   emit(tx, { type: 'gossip.banned', id: link.nodeId, why })
   closeLink(tx, present, 'banned')
+  remove(tx, link.peer, 'banned')
 }
 
 /**
@@ -172,6 +186,11 @@ function mergeOwnRecord(tx: Tx, signed: SignedRecord): MergeResult {
   }
   state.refuteSeq = Math.max(state.refuteSeq, signed.record.seq)
   return 'known'
+}
+
+/** Whether a newer record only renews the older one. */
+function isRenewal(older: NodeRecord, newer: NodeRecord): boolean {
+  return JSON.stringify({ ...older, seq: newer.seq }) === JSON.stringify(newer)
 }
 
 function addRecent({ state, now }: Tx, short: ShortId, hops: number): void {

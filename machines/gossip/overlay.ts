@@ -2,10 +2,10 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import { type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
-import type { Dial, Link } from './gossipState.ts'
+import type { Dial, Link, Tombstone } from './gossipState.ts'
 import { isActive, isActiveHere, withActiveHere } from './linkPhase.ts'
 import { isMember, statusOf } from './member.ts'
-import { closeLink } from './membership.ts'
+import { closeLink, isBanned } from './membership.ts'
 import { getEntry, sample, shardKey, valuesOf } from './shardedMap.ts'
 import { subnetKey } from './subnetQuota.ts'
 import { takeTokens } from './tokenBucket.ts'
@@ -29,8 +29,8 @@ const FEW_LINKS = 3
 /** Whether a member may be dialled now. Urgent dials are not subject to `redialIntervalMs`. */
 export function canDial(tx: Tx, { short, record }: SignedRecord, urgent = false): boolean {
   const { state } = tx
-  if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short)) return false
-  if ((state.banned.get(short) ?? 0) > tx.now) return false
+  if (short === state.self.short || record.endpoints.length === 0 || linkTo(tx, short) || isBanned(tx, short))
+    return false
   for (const { target } of state.dials.values()) if (target === short) return false
   return mayDial(tx, parseEndpoints(record.endpoints), urgent)
 }
@@ -174,14 +174,23 @@ export function retry(tx: Tx): void {
     ? Math.min(config.isolatedMaxBackoffMs, 2 * state.isolatedBackoffMs)
     : config.isolatedInitialBackoffMs
   state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryIntervalMs)
-  const tombstone = sample(state.tombstones, () => random(tx))
+  const tombstone = sampleDead(tx)
   const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !isMember(statusOf(state, shortOf(id))))
   const candidate = unknown[Math.floor(random(tx) * unknown.length)]
-  const useTombstone = tombstone?.status === 'dead' && (!candidate || random(tx) < 0.5)
+  const useTombstone = tombstone && (!candidate || random(tx) < 0.5)
   if (useTombstone && canDial(tx, tombstone.signed, isolated))
     dial(tx, tombstone.signed, { active: true, urgent: false })
   else if (candidate && mayDial(tx, candidate.endpoints, true))
     startDial(tx, { target: undefined, active: true }, candidate.endpoints, 5_000, candidate.id)
+}
+
+/** Returns a random member that was removed as dead and may be dialled. Invented ones that have expired often have no address. */
+function sampleDead(tx: Tx): Tombstone | undefined {
+  for (let tries = 0; tries < RANDOM_TRIES; tries += 1) {
+    const tombstone = sample(tx.state.tombstones, () => random(tx))
+    if (!tombstone || (tombstone.status === 'dead' && tombstone.signed.record.endpoints.length > 0)) return tombstone
+  }
+  return undefined
 }
 
 function mayDial({ state, now }: Tx, endpoints: readonly Endpoint[], urgent: boolean): boolean {

@@ -1,19 +1,17 @@
-import { BATCH, type WireBody, type WireMessage } from '../../protocol/wire/gossip.ts'
+import { BATCH, type WireBody } from '../../protocol/wire/gossip.ts'
 import { SHORT_CHARS, type ShortId, type SignedRecord } from '../../protocol/wire/record.ts'
 import { differing, packVersion, unpackVersions, type Version } from './digest.ts'
 import type { Link } from './gossipState.ts'
 import { isActiveHere } from './linkPhase.ts'
-import { MAX_HOPS, mergeRecord, newestRecord, penalize, refuteInterval, signOwnRecord } from './membership.ts'
+import { isBanned, MAX_HOPS, mergeRecord, newestRecord, penalize, refuteInterval, signOwnRecord } from './membership.ts'
+import { inBatches } from './recordBatches.ts'
 import { getEntry } from './shardedMap.ts'
 import { wasRejected } from './subnetQuota.ts'
 import { takeTokens } from './tokenBucket.ts'
-import { activeLinks, pick, queueSuspicion, random, send, setLink, type Tx } from './tx.ts'
+import { activeLinks, pick, queueSuspicion, random, type SuspicionMessage, send, setLink, type Tx } from './tx.ts'
 
 // Dissemination of records. A new record is pushed at once to a few links. The heartbeats of each round carry the root hash
 // and the recent versions, so that nodes request what they lack. Comparing digests finds all other differences.
-
-/** Largest text of one batch of records. It is far below `WIRE_MAX_BYTES`, so that a batch does not delay a probe behind it. */
-const BATCH_CHARS = 48 * 1024
 
 /** A record is no longer forwarded once this share of the network should have it; the remaining nodes request it. */
 const MAX_PUSHED_SHARE = 0.42
@@ -43,7 +41,7 @@ export function push(
   const reached = (config.fanout + REQUESTS_PER_HOP) ** Math.min(hops, 32)
   if (!everywhere && hops > 0 && reached > Math.max(members.size, SMALL_NETWORK) * MAX_PUSHED_SHARE) return
   const links = activeLinks(tx).filter((link) => link.id !== except)
-  const messages = inBatches(records, hops)
+  const messages = inBatches(tx, records, hops)
   for (const { id } of pick(tx, links, everywhere ? links.length : config.fanout))
     for (const message of messages) send(tx, id, message)
 }
@@ -61,10 +59,10 @@ export function refute(tx: Tx): void {
   publish(tx, {}, true)
 }
 
-export function onRecords(tx: Tx, link: Link, { records, hops }: WireBody<'table/records'>): void {
+export function onRecords(tx: Tx, link: Link, { records, hops, ages = [] }: WireBody<'table/records'>): void {
   const { state, tools, now } = tx
   const fresh: SignedRecord[] = []
-  for (const [text, signature] of records) {
+  for (const [at, [text, signature]] of records.entries()) {
     const signed = tools.read(text, signature)
     if (!signed) {
       penalize(tx, link, 'it sent an invalid record')
@@ -76,7 +74,8 @@ export function onRecords(tx: Tx, link: Link, { records, hops }: WireBody<'table
     const [granted, rest] = takeTokens(present.recordTokens, now, 1, state.config.recordsPerSecond)
     setLink(tx, { ...present, recordTokens: rest })
     if (granted === 0) break
-    const result = mergeRecord(tx, signed, present, Math.min(MAX_HOPS, hops + 1))
+    const ageMs = (ages[at] ?? 0) * 1_000
+    const result = mergeRecord(tx, signed, present, Math.min(MAX_HOPS, hops + 1), ageMs)
     if (result === 'forged') {
       penalize(tx, present, 'it forwarded a forged record')
       return
@@ -145,17 +144,20 @@ export function onVersions(tx: Tx, asked: Link, { buckets }: WireBody<'table/ver
   if (asked.syncAt === 0) return
   const missing: Version[] = []
   const lacking: SignedRecord[] = []
+  const removed: SuspicionMessage[] = []
   for (const [bucket, text] of buckets) {
     const theirs = new Map(unpackVersions(text).map(({ short, seq }) => [short, seq]))
     for (const [short, seq] of theirs) {
       const newest = newestRecord(tx, short)
       if (!newest || newest.record.seq < seq) {
-        if (!wasRejected(state, short, seq)) missing.push({ short, seq })
+        if (isWanted(tx, { short, seq })) missing.push({ short, seq })
       } else if (newest.record.seq > seq || newest.record.left) lacking.push(newest)
-      else if (!getEntry(state.members, short)) queueSuspicion(tx, asked.id, [short, seq, state.self.short])
+      else if (!getEntry(state.members, short) && !isBanned(tx, short)) removed.push([short, seq, state.self.short])
     }
     for (const mine of state.members.shards[bucket]?.values() ?? []) if (!theirs.has(mine.short)) lacking.push(mine)
   }
+  // Many expire at once, and the peer will find most of them by itself.
+  for (const suspicion of pick(tx, removed, BATCH.suspects)) queueSuspicion(tx, asked.id, suspicion)
   const some = pick(tx, lacking, 4 * BATCH.records)
   const link = setLink(tx, { ...asked, syncAt: 0, missing: union(asked.missing, missing) })
   sendRecords(tx, link, some)
@@ -182,23 +184,7 @@ export function requestMissing(tx: Tx, { id }: Link): void {
 
 /** Sends records in batches. By default, `hops` is that of the recent records; records that are not recent are not forwarded. */
 export function sendRecords(tx: Tx, link: Link, records: readonly SignedRecord[], hops = hopsOf(tx, records)): void {
-  for (const message of inBatches(records, hops)) send(tx, link.id, message)
-}
-
-function inBatches(records: readonly SignedRecord[], hops: number): WireMessage[] {
-  const messages: WireMessage[] = []
-  let batch: [string, string][] = []
-  let chars = 0
-  for (const { text, signature } of records) {
-    if (batch.length === 0 || batch.length >= BATCH.records || chars + text.length > BATCH_CHARS) {
-      batch = []
-      chars = 0
-      messages.push({ kind: 'table/records', body: { records: batch, hops } })
-    }
-    batch.push([text, signature])
-    chars += text.length
-  }
-  return messages
+  for (const message of inBatches(tx, records, hops)) send(tx, link.id, message)
 }
 
 function mayChange(newest: SignedRecord, { record, text }: SignedRecord): boolean {
@@ -228,8 +214,12 @@ function recentVersions(tx: Tx): Version[] {
   return versions
 }
 
-function isNewer(tx: Tx, { short, seq }: Version): boolean {
-  return (newestRecord(tx, short)?.record.seq ?? 0) < seq && !wasRejected(tx.state, short, seq)
+function isNewer(tx: Tx, version: Version): boolean {
+  return (newestRecord(tx, version.short)?.record.seq ?? 0) < version.seq && isWanted(tx, version)
+}
+
+function isWanted(tx: Tx, { short, seq }: Version): boolean {
+  return !wasRejected(tx.state, short, seq) && !isBanned(tx, short)
 }
 
 function rootPair({ state, tools }: Tx, link: Link): string {

@@ -1,6 +1,6 @@
 import { type Subnet, subnetOf } from '../../protocol/net/subnet.ts'
 import { type NodeRecord, type ShortId, type SignedRecord, shortOf } from '../../protocol/wire/record.ts'
-import type { Draft } from './gossipState.ts'
+import type { Draft } from './gossipDraft.ts'
 import { deleteEntry, emptyShardedMap, getEntry, setEntry, shardKey, valuesOf } from './shardedMap.ts'
 import { random, type Tx } from './tx.ts'
 

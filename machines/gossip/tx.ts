@@ -1,16 +1,8 @@
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import { BATCH, type WireMessage } from '../../protocol/wire/gossip.ts'
 import type { ShortId } from '../../protocol/wire/record.ts'
-import {
-  type Draft,
-  draftOf,
-  type GossipEffect,
-  type GossipState,
-  type Link,
-  type LinkId,
-  shapedLink,
-  type Tools,
-} from './gossipState.ts'
+import { type Draft, draftOf, shapedLink } from './gossipDraft.ts'
+import type { GossipEffect, GossipState, Link, LinkId, Tools } from './gossipState.ts'
 import { isActive } from './linkPhase.ts'
 
 /** The transaction of one event: a draft of the next state, which only the step sees, and the effects so far. */

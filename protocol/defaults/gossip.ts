@@ -76,6 +76,12 @@ export const GOSSIP = {
   /** Number of tombstones, and how long they are kept. They keep old records from rejoining. */
   maxTombstones: 4_096,
   tombstoneMs: 48 * 3_600_000,
+  /**
+   * Age of a record at which the peers that are linked to its author ask for a newer one, and the age at which a member expires.
+   * Between the two are several rounds of asking and the time to spread.
+   */
+  renewIntervalMs: 600_000,
+  maxRecordAgeMs: 1_800_000,
   /** Number of protocol violations at which a peer is banned, and for how long. */
   maxPenalties: 3,
   banMs: 600_000,

@@ -17,6 +17,9 @@ export const VERSION_CHARS = SHORT_CHARS + 7
 /** Maximum number of records, requested records, suspicions and recent versions in one message. */
 export const BATCH = { records: 64, shortIds: 128, suspects: 64, recent: 24 } as const
 
+/** Largest age of a record in a message. Older ones are sent as this old. */
+export const AGE_MAX_SECONDS = 86_400
+
 const hash = z.string().regex(/^[A-Za-z0-9+/]{11}$/)
 const shortId = z.custom<ShortId>((value) => typeof value === 'string' && /^[A-Za-z0-9+/]{11}$/.test(value))
 const nonce = z.int().min(0).max(0xffff_ffff)
@@ -58,10 +61,17 @@ const kinds = {
     version: 1,
     body: z.object({ suspects: z.array(z.tuple([shortId, seq, shortId])).max(BATCH.suspects) }),
   },
-  /** `hops` counts how often the records were forwarded: 0 from their author, 255 if they are not recent. */
+  /**
+   * `hops` counts how often the records were forwarded: 0 from their author, 255 if they are not recent. `ages` are the seconds
+   * since the author of each is known to have been alive; without them, all are new.
+   */
   'table/records': {
     version: 1,
-    body: z.object({ records: z.array(record).max(BATCH.records), hops: z.int().min(0).max(255) }),
+    body: z.object({
+      records: z.array(record).max(BATCH.records),
+      hops: z.int().min(0).max(255),
+      ages: z.array(z.int().min(0).max(AGE_MAX_SECONDS)).max(BATCH.records).optional(),
+    }),
   },
   /** Requests records by their concatenated short ids. */
   'table/request': {
