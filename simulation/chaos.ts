@@ -1,5 +1,6 @@
 import type { GossipEmits } from '../protocol/gossip.ts'
-import { createSimulation, DEFAULT_CONDITIONS, type SimulatedNode, type Simulation, seqOf } from './simulation.ts'
+import { type SimulatedNode, seqOf } from './simulatedNode.ts'
+import { createSimulation, DEFAULT_CONDITIONS, type Simulation } from './simulation.ts'
 import { mulberry32 } from './tools.ts'
 
 export interface ChaosOptions {

@@ -9,33 +9,16 @@ import {
 } from '../machines/gossip/gossipState.ts'
 import { stepGossip } from '../machines/gossip/gossipStep.ts'
 import { mergeRecord } from '../machines/gossip/membership.ts'
-import { deleteEntry, getEntry, setEntry } from '../machines/gossip/shardedMap.ts'
+import { deleteEntry, setEntry } from '../machines/gossip/shardedMap.ts'
 import { beginTx } from '../machines/gossip/tx.ts'
 import { GOSSIP } from '../protocol/defaults/gossip.ts'
 import type { GossipEmits } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { formatEndpoint, parseEndpoints } from '../protocol/net/endpoint.ts'
 import type { WireMessage } from '../protocol/wire/gossip.ts'
-import { shortOf } from '../protocol/wire/record.ts'
 import { createEventQueue, createNetwork, type Network, type NetworkConditions, type NetworkEvent } from './network.ts'
+import { disagreementOf, type SimulatedNode } from './simulatedNode.ts'
 import { createTools, mulberry32 } from './tools.ts'
-
-export interface SimulatedNode {
-  readonly host: number
-  readonly id: NodeId
-  readonly address: string
-  /** The state of the running process; undefined while none runs. */
-  state: GossipState | undefined
-  /** The process is paused until this time. */
-  pausedUntil: number
-  /** The highest seq in the node's file, from which a restart continues. */
-  storedSeq: number
-  /** When it signed its latest record, and the latest that it signed because the former one had grown old. */
-  signedAt: number
-  renewedAt: number
-  /** Added to the simulation's time, because the monotonic clocks of different machines are unrelated. */
-  readonly clockOffset: number
-}
 
 export interface SimulationOptions {
   nodes: number
@@ -85,9 +68,6 @@ export interface Simulation {
 }
 
 type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
-
-/** Time in which a renewed record reaches all nodes even where messages are lost. */
-const RENEWAL_MS = 10_000
 
 export const DEFAULT_CONDITIONS: NetworkConditions = { delay: [5, 40], loss: 0, duplicate: 0, reorder: 0 }
 
@@ -262,25 +242,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     },
     dispatch,
     agrees: () => simulation.disagreement() === '',
-    disagreement() {
-      const running = nodes.filter(({ state }) => state)
-      const roots = new Set(running.map(({ state, host }) => state && tools[host]?.digest.root(state.members)))
-      // If all roots are equal, so are the tables, and it is enough to check one.
-      for (const { state, host } of roots.size === 1 ? running.slice(0, 1) : running) {
-        if (!state) continue
-        for (const other of running) {
-          const seq = seqOf(state, other)
-          const newest = other.state?.self.record.seq ?? 0
-          // At any time some node has just renewed its record, as each does now and then, and the former one is as good.
-          const isSpreading = seq === newest - 1 && queue.now - other.renewedAt < RENEWAL_MS
-          if (seq !== newest && !isSpreading)
-            return `node ${host} lists node ${other.host} at seq ${seq} instead of ${newest}`
-        }
-        if (state.members.size !== running.length)
-          return `node ${host} lists ${state.members.size} nodes, but ${running.length} are running`
-      }
-      return ''
-    },
+    disagreement: () => disagreementOf(nodes, queue.now, (host, members) => tools[host]?.digest.root(members)),
   }
   return simulation
 
@@ -333,9 +295,4 @@ export function createSimulation(options: SimulationOptions): Simulation {
     deferred[host] = []
     scheduled[host] = Number.POSITIVE_INFINITY
   }
-}
-
-/** The seq at which a state lists `other`; 0 if it does not list that node. */
-export function seqOf(state: GossipState, other: Pick<SimulatedNode, 'id'>): number {
-  return getEntry(state.members, shortOf(other.id))?.record.seq ?? 0
 }

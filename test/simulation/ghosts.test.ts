@@ -6,7 +6,8 @@ import type { GossipEmits } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { BATCH } from '../../protocol/wire/gossip.ts'
 import { type SignedRecord, signRecord } from '../../protocol/wire/record.ts'
-import { createSimulation, type Simulation, seqOf } from '../../simulation/simulation.ts'
+import { seqOf } from '../../simulation/simulatedNode.ts'
+import { createSimulation, type Simulation } from '../../simulation/simulation.ts'
 import { createTools } from '../../simulation/tools.ts'
 
 const minutes = (count: number) => count * 60_000

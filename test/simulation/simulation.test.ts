@@ -8,7 +8,8 @@ import { isActive } from '../../machines/gossip/linkPhase.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import { runChaos } from '../../simulation/chaos.ts'
-import { createSimulation, type Simulation, seqOf } from '../../simulation/simulation.ts'
+import { seqOf } from '../../simulation/simulatedNode.ts'
+import { createSimulation, type Simulation } from '../../simulation/simulation.ts'
 import { mulberry32 } from '../../simulation/tools.ts'
 
 function converged(
