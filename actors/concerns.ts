@@ -7,7 +7,8 @@ import { createDockerEngine } from './engine/dockerEngine.ts'
 import { createGossip, type GossipListener } from './gossip.ts'
 import { createNearest } from './groupTracker/nearest.ts'
 import { createGroupTracker } from './groupTracker.ts'
-import { openFiles } from './home/homeFiles.ts'
+import { openFiles, type Quarantined } from './home/homeFiles.ts'
+import { loanExtrasPath } from './home/loanExtras.ts'
 import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
@@ -45,8 +46,8 @@ type ConcernFactory = (options: SuperviseOptions) => Pick<Supervised, 'actor' | 
 /** Opens the files and constructs all concerns in the order in which they are to start, but does not start them. */
 export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   concerns: ConcernFactory[]
-  /** The files that could not be read, each with the path to which it was moved. */
-  quarantined: ReadonlyMap<string, string>
+  /** The files that could not be read. */
+  quarantined: ReadonlyMap<string, Quarantined>
   /** Resolves when the remaining work of the concerns has ended and all files are written. */
   settled(): Promise<void>
 }> {
@@ -54,7 +55,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   const { paths, config } = home
   const files = { key: paths.key, knownHosts: paths.knownHosts }
   const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
-  const quarantinedTable = quarantined.get(paths.ipTable)
+  const quarantinedTable = quarantined.get(paths.ipTable)?.quarantinePath
   const { id, name } = identity
   // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
   // home may use this port.
@@ -82,7 +83,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     nearest: createNearest(bus),
     dialer,
     identity,
-    paths: files,
+    paths: { ...files, extras: loanExtrasPath(paths.trackContainers) },
   })
   const engine = createDockerEngine({})
   const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })

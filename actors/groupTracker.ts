@@ -11,7 +11,7 @@ import type { ContainerId } from '../protocol/ids.ts'
 import type { Endpoint } from '../protocol/net/endpoint.ts'
 import { createGroups } from './groupTracker/groups.ts'
 import { createLenderClient } from './groupTracker/lenderClient.ts'
-import { createLoans } from './groupTracker/loans.ts'
+import { createLoans, type LoanFiles } from './groupTracker/loans.ts'
 import type { Nearest } from './groupTracker/nearest.ts'
 import { executeRequest, type RequestServices, returnAll } from './groupTracker/requests.ts'
 import type { Identity } from './identity.ts'
@@ -30,7 +30,7 @@ export interface GroupTrackerDependencies {
   nearest: Nearest
   dialer: Dialer
   identity: Pick<Identity, 'publicKey'>
-  paths: { knownHosts: string; key: string }
+  paths: LoanFiles & { key: string }
 }
 
 /**
@@ -43,7 +43,7 @@ export function createGroupTracker(
 ): ConcernParts<typeof groupTrackerMachine> & { settled(): Promise<void> } {
   const { store, groupStore, resolve, nearest, dialer, identity, paths } = dependencies
   const files = { knownHosts: paths.knownHosts, key: paths.key }
-  const loans = createLoans(store, paths.knownHosts)
+  const loans = createLoans(store, paths)
   const groups = createGroups(groupStore, loans)
   /**
    * Moves every loan of a lender, because it may have several at its former address. A failed write is repeated after

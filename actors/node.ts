@@ -120,8 +120,7 @@ export async function createNode({
       undo.push(() => concern.stop())
       concern.start()
     }
-    for (const [path, quarantinePath] of quarantined)
-      bus.publish({ type: 'node.fileQuarantined', path, quarantinePath })
+    for (const [path, found] of quarantined) bus.publish({ type: 'node.fileQuarantined', path, ...found })
     const control = await listenControl({ path: home.paths.socket, handle: httpServer.handle })
     undo.push(() => control.close())
     if (listen) {

@@ -34,8 +34,15 @@ export interface StoreOptions<T> {
   /** Returns the content for a missing or empty file. */
   empty: () => T
   indent: string
-  /** Receives the path to which a file that could not be read was moved. */
-  onDamaged?: (quarantinePath: string) => void
+  /** Returns what can be read of a document that does not fit, and the names of the entries that were left out. */
+  recover?: (document: unknown) => Recovered<T> | undefined
+  /** Receives the path at which a file that could not be read is kept, and the entries that were left out, if others stay. */
+  onDamaged?: (quarantinePath: string, lost?: readonly string[]) => void
+}
+
+export interface Recovered<T> {
+  data: T
+  lost: string[]
 }
 
 /** Opens a store. Throws `newer_file`, and `home_unusable` if the file cannot be read or quarantined. */
@@ -56,8 +63,9 @@ export async function openStore<T>(path: string, options: StoreOptions<T>): Prom
 function crashSafeAdapter<T>(
   path: string,
   file: string,
-  { schema, empty, indent, onDamaged }: StoreOptions<T>,
+  { schema, empty, indent, recover, onDamaged }: StoreOptions<T>,
 ): Adapter<T> {
+  const textOf = (data: T) => `${JSON.stringify(data, null, indent)}\n`
   return {
     async read() {
       const text = await read(file)
@@ -67,10 +75,12 @@ function crashSafeAdapter<T>(
       if (version !== undefined && version > FILE_VERSION) throw new AppError('newer_file', { path, version })
       const checked = schema.safeParse(document)
       if (checked.success) return checked.data
-      onDamaged?.(await quarantine(file))
-      return empty()
+      const recovered = recover?.(document)
+      onDamaged?.(await quarantine(file, { keep: recovered !== undefined }), recovered?.lost)
+      if (recovered) await replace(file, textOf(recovered.data))
+      return recovered?.data ?? empty()
     },
-    write: (data) => replace(file, `${JSON.stringify(data, null, indent)}\n`),
+    write: (data) => replace(file, textOf(data)),
   }
 }
 

@@ -168,7 +168,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
     case 'gossip.identityConflict':
       return `Another machine uses the key of this node (${(event.endpoints as Endpoint[]).map(formatEndpoint).join(', ')}): give one of them a home of its own`
     case 'node.fileQuarantined':
-      return `${text('path')} could not be read; it was quarantined as ${text('quarantinePath')}`
+      return quarantineLine(event)
     case 'node.concernCrashed':
       return `${text('concern')} crashed and restarts: ${text('message')}`
     default:
@@ -185,4 +185,12 @@ export function ageText(ms: number): string {
   ] as const
   const [unit, size] = units.find(([, size]) => ms >= size) ?? (['s', 1_000] as const)
   return `${Math.max(0, Math.floor(ms / size))} ${unit}`
+}
+
+function quarantineLine({ path, quarantinePath, lost }: ReceivedFact): string {
+  if (!Array.isArray(lost)) return `${path} could not be read; it was quarantined as ${quarantinePath}`
+  const names = lost.map((name) => shortId(String(name))).join(', ')
+  if (!quarantinePath)
+    return `${path} is empty, but ${names} was borrowed before. \`p2prc ps --on WHERE\` lists what a machine lends you.`
+  return `${path}: ${names} could not be read and was left out, the others stay; the former file is ${quarantinePath}`
 }

@@ -58,7 +58,15 @@ export const nodeFacts = {
   /** The service that the owner chose did not report the public address of this machine. */
   'node.addressFailed': failure,
   /** A file that could not be read was renamed to `quarantinePath`, and the node continues with an empty one. */
-  'node.fileQuarantined': z.object({ path: z.string(), quarantinePath: z.string() }),
+  /**
+   * With `lost`, these entries were left out and the others stay. An empty `quarantinePath` means that the file has no
+   * bytes, though these entries were written to it.
+   */
+  'node.fileQuarantined': z.object({
+    path: z.string(),
+    quarantinePath: z.string(),
+    lost: z.array(z.string()).optional(),
+  }),
   'node.shown': answer({
     id: nodeId,
     name: z.string(),

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type GroupTrackContainersFile, groupTrackContainersFile } from '../../protocol/files/loans.ts'
+import { type GroupTrackContainersFile, groupTrackContainersFile, recoverGroups } from '../../protocol/files/loans.ts'
 import { openStore, type Store } from '../store.ts'
 
 /**
@@ -9,7 +9,7 @@ import { openStore, type Store } from '../store.ts'
  */
 export async function openGroupStore(
   path: string,
-  onDamaged?: (asidePath: string) => void,
+  onDamaged?: (quarantinePath: string, lost?: readonly string[]) => void,
 ): Promise<Store<GroupTrackContainersFile>> {
   const size = await stat(path).then(
     (found) => found.size,
@@ -20,6 +20,7 @@ export async function openGroupStore(
     schema: groupTrackContainersFile,
     empty: () => seeds ?? groupTrackContainersFile.parse({}),
     indent: ' ',
+    recover: recoverGroups,
     ...(onDamaged && { onDamaged }),
   })
 }

@@ -7,6 +7,7 @@ import { atEndpoint } from '../../protocol/loanRecord.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
 import { replace } from '../home/atomicFile.ts'
+import { writeLoanExtras } from '../home/loanExtras.ts'
 import type { Store } from '../store.ts'
 
 /** The tracked loans: `trackcontainers.json`, and the `known_hosts` file that is derived from it. */
@@ -29,12 +30,25 @@ export interface Loans {
   forget(loan: Pick<Loan, 'ID' | 'NodeId'>): Promise<void>
 }
 
-export function createLoans(store: Store<TrackContainersFile>, knownHosts: string): Loans {
-  // Two files change together, so changes run one after another.
+/** The files that are derived from the records. */
+export interface LoanFiles {
+  knownHosts: string
+  /** What Go P2PRC drops when it writes the records; see `loanExtras.ts`. */
+  extras: string
+}
+
+export function createLoans(store: Store<TrackContainersFile>, { knownHosts, extras }: LoanFiles): Loans {
+  // Several files change together, so changes run one after another.
   const changes = new PQueue({ concurrency: 1 })
   const all = (): Loan[] => store.data.TrackContainer
+  /** The derived files are written before the records, because ssh refuses a container whose key is not pinned. */
+  const write = async (next: (loans: Loan[]) => Loan[]) => {
+    await replace(knownHosts, knownHostsText(next(all())))
+    await writeLoanExtras(extras, next(all()))
+    await store.update(changed(next))
+  }
   const change: Loans['change'] = (id, changeOne) =>
-    changes.add(() => store.update(changed((loans) => loans.map((loan) => (loan.ID === id ? changeOne(loan) : loan)))))
+    changes.add(() => write((loans) => loans.map((loan) => (loan.ID === id ? changeOne(loan) : loan))))
   return {
     all,
     find: (ref) => findLoan(all(), ref),
@@ -47,9 +61,7 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
             why: 'its reply names a container of another lender',
           })
         const next = (loans: Loan[]) => [...loans.filter(({ ID }) => ID !== loan.ID), loan]
-        // The key is written before the record, because ssh refuses a container whose key is not pinned.
-        await replace(knownHosts, knownHostsText(next(all())))
-        await store.update(changed(next))
+        await write(next)
       }),
     change,
     usePorts: (id, internal) =>
@@ -57,12 +69,7 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
         ...loan,
         Container: { ...loan.Container, Ports: used(loan.Container.Ports, internal) },
       })),
-    move: (id, endpoint) =>
-      changes.add(async () => {
-        const moved = (loans: Loan[]) => loans.map((loan) => (loan.ID === id ? atEndpoint(loan, endpoint) : loan))
-        await replace(knownHosts, knownHostsText(moved(all())))
-        await store.update(changed(moved))
-      }),
+    move: (id, endpoint) => change(id, (loan) => atEndpoint(loan, endpoint)),
     forget: (loan) =>
       changes.add(async () => {
         const isMeant = (one: Loan) => one.ID === loan.ID && isSameLender(one, loan)
@@ -70,6 +77,7 @@ export function createLoans(store: Store<TrackContainersFile>, knownHosts: strin
         await store.update(changed((loans) => loans.filter((one) => !isMeant(one))))
         // A superfluous key is harmless, and the next change removes it.
         await replace(knownHosts, knownHostsText(all())).catch(() => {})
+        await writeLoanExtras(extras, all()).catch(() => {})
       }),
   }
 }

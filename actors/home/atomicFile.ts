@@ -22,14 +22,17 @@ export async function createOnce(path: string, text: string): Promise<boolean> {
   return made
 }
 
-/** Renames a damaged file, so that nothing overwrites it, and returns its new path. Throws `home_unusable`. */
-export async function quarantine(path: string): Promise<string> {
+/**
+ * Renames a damaged file, so that nothing overwrites it, and returns its new path. With `keep`, the file has both names
+ * until `replace` gives the former one new content. Throws `home_unusable`.
+ */
+export async function quarantine(path: string, { keep = false } = {}): Promise<string> {
   for (let number = 1; ; number += 1) {
     const quarantinePath = `${path}.damaged-${number}`
     try {
       // A hard link fails if the name is taken, whereas a rename would replace a file that was quarantined earlier.
       await link(path, quarantinePath)
-      await rm(path)
+      if (!keep) await rm(path)
       return quarantinePath
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue

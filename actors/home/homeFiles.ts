@@ -1,16 +1,25 @@
+import { stat } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { emptyGossip, gossipFile } from '../../protocol/files/gossip.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/files/ipTable.ts'
-import { trackContainersFile } from '../../protocol/files/loans.ts'
+import { recoverTracked, trackContainersFile, withExtras } from '../../protocol/files/loans.ts'
 import { openGroupStore } from '../groupTracker/groupFile.ts'
 import type { HomePaths } from '../homePaths.ts'
 import { openStore } from '../store.ts'
 import { emptyTrust, trustFile } from '../trust.ts'
+import { readLoanExtras } from './loanExtras.ts'
+
+/** How a damaged file is kept, and the entries that were left out of it, if others stay. */
+export interface Quarantined {
+  quarantinePath: string
+  lost?: string[]
+}
 
 /** Opens the files of a home that this node writes. Throws `newer_file` and `home_unusable`. */
 export async function openFiles(paths: HomePaths) {
-  /** Damaged files, each with the path to which it was renamed. */
-  const quarantined = new Map<string, string>()
-  const onDamaged = (path: string) => (quarantinePath: string) => quarantined.set(path, quarantinePath)
+  const quarantined = new Map<string, Quarantined>()
+  const onDamaged = (path: string) => (quarantinePath: string, lost?: readonly string[]) =>
+    quarantined.set(path, { quarantinePath, ...(lost && { lost: [...lost] }) })
   const [trust, gossip, table, loans, groups] = await Promise.all([
     openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
     openStore(paths.gossip, {
@@ -29,13 +38,27 @@ export async function openFiles(paths: HomePaths) {
       schema: trackContainersFile,
       empty: () => trackContainersFile.parse({}),
       indent: '\t',
+      recover: recoverTracked,
       onDamaged: onDamaged(paths.trackContainers),
     }),
     openGroupStore(paths.groupTrackContainers, onDamaged(paths.groupTrackContainers)),
   ])
+  const extras = await readLoanExtras(paths.trackContainers)
+  const restored = withExtras(loans.data, extras)
+  if (!isDeepStrictEqual(restored, loans.data)) await loans.write(restored)
+  const lost = Object.keys(extras.Loans)
+  if (lost.length > 0 && (await isEmptyFile(paths.trackContainers)))
+    quarantined.set(paths.trackContainers, { quarantinePath: '', lost })
   /** Resolves when all pending writes are done. */
   const written = async () => {
     await Promise.all([trust, gossip, table, loans, groups].map((store) => store.settled()))
   }
   return { trust, gossip, table, loans, groups, quarantined, written }
+}
+
+async function isEmptyFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    ({ size }) => size === 0,
+    () => false,
+  )
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { groupTrackContainersFile, trackContainersFile } from '../../protocol/files/loans.ts'
+import { recoverGroups, recoverTracked, withExtras } from '../../protocol/files/loans.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
+import { readLoanExtras } from '../home/loanExtras.ts'
 import type { Home } from '../home.ts'
 
 /** Returns the path of the OpenSSH configuration file in a home. */
@@ -15,10 +16,10 @@ export function sshConfigPath(dir: string): string {
  * locked or changed. An unreadable file counts as empty here; opening it for writing quarantines it and reports that.
  */
 export async function readBorrowed({ dir, paths }: Home) {
-  const tracked = trackContainersFile.safeParse(await contentOf(paths.trackContainers))
-  const grouped = groupTrackContainersFile.safeParse(await contentOf(paths.groupTrackContainers))
-  const loans: Loan[] = tracked.data?.TrackContainer ?? []
-  const groups: Group[] = (grouped.data?.Groups ?? []).map((group) => ({ ...group, Name: group.Name ?? '' }))
+  const tracked = recoverTracked(await contentOf(paths.trackContainers))?.data
+  const grouped = recoverGroups(await contentOf(paths.groupTrackContainers))?.data
+  const loans: Loan[] = tracked ? withExtras(tracked, await readLoanExtras(paths.trackContainers)).TrackContainer : []
+  const groups: Group[] = (grouped?.Groups ?? []).map((group) => ({ ...group, Name: group.Name ?? '' }))
   return {
     loans,
     groups,

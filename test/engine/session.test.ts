@@ -168,6 +168,19 @@ test('rm: every word is an id, all are looked up first, and a machine is named w
   assert.equal(await exists(c), false)
 })
 
+test('a container is used and returned after Go P2PRC has written the records', async (t) => {
+  const { borrower, where } = await lenderAndBorrower(t)
+  const { ID } = await p2prcJson(borrower, 'touch', where)
+  const file = join(borrower.P2PRC as string, 'client/trackcontainers/trackcontainers.json')
+  const [{ Container, IpAddress }] = JSON.parse(readFileSync(file, 'utf8')).TrackContainer
+  const { SSHHostKey: _, ...known } = Container
+  writeFileSync(file, JSON.stringify({ TrackContainer: [{ ID, Container: known, IpAddress }] }))
+  const shell = await p2prc(borrower, 'ssh', ID, '--', 'id -un')
+  assert.deepEqual([shell.stdout, shell.stderr], ['root\n', ''])
+  await p2prcJson(borrower, 'rm', ID, '--yes')
+  assert.equal(await exists(ID), false)
+})
+
 test('a terminal that is closed in the middle of a take leaves no container', async (t) => {
   const proxy = await createEngineProxy()
   t.after(() => proxy.close())

@@ -52,7 +52,7 @@ export async function openFakeBorrower(
     return { endpoints: [directEndpoint(parseAddress(where))] }
   }
   const nearest = async (count: number) => lenders.slice(0, count).map(({ address }) => address)
-  const paths = { knownHosts: path('known hosts'), key: path('key') }
+  const paths = { knownHosts: path('known hosts'), key: path('key'), extras: path('loans.json') }
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const dialer = createDialer({ identity, publish: (fact) => bus.publish(fact) })
@@ -60,7 +60,7 @@ export async function openFakeBorrower(
   const concern = supervise(parts, { bus })
   concern.start()
   // The records, which the test reads and changes beside the concern.
-  const loans = createLoans(store, paths.knownHosts)
+  const loans = createLoans(store, paths)
   const groups = createGroups(groupStore, loans)
   const tracker = { loans, groups, members: (ref: string) => findMembers(loans, groups, ref) }
   let requests = 0
