@@ -59,7 +59,7 @@ export function readCommandLine(
   const [first] = words
   if (commandFlags.length === 0 && (first === 'help' || (first === 'version' && words.length === 1))) {
     options.set(first, true)
-    words.shift()
+    while (words[0] === first) words.shift()
   }
   const line = withEnvironment(
     {
@@ -71,6 +71,8 @@ export function readCommandLine(
     env,
   )
   const spec = specs.get(line.command ?? '')
+  // Behind `--`, words are arguments even if they look like flags; only a command for a container is kept apart.
+  if (spec && !spec.args.endsWith('[...command]')) line.args.push(...line.rest.splice(0))
   if (spec && !options.has('help') && !options.has('version')) checkArguments(cli, spec, line.args)
   return line
 }
@@ -84,7 +86,10 @@ function optionsOf(parsed: Readonly<Record<string, unknown>>) {
     if (!flag) continue
     const all: unknown[] = [given].flat()
     // cac returns `true` if the value is missing.
-    if (flag.value !== undefined && all.includes(true)) throw new AppError('missing_value', { name: `--${flag.name}` })
+    // `--touch --help` asks for the help of the command that the flag means.
+    const isHelp = flag.aliasFor !== undefined && parsed.help === true
+    if (flag.value !== undefined && all.includes(true) && !isHelp)
+      throw new AppError('missing_value', { name: `--${flag.name}` })
     const values = all.filter((value) => value !== false).map((value) => value === true || unguarded(String(value)))
     if (flag.aliasFor) commandFlags.push(...values.map((value) => ({ flag, value })))
     else if (flag.repeatable) options.set(flag.name, values.filter(Boolean).join(','))
@@ -102,10 +107,13 @@ function checkArguments(cli: CAC, spec: CommandLineSpec, args: string[]): void {
   } catch (error) {
     throw new AppError('usage', { usage: usage(spec), name: spec.name }, error)
   }
+  const taken = spec.args.match(/[<[][^>\]]+[>\]]/g) ?? []
+  const empty = taken.find((name, index) => !name.includes('...') && args[index] === '')
+  if (empty) throw new AppError('bad_request', { why: `${empty.replace(/\W/g, '').toUpperCase()} is empty` })
   try {
     command.checkUnusedArgs()
   } catch (error) {
-    const why = (error as Error).message.replace(/^Unused args:/, 'It takes no').replaceAll('`', '"')
+    const why = (error as Error).message.replace(/^Unused args:/, `"${spec.name}" takes no`).replaceAll('`', '"')
     throw new AppError('bad_request', { why, todo: 'Leave it out, or see `p2prc --help`.' }, error)
   }
 }
@@ -124,8 +132,14 @@ function resolveCommand(
   if (commandFlags.length > 1) throw new AppError('bad_request', { why: 'Only one command can be given at a time' })
   const [flagged] = commandFlags
   if (flagged) {
-    if (words.length > 0) throw new AppError('unknown_command', { name: words.join(' ') })
     const { flag, value } = flagged
+    if (words.length > 0) {
+      const { command } = resolveCommand(words, [], options)
+      throw new AppError('bad_request', {
+        why: `"${command}" and --${flag.name} are two commands`,
+        todo: 'Give one of them.',
+      })
+    }
     const command = flag.aliasForWith?.find(([name]) => options.has(name))?.[1] ?? (flag.aliasFor as CommandName)
     if (flag.implies) options.set(flag.implies, true)
     if (command === 'rm' && !options.has('id')) throw new AppError('missing_value', { name: '--id' })

@@ -45,7 +45,8 @@ export async function runNode(options: DaemonOptions): Promise<void> {
   for (const note of home.notes) terminal.note(note)
   const listen = {
     port: listenPort(home, port),
-    ...(host && { host }),
+    // Brackets are the spelling of an IPv6 address in front of a port.
+    ...(host && { host: host.replace(/^\[(.*)\]$/, '$1') }),
   }
   const printLine = (text: string) => terminal.line(undefined, `${terminal.style('green', '✓')} ${text}`)
   // Facts carry texts of other people, such as the name of an image.

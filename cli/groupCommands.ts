@@ -12,8 +12,9 @@ import { shortId } from './tables.ts'
 export const groupCommands = {
   async 'group create'({ args, option, has, request, terminal, legacy }) {
     const { userKey } = await import('./keyFile.ts')
-    const count = (name: string, max: number) => wholeNumber(`--${name}`, option(name) ?? '0', 0, max)
-    const many = { count: count('count', GROUP_MEMBERS_MAX), nearest: count('nearest', GROUP_MEMBERS_MAX) }
+    const count = (name: string, min: number, max: number) =>
+      option(name) === undefined ? 0 : wholeNumber(`--${name}`, option(name) as string, min, max)
+    const many = { count: count('count', 1, GROUP_MEMBERS_MAX), nearest: count('nearest', 1, GROUP_MEMBERS_MAX) }
     if (many.count > 0 && !option('on') && many.nearest === 0)
       throw new AppError('bad_request', { why: '--count needs --on or --nearest', todo: 'Name the machines.' })
     const { group, failures } = await request({
@@ -22,8 +23,8 @@ export const groupCommands = {
       members: args,
       on: (option('on') ?? '').split(',').filter(Boolean),
       ...many,
-      ports: count('ports', EXTRA_PORTS_MAX),
-      udpPorts: count('udp-ports', EXTRA_PORTS_MAX),
+      ports: count('ports', 0, EXTRA_PORTS_MAX),
+      udpPorts: count('udp-ports', 0, EXTRA_PORTS_MAX),
       gpu: has('gpu'),
       image: option('image') ?? '',
       ...(await userKey(option('key'))),

@@ -44,7 +44,7 @@ export const peerCommands = {
     const port = option('ports')
     const at = port === undefined ? where : withPort(where, wholeNumber('--ports', port, 1, PORT_MAX))
     const { peer } = await request({ type: 'peer.add', where: at, replace: has('replace') })
-    terminal.done(peer, `Added ${at}`, legacy)
+    terminal.done(peer, `${has('replace') ? 'Replaced all by' : 'Added'} ${at}`, legacy)
   },
 
   async describe({ args, request, terminal, legacy }) {
@@ -118,7 +118,7 @@ function tableDocument({ peers, entries }: PeerList, rows: readonly PeerRow[]): 
 
 export function peersText(rows: readonly PeerRow[], all: number, style: Terminal['style']): string {
   if (all === 0) return 'No machine is known yet. Add one with `p2prc add WHERE`, then run `p2prc update`.'
-  if (rows.length === 0) return `None of the ${all} known machines matches.`
+  if (rows.length === 0) return 'No known machine matches.'
   const { headings, cells } = peerTable(rows)
   return table(headings, cells, style)
 }

@@ -1,6 +1,7 @@
 import type { ReceivedFact } from '../client/transport.ts'
 import type { Revealed } from '../client/types.ts'
 import type { ContainerSummary, Port } from '../protocol/containerManager.ts'
+import { exitCodeOf } from '../protocol/errors.ts'
 import type { HeldContainer, LoanState, Loan as NodeLoan } from '../protocol/groupTracker.ts'
 import { type Endpoint, formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { Specs } from '../protocol/specs.ts'
@@ -63,13 +64,31 @@ export function loanText({ ID, IpAddress, Container }: Loan, style: Style): stri
 }
 
 export function portsText(ports: readonly Port[]): string {
-  return ports
-    .map(({ PortName, InternalPort, ExternalPort, Type }) => {
+  const ranges: Port[][] = []
+  for (const port of ports) {
+    const range = ranges.at(-1)
+    if (range && isNext(range.at(-1) as Port, port)) range.push(port)
+    else ranges.push([port])
+  }
+  return ranges
+    .map((range) => {
+      const [{ PortName, InternalPort, ExternalPort, Type }, last] = [range[0] as Port, range.at(-1) as Port]
+      const text = (first: number, end: number) => (first === end ? `${first}` : `${first}-${end}`)
       const name = PortName === 'SSH' ? 'ssh ' : ''
-      const inside = InternalPort === ExternalPort ? '' : `→${InternalPort}`
-      return `${name}${ExternalPort}${inside}${Type === 'udp' ? '/udp' : ''}`
+      const inside = InternalPort === ExternalPort ? '' : `→${text(InternalPort, last.InternalPort)}`
+      return `${name}${text(ExternalPort, last.ExternalPort)}${inside}${Type === 'udp' ? '/udp' : ''}`
     })
     .join(' ')
+}
+
+/** Whether `port` extends the range that ends with `before`, on both sides. */
+function isNext(before: Port, port: Port): boolean {
+  return (
+    before.PortName !== 'SSH' &&
+    before.Type === port.Type &&
+    before.ExternalPort + 1 === port.ExternalPort &&
+    before.InternalPort + 1 === port.InternalPort
+  )
 }
 
 /** Shows each borrower by the name that the owner gave them, or else by their node id. */
@@ -152,7 +171,7 @@ export function ownerLine(event: ReceivedFact): string | undefined {
     case 'engine.connected':
       return `The container engine answers (${text('version')})`
     case 'engine.lost':
-      return `No container can be lent: ${text('message')}`
+      return `This machine cannot lend: ${text('message')}`
     case 'image.progress':
       return text('line')
     case 'image.built':
@@ -171,9 +190,17 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return quarantineLine(event)
     case 'node.concernCrashed':
       return `${text('concern')} crashed and restarts: ${text('message')}`
+    case 'container.createFailed':
+      if (event.code === 'abandoned') return 'The borrower hung up; its unfinished container was removed.'
+      return ownFailure(event)
     default:
-      return event.type.endsWith('Failed') ? text('message') : undefined
+      return event.type.endsWith('Failed') ? ownFailure(event) : undefined
   }
+}
+
+/** A failure of this machine. What is wrong with a request concerns those who sent it, and they are told. */
+function ownFailure({ code, message }: ReceivedFact): string | undefined {
+  return [2, 3, 4].includes(exitCodeOf(String(code))) ? undefined : String(message ?? '')
 }
 
 /** How long ago something happened, in its largest whole unit. */

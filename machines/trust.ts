@@ -179,7 +179,7 @@ function withPeer(context: Context, { id, key, comment, at }: ReadKey): Draft | 
   const change = nextChange(context)
   if (change?.type !== 'trust.add') return null
   const known = peers.find((peer) => peer.id === id)
-  const name = change.name || comment || known?.name || ''
+  const name = change.name || known?.name || comment
   const peer: Entry = { addedAt: at, ...known, id, name, key }
   return {
     peer: toTrustedPeer(peer),

@@ -20,6 +20,8 @@ export interface ErrorKind {
   exit: keyof typeof exitCodes
   what: string
   todo: string
+  /** Replaces `what` if the detail `kind` is one of these keys. */
+  whatFor?: Readonly<Record<string, string>>
   /** Replaces `todo` if the detail `kind` is one of these keys. */
   todoFor?: Readonly<Record<string, string>>
 }
@@ -69,8 +71,8 @@ export const catalogue = {
   abandoned: { status: 499, exit: 1, what: 'The client closed the connection before the request was done', todo: 'Try again.' },
   engine_missing: { status: 503, exit: 6, what: 'No container engine answers on the lending machine: {why}', todo: 'Install and start one there (Debian: apt-get install docker.io).', todoFor: {
     forbidden: 'It runs, but not for this user: run `adduser USER docker` there as root, with the user that runs the node, and log in again.',
-    lost: 'The connection to it broke off; try again in a moment.',
-  } },
+    lost: 'Try again in a moment.',
+  }, whatFor: { lost: 'Docker’s connection broke off: {why}' } },
   engine_failed: { status: 502, exit: 6, what: 'The container engine refused: {why}', todo: 'Read the reason; nothing was left behind.' },
   image_failed: { status: 502, exit: 6, what: 'The image could not be built: {why}', todo: 'Run `p2prc image build` on the lending machine and read its output.' },
   base_missing: { status: 502, exit: 6, what: 'No base image is available: {why}', todo: 'Let the engine reach a registry, or install debootstrap on the lending machine.' },
@@ -105,6 +107,7 @@ export const catalogue = {
   plugin_exists: { status: 409, exit: 1, what: 'There is already a plugin "{name}", and it does not come from {url}', todo: 'Remove that one first with `p2prc plugin rm {name}`.' },
   plugin_failed: { status: 502, exit: 1, what: 'The plugin "{name}" failed on {failed} of {all} containers: {why}', todo: 'It used no port of the containers on which it failed; correct the cause and run it again.' },
   plugin_timed_out: { status: 504, exit: 1, what: 'The plugin "{name}" did not end within {seconds} s and was stopped', todo: 'Give it more time with --timeout, or find out why it hangs.' },
+  not_member: { status: 404, exit: 3, what: 'The container "{id}" is not in the group {group}', todo: 'See `p2prc group show {group}`.' },
   group_empty: { status: 409, exit: 3, what: 'There is no container in "{id}"', todo: 'Add one with `p2prc group add`.' },
   peers_short: { status: 409, exit: 3, what: 'Only {found} of the {count} requested machines answer', todo: 'Ask for fewer machines, or find more with `p2prc update`.' },
   ports_short: { status: 409, exit: 6, what: 'The container {id} has too few free ports for the plugin "{name}": {free} of {count}', todo: 'Borrow a container with more ports: p2prc touch <where> --ports N.' },

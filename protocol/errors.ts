@@ -18,8 +18,9 @@ export class AppError extends Error implements Failure {
   what: string
 
   constructor(code: ErrorCode, details: Record<string, string | number> = {}, cause?: unknown) {
-    const { what, todo: usual, todoFor = {} } = errorKinds[code]
+    const { what: usualWhat, whatFor = {}, todo: usual, todoFor = {} } = errorKinds[code]
     const kind = String(details.kind ?? '')
+    const what = String(Object.hasOwn(whatFor, kind) ? whatFor[kind] : usualWhat)
     const todo = String(details.todo ?? (Object.hasOwn(todoFor, kind) ? todoFor[kind] : usual))
     const text = fill(what, details).replace(/[.:\s]+$/, '')
     super(todo ? `${text}. ${fill(todo, details)}` : text, cause === undefined ? undefined : { cause })

@@ -39,7 +39,10 @@ export function containerSteps({ engine, nodeId, limits, ports }: Dependencies) 
 
   const createCredentials = fromPromise<Credentials, ContainerRequest>(async ({ input: request }) => {
     const value = request.ports + request.udpPorts
-    if (value > EXTRA_PORTS_MAX) throw new AppError('bad_count', { name: 'ports', min: 0, max: EXTRA_PORTS_MAX, value })
+    if (value > EXTRA_PORTS_MAX)
+      throw new AppError('bad_request', {
+        why: `A container gets at most ${EXTRA_PORTS_MAX} ports, TCP and UDP together, not ${value}`,
+      })
     const borrower = request.key ? parsePublicKey(request.key, keyLimits(request.caller)) : undefined
     const weakKeyBits = borrower && weakRsaBits(borrower)
     const containerName = `p2prc-${randomBytes(6).toString('hex')}`

@@ -83,6 +83,11 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
   function checkName(name: string): void {
     if (name && records().some(({ Name }) => Name === name))
       throw new AppError('bad_request', { why: `There is already a group "${name}"` })
+    if (name && loans.all().some(({ ID }) => ID.startsWith(name)))
+      throw new AppError('bad_request', {
+        why: `"${name}" is the beginning of the id of a container`,
+        todo: 'Give another name.',
+      })
   }
 
   return {
@@ -105,7 +110,7 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
       changeOne(id, (group) => ({ ...group, TrackContainer: [...group.TrackContainer, ...members] })),
     remove: (id, refs) =>
       changeOne(id, (group) => {
-        const gone = new Set(refs.map((ref) => findLoan(group.TrackContainer, ref).ID))
+        const gone = new Set(refs.map((ref) => findMember(group, ref).ID))
         return { ...group, TrackContainer: group.TrackContainer.filter(({ ID }) => !gone.has(ID)) }
       }),
     delete: (id) => update((groups) => groups.filter(({ ID }) => ID !== id)),
@@ -130,6 +135,15 @@ export function createGroups(store: Store<GroupTrackContainersFile>, loans: Pick
         ...(last.members.length > 0 && { LastFailed: [...last.members], LastCommand: [...last.command] }),
       }))
     },
+  }
+}
+
+function findMember({ ID, Name, TrackContainer }: GroupRecord, ref: string): Loan {
+  try {
+    return findLoan(TrackContainer, ref)
+  } catch (error) {
+    const isMissing = error instanceof AppError && error.code === 'not_found'
+    throw isMissing ? new AppError('not_member', { id: ref, group: Name || ID }, error) : error
   }
 }
 

@@ -5,18 +5,28 @@ import type { Loans } from './loans.ts'
 
 /**
  * Returns the loans that `ref` refers to: the members of a group, by its id or name, or one loan, by its id or id
- * prefix. A group takes precedence over a loan. Throws `not_found` or `ambiguous`.
+ * prefix. Throws `not_found`, and `ambiguous` also if it is the name of a group and the beginning of a loan's id.
  */
 export function findMembers(loans: Pick<Loans, 'find'>, groups: Pick<Groups, 'find'>, ref: string): Loan[] {
-  try {
-    return groups.find(ref).TrackContainer
-  } catch (error) {
-    if (ref.startsWith('grp') || !isMissing(error)) throw error
+  const kind = 'group or borrowed container'
+  const group = found(() => groups.find(ref))
+  const loan = ref.startsWith('grp') ? undefined : found(() => loans.find(ref))
+  if (group && loan) {
+    const matches = `the group ${group.Name || group.ID}, the container ${loan.ID.slice(0, 12)}`
+    throw new AppError('ambiguous', { kind, id: ref, matches })
   }
+  if (group) return group.TrackContainer
+  if (loan) return [loan]
+  throw new AppError('not_found', { kind: ref.startsWith('grp') ? 'group' : kind, id: ref })
+}
+
+/** What `find` returns; undefined if there is none. */
+function found<T>(find: () => T): T | undefined {
   try {
-    return [loans.find(ref)]
+    return find()
   } catch (error) {
-    throw isMissing(error) ? new AppError('not_found', { kind: 'group or borrowed container', id: ref }) : error
+    if (isMissing(error)) return undefined
+    throw error
   }
 }
 

@@ -49,7 +49,7 @@ export function parseHolder(text: string, folder: string): Holder | undefined {
 }
 
 /** Whether the process that took the lock still runs; another one may have its pid by now. */
-export function isAlive({ pid, started }: Holder): boolean {
+export function isAlive({ pid, started }: Pick<Holder, 'pid' | 'started'>): boolean {
   return isRunning(pid) && startOf(pid) === started
 }
 

@@ -23,8 +23,15 @@ export function parseEvent(line: string): AnsibleEvent {
   if (event.kind === 'stats') return { kind: 'stats', hosts: event.hosts as Record<string, HostStats> }
   if (event.kind !== 'task' || !statuses.has(String(event.status))) return { kind: 'unknown' }
   const status = event.status as TaskStep['status']
-  const [member, task, item, message] = [event.host, event.task, event.item, event.message].map(plain)
-  return { kind: 'task', step: { member, task, item, status, message } as TaskStep }
+  const [member, task, item, message = ''] = [event.host, event.task, event.item, event.message].map(plain)
+  return { kind: 'task', step: { member, task, item, status, message: sshReason(message) } as TaskStep }
+}
+
+/** The reason that ssh gives, out of Mitogen's `EOF on stream; last 100 lines received: ssh: connect to host … port …: …`. */
+function sshReason(message: string): string {
+  if (!/\bEOF on stream\b/i.test(message)) return message
+  const [, reason] = /\bssh: (?:connect to host \S+ port \d+: )?([^:?]+)/.exec(message) ?? []
+  return reason ? `ssh: ${reason.trim().toLowerCase()}` : message
 }
 
 const TAIL_CHARACTERS = 8_192

@@ -39,3 +39,35 @@ function quotedWhereItBegins(line: string): string {
   const [, head = '', body = '', tail = ''] = value
   return `${head}'${body.replaceAll("'", "''")}'${tail}`
 }
+
+/** What is wrong with the playbook as far as a glance tells, which needs neither Python nor a YAML library; "" if nothing is. */
+export function playbookProblem(text: string): string {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s*#|^(---|%YAML)/.test(line))
+  if (lines.some((line) => /^ *\t/.test(line))) return 'its site.yml is indented with tabs'
+  if (!/^(- *\S|-$|\[)/.test(lines[0] ?? '')) return 'its site.yml is not a list of plays'
+  if (lines.some((line) => /^[^\s[\]-]/.test(line))) return 'its site.yml is not a list of plays'
+  return ''
+}
+
+/** Throws `bad_request` if a value is not a number although the playbook's own value of the variable, in its `vars`, is one. */
+export function assertNumbers(text: string, values: Readonly<Record<string, string>>): void {
+  for (const [name, usual] of numbersIn(text)) {
+    const value = Object.hasOwn(values, name) ? values[name] : undefined
+    if (value !== undefined && !/^-?\d+(\.\d+)?$/.test(value))
+      throw new AppError('bad_request', { why: `${name} must be a number, such as ${usual}, not "${value}"` })
+  }
+}
+
+/** The variables below `vars:` whose value is a plain number. */
+function numbersIn(text: string): Map<string, string> {
+  const numbers = new Map<string, string>()
+  let inVars: number | undefined
+  for (const line of text.split('\n')) {
+    const [, indent = '', name = '', value = ''] = /^([ -]*)(\w+): *(.*?) *(?:\s#.*)?$/.exec(line) ?? []
+    if (name === '') continue
+    if (inVars !== undefined && indent.length <= inVars) inVars = undefined
+    if (name === 'vars' && value === '') inVars = indent.length
+    else if (inVars !== undefined && /^-?\d+(\.\d+)?$/.test(value)) numbers.set(name, value)
+  }
+  return numbers
+}

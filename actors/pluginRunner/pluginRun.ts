@@ -11,7 +11,7 @@ import { type PlayHandle, play } from './ansible.ts'
 import type { LoanRequests } from './loanRequests.ts'
 import { findPlugin, type PluginFolders } from './pluginFolder.ts'
 import { createPortAllocator } from './portAllocator.ts'
-import { makeRunFolder } from './runFolder.ts'
+import { makeRunFolder, removeLeftoverFolders } from './runFolder.ts'
 
 export interface PluginRunDeps extends LoanRequests {
   folders: PluginFolders
@@ -123,6 +123,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
     },
   })
 
+  track(removeLeftoverFolders())
   return {
     logic,
     async settled() {

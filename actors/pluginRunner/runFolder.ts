@@ -1,13 +1,14 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { knownHostsText, type SshFiles } from '../../protocol/ssh.ts'
+import { isAlive, startOf } from '../home/lockHolder.ts'
 import { type InventoryMember, runInventory } from '../ssh/inventory.ts'
 import { sshOptions } from '../ssh/sshConfig.ts'
 import { runFiles } from './ansibleProgram.ts'
-import { toPlaybook } from './playbook.ts'
+import { assertNumbers, toPlaybook } from './playbook.ts'
 import { listFiles } from './pluginFiles.ts'
 
 export interface RunFolder {
@@ -26,13 +27,28 @@ export interface RunFolder {
  */
 export async function makeRunFolder(run: RunFolder): Promise<string> {
   for (const [key, value] of Object.entries(run.vars)) assertNoTemplate(key, value)
-  const folder = await mkdtemp(join(tmpdir(), 'p2prc-'))
+  await removeLeftoverFolders()
+  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-${startOf(process.pid)}-`))
   try {
     await writeRunFiles(folder, run)
     return folder
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
     throw error
+  }
+}
+
+/** The name of a run's folder goes on with the pid and the start time of its process. */
+const PREFIX = 'p2prc-run-'
+
+/** Removes the folders of processes that were killed during a run. */
+export async function removeLeftoverFolders(): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => [])
+  for (const name of names) {
+    const [, pid, started = ''] = name.startsWith(PREFIX) ? (/^(\d+)-(\w*)-/.exec(name.slice(PREFIX.length)) ?? []) : []
+    // A folder of another user cannot be removed, and is theirs to remove.
+    if (pid !== undefined && !isAlive({ pid: Number(pid), started }))
+      await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => {})
   }
 }
 
@@ -44,7 +60,9 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
     throw new AppError('plugin_bad', { name, why: error instanceof Error ? error.message : String(error) })
   }
   await cp(source, at(runFiles.plugin), { recursive: true, verbatimSymlinks: true })
-  const playbook = toPlaybook(await readFile(at(runFiles.playbook), 'utf8'), name, ports)
+  const text = await readFile(at(runFiles.playbook), 'utf8')
+  assertNumbers(text, vars)
+  const playbook = toPlaybook(text, name, ports)
   const privately = { mode: 0o600 }
   const sshConfig = [
     // Each member's key is in the inventory.

@@ -520,7 +520,7 @@ describe('cli: with a running node', () => {
 
   test('without an engine it says what is missing and goes on', async () => {
     const child = launch(freshHome(), ['start', '--host', '127.0.0.1', '--port', '0'])
-    await printed(child, /No container can be lent: No container engine answers/)
+    await printed(child, /This machine cannot lend: No container engine answers/)
     assert.equal(await signalled(child, 'SIGTERM'), 0)
   })
 

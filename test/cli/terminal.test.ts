@@ -244,7 +244,7 @@ describe('tables', () => {
       /^NAME[\s\S]*^ann\s+10\.0\.0\.1:8088\s+direct IPv4\s+2\.00 ms.*answered 4 s ago$/m,
     )
     assert.match(peersText([], 0, plain), /p2prc add/)
-    assert.match(peersText([], 3, plain), /None of the 3/)
+    assert.match(peersText([], 3, plain), /^No known machine matches\.$/)
   })
 
   test('a speed test', () => {
@@ -284,7 +284,15 @@ describe('tables', () => {
   test('events: what the owner sees, and every one for `events`', () => {
     assert.equal(ownerLine({ type: 'container.listed', requestId: 'r' }), undefined)
     assert.equal(ownerLine({ type: 'container.createFailed', message: 'No room' }), 'No room')
-    assert.match(String(ownerLine({ type: 'engine.lost', message: 'gone' })), /gone/)
+    assert.equal(ownerLine({ type: 'engine.lost', message: 'gone' }), 'This machine cannot lend: gone')
+    const failed = { type: 'container.createFailed', message: 'Wrong' }
+    assert.equal(
+      ownerLine({ ...failed, code: 'abandoned' }),
+      'The borrower hung up; its unfinished container was removed.',
+    )
+    for (const code of ['bad_request', 'not_trusted', 'not_found'])
+      assert.equal(ownerLine({ ...failed, code }), undefined)
+    assert.equal(ownerLine({ ...failed, code: 'engine_failed' }), 'Wrong')
     assert.equal(eventLine({ type: 'a.b', x: 1, y: 'z', w: { v: [1] } }), 'a.b x=1 y=z w={"v":[1]}')
   })
 })
