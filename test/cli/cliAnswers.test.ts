@@ -16,7 +16,7 @@ import { p2prc, p2prcJson } from '../support/processes.ts'
 
 /** What the command line says to what people type, as it was asked for by those who used it. */
 
-/** What is typed, the exit code, and what is said about it on stderr. */
+/** What is typed, the exit code, and what is shown about it on stderr. */
 const refused: [string[], number, RegExp][] = [
   [['touch', ''], 2, /^p2prc: WHERE is empty/],
   [['specs', ''], 2, /^p2prc: WHERE is empty/],
@@ -99,18 +99,18 @@ test('a variable whose own value is a number takes numbers', () => {
 })
 
 test('add --replace says that it replaced the others', async () => {
-  const said: string[] = []
+  const shown: string[] = []
   const add = (has: boolean) =>
     peerCommands.add({
       args: ['host'],
       option: () => undefined,
       has: () => has,
       request: async () => ({ peer: {} }),
-      terminal: { done: (_: unknown, text: string) => said.push(text) },
+      terminal: { done: (_: unknown, text: string) => shown.push(text) },
     } as unknown as Call)
   await add(true)
   await add(false)
-  assert.deepEqual(said, ['Replaced all by host', 'Added host'])
+  assert.deepEqual(shown, ['Replaced all by host', 'Added host'])
 })
 
 test('consecutive ports are shown as ranges', () => {
@@ -123,7 +123,7 @@ test('consecutive ports are shown as ranges', () => {
   assert.equal(portsText([port(5, 80), port(6, 81), port(7, 90)]), '5-6→80-81 7→90')
 })
 
-test('what ssh said is the message, not Mitogen’s', () => {
+test('what ssh reports is the message, not Mitogen’s', () => {
   const message = 'EOF on stream; last 100 lines received:\nssh: connect to host 127.0.0.1 port 1: Connection refused\r'
   const line = JSON.stringify({ kind: 'task', host: 'm', task: 't', status: 'unreachable', message })
   const event = parseEvent(line)
