@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from '../protocol/net/address.ts'
 import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import type { SpeedMeasured } from '../protocol/speedTester.ts'
 import { wholeNumber } from './commandLine.ts'
-import { type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
+import { fitPeerCells, type PeerFilter, type PeerRow, peerRows, peerTable, readMemory } from './peerRows.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
 import { type View, watch } from './watch.ts'
@@ -116,11 +116,17 @@ function tableDocument({ peers, entries }: PeerList, rows: readonly PeerRow[]): 
   return { ip_address: rows.flatMap(({ id, address }) => known.get(id || address) ?? []) }
 }
 
-export function peersText(rows: readonly PeerRow[], all: number, style: Terminal['style']): string {
+/** `columns` is the width of a screen that cuts lines off. */
+export function peersText(
+  rows: readonly PeerRow[],
+  all: number,
+  style: Terminal['style'],
+  columns = Number.POSITIVE_INFINITY,
+): string {
   if (all === 0) return 'No machine is known yet. Add one with `p2prc add WHERE`, then run `p2prc update`.'
   if (rows.length === 0) return 'No known machine matches.'
   const { headings, cells } = peerTable(rows)
-  return table(headings, cells, style)
+  return table(headings, fitPeerCells(cells, columns), style)
 }
 
 /** What `--watch` shows: a person sees the age of the last answer, which is no change. */
@@ -129,7 +135,7 @@ async function view(call: Call, filter: PeerFilter): Promise<View> {
   const rows = peerRows(list.peers, filter)
   const document = tableDocument(list, rows)
   const identity = [document, rows.map(({ answeredAgoMs: _, ...row }) => row)]
-  return { document, identity, text: (style) => peersText(rows, list.peers.length, style) }
+  return { document, identity, text: (style, columns) => peersText(rows, list.peers.length, style, columns) }
 }
 
 function hopLine({ hop, where, entries, failure }: ReceivedFact): string {

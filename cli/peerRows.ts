@@ -72,34 +72,34 @@ export function peerRows(peers: readonly Peer[], filter: PeerFilter = {}): PeerR
 
 const DESCRIPTION_LENGTH = 40
 
-/** Column headings of `peerCells`. */
+/** Column headings of `peerCells`, the important ones first, because a narrow screen cuts the last ones off. */
 export const peerHeadings = [
   'NAME',
   'ADDRESS',
-  'PATH',
   'LATENCY',
-  'DOWN',
-  'UP',
   'CPU',
   'MEMORY',
   'GPU',
   'LOAD',
   'LAST SEEN',
+  'PATH',
+  'DOWN',
+  'UP',
 ]
 
 export function peerCells(row: PeerRow): string[] {
   return [
     row.name || '?',
     row.address,
-    row.path,
     row.latencyMs === null ? '?' : `${rounded(row.latencyMs)} ms`,
-    row.download === null ? '?' : `${rounded(row.download)} Mbit/s`,
-    row.upload === null ? '?' : `${rounded(row.upload)} Mbit/s`,
     row.cores === null ? '?' : String(row.cores),
     row.ramMiB === null ? '?' : memoryText(row.ramMiB),
     row.cores === null && row.gpus.length === 0 ? '?' : gpuText(row.gpus),
     row.load === null ? '?' : row.load.toFixed(2),
     lastSeenText(row),
+    row.path,
+    row.download === null ? '?' : `${rounded(row.download)} Mbit/s`,
+    row.upload === null ? '?' : `${rounded(row.upload)} Mbit/s`,
   ]
 }
 
@@ -109,6 +109,27 @@ export function peerTable(rows: readonly PeerRow[]): { headings: string[]; cells
   const headings = hasDescriptions ? [...peerHeadings, 'DESCRIPTION'] : [...peerHeadings]
   const cells = rows.map((row) => (hasDescriptions ? [...peerCells(row), shortText(row.information)] : peerCells(row)))
   return { headings, cells }
+}
+
+/** The parts of a narrow screen that a name and an address may take, so that there is room for what follows. */
+const NAME_SHARE = 0.3
+const ADDRESS_SHARE = 0.4
+
+/** Shortens names and addresses for a screen of so many columns: of a name the end, of an address the middle. */
+export function fitPeerCells(cells: readonly string[][], columns: number): string[][] {
+  const [nameMax, addressMax] = [NAME_SHARE, ADDRESS_SHARE].map((share) => Math.max(8, Math.floor(columns * share)))
+  return cells.map(([name = '', address = '', ...rest]) => [
+    shortText(name, nameMax),
+    shortAddress(address, addressMax as number),
+    ...rest,
+  ])
+}
+
+/** The port, at the end, tells the nodes of one machine apart. */
+function shortAddress(address: string, max: number): string {
+  if (address.length <= max) return address
+  const tail = Math.floor((max - 1) / 2)
+  return `${address.slice(0, max - 1 - tail)}…${address.slice(-tail)}`
 }
 
 /** Parses an amount of memory, such as `8G`, `512M` or `1T`, into MiB; a bare number is MiB. Throws `bad_request`. */
@@ -178,9 +199,9 @@ function spanText(ms: number): string {
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
 }
 
-/** Truncates a description, so that the table stays readable. */
-function shortText(text: string): string {
-  return text.length > DESCRIPTION_LENGTH ? `${text.slice(0, DESCRIPTION_LENGTH - 1)}…` : text
+/** Truncates a text, so that the table stays readable. */
+function shortText(text: string, max = DESCRIPTION_LENGTH): string {
+  return text.length > max ? `${text.slice(0, max - 1)}…` : text
 }
 
 function gpuText(gpus: readonly string[]): string {

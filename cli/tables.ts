@@ -186,6 +186,10 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return `Container ${shortId(text('id'))} is ${text('state')}`
     case 'gossip.identityConflict':
       return `Another machine uses the key of this node (${(event.endpoints as Endpoint[]).map(formatEndpoint).join(', ')}): give one of them a home of its own`
+    case 'node.borrowerRefused':
+      return event.key
+        ? `Refused ${text('from')}, which is not trusted. To let it borrow: p2prc trust add "${text('key')}"`
+        : `Refused ${text('from')}, which has shown no key. Only \`p2prc start --open\` lets it borrow`
     case 'node.fileQuarantined':
       return quarantineLine(event)
     case 'node.concernCrashed':

@@ -56,6 +56,10 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
     /** Whether stdout is a terminal and `--json` is not given. */
     onScreen,
     style,
+    /** The width of the screen. */
+    get columns(): number {
+      return out.columns || 80
+    },
     /** Prints one result: `text` on a terminal, `document` as JSON otherwise. */
     value(document: unknown, text: () => string): void {
       write(out, `${onScreen ? text() : JSON.stringify(document, null, '\t')}\n`)

@@ -8,7 +8,8 @@ const WATCH_INTERVAL_MS = 1_000
 export interface View {
   /** For a program. */
   document: unknown
-  text(style: Terminal['style']): string
+  /** `columns` is the width of the screen; absent where lines may be of any length. */
+  text(style: Terminal['style'], columns?: number): string
   /** What makes two looks differ where that is not the document: ages change all the time. */
   identity?: unknown
 }
@@ -23,7 +24,7 @@ export async function watch({ terminal, signal }: Call, view: () => Promise<View
   let before = ''
   while (!signal.aborted) {
     const { document, text, identity = document } = await view()
-    if (terminal.onScreen) terminal.draw(text((_, plain) => plain).split('\n'))
+    if (terminal.onScreen) terminal.draw(text((_, plain) => plain, terminal.columns).split('\n'))
     else {
       const now = JSON.stringify(identity)
       if (now !== before) terminal.line(document, text(terminal.style))

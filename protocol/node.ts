@@ -67,6 +67,8 @@ export const nodeFacts = {
     quarantinePath: z.string(),
     lost: z.array(z.string()).optional(),
   }),
+  /** Somebody whom the owner does not trust wanted to borrow. `key` is the one that they have proved, if any. */
+  'node.borrowerRefused': z.object({ from: z.string(), caller: z.string(), key: z.string().optional() }),
   'node.shown': answer({
     id: nodeId,
     name: z.string(),

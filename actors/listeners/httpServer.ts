@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
 import { COMMANDS_PATH, EVENTS_PATH } from '../../protocol/control.ts'
-import { ANONYMOUS_RATE, BODY_MAX_BYTES } from '../../protocol/defaults/listeners.ts'
+import { ANONYMOUS_RATE, BODY_MAX_BYTES, REFUSALS_REPORTED_RATE } from '../../protocol/defaults/listeners.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { readJson } from '../../protocol/json.ts'
@@ -52,6 +52,13 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
   const app = createApp()
   app.addHook('onRequest', async (request) => refuseForeignPages(request.raw))
+  const isReported = createRateLimit(REFUSALS_REPORTED_RATE)
+  app.addHook('onError', async (request, _reply, error) => {
+    if (!(error instanceof AppError) || error.code !== 'not_trusted') return
+    const { caller, key, address: from } = principalOf(request)
+    if (isReported(from, performance.now()))
+      bus.publish({ type: 'node.borrowerRefused', from, caller, ...(key && { key }) })
+  })
   app.post(COMMANDS_PATH, async (request, reply) => {
     const authorized = authorizeCommand(request.body, principalOf(request), rights())
     reply.hijack()

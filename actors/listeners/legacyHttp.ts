@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
+import { FAILURE_MAX_CHARS } from '../../protocol/defaults/net.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Caller } from '../../protocol/ids.ts'
 import { type Answer, type BusEvent, type Command, commands } from '../../protocol/index.ts'
@@ -61,6 +62,7 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
   app.route({
     method: ['GET', 'POST'],
     url: '/startcontainer',
+    errorHandler: replyToGo,
     handler: async (httpRequest, reply) => {
       authorize(rights(), principalOf(httpRequest), 'borrow')
       const query = checked(startContainerQuery, httpRequest.query)
@@ -100,6 +102,16 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
   await addTableRoute(app, { bus, principalOf })
 }
 
+/**
+ * Tells Go's client why it gets no container. Of other failures it shows nothing and tracks a container without an id;
+ * a redirection that it cannot follow, it prints and tracks nothing.
+ */
+function replyToGo(error: Error, { headers }: FastifyRequest, reply: FastifyReply): void {
+  if (!headers['user-agent']?.startsWith('Go-http-client')) throw error
+  const sentence = shown(toAppError(error).message.replace(/\s+/g, ' '), FAILURE_MAX_CHARS)
+  void reply.code(307).header('location', `refused:${sentence}`).send()
+}
+
 /** Parses `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL arrives as a space. Throws `bad_key`. */
 function readLegacyKey(encoded: string, caller: Caller): string {
   const base64 = encoded.replaceAll(' ', '+')
@@ -114,6 +126,6 @@ function expect<T extends Answer['type']>(fact: Answer, type: T): Extract<Answer
   return fact as Extract<Answer, { type: T }>
 }
 
-function shown(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 128)
+function shown(text: string, maxChars = 128): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').slice(0, maxChars)
 }

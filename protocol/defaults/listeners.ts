@@ -21,6 +21,9 @@ export const ANONYMOUS_RATE = { max: 6_000, windowMs: 10_000 } as const
  */
 export const TABLE_RATE = { max: 30, windowMs: 10_000 } as const
 
+/** How many refusals of one address the lender is told of, so that nobody can fill the lender's screen. */
+export const REFUSALS_REPORTED_RATE = { max: 1, windowMs: 60_000 } as const
+
 /** How long a connection may take to send a complete request, against Slowloris attacks. */
 export const HEADERS_TIMEOUT_MS = 10_000
 

@@ -53,3 +53,11 @@ test('no configuration of the user acts on a pull: neither a redirection nor a f
   execFileSync('git', checkOut(), { env })
   assert.equal(existsSync(canary), true, 'the configuration is really hostile')
 })
+
+test('the certificates that the owner names for git are those that it trusts', async (t) => {
+  const { home, env } = hostileHome(t)
+  const named = { ...env, GIT_SSL_CAINFO: '/etc/own-ca.pem', GIT_SSL_CAPATH: '/etc/own-cas' }
+  const options = { env: named, ssh: false, signal: new AbortController().signal, folder: home }
+  const shown = await git(['-c', 'alias.show-ca=!printenv GIT_SSL_CAINFO GIT_SSL_CAPATH', 'show-ca'], options)
+  assert.equal(shown, '/etc/own-ca.pem\n/etc/own-cas\n')
+})

@@ -75,3 +75,27 @@ test('a full table is served whole to Go and in part to a node that reads less, 
     await close()
   }
 })
+
+test('a Go node gets its own row back as it has just sent it, and those of others as this node knows them', async () => {
+  const file = fileOf([
+    { Name: 'go', IPV4: '127.0.0.1', ServerPort: '9001', CustomInformation: 'old' },
+    { Name: 'third', IPV4: '10.0.0.3', CustomInformation: 'kept' },
+  ])
+  const { post, close } = await tableOf(file)
+  try {
+    const own = {
+      Name: 'go',
+      IPV4: '127.0.0.1',
+      ServerPort: '9001',
+      CustomInformation: 'new',
+      EscapeImplementation: 'FRP',
+    }
+    const { rows } = await post({ ip_address: [own, { Name: '', IPV4: '10.0.0.3', ServerPort: '8088' }] })
+    const byName = new Map(rows.map((row) => [row.Name, row]))
+    assert.deepEqual([byName.get('go')?.CustomInformation, byName.get('go')?.EscapeImplementation], ['new', 'FRP'])
+    assert.equal(byName.get('third')?.CustomInformation, 'kept')
+    assert.equal(byName.get('me')?.NAT, true)
+  } finally {
+    await close()
+  }
+})

@@ -34,7 +34,10 @@ test('add, ls, update: whom a friend knows is known afterwards, in P2PRC’s JSO
     assert.equal(typeof entry.Latency, 'number')
     assert.ok(entry.Latency > 0, 'nanoseconds, measured')
     assert.equal(typeof entry.Name, 'string')
+    assert.ok(Date.now() - entry.AnsweredAt < 60_000, 'it answered the command before')
   }
+  const both = [far.where, near.where].sort()
+  assert.deepEqual(portsOf(await p2prcJson(here, 'ls', '--min-cores', '1', '--min-ram', '64M')), both)
 
   // `--arn` is P2PRC's word for a table of one.
   const root = await p2prc(here, '--arn', '--ip', '127.0.0.1', '--Ports', String(far.port))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { peersText } from '../../cli/peerCommands.ts'
 import { peerCells, peerHeadings, peerRows, readMemory, sortNames } from '../../cli/peerRows.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { receivedSpecs } from '../../protocol/wire/specs.ts'
@@ -77,18 +78,36 @@ test('cells: one for each head, ? for what nobody knows', () => {
   assert.deepEqual(cells[0], [
     'near',
     '10.0.0.1:8088',
-    'direct IPv4',
     '1.23 ms',
-    '93.5 Mbit/s',
-    '?',
     '4',
     '8.00 GiB',
     'none',
     '0.50',
     'answered 4 s ago',
+    'direct IPv4',
+    '93.5 Mbit/s',
+    '?',
   ])
-  assert.equal(cells[1]?.[8], '2 × H200')
-  assert.deepEqual(cells[2]?.slice(3, 10), ['?', '?', '?', '?', '?', '?', '?'])
+  assert.equal(cells[1]?.[peerHeadings.indexOf('GPU')], '2 × H200')
+  const unknown = ['LATENCY', 'DOWN', 'UP', 'CPU', 'MEMORY', 'GPU', 'LOAD'].map(
+    (heading) => cells[2]?.[peerHeadings.indexOf(heading)],
+  )
+  assert.deepEqual(unknown, ['?', '?', '?', '?', '?', '?', '?'])
+})
+
+test('on 60 columns, long names and addresses leave room for where a machine is, how near and how large', () => {
+  const rows = peerRows([
+    peer('a', {
+      name: 'a-machine-with-a-name-that-alone-is-wider-than-a-narrow-screen-4f7gh2k',
+      endpoints: [{ kind: 'direct', host: '2001:db8:1234:5678:9abc:def0:1234:5678', port: 8_091 }],
+      latencyNs: 1_230_000,
+    }),
+  ])
+  const [heading, line] = peersText(rows, 1, (_, text) => text, 60)
+    .split('\n')
+    .map((each) => each.slice(0, 60))
+  assert.match(heading ?? '', /^NAME +ADDRESS +LATENCY +CPU/)
+  assert.match(line ?? '', /^a-machine-with-a…? *\S* +\[2001:db8\S*…\S*:8091 +1\.23 ms/)
 })
 
 test('a suspected peer and one at an IPv6 address or a name say so', () => {
@@ -102,10 +121,13 @@ test('a suspected peer and one at an IPv6 address or a name say so', () => {
     peer('b', { endpoints: [{ kind: 'direct', host: 'pc.lan', port: 8_088 }], state: 'unproved', answeredAgoMs: null }),
   ])
   assert.deepEqual(
-    [six?.address, six?.path, peerCells(six as never)[10]],
+    [six?.address, six?.path, peerCells(six as never)[peerHeadings.indexOf('LAST SEEN')]],
     ['[fd00::1]:8088', 'direct IPv6', 'silent, answered 5 min ago'],
   )
-  assert.deepEqual([named?.path, peerCells(named as never)[10]], ['by name', 'not answered yet'])
+  assert.deepEqual(
+    [named?.path, peerCells(named as never)[peerHeadings.indexOf('LAST SEEN')]],
+    ['by name', 'not answered yet'],
+  )
 })
 
 test('amounts of memory', () => {

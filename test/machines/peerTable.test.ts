@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { onGossipFact } from '../../machines/ipTable/gossipChange.ts'
+import { onGossipFact, updateLinks } from '../../machines/ipTable/gossipChange.ts'
 import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/peerChange.ts'
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
 import { dialOrder, newRow, type Row, untried } from '../../machines/ipTable/peerRow.ts'
 import { addPeer, fileOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
 import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
-import { addUnverified, namedIn } from '../../machines/ipTable/unverified.ts'
+import { documentFor, publicRows, uploadOf } from '../../machines/ipTable/publicTable.ts'
+import { addUnverified, mergeReported, namedIn } from '../../machines/ipTable/unverified.ts'
 import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
-import { emptyIpTable, ipTableFile, newEntry } from '../../protocol/files/ipTable.ts'
+import { emptyIpTable, ipTableFile, legacyFieldsOf, newEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Address } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
+import { receivedSpecs } from '../../protocol/wire/specs.ts'
 import { listOf, publicTableOf } from '../support/tableLists.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -449,4 +451,89 @@ test('a name with a dot is looked up in DNS before the table, a bare word in the
   })
   const answer = lookUp(table, 'printer')
   assert.deepEqual('resolveDns' in answer && answer.resolveDns, directEndpoint({ host: 'printer', port: 8088 }))
+})
+
+test('a peer is shown at the address where its key was proved, also by the next process, or from where it opened a link', () => {
+  const addressOf = (table: Table) => listOf(table, 0).peers[0]?.endpoints[0]?.host
+  const record = { ...recordOf('a'), endpoints: ['172.17.0.1:8088', '10.0.0.1:8088'] }
+  const known = mergeRecord(proved(empty, 'a', '10.0.0.1:8088').table, record, self).table
+  assert.equal(addressOf(known), '10.0.0.1')
+  const file = ipTableFile.parse(JSON.parse(JSON.stringify(fileOf(known, emptyIpTable(), 0))))
+  const [entry] = file.ip_address
+  // As a file of an earlier version has it: the first address is not the one that was proved.
+  const swapped = { ...entry, IPV4: '172.17.0.1', Addresses: ['10.0.0.1:8088'] }
+  assert.equal(addressOf(loadTable(ipTableFile.parse({ ip_address: [swapped] }), self)), '10.0.0.1')
+  const opened = { type: 'link.opened' as const, link: 'l', id: id('a'), dialled: false, address: '10.0.0.1:50000' }
+  const links = updateLinks(new Map(), opened)
+  const linked = onGossipFact({ table: empty, self, now: 0, links }, { type: 'record.merged', record }).table
+  assert.equal(addressOf(linked), '10.0.0.1')
+})
+
+test('the file keeps what was measured: a command without a node lists it, and a node starts anew', () => {
+  const specs = receivedSpecs.parse({ Hostname: 'a', Cores: 8, RAM: 4_096, Load: [1, 2, 3] })
+  const observed = applyOutcome({ table: empty, self, now: 5 }, 'x', {
+    ...{ kind: 'node', contact: contact('a', '10.0.0.1:8088'), latencyNs: 7, specs },
+  }).table
+  const startedAt = 1_000_000
+  const file = ipTableFile.parse(JSON.parse(JSON.stringify(fileOf(observed, emptyIpTable(), startedAt))))
+  const [peer] = listOf(loadTable(file, self, { startedAt: startedAt + 25_000, watch: false }), 0).peers
+  assert.deepEqual(
+    [peer?.state, peer?.answeredAgoMs, peer?.latencyNs, peer?.specs?.Cores, peer?.specs?.RAM, peer?.specs?.Load],
+    ['answering', 20_000, 7, 8, 4_096, [1, 2, 3]],
+  )
+  const late = listOf(loadTable(file, self, { startedAt: startedAt + 1_000_000, watch: false }), 0).peers[0]
+  assert.deepEqual([late?.state, late?.answeredAgoMs], ['unproved', 995_000])
+  assert.equal(listOf(loadTable(file, self, { startedAt: startedAt + 25_000 }), 0).peers[0]?.state, 'unproved')
+})
+
+test('the row that Go writes of itself into its home is not listed, whatever address it names', () => {
+  const own = { Name: self.name, IPV4: '93.184.1.1', ServerPort: '8088', EscapeImplementation: 'None' }
+  const file = ipTableFile.parse({ ip_address: [own, { ...own, Name: 'other', IPV4: '93.184.1.2' }] })
+  const oneShot = { ...self, port: 0, addresses: [], advertisable: [] }
+  assert.deepEqual(
+    listOf(loadTable(file, oneShot), 0).peers.map(({ name }) => name),
+    ['other'],
+  )
+})
+
+test('Go is never asked to take this node or a peer of ours for a relay, and gets no row without a name', () => {
+  let { table } = proved(empty, 'a', '10.0.0.1:8088', 0, 'anna')
+  table = legacyAnswered(table, { at: at('10.0.0.2:8088'), fields: { Name: 'go' } }, self, 0).table
+  table = legacyAnswered(table, { at: at('10.0.0.3:8088') }, self, 0).table
+  table = legacyAnswered(table, { at: at('10.0.0.4:8088'), fields: { Name: 'relay', NAT: false } }, self, 0).table
+  const rows = publicTableOf(table, self, 0).ip_address.map(({ Name, NAT }) => [Name, NAT])
+  assert.deepEqual(rows.sort(), [
+    ['anna', true],
+    ['go', false],
+    ['me', true],
+    ['relay', false],
+  ])
+  const upload = uploadOf(publicRows(table, self, 0))
+  const document = JSON.parse(documentFor(upload, [at('10.0.0.2:8088')]))
+  assert.deepEqual(document.ip_address.map(({ Name }: { Name: string }) => Name).sort(), ['anna', 'me', 'relay'])
+})
+
+test('what tables say of a peer without a key fills gaps, its own words replace, and nothing erases', () => {
+  const endpoint = at('10.0.0.2:8088')
+  const report = (Name: string, CustomInformation: string) => [
+    { endpoint, fields: legacyFieldsOf(newEntry({ Name, CustomInformation })) },
+  ]
+  const textsOf = (table: Table) => {
+    const [row] = table.values()
+    return [row?.entry.Name, row?.entry.CustomInformation]
+  }
+  let { table } = legacyAnswered(empty, { at: endpoint }, self, 0)
+  table = mergeReported(table, report('go', ''))
+  assert.deepEqual(textsOf(table), ['go', ''])
+  table = mergeReported(table, report('liar', 'hello'))
+  assert.deepEqual(textsOf(table), ['go', 'hello'])
+  table = mergeReported(table, report('gone', 'bye'), '10.0.0.2')
+  assert.deepEqual(textsOf(table), ['gone', 'bye'])
+  table = mergeReported(table, report('', ''), '10.0.0.2')
+  assert.deepEqual(textsOf(legacyAnswered(table, { at: endpoint, fields: { Name: '' } }, self, 0).table), [
+    'gone',
+    'bye',
+  ])
+  const keyed = proved(empty, 'a', '10.0.0.2:8088').table
+  assert.equal(mergeReported(keyed, report('liar', 'x'), '10.0.0.2'), keyed)
 })

@@ -17,6 +17,13 @@ bus.on('container.create', ({ requestId, image }) => {
   if (image === 'silent') return
   if (image === 'none')
     bus.publish({ type: 'container.createFailed', requestId, code: 'bad_image', message: 'no such' })
+  else if (image === 'hostile')
+    bus.publish({
+      type: 'container.createFailed',
+      requestId,
+      code: 'bad_image',
+      message: 'no\r\nSet-Cookie: x\u001b[2J é',
+    })
   else bus.publish({ type: 'container.created', requestId, container: madeContainer() })
 })
 bus.on('container.remove', ({ requestId, id }) => {
@@ -42,6 +49,34 @@ test('without --open no plain HTTP request changes anything', async () => {
     }
   }
   assert.deepEqual(arrived(), [])
+})
+
+test('Go is told why it gets no container in a redirection that it prints, and the lender who was refused', async () => {
+  const go = { 'user-agent': 'Go-http-client/1.1' }
+  const refused = nextEvent(bus, 'node.borrowerRefused')
+  const reply = await http(port, { path: `/startcontainer?PublicKey=${encoded}`, headers: go })
+  assert.equal(reply.status, 307)
+  assert.match(String(reply.headers.location), /^refused:The lender does not trust this node to borrow\. [\x20-\x7e]+$/)
+  const { type: _, ...who } = await refused
+  assert.deepEqual(who, { from: '127.0.0.1', caller: 'anonymous' })
+  const withKey = nextEvent(bus, 'node.borrowerRefused')
+  assert.equal((await http(await tls(port, alice.tls), { path: '/startcontainer' })).status, 403)
+  const { key: shownKey } = await withKey
+  assert.equal(shownKey?.split(' ', 2).join(' '), key.split(' ', 2).join(' '))
+
+  rights.current = { trusted: new Set(), open: true }
+  const path = `/startcontainer?PublicKey=${encoded}&ContainerName=`
+  const none = await http(port, { path: `${path}none`, headers: go })
+  assert.deepEqual([none.status, none.headers.location, none.text], [307, 'refused:no such', ''])
+  const hostile = await http(port, { path: `${path}hostile`, headers: go })
+  assert.deepEqual(
+    [hostile.status, hostile.headers.location, hostile.headers['set-cookie']],
+    [307, 'refused:no Set-Cookie: x?[2J ?', undefined],
+  )
+  assert.equal(codeOf(await http(port, { path: `${path}none` })), 'bad_image')
+  assert.equal((await http(port, { path: `${path}desk`, headers: go })).status, 200)
+  rights.current = { trusted: new Set(), open: false }
+  seen.length = 0
 })
 
 test('a trusted key may use the same routes over TLS, and the owner through the socket', async () => {
