@@ -1,6 +1,7 @@
 import { actorCommands } from './cli/actorCommands.ts'
 import type { CommandName } from './cli/cliCommands.ts'
 import { wholeNumber } from './cli/commandLine.ts'
+import { exitWith } from './cli/exit.ts'
 import { groupCommands } from './cli/groupCommands.ts'
 import { loanCommands } from './cli/loanCommands.ts'
 import { peerCommands } from './cli/peerCommands.ts'
@@ -143,18 +144,4 @@ async function openedHome({ terminal }: Call) {
   return home
 }
 
-/**
- * EPIPE is not an error: a reader such as `head` has closed the pipe because it has read enough. EIO comes from a terminal
- * that was closed; what is under way is rolled back then, so the process goes on.
- */
-const onStreamError = (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  if (error.code !== 'EIO') throw error
-}
-process.stdout.on('error', onStreamError)
-process.stderr.on('error', onStreamError)
-
-runCommandLine(handlers, { argv: process.argv.slice(2), version }).then((code) => {
-  // Exits once the last line is written, without waiting for handles that a library may still hold open.
-  process.stdout.write('', () => process.exit(code))
-})
+exitWith(runCommandLine(handlers, { argv: process.argv.slice(2), version }))
