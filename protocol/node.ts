@@ -57,10 +57,10 @@ export const nodeFacts = {
   'node.addressFound': z.object({ address: z.string() }),
   /** The service that the owner chose did not report the public address of this machine. */
   'node.addressFailed': failure,
-  /** A file that could not be read was renamed to `quarantinePath`, and the node continues with an empty one. */
   /**
-   * With `lost`, these entries were left out and the others stay. An empty `quarantinePath` means that the file has no
-   * bytes, though these entries were written to it.
+   * A file that could not be read was renamed to `quarantinePath`, and the node continues with an empty one. With `lost`,
+   * these entries were left out and the others stay. An empty `quarantinePath` means that the file has no bytes, though
+   * these entries were written to it.
    */
   'node.fileQuarantined': z.object({
     path: z.string(),

@@ -87,12 +87,12 @@ test('a Go node gets its own row back as it has just sent it, and those of other
       Name: 'go',
       IPV4: '127.0.0.1',
       ServerPort: '9001',
-      CustomInformation: 'new',
+      CustomInformation: '',
       EscapeImplementation: 'FRP',
     }
     const { rows } = await post({ ip_address: [own, { Name: '', IPV4: '10.0.0.3', ServerPort: '8088' }] })
     const byName = new Map(rows.map((row) => [row.Name, row]))
-    assert.deepEqual([byName.get('go')?.CustomInformation, byName.get('go')?.EscapeImplementation], ['new', 'FRP'])
+    assert.deepEqual([byName.get('go')?.CustomInformation, byName.get('go')?.EscapeImplementation], ['', 'FRP'])
     assert.equal(byName.get('third')?.CustomInformation, 'kept')
     assert.equal(byName.get('me')?.NAT, true)
   } finally {
