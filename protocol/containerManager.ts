@@ -57,6 +57,8 @@ export const port = z.object({
   ExternalPort: z.number(),
   IsUsed: z.boolean(),
   Description: z.string(),
+  /** The plugin that uses the port. The borrower's node sets it, so that another run of the plugin gets the port again. */
+  UsedBy: z.string().optional(),
   /** The text of the endpoint at which the borrower reaches the port. The borrower's node sets it; lenders do not. */
   Endpoint: z.string().optional(),
 })

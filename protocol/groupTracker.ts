@@ -51,9 +51,13 @@ const loanCommands = {
     action: 'administer',
     terminalEvents: ['loan.resolved', 'loan.resolveFailed'],
   },
-  /** Records that ports are in use. They have their numbers inside the container. */
+  /** Records that a plugin uses ports. They have their numbers inside the container. */
   'loan.usePorts': {
-    schema: z.object({ id: loanRef, ports: z.array(z.number().int().min(0).max(65_535)).max(256) }),
+    schema: z.object({
+      id: loanRef,
+      plugin: z.string().max(64),
+      ports: z.array(z.number().int().min(0).max(65_535)).max(256),
+    }),
     action: 'administer',
     terminalEvents: ['loan.portsUsed', 'loan.usePortsFailed'],
   },

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import PQueue from 'p-queue'
-import { CONCURRENT_EXECS_MAX } from '../../protocol/defaults/groupTracker.ts'
+import { CONCURRENT_EXECS_MAX, SSH_CONNECT_TIMEOUT_S } from '../../protocol/defaults/groupTracker.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { ExecResult } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
@@ -16,7 +16,7 @@ export interface ExecOutput {
 /**
  * Runs `command` on every member with the real `ssh`, `CONCURRENT_EXECS_MAX` at a time, and resolves with one result for each
  * member, in the members' order. A command of one word is a line for the member's shell; several words reach the
- * program unchanged. An abort ends the running ssh processes.
+ * program unchanged. An abort ends the running ssh processes and the commands on the members.
  */
 export async function execOnAll(
   members: readonly Loan[],
@@ -39,7 +39,25 @@ export async function execOnAll(
 }
 
 /** ssh may not prompt, because nobody is there to type, and a dead member must not block the others for ever. */
-const UNATTENDED = ['BatchMode=yes', 'ConnectTimeout=10', 'ServerAliveInterval=15', 'ServerAliveCountMax=3']
+const UNATTENDED = [
+  'BatchMode=yes',
+  `ConnectTimeout=${SSH_CONNECT_TIMEOUT_S}`,
+  'ServerAliveInterval=15',
+  'ServerAliveCountMax=3',
+]
+
+/**
+ * Runs the line `$1` in a session of its own and ends that session when the connection does: sshd then closes the
+ * standard input, which `cat` waits for. Without this, a command would run on unseen after Ctrl-C.
+ */
+const WATCHED = `exec 3<&0
+command -v setsid >/dev/null || exec "\${SHELL:-sh}" -c "$1" </dev/null 3<&-
+setsid "\${SHELL:-sh}" -c "$1" </dev/null 3<&- & pid=$!
+{ cat; kill -s TERM -- -$pid; sleep 5; kill -s KILL -- -$pid; } <&3 >/dev/null 2>&1 & watcher=$!
+exec 3<&-
+wait $pid; code=$?
+kill $watcher 2>/dev/null
+exit $code`
 
 /** The exit code that ssh returns for its own failures. */
 const SSH_FAILED = 255
@@ -63,11 +81,13 @@ function execOn(
     })
     let args: string[]
     try {
-      args = [...UNATTENDED.flatMap((option) => ['-o', option]), ...sshArgs(loan, files), '--', line]
+      args = [...UNATTENDED.flatMap((option) => ['-o', option]), ...sshArgs(loan, files), '--', watched(line)]
     } catch (error) {
       return failed(error)
     }
-    const child = spawn('ssh', args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
+    const child = spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'], signal })
+    // It stays open as long as the connection, and nothing is written to it.
+    child.stdin.on('error', () => {})
     child.stdout.on('data', (chunk: Buffer) => stdout.write(chunk))
     child.stderr.on('data', (chunk: Buffer) => stderr.write(chunk))
     child.on('error', (error: NodeJS.ErrnoException) => {
@@ -85,4 +105,8 @@ function execOn(
       else resolve({ id, exit })
     })
   })
+}
+
+function watched(line: string): string {
+  return shellLine(['sh', '-c', WATCHED, 'sh', line])
 }

@@ -22,8 +22,8 @@ export interface Loans {
   track(loan: Loan): Promise<void>
   /** Changes a record. Does nothing if there is no such record. Rejects with `disk_failed`. */
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
-  /** Marks ports, by their numbers inside the container, as used. */
-  usePorts(id: ContainerId, internal: readonly number[]): Promise<void>
+  /** Marks ports, by their numbers inside the container, as used by a plugin. */
+  usePorts(id: ContainerId, plugin: string, internal: readonly number[]): Promise<void>
   /** Records that the lender has moved to another endpoint, and pins its key there. Rejects with `disk_failed`. */
   move(id: ContainerId, endpoint: Endpoint): Promise<void>
   /** Removes a record. Does nothing if there is no such record of this lender. Rejects with `disk_failed`. */
@@ -64,10 +64,10 @@ export function createLoans(store: Store<TrackContainersFile>, { knownHosts, ext
         await write(next)
       }),
     change,
-    usePorts: (id, internal) =>
+    usePorts: (id, plugin, internal) =>
       change(id, (loan) => ({
         ...loan,
-        Container: { ...loan.Container, Ports: used(loan.Container.Ports, internal) },
+        Container: { ...loan.Container, Ports: used(loan.Container.Ports, plugin, internal) },
       })),
     move: (id, endpoint) => change(id, (loan) => atEndpoint(loan, endpoint)),
     forget: (loan) =>
@@ -107,6 +107,11 @@ function changed(change: (loans: Loan[]) => Loan[]): (file: TrackContainersFile)
   return (file) => ({ ...file, TrackContainer: change(file.TrackContainer).map(withoutSecrets) })
 }
 
-function used({ Port }: Loan['Container']['Ports'], internal: readonly number[]): Loan['Container']['Ports'] {
-  return { Port: Port.map((port) => (internal.includes(port.InternalPort) ? { ...port, IsUsed: true } : port)) }
+function used(
+  { Port }: Loan['Container']['Ports'],
+  plugin: string,
+  internal: readonly number[],
+): Loan['Container']['Ports'] {
+  const isMeant = ({ InternalPort }: { InternalPort: number }) => internal.includes(InternalPort)
+  return { Port: Port.map((port) => (isMeant(port) ? { ...port, IsUsed: true, UsedBy: plugin } : port)) }
 }

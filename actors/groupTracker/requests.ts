@@ -83,7 +83,7 @@ async function execute(
       return { type: 'loan.resolved', requestId, loans: findMembers(loans, groups, command.id) }
     case 'loan.usePorts': {
       const { ID } = loans.find(command.id)
-      await loans.usePorts(ID, command.ports)
+      await loans.usePorts(ID, command.plugin, command.ports)
       return { type: 'loan.portsUsed', requestId, id: ID, ports: command.ports }
     }
     case 'group.list':

@@ -12,8 +12,8 @@ export interface LoanRequests {
    * `ambiguous`.
    */
   members: (id: string, signal: AbortSignal) => Promise<Loan[]>
-  /** Marks these ports, given by their numbers inside the container, as used. Rejects with `disk_failed`. */
-  usePorts: (id: ContainerId, ports: number[], signal: AbortSignal) => Promise<void>
+  /** Marks these ports, given by their numbers inside the container, as used by a plugin. Rejects with `disk_failed`. */
+  usePorts: (id: ContainerId, plugin: string, ports: number[], signal: AbortSignal) => Promise<void>
 }
 
 /** Sends the requests over the bus to the group tracker. They reject with `abandoned` when `signal` aborts. */
@@ -25,8 +25,8 @@ export function createLoanRequests(bus: Bus<BusEvent>): LoanRequests {
       if (fact.type !== 'loan.resolved') throw new Error(`loan.resolve was answered with ${fact.type}`)
       return fact.loans
     },
-    async usePorts(id, ports, signal) {
-      await request(bus, { ...own(), type: 'loan.usePorts', id, ports }, { signal })
+    async usePorts(id, plugin, ports, signal) {
+      await request(bus, { ...own(), type: 'loan.usePorts', id, plugin, ports }, { signal })
     },
   }
 }

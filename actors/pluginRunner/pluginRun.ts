@@ -87,7 +87,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
     try {
       const succeeded = members.filter(({ status, ports: given }) => status === 'ok' && given.length > 0)
       const numbers = (given: MemberResult['ports']) => given.map(({ internal }) => internal)
-      await Promise.all(succeeded.map(({ id, ports: given }) => deps.usePorts(id, numbers(given), signal)))
+      await Promise.all(succeeded.map(({ id, ports: given }) => deps.usePorts(id, plan.name, numbers(given), signal)))
     } finally {
       await clear(plan)
     }

@@ -2,7 +2,7 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { MemberResult, Plugin } from '../../protocol/pluginRunner.ts'
-import { freePorts } from '../ssh/inventory.ts'
+import { freePorts, portsOf } from '../ssh/inventory.ts'
 
 type Ports = MemberResult['ports']
 
@@ -12,9 +12,14 @@ type Ports = MemberResult['ports']
 export function createPortAllocator() {
   const taken = new Map<ContainerId, Set<number>>()
   return {
-    /** Returns as many free ports as the plugin requests, in P2PRC's order. Throws `ports_short`. */
+    /**
+     * Returns as many ports as the plugin requests, in P2PRC's order: those that its former run got, then free ones.
+     * Throws `ports_short`.
+     */
     free(loan: Loan, { name, ports: count }: Pick<Plugin, 'name' | 'ports'>): Ports {
-      const free = freePorts(loan).filter(({ internal }) => !taken.get(loan.ID)?.has(internal))
+      const free = [...portsOf(loan, name), ...freePorts(loan)].filter(
+        ({ internal }) => !taken.get(loan.ID)?.has(internal),
+      )
       if (free.length >= count) return free.slice(0, count)
       throw new AppError('ports_short', { name, count, id: loan.ID.slice(0, 12), free: free.length })
     },

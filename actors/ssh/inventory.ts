@@ -1,3 +1,4 @@
+import type { Port } from '../../protocol/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
@@ -108,10 +109,28 @@ export function runInventory(members: readonly InventoryMember[]): object {
 }
 
 /** Returns the ports of a loan that are not in use, in P2PRC's order. */
-export function freePorts(loan: Loan): { internal: number; external: number }[] {
+export function freePorts(loan: Loan): UsablePort[] {
+  return usablePorts(loan, ({ IsUsed }) => !IsUsed)
+}
+
+/** Returns the ports of a loan that a plugin got in an earlier run, in P2PRC's order. */
+export function portsOf(loan: Loan, plugin: string): UsablePort[] {
+  return usablePorts(loan, ({ IsUsed, UsedBy }) => IsUsed && UsedBy === plugin)
+}
+
+interface UsablePort {
+  internal: number
+  external: number
+}
+
+function usablePorts(loan: Loan, isMeant: (port: Port) => boolean): UsablePort[] {
   return loan.Container.Ports.Port.filter(
-    ({ IsUsed, PortName, Type, InternalPort, ExternalPort }) =>
-      !IsUsed && PortName !== 'SSH' && Type === 'tcp' && isPort(InternalPort) && isPort(ExternalPort),
+    (port) =>
+      port.PortName !== 'SSH' &&
+      port.Type === 'tcp' &&
+      isPort(port.InternalPort) &&
+      isPort(port.ExternalPort) &&
+      isMeant(port),
   ).map(({ InternalPort, ExternalPort }) => ({ internal: InternalPort, external: ExternalPort }))
 }
 

@@ -26,3 +26,6 @@ export const CONCURRENT_EXECS_MAX = 32
  * person waits for that, and Docker needs up to 10 s.
  */
 export const ROLLBACK_TIMEOUT_MS = 15_000
+
+/** How many seconds ssh waits for a container's SSH server to answer. Without this, a silent one costs two minutes. */
+export const SSH_CONNECT_TIMEOUT_S = 10

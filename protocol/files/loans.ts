@@ -82,9 +82,11 @@ function readable(entries: readonly unknown[], schema: z.ZodType): { good: unkno
   return { good: entries.filter(isGood), lost: entries.filter((entry) => !isGood(entry)).map(nameOf) }
 }
 
-const extras = loan
-  .pick({ NodeId: true, Auth: true, KeyFile: true, Endpoint: true })
-  .extend({ SSHHostKey: containerReply.shape.SSHHostKey.optional() })
+const extras = loan.pick({ NodeId: true, Auth: true, KeyFile: true, Endpoint: true }).extend({
+  SSHHostKey: containerReply.shape.SSHHostKey.optional(),
+  /** By the number of a port inside the container, the plugin that uses it. */
+  UsedBy: z.record(z.string(), z.string()).optional(),
+})
 
 /** The schema of `loans.json`: by the id of each container, what Go P2PRC drops when it writes `trackcontainers.json`. */
 export const loanExtrasFile = z.object({ Version: version, Loans: z.record(z.string(), extras) })
@@ -93,8 +95,10 @@ export type LoanExtrasFile = z.infer<typeof loanExtrasFile>
 
 /** Returns what Go P2PRC would drop of these loans. */
 export function extrasOf(loans: readonly Loan[]): LoanExtrasFile {
-  const entries = loans.map(({ ID, NodeId, Auth, KeyFile, Endpoint, Container: { SSHHostKey } }) => {
-    return [ID, { NodeId, Auth, KeyFile, Endpoint, ...(SSHHostKey && { SSHHostKey }) }] as const
+  const entries = loans.map(({ ID, NodeId, Auth, KeyFile, Endpoint, Container: { SSHHostKey, Ports } }) => {
+    const used = Ports.Port.flatMap(({ InternalPort, UsedBy }) => (UsedBy ? [[String(InternalPort), UsedBy]] : []))
+    const UsedBy = used.length > 0 ? { UsedBy: Object.fromEntries(used) } : {}
+    return [ID, { NodeId, Auth, KeyFile, Endpoint, ...(SSHHostKey && { SSHHostKey }), ...UsedBy }] as const
   })
   return { Loans: Object.fromEntries(entries) }
 }
@@ -104,8 +108,13 @@ export function withExtras(file: TrackContainersFile, { Loans }: LoanExtrasFile)
   const TrackContainer = file.TrackContainer.map((record) => {
     const known = Object.hasOwn(Loans, record.ID) ? Loans[record.ID] : undefined
     if (!known?.NodeId || record.NodeId) return record
-    const { SSHHostKey = '', ...fields } = known
-    return { ...record, ...fields, Container: { ...record.Container, SSHHostKey } }
+    const { SSHHostKey = '', UsedBy = {}, ...fields } = known
+    const Port = record.Container.Ports.Port.map((port) => {
+      const plugin = UsedBy[port.InternalPort]
+      return plugin ? { ...port, UsedBy: plugin } : port
+    })
+    const Container = { ...record.Container, SSHHostKey, Ports: { ...record.Container.Ports, Port } }
+    return { ...record, ...fields, Container }
   })
   return { ...file, TrackContainer }
 }

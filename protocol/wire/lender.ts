@@ -19,7 +19,7 @@ const hostKey = z
 
 const secretText = text.default('').transform((value) => (value === '' ? ('' as const) : new Secret(value)))
 
-const ownPort = port.omit({ Endpoint: true })
+const ownPort = port.omit({ Endpoint: true, UsedBy: true })
 
 const lenderPort = ownPort.extend({
   ...withText(ownPort.shape, text),

@@ -3,9 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { isRunning } from '../../actors/home/lockHolder.ts'
 import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.ts'
 import { HOST_KEY, idOf } from '../support/fakeLender.ts'
 import { openFakeShell } from '../support/fakeShell.ts'
+import { until } from '../support/lender.ts'
 
 /** Opens a group of `count` members whose shells are real SSH servers on loopback. */
 async function openGroup(context: TestContext, count: number) {
@@ -110,4 +112,17 @@ test('Ctrl-C ends the ssh processes', { timeout: 20_000 }, async (context) => {
   abort.abort()
   assert.equal(await refusal(answer), 'abandoned')
   await Promise.all(shells.map((shell) => shell.empty()))
+})
+
+test('Ctrl-C ends the command on the member, and what it started', { timeout: 30_000 }, async (context) => {
+  const { send, bus } = await openGroup(context, 1)
+  const abort = new AbortController()
+  const begun = new Promise<number>((done) => bus.on('group.output', ({ line }) => done(Number(line))))
+  const command = ["sh -c 'echo $$; exec sleep 120'; true"]
+  const answer = send('group.exec', { id: 'farm', command }, { signal: abort.signal })
+  const pid = await begun
+  assert.equal(isRunning(pid), true)
+  abort.abort()
+  assert.equal(await refusal(answer), 'abandoned')
+  await until(async () => !isRunning(pid))
 })

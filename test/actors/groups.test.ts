@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { makeSshKeyPair } from '../../actors/identity.ts'
 import { createLoanRequests } from '../../actors/pluginRunner/loanRequests.ts'
+import { createPortAllocator } from '../../actors/pluginRunner/portAllocator.ts'
 import { AppError } from '../../protocol/errors.ts'
+import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { type FactOf, openFakeBorrower, refusal } from '../support/fakeBorrower.ts'
@@ -112,8 +114,8 @@ test('ports of a plugin are marked as used in the record and in its groups', asy
   })
   await send('group.create', { name: 'a', members: ['0001', '0002'] })
   const { usePorts, members } = createLoanRequests(bus)
-  await usePorts(idOf(1), [40_001], signal)
-  await assert.rejects(usePorts('ff' as ContainerId, [1], signal), { code: 'not_found' })
+  await usePorts(idOf(1), 'web', [40_001], signal)
+  await assert.rejects(usePorts('ff' as ContainerId, 'web', [1], signal), { code: 'not_found' })
   const usedIn = async (ref: string) =>
     (await members(ref, signal))[0]?.Container.Ports.Port.map(({ IsUsed }) => IsUsed)
   assert.deepEqual(
@@ -123,6 +125,14 @@ test('ports of a plugin are marked as used in the record and in its groups', asy
       [false, true],
     ],
   )
+  // The plugin that used it gets its own port again, a new one the free port, and not while another run has it.
+  const [loan] = await members('0001', signal)
+  const ports = createPortAllocator()
+  const given = (name: string) => ports.free(loan as Loan, { name, ports: 1 }).map(({ internal }) => internal)
+  assert.deepEqual([given('web'), given('other')], [[40_001], [40_000]])
+  ports.take(idOf(1), ports.free(loan as Loan, { name: 'web', ports: 1 }))
+  assert.deepEqual(given('web'), [40_000])
+  assert.throws(() => ports.free(loan as Loan, { name: 'other', ports: 2 }), { code: 'ports_short' })
 })
 
 test('the loans are published at the start and after every change, without secrets', async (context) => {

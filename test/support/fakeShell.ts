@@ -27,10 +27,13 @@ export async function openFakeShell(key: string) {
     client.on('session', (accept) => {
       accept().on('exec', (acceptExec, _reject, { command }) => {
         const stream = acceptExec()
-        const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] })
+        const child = spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'pipe', 'pipe'] })
+        // sshd closes the command's standard input when the connection ends, and does not end the command itself.
+        child.stdin.on('error', () => {})
+        stream.pipe(child.stdin)
         child.stdout.on('data', (chunk) => stream.write(chunk))
         child.stderr.on('data', (chunk) => stream.stderr.write(chunk))
-        client.on('close', () => child.kill())
+        client.on('close', () => child.stdin.end())
         child.on('close', (code) => {
           stream.exit(code ?? 1)
           stream.end()

@@ -26,7 +26,7 @@ export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunner
     output: join(root, 'output'),
     env: process.env,
     members: async (id) => loans.filter(({ ID }) => id === 'grp' || ID.startsWith(id)),
-    usePorts: async (id, ports) => void used.push([id, ports]),
+    usePorts: async (id, _plugin, ports) => void used.push([id, ports]),
     ...more,
   })
   const supervised = supervise(parts, { bus })

@@ -25,7 +25,7 @@ export const groupTrackerSamples = samplesOf(groupTrackerMachine, {
     'loan.find': { ...owner('loan.find', 'r'), id },
     'loan.logs': { ...owner('loan.logs', 'r'), id, follow: false, tail: 10 },
     'loan.resolve': { ...owner('loan.resolve', 'r'), id: 'grp1' },
-    'loan.usePorts': { ...owner('loan.usePorts', 'r'), id, ports: [80] },
+    'loan.usePorts': { ...owner('loan.usePorts', 'r'), id, plugin: 'web', ports: [80] },
     'group.list': owner('group.list', 'r'),
     'group.show': { ...owner('group.show', 'r'), id: 'grp1' },
     'group.add': { ...owner('group.add', 'r'), id: 'grp1', members: [id] },
