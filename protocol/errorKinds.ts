@@ -35,6 +35,7 @@ const listCommands = {
   plugin: 'See `p2prc plugin ls`.',
   'plugin of yours': 'See `p2prc plugin ls`; the plugins that ship with P2PRC cannot be deleted.',
   'trusted peer': 'See `p2prc trust ls`.',
+  member: 'See `p2prc group show {group}`.',
 }
 
 // biome-ignore format: the catalogue is a table with one error per line
@@ -53,7 +54,7 @@ export const catalogue = {
   request_id_in_use: { status: 409, exit: 2, what: '{type} has the same request id as {pending}, which has no answer yet', todo: 'Give it a request id of its own; only a repetition of the same command has the same one.' },
   too_large: { status: 413, exit: 2, what: 'The message is larger than {max} bytes', todo: 'Send a smaller message.' },
   too_many: { status: 429, exit: 4, what: 'Too many requests from {from}', todo: 'Wait a few seconds and try again.' },
-  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for borrowed containers, `p2prc lent` for lent containers.', todoFor: listCommands },
+  not_found: { status: 404, exit: 3, what: 'There is no {kind} "{id}"', todo: 'See `p2prc ls` for machines, `p2prc ps` for borrowed containers, `p2prc lent` for lent containers.', todoFor: listCommands, whatFor: { member: 'The container "{id}" is not in the group {group}' } },
   ambiguous: { status: 409, exit: 2, what: '"{id}" matches more than one {kind}: {matches}', todo: 'Give more characters of it.' },
   not_trusted: { status: 403, exit: 4, what: 'The lender does not trust this node to {action}', todo: 'Ask the lender to run: {line}' },
   foreign_origin: { status: 403, exit: 4, what: 'A web page of {origin} may not send requests to this node', todo: 'Use the p2prc command instead.' },
@@ -107,7 +108,6 @@ export const catalogue = {
   plugin_exists: { status: 409, exit: 1, what: 'There is already a plugin "{name}", and it does not come from {url}', todo: 'Remove that one first with `p2prc plugin rm {name}`.' },
   plugin_failed: { status: 502, exit: 1, what: 'The plugin "{name}" failed on {failed} of {all} containers: {why}', todo: 'It used no port of the containers on which it failed; correct the cause and run it again.' },
   plugin_timed_out: { status: 504, exit: 1, what: 'The plugin "{name}" did not end within {seconds} s and was stopped', todo: 'Give it more time with --timeout, or find out why it hangs.' },
-  not_member: { status: 404, exit: 3, what: 'The container "{id}" is not in the group {group}', todo: 'See `p2prc group show {group}`.' },
   group_empty: { status: 409, exit: 3, what: 'There is no container in "{id}"', todo: 'Add one with `p2prc group add`.' },
   peers_short: { status: 409, exit: 3, what: 'Only {found} of the {count} requested machines answer', todo: 'Ask for fewer machines, or find more with `p2prc update`.' },
   ports_short: { status: 409, exit: 6, what: 'The container {id} has too few free ports for the plugin "{name}": {free} of {count}', todo: 'Borrow a container with more ports: p2prc touch <where> --ports N.' },

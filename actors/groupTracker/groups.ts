@@ -143,7 +143,7 @@ function findMember({ ID, Name, TrackContainer }: GroupRecord, ref: string): Loa
     return findLoan(TrackContainer, ref)
   } catch (error) {
     const isMissing = error instanceof AppError && error.code === 'not_found'
-    throw isMissing ? new AppError('not_member', { id: ref, group: Name || ID }, error) : error
+    throw isMissing ? new AppError('not_found', { kind: 'member', id: ref, group: Name || ID }, error) : error
   }
 }
 
