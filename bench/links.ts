@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -7,7 +6,8 @@ import { build } from 'esbuild'
 import { homePaths } from '../actors/homePaths.ts'
 import { COMMANDS_PATH } from '../protocol/control.ts'
 import { type Bench, type Figure, figure, interleave } from './measure.ts'
-import { cli, ended, freePort, type Started, scratch, started, timed } from './processes.ts'
+import { cli, ended, freePort, type Started, started } from './processes.ts'
+import { addressKinds, startTogether, testHome } from './startTogether.ts'
 
 /** Number of links whose memory is measured. It is high enough for the fixed cost of the process not to show. */
 const LINKS = 900
@@ -28,8 +28,8 @@ export const bench: Bench = async () => {
       theirs: () => perLink(mode),
     })
   return [
-    await processes(false),
-    await processes(true),
+    await processes(),
+    ...(await together()),
     await link('memory of an idle link', 'bare ws, same mutual TLS', 'bareTls'),
   ]
 }
@@ -51,35 +51,40 @@ async function hostScript(): Promise<string> {
 }
 
 /**
- * Measures the time from when the last node listens until all tables are complete. Each node knows the address of one
- * that started before it. With `atOnce` all start together, so that start-up still uses the CPU when the last one listens;
- * otherwise each starts when the previous one listens.
+ * Starts all nodes at the same moment, once with each kind of address. A node that drops another one, all of which run,
+ * counts as a run that did not end.
  */
-async function processes(atOnce: boolean): Promise<Figure> {
-  const ports = await Promise.all(Array.from({ length: NODES }, freePort))
-  const homes = await Promise.all(ports.map(() => networkHome()))
-  const start = (port: number, index: number) => {
-    const first = ports[Math.floor(index / 2)] as number
-    const seedArguments = index === 0 ? [] : [`127.0.0.1:${first}`]
-    const listenArguments = ['--host', '127.0.0.1', '--port', String(port)]
-    return started(
-      [cli, 'start', ...seedArguments, ...listenArguments],
-      { ...homes[index], DOCKER_HOST: NO_ENGINE },
-      `127.0.0.1:${port}`,
-    )
+async function together(): Promise<Figure[]> {
+  const figures: Figure[] = []
+  for (const kind of addressKinds) {
+    const { seconds, dropped } = await startTogether(kind, NODES)
+    for (const line of dropped) console.log(`${kind}: dropped a node that runs: ${line}`)
+    const what = `${NODES} processes started at once, each with one ${kind} address: all tables complete`
+    const pair = { what, baseline: '5 s', unit: 's', goal: { sign: '≤', ratio: 1 }, rounds: 1 } as const
+    figures.push(figure(pair, dropped.length > 0 ? Number.POSITIVE_INFINITY : seconds, 5))
   }
+  return figures
+}
+
+/**
+ * Measures the time from when the last node listens until all tables are complete. Each node knows the address of one
+ * that started before it, and starts when the previous one listens.
+ */
+async function processes(): Promise<Figure> {
+  const ports = await Promise.all(Array.from({ length: NODES }, freePort))
+  const homes = await Promise.all(ports.map(testHome))
   const running: Started[] = []
-  if (atOnce) running.push(...(await Promise.all(ports.map(start))))
-  else for (const [index, port] of ports.entries()) running.push(await start(port, index))
+  for (const [index, port] of ports.entries()) {
+    const seedArguments = index === 0 ? [] : [`127.0.0.1:${ports[Math.floor(index / 2)]}`]
+    const listenArguments = ['--host', '127.0.0.1', '--port', String(port)]
+    const env = { ...homes[index], DOCKER_HOST: NO_ENGINE }
+    running.push(await started([cli, 'start', ...seedArguments, ...listenArguments], env, `127.0.0.1:${port}`))
+  }
   const listening = performance.now()
   await Promise.all(homes.map(({ P2PRC }) => complete(P2PRC)))
   const took = performance.now() - listening
   await Promise.all(running.map(ended))
-  const pair = {
-    what: `${NODES} processes${atOnce ? ' started at once' : ''}, each with one address: all tables complete`,
-    baseline: '3 s',
-    unit: 's',
-  }
+  const pair = { what: `${NODES} processes, each with one address: all tables complete`, baseline: '3 s', unit: 's' }
   return figure({ ...pair, goal: { sign: '≤', ratio: 1 }, rounds: 1 }, took / 1_000, 3)
 }
 
@@ -108,12 +113,3 @@ function listed(socketPath: string): Promise<number> {
 const POLL_MS = 200
 
 const NO_ENGINE = 'unix:///nonexistent/docker.sock'
-
-/** Creates a home whose network is this machine (`Test` in P2PRC's `config.json`). */
-async function networkHome(): Promise<{ P2PRC: string }> {
-  const home = { P2PRC: scratch('links') }
-  await timed([cli, 'init'], home)
-  const path = join(home.P2PRC, 'config.json')
-  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), Test: true }))
-  return home
-}

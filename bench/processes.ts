@@ -23,11 +23,17 @@ export function scratch(name: string): string {
 /** A running program with its output. */
 export type Started = ChildProcess & Pick<Output, 'text' | 'printed'>
 
-/** Starts a program and waits until its output contains `ready`. The program is killed when this process exits. */
-export async function started(args: string[], env: NodeJS.ProcessEnv, ready: string): Promise<Started> {
+/** Starts a program and waits until its output matches `ready`. The program is killed when this process exits. */
+export async function started(
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  ready: string | RegExp,
+  onOutput?: (chunk: string) => void,
+): Promise<Started> {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
   const output = follow(child)
+  if (onOutput) child.stdout.on('data', onOutput)
   await output.printed(ready)
   return Object.defineProperties(child as ChildProcess as Started, {
     text: { get: () => output.text },

@@ -32,6 +32,7 @@ export function createTransport({ dialer, source, now = () => performance.now() 
     ({ input: { signal }, sendBack, receive }) => {
       const sockets = new Map<string, WebSocket>()
       let timer: NodeJS.Timeout | undefined
+      let wakeAt = Number.POSITIVE_INFINITY
       let accepted = 0
 
       const emit = (event: Untimed) => {
@@ -89,16 +90,31 @@ export function createTransport({ dialer, source, now = () => performance.now() 
         }
       }
 
+      function wake(at: number): void {
+        if (at === wakeAt) return
+        clearTimeout(timer)
+        wakeAt = at
+        timer = setTimeout(afterTimer, Math.max(0, Math.ceil(at - now())))
+        timer.unref()
+      }
+
+      /**
+       * Ticks after what has arrived was read. If this process got no processor for a while, the answers of others wait in its
+       * sockets, and a tick before them would take its own lateness for the others' death.
+       */
+      function afterTimer(): void {
+        setImmediate(() => {
+          wakeAt = Number.POSITIVE_INFINITY
+          emit({ type: 'tick' })
+        })
+      }
+
       receive((command) => {
         if (command.type === 'send') send(command.link, encode(command.message))
         else if (command.type === 'close') closeLink(command.link)
         else if (command.type === 'timestamp') emit(command.event)
         else if (command.type === 'dial') void dialAny(command)
-        else {
-          clearTimeout(timer)
-          timer = setTimeout(() => emit({ type: 'tick' }), Math.max(0, Math.ceil(command.at - now())))
-          timer.unref()
-        }
+        else wake(command.at)
       })
 
       const stopListening = source.listen(({ socket, id, address }: AcceptedLink) => {

@@ -239,11 +239,12 @@ function clearSuspicion(tx: Tx, { target, seq, by }: Suspicion): void {
   if (link && by[0]) queueSuspicion(tx, link.id, [target, seq, by[0]])
 }
 
-function probeSucceeded(tx: Tx, { nonce, indirectFor }: Probe): void {
+function probeSucceeded(tx: Tx, { nonce, indirectFor, stage }: Probe): void {
   const { state } = tx
   state.probes = state.probes.delete(nonce)
   if (indirectFor) sendReport(tx, indirectFor.link, indirectFor.nonce, true)
-  else state.localHealth = nextLocalHealth(state.localHealth, -1, state.config.maxLocalHealth)
+  // An answer that is later than the timeout shows that the timeout is too short, as where all machines are busy.
+  else state.localHealth = nextLocalHealth(state.localHealth, stage === 'direct' ? -1 : 1, state.config.maxLocalHealth)
 }
 
 function probeExpired(tx: Tx, probe: Probe): void {

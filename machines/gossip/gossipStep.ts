@@ -54,7 +54,8 @@ export function stepGossip(
   const tx = beginTx(before, event.at, tools)
   if (event.at - before.dueAt > before.config.stallMs) compensateStall(tx, event.at - before.dueAt)
   handle(tx, event)
-  if (event.at >= tx.state.dueAt) tick(tx)
+  // What comes from a link is followed by more, and a tick in between could miss an answer that waits in the same queue.
+  if (!('link' in event) && event.at >= tx.state.dueAt) tick(tx)
   sendSuspicions(tx)
   tx.state.dueAt = dueAt(tx)
   return { state: tx.state, effects: tx.effects }

@@ -51,7 +51,7 @@ export const GOSSIP = {
   /** If another node uses this key, the interval doubles up to this, because the two would otherwise refute each other forever. */
   maxRefuteIntervalMs: 300_000,
   /** An event that is later than this after it was due shows that this process has stalled, not that other nodes have died. */
-  stallMs: 1_000,
+  stallMs: 300,
   /** Upper bound of Lifeguard's local health score, which stretches this node's timeouts. */
   maxLocalHealth: 8,
   /** A merged record is named in heartbeats for this long. */

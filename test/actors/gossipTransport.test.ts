@@ -8,19 +8,18 @@ import type { AcceptedLink } from '../../actors/gossip/accept.ts'
 import { createTransport } from '../../actors/gossip/transport.ts'
 import type { Dialer } from '../../actors/net/dialer.ts'
 import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
-import type { FromTransport } from '../../machines/gossip.ts'
+import type { FromTransport, ToTransport } from '../../machines/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
 
-/** Opens one link on which a transport sends to a peer that never reads. */
-async function linkToDeafPeer(t: TestContext) {
+/** Opens one link between a transport and a peer that the test drives. */
+async function linkToPeer(t: TestContext) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   await once(server, 'listening')
   t.after(() => server.close())
   const peer = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
   t.after(() => peer.terminate())
   const [[socket]] = (await Promise.all([once(server, 'connection'), once(peer, 'open')])) as [[WebSocket], unknown]
-  peer.pause()
 
   let accept: (link: AcceptedLink) => void = () => {}
   const source = {
@@ -39,14 +38,15 @@ async function linkToDeafPeer(t: TestContext) {
       on: { timestamped: { actions: ({ event }) => events.push(event.event) } },
     }),
   ).start()
-  accept({ socket, id: 'SHA256:deaf' as NodeId, address: '' })
-  const send = (message: WireMessage) =>
-    parent.getSnapshot().children.transport?.send({ type: 'send', link: 'a1', message })
-  return { socket, send, events }
+  accept({ socket, id: 'SHA256:peer' as NodeId, address: '' })
+  const tell = (command: ToTransport) => parent.getSnapshot().children.transport?.send(command)
+  const send = (message: WireMessage) => tell({ type: 'send', link: 'a1', message })
+  return { socket, peer, tell, send, events }
 }
 
 test('a peer that never reads loses its link, before much is buffered for it', { timeout: 30_000 }, async (t) => {
-  const { socket, send, events } = await linkToDeafPeer(t)
+  const { socket, peer, send, events } = await linkToPeer(t)
+  peer.pause()
   const message: WireMessage = {
     kind: 'table/records',
     body: { records: Array.from({ length: 60 }, () => ['x'.repeat(4_000), ''] as [string, string]), hops: 0 },
@@ -61,5 +61,23 @@ test('a peer that never reads loses its link, before much is buffered for it', {
   assert.deepEqual(
     events.map(({ type }) => type),
     ['opened', 'closed'],
+  )
+})
+
+test('a node that got no processor for a while reads what has arrived before it ticks', {
+  timeout: 30_000,
+}, async (t) => {
+  const { peer, tell, events } = await linkToPeer(t)
+  const written = new Promise<void>((resolve) => {
+    peer.send(encode({ kind: 'link/bye', body: { why: 'leaving' } }), () => resolve())
+    // The message waits in the kernel, and both timers are due, when this turn of the event loop ends.
+    tell({ type: 'wake', at: performance.now() + 20 })
+    for (const until = performance.now() + 60; performance.now() < until; );
+  })
+  await written
+  while (!events.some(({ type }) => type === 'tick')) await new Promise(setImmediate)
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['opened', 'received', 'tick'],
   )
 })

@@ -172,6 +172,36 @@ test('a process that has stalled removes no member', () => {
   assert.ok(node.state.localHealth > 0)
 })
 
+test('a message that is handled late judges nobody, because the answer of another may be next in the queue', () => {
+  const { node, others, links } = connectedNode(6, { targetLinks: 0 })
+  const [ping] = node.wait(1_100).filter((effect) => effect.type === 'send' && effect.message.kind === 'probe/ping')
+  assert.ok(ping?.type === 'send')
+  const late = links.find((link) => link !== ping.link) as string
+  node.now += GOSSIP.pingTimeoutMs + 50
+  const effects = receive(node, late, 'probe/report', { nonce: 0, alive: false })
+  assert.deepEqual(sent(effects, 'probe/ping'), [], 'no second ping before the queue is empty')
+  assert.equal(node.state.localHealth, 0)
+  receive(node, ping.link, 'probe/report', { nonce: 0, alive: false })
+  assert.deepEqual([...node.wait(0)], [])
+  for (const other of others) assert.ok(isMember(node, other))
+})
+
+test('answers that are later than the timeout make this node more patient, and punctual ones less', () => {
+  const { node, links } = connectedNode(6, { targetLinks: 0 })
+  for (let rounds = 0; rounds < 4; rounds += 1) {
+    for (let pinged = ''; pinged === ''; ) {
+      const first = node.wait(50).find((effect) => effect.type === 'send' && effect.message.kind === 'probe/ping')
+      if (first?.type === 'send') pinged = first.link
+      if (pinged === '') continue
+      node.wait(GOSSIP.pingTimeoutMs * (1 + node.state.localHealth / 2) + 100)
+      receive(node, pinged, 'probe/report', { nonce: 0, alive: false })
+    }
+  }
+  assert.ok(node.state.localHealth >= 3, `${node.state.localHealth}`)
+  for (let steps = 0; steps < 200; steps += 1) answer(node, node.wait(50), links, false)
+  assert.equal(node.state.localHealth, 0)
+})
+
 test('a peer that accepts links and sends nothing is suspected, not dialled again and again', () => {
   const { node, links } = connectedNode(3)
   const silentPeer = makeGossipDriver()

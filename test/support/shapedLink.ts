@@ -15,7 +15,7 @@ export interface Machine {
   home: string
   /** Runs a program in it to its end and resolves with its output. */
   run(program: string, ...args: string[]): Promise<string>
-  start(program: string, args: string[], ready: RegExp): Promise<ChildProcess>
+  start(program: string, args: string[], ready: RegExp, onOutput?: (chunk: string) => void): Promise<ChildProcess>
   /** Starts a node in it and waits until it listens on 8088. */
   startNode(...args: string[]): Promise<ChildProcess>
   /** Runs the command line of its home and parses its output as JSON. */
@@ -29,8 +29,15 @@ export interface ShapedLink {
   close(): Promise<void>
 }
 
-/** Creates machines on one switch (two machines: on one wire), in namespaces that `close` removes. Needs root. */
-export function makeLink(count = 2): ShapedLink {
+/** The subnets that the machines of a link can share: as at home, in one data center, or by IPv6. */
+export const subnets = {
+  private: { address: (index: number) => `10.78.0.${index}`, prefix: 24 },
+  public: { address: (index: number) => `20.78.0.${index}`, prefix: 24 },
+  ipv6: { address: (index: number) => `2a00:78::${index.toString(16)}`, prefix: 64 },
+} as const
+
+/** Creates machines on one switch, in namespaces that `close` removes. Needs root. */
+export function makeLink(count = 2, subnet: keyof typeof subnets = 'private'): ShapedLink {
   const tag = randomBytes(3).toString('hex')
   const bridge = `p2s${tag}`
   const spaces = Array.from({ length: count }, (_, index) => `p2n${index}${tag}`)
@@ -41,11 +48,13 @@ export function makeLink(count = 2): ShapedLink {
   ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge')
   ip('-n', bridge, 'link', 'set', 'br0', 'up')
   const machines = spaces.map((space, index) => {
-    const address = `10.78.0.${index + 1}`
+    const address = subnets[subnet].address(index + 1)
     ip('netns', 'add', space)
     ip('link', 'add', 'lan', 'netns', space, 'type', 'veth', 'peer', 'name', `port${index}`, 'netns', bridge)
     ip('-n', bridge, 'link', 'set', `port${index}`, 'master', 'br0', 'up')
-    ip('-n', space, 'address', 'add', `${address}/24`, 'dev', 'lan')
+    // Without `nodad` an IPv6 address could not be listened on before the kernel knows that nobody else has it.
+    const options = subnet === 'ipv6' ? ['nodad'] : []
+    ip('-n', space, 'address', 'add', `${address}/${subnets[subnet].prefix}`, 'dev', 'lan', ...options)
     for (const device of ['lan', 'lo']) ip('-n', space, 'link', 'set', device, 'up')
     const home = mkdtempSync(join(tmpdir(), 'p2prc-link-'))
     homes.push(home)
@@ -83,15 +92,19 @@ function machineIn(
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
   const env = { ...inherited, P2PRC: home, DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
   const within = (program: string, args: string[]) => ['netns', 'exec', space, program, ...args]
-  const start = async (program: string, args: string[], ready: RegExp) => {
+  const start: Machine['start'] = async (program, args, ready, onOutput) => {
     const child = spawn('ip', within(program, args), { env, stdio: ['ignore', 'pipe', 'pipe'] })
     children.push(child)
     let output = ''
+    let isReady = false
     await new Promise<void>((resolve, reject) => {
       for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('utf8').on('data', (chunk: string) => {
+          onOutput?.(chunk)
+          if (isReady) return
           output += chunk
-          if (ready.test(output)) resolve()
+          isReady = ready.test(output)
+          if (isReady) resolve()
         })
       }
       child.once('exit', () => reject(new Error(`${program} ended: ${output}`)))
