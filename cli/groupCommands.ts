@@ -2,7 +2,7 @@ import type { ReceivedFact } from '../client/transport.ts'
 import { EXTRA_PORTS_MAX } from '../protocol/defaults/containerManager.ts'
 import { GROUP_MEMBERS_MAX } from '../protocol/defaults/groupTracker.ts'
 import { AppError, exitCodeOf } from '../protocol/errors.ts'
-import type { ExecResult, Group, MemberFailure } from '../protocol/groups.ts'
+import type { Group, MemberFailure } from '../protocol/groups.ts'
 import { wholeNumber } from './commandLine.ts'
 import * as show from './groupTables.ts'
 import { confirmAction, type Handler } from './runCommand.ts'
@@ -70,19 +70,15 @@ export const groupCommands = {
   },
 
   async 'group exec'({ args: [id = '', ...words], rest, has, request, terminal }) {
-    const collected = collector()
     const [command, retryFailed] = [[...words, ...rest], has('retry-failed')]
     if (command.length === 0 && !retryFailed)
       throw new AppError('usage', { usage: 'group exec <group> -- <command>', name: 'group exec' })
-    const { results, failed } = await request({ type: 'group.exec', id, command, retryFailed }, (fact) => {
-      if (fact.type !== 'group.output') return
-      if (terminal.json) collected.take(fact)
-      else {
+    const { results } = await request({ type: 'group.exec', id, command, retryFailed }, (fact) => {
+      if (fact.type === 'group.output') {
         const prefix = terminal.style('dim', `${shortId(fact.id)} |`)
         terminal.line(fact, `${prefix} ${fact.line}`, fact.stream)
-      }
+      } else if (terminal.json) terminal.line(fact, '')
     })
-    if (terminal.json) terminal.value({ results: results.map(collected.with), failed }, () => '')
     const bad = results.filter((result) => result.exit !== 0)
     if (results.length === 0) terminal.note(`Nothing to repeat: the last command failed nowhere in ${id}`)
     if (bad.length > 0) {
@@ -107,25 +103,6 @@ async function hostEntries(shown: show.Group): Promise<string> {
     import('../actors/homePaths.ts'),
   ])
   return sshConfigOf(group.TrackContainer, [group], homePaths(process.env))
-}
-
-/** Collects the output of each member, for `--json`. */
-function collector() {
-  const lines: Record<string, string[]> = {}
-  const linesOf = (id: string, stream: unknown) => {
-    const key = `${id} ${stream}`
-    lines[key] ??= []
-    return lines[key]
-  }
-  const textOf = (id: string, stream: string) => linesOf(id, stream).map((line) => `${line}\n`)
-  return {
-    take: ({ id, stream, line }: ReceivedFact) => void linesOf(String(id), stream).push(String(line)),
-    with: (result: ExecResult) => ({
-      ...result,
-      stdout: textOf(result.id, 'stdout').join(''),
-      stderr: textOf(result.id, 'stderr').join(''),
-    }),
-  }
 }
 
 /** The highest exit code, so that a script sees any failure; undefined if there is none. */

@@ -157,8 +157,22 @@ test('exec --json: what each member printed; one that cannot be reached spoils n
     '--',
     'echo a; echo b; echo c >&2; exit 3',
   )
-  const { results, failed } = JSON.parse(stdout)
-  assert.deepEqual(results[0], { id: idOf('0a1'), exit: 3, stdout: 'a\nb\n', stderr: 'c\n' })
+  const facts = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const printed = (stream: string) =>
+    facts.flatMap((fact) => (fact.type === 'group.output' && fact.stream === stream ? [[fact.id, fact.line]] : []))
+  assert.deepEqual(printed('stdout'), [
+    [idOf('0a1'), 'a'],
+    [idOf('0a1'), 'b'],
+  ])
+  assert.deepEqual(
+    printed('stderr').filter(([id]) => id === idOf('0a1')),
+    [[idOf('0a1'), 'c']],
+  )
+  const { type, results, failed } = facts.at(-1)
+  assert.deepEqual([type, results[0]], ['group.executed', { id: idOf('0a1'), exit: 3 }])
   assert.deepEqual([results[1].id, results[1].exit, results[1].failure.code], [idOf('0c3'), null, 'unreachable'])
   assert.deepEqual(failed, [idOf('0a1'), idOf('0c3')])
   assert.equal(code, 5, 'the worst of 3 and of what cannot be reached')

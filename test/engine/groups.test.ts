@@ -45,9 +45,16 @@ test('three containers over two lenders: exec, a failing member, its repetition,
   for (const member of shown.TrackContainer) assert.equal(member.State, 'running')
 
   const ran = await p2prc(borrower, 'group', 'exec', 'farm', '--json', '--', 'hostname')
-  const { results, failed } = JSON.parse(ran.stdout)
-  assert.deepEqual(failed, [])
-  assert.equal(new Set(results.map(({ stdout }: { stdout: string }) => stdout)).size, 3, 'three different machines')
+  const facts = ran.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.deepEqual(facts.at(-1).failed, [])
+  assert.equal(
+    new Set(facts.flatMap(({ type, line }) => (type === 'group.output' ? [line] : []))).size,
+    3,
+    'three different machines',
+  )
 
   // One member is killed without notice; the other two do their work.
   const [lost] = ids as [string]
