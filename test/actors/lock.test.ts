@@ -135,14 +135,14 @@ test('of 12 that want a dead one’s lock only one at a time has it, also if all
   const dead = { pid: 2 ** 22 - 1, started: '5', socket: '' }
   symlinkSync(formatHolder({ ...dead, temporary: false }, folder), path)
   const racers = Array.from({ length: 12 }, () => race(t, path, `${path}.${dead.pid}-${dead.started}`))
-  await Promise.all(racers.map(({ says }) => says('looked')))
+  await Promise.all(racers.map(({ printed }) => printed('looked')))
   // Each of them has seen the dead holder, and stands between that look and the guard.
   const [first, ...others] = racers as [(typeof racers)[number], ...typeof racers]
-  first.tell('go on')
-  await first.says('held')
-  for (const { tell } of others) tell('go on')
-  await Promise.all(others.map(({ says }) => says('waiting')))
-  for (const { tell } of racers) tell('leave')
+  first.write('go on')
+  await first.printed('held')
+  for (const { write } of others) write('go on')
+  await Promise.all(others.map(({ printed }) => printed('waiting')))
+  for (const { write } of racers) write('leave')
   assert.deepEqual(await Promise.all(racers.map(({ code }) => code)), Array(12).fill(0))
   assert.deepEqual(
     readdirSync(folder).filter((name) => name.startsWith(`lock-${serial}`)),
@@ -164,9 +164,9 @@ function race(t: TestContext, path: string, guard: string) {
   const code = once(child, 'close').then(([code]) => code)
   return {
     code,
-    tell: (word: string) => child.stdin.write(`${word}\n`),
-    /** Resolves when the process has said the word. */
-    async says(word: string) {
+    write: (word: string) => child.stdin.write(`${word}\n`),
+    /** Resolves when the process has printed the word. */
+    async printed(word: string) {
       while (!output.includes(word)) {
         const ended = await Promise.race([once(child.stdout, 'data').then(() => false), code.then(() => true)])
         assert.ok(!ended || output.includes(word), `it ended without "${word}": ${output}`)
