@@ -41,7 +41,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     let answering: NodeJS.Timeout | undefined
     let asking: NodeJS.Timeout | undefined
     let schedule = firstQuery
-    const ask = () => {
+    const sendQuery = () => {
       mdns.query(SERVICE, 'PTR')
       asked()
     }
@@ -49,7 +49,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       schedule = afterQuery(schedule, performance.now())
       clearTimeout(asking)
       // The random part lets one node ask first, for all others on the LAN.
-      asking = setTimeout(ask, schedule.intervalMs * (1 + Math.random() / 4))
+      asking = setTimeout(sendQuery, schedule.intervalMs * (1 + Math.random() / 4))
     }
     const answer = () => {
       answering = undefined
@@ -77,7 +77,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     })
     mdns.on('ready', () => {
       answer()
-      ask()
+      sendQuery()
     })
     const stop = () => {
       clearTimeout(asking)

@@ -48,16 +48,16 @@ test('many nodes on a LAN ask as often as one, ever more rarely, and at most eve
   const asking = (nodes: number, untilMs: number) => {
     const schedules = Array.from({ length: nodes }, () => firstQuery)
     const queries: number[] = []
-    const hear = (now: number) => {
+    const receiveAll = (now: number) => {
       queries.push(now)
       for (const [at, schedule] of schedules.entries()) schedules[at] = afterQuery(schedule, now)
     }
-    for (let node = 0; node < nodes; node += 1) hear(node * 100)
+    for (let node = 0; node < nodes; node += 1) receiveAll(node * 100)
     for (let now = queries.at(-1) as number; ; ) {
       now = Math.min(...schedules.map(({ askedAt, intervalMs }) => askedAt + intervalMs))
       if (now > untilMs)
         return queries.slice(nodes).map((at, index, rest) => at - (rest[index - 1] ?? (nodes - 1) * 100))
-      hear(now)
+      receiveAll(now)
     }
   }
   const minutes = [1, 2, 4, 8, 16, 32, 60, 60].map((each) => each * 60_000)

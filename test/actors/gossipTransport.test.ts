@@ -39,9 +39,9 @@ async function linkToPeer(t: TestContext) {
     }),
   ).start()
   accept({ socket, id: 'SHA256:peer' as NodeId, address: '' })
-  const tell = (command: ToTransport) => parent.getSnapshot().children.transport?.send(command)
-  const send = (message: WireMessage) => tell({ type: 'send', link: 'a1', message })
-  return { socket, peer, tell, send, events }
+  const dispatch = (command: ToTransport) => parent.getSnapshot().children.transport?.send(command)
+  const send = (message: WireMessage) => dispatch({ type: 'send', link: 'a1', message })
+  return { socket, peer, dispatch, send, events }
 }
 
 test('a peer that never reads loses its link, before much is buffered for it', { timeout: 30_000 }, async (t) => {
@@ -67,11 +67,11 @@ test('a peer that never reads loses its link, before much is buffered for it', {
 test('a node that got no processor for a while reads what has arrived before it ticks', {
   timeout: 30_000,
 }, async (t) => {
-  const { peer, tell, events } = await linkToPeer(t)
+  const { peer, dispatch, events } = await linkToPeer(t)
   const written = new Promise<void>((resolve) => {
     peer.send(encode({ kind: 'link/bye', body: { why: 'leaving' } }), () => resolve())
     // The message waits in the kernel, and both timers are due, when this turn of the event loop ends.
-    tell({ type: 'wake', at: performance.now() + 20 })
+    dispatch({ type: 'wake', at: performance.now() + 20 })
     for (const until = performance.now() + 60; performance.now() < until; );
   })
   await written
