@@ -1,3 +1,4 @@
+import { defineScalarTag, load, Schema, YAML11_SCHEMA, type YAMLException } from 'js-yaml'
 import { AppError } from '../../protocol/errors.ts'
 
 const index = /\{\{-?\s*index\s+\.\s+(\d{1,3})\s*-?\}\}/g
@@ -40,34 +41,32 @@ function quotedWhereItBegins(line: string): string {
   return `${head}'${body.replaceAll("'", "''")}'${tail}`
 }
 
-/** What is wrong with the playbook as far as a glance tells, which needs neither Python nor a YAML library; "" if nothing is. */
-export function playbookProblem(text: string): string {
-  const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s*#|^(---|%YAML)/.test(line))
-  if (lines.some((line) => /^ *\t/.test(line))) return 'its site.yml is indented with tabs'
-  if (!/^(- *\S|-$|\[)/.test(lines[0] ?? '')) return 'its site.yml is not a list of plays'
-  if (lines.some((line) => /^[^\s[\]-]/.test(line))) return 'its site.yml is not a list of plays'
-  return ''
-}
+/** A value with a tag of Ansible's own, such as `!vault` and `!unsafe`, is read as its text. */
+const ansibleTag = defineScalarTag('!', { matchByTagPrefix: true, resolve: (source) => source, identify: () => false })
+const schema = new Schema([...YAML11_SCHEMA.tags, ansibleTag])
 
-/** Throws `bad_request` if a value is not a number although the playbook's own value of the variable, in its `vars`, is one. */
-export function assertNumbers(text: string, values: Readonly<Record<string, string>>): void {
-  for (const [name, usual] of numbersIn(text)) {
-    const value = Object.hasOwn(values, name) ? values[name] : undefined
-    if (value !== undefined && !/^-?\d+(\.\d+)?$/.test(value))
-      throw new AppError('bad_request', { why: `${name} must be a number, such as ${usual}, not "${value}"` })
+/** Returns why Ansible could not read a playbook as a list of plays; '' if it can. */
+export function playbookProblem(playbook: string): string {
+  try {
+    const plays = load(playbook, { schema })
+    const isList = Array.isArray(plays) && plays.length > 0 && plays.every((play) => Object(play) === play)
+    return isList ? '' : 'its site.yml is not a list of plays'
+  } catch (error) {
+    const { reason = 'cannot be read', mark } = error as Partial<YAMLException>
+    return `its site.yml is not YAML${mark ? `, line ${mark.line + 1}` : ''}: ${reason}`
   }
 }
 
-/** The variables below `vars:` whose value is a plain number. */
-function numbersIn(text: string): Map<string, string> {
-  const numbers = new Map<string, string>()
-  let inVars: number | undefined
-  for (const line of text.split('\n')) {
-    const [, indent = '', name = '', value = ''] = /^([ -]*)(\w+): *(.*?) *(?:\s#.*)?$/.exec(line) ?? []
-    if (name === '') continue
-    if (inVars !== undefined && indent.length <= inVars) inVars = undefined
-    if (name === 'vars' && value === '') inVars = indent.length
-    else if (inVars !== undefined && /^-?\d+(\.\d+)?$/.test(value)) numbers.set(name, value)
+/**
+ * Throws `bad_request` if a value is not a number although the playbook's own value of the variable, in the `vars` of a
+ * play, is one.
+ */
+export function assertNumbers(playbook: string, values: Readonly<Record<string, string>>): void {
+  for (const play of load(playbook, { schema }) as { vars?: unknown }[]) {
+    for (const [name, usual] of Object.entries(play.vars ?? {})) {
+      const value = Object.hasOwn(values, name) ? values[name] : undefined
+      if (typeof usual === 'number' && value !== undefined && !/^-?\d+(\.\d+)?$/.test(value))
+        throw new AppError('bad_request', { why: `${name} must be a number, such as ${usual}, not "${value}"` })
+    }
   }
-  return numbers
 }

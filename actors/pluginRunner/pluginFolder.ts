@@ -13,7 +13,7 @@ import { join, resolve } from 'node:path'
 import { AppError } from '../../protocol/errors.ts'
 import type { Plugin } from '../../protocol/pluginRunner.ts'
 import { homePaths, shipped } from '../homePaths.ts'
-import { playbookProblem } from './playbook.ts'
+import { playbookProblem, toPlaybook } from './playbook.ts'
 import { assertInside, printable } from './pluginFiles.ts'
 
 // `p2prc plugin ls` loads this file without the rest of the node, so it uses no schema library. Reads are synchronous,
@@ -110,7 +110,8 @@ function readPlugin(root: string, entry: Dirent, origin: Plugin['origin']): Plug
     plugin.ports = portsIn(text(folder, files, 'ports.json'))
     assertFile(files, 'site.yml')
     if (lstatSync(join(folder, 'site.yml')).size > PLAYBOOK_MAX_BYTES) throw tooLarge('site.yml', PLAYBOOK_MAX_BYTES)
-    const problem = playbookProblem(readFileSync(join(folder, 'site.yml'), 'utf8'))
+    const site = readFileSync(join(folder, 'site.yml'), 'utf8')
+    const problem = playbookProblem(toPlaybook(site, plugin.name, plugin.ports))
     if (problem) throw new Error(problem)
     if (files.has(PULLED_FILE)) Object.assign(plugin, pulledFrom(text(folder, files, PULLED_FILE)))
   } catch (error) {

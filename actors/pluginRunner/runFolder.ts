@@ -61,8 +61,8 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
   }
   await cp(source, at(runFiles.plugin), { recursive: true, verbatimSymlinks: true })
   const text = await readFile(at(runFiles.playbook), 'utf8')
-  assertNumbers(text, vars)
   const playbook = toPlaybook(text, name, ports)
+  assertNumbers(playbook, vars)
   const privately = { mode: 0o600 }
   const sshConfig = [
     // Each member's key is in the inventory.

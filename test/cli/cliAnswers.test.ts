@@ -80,14 +80,23 @@ test('a plugin with a playbook that is none is listed as bad', async () => {
   }
   plugin('text', 'this: is {{{ no playbook\n')
   plugin('tabs', '- hosts: all\n\ttasks: []\n')
+  plugin('quote', "- hosts: all\n  tasks:\n    - debug: {msg: 'open}\n")
+  plugin('map', 'hosts: all\ntasks: []\n')
+  plugin('words', '- hosts all\n')
+  plugin('ports', '- hosts: all\n  vars: { port: "{{index . 1}}" }\n')
   plugin('good', '---\n# a comment\n- hosts: all\n  tasks: []\n')
   const bad = Object.fromEntries(
     (await p2prcJson(env, 'plugin', 'ls')).map((one: { name: string; bad: string }) => [one.name, one.bad]),
   )
   assert.equal(bad.text, 'its site.yml is not a list of plays')
-  assert.equal(bad.tabs, 'its site.yml is indented with tabs')
+  assert.match(bad.tabs, /^its site.yml is not YAML, line 2: /)
+  assert.match(bad.quote, /^its site.yml is not YAML, line \d: /)
+  assert.equal(bad.map, 'its site.yml is not a list of plays')
+  assert.equal(bad.words, 'its site.yml is not a list of plays')
+  assert.match(bad.ports, /it uses port 1, and its ports.json asks for 0/)
   assert.deepEqual([bad.good, bad.render, bad.notebook, bad.vscode], ['', '', '', ''])
   assert.equal(playbookProblem('- import_playbook: other.yml\n'), '')
+  assert.equal(playbookProblem('- hosts: all\n  vars:\n    a: !vault |\n      abc\n    b: !unsafe "{{ x"\n'), '')
 })
 
 test('a variable whose own value is a number takes numbers', () => {
