@@ -4,9 +4,10 @@ import { wholeNumber } from './cli/commandLine.ts'
 import { exitWith } from './cli/exit.ts'
 import { groupCommands } from './cli/groupCommands.ts'
 import { loanCommands } from './cli/loanCommands.ts'
+import { openedHome } from './cli/openedHome.ts'
 import { peerCommands } from './cli/peerCommands.ts'
 import { pluginCommands } from './cli/pluginCommands.ts'
-import { type Call, confirmAction, type Handler, runCommandLine } from './cli/runCommand.ts'
+import { confirmAction, type Handler, runCommandLine } from './cli/runCommand.ts'
 import * as show from './cli/tables.ts'
 import { list } from './cli/terminal.ts'
 import { version } from './package.json'
@@ -136,13 +137,6 @@ const handlers: Record<CommandName, Handler> = {
     const { dir } = await openedHome(call)
     call.terminal.done({ home: dir }, `The home is ${dir}`, call.legacy)
   },
-}
-
-async function openedHome({ terminal }: Call) {
-  const { openHome } = await import('./cli/inProcess.ts')
-  const home = await openHome(process.env)
-  for (const note of home.notes) terminal.note(note)
-  return home
 }
 
 exitWith(runCommandLine(handlers, { argv: process.argv.slice(2), version }))

@@ -53,7 +53,6 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
 }> {
   const { home, bus, identity, listenAddresses, gossipListener, background } = dependencies
   const { paths, config } = home
-  const files = { key: paths.key, knownHosts: paths.knownHosts }
   const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
   const quarantinedTable = quarantined.get(paths.ipTable)?.quarantinePath
   const { id, name } = identity
@@ -83,20 +82,20 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     nearest: createNearest(bus),
     dialer,
     identity,
-    paths: { ...files, extras: loanExtrasPath(paths.trackContainers) },
+    paths: { ...paths, extras: loanExtrasPath(paths.trackContainers) },
   })
   const engine = createDockerEngine({})
   const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
   const plugins = createPluginRunner({
     folders: { own: paths.plugins, shipped: shipped.plugins },
-    files,
+    files: paths,
     output: join(home.dir, 'output'),
     ...createLoanRequests(bus),
     env: process.env,
   })
   const sshConfig = syncSshConfig(bus, {
     path: sshConfigPath(home.dir),
-    files,
+    files: paths,
     onError: (error) => process.emitWarning(`ssh_config could not be written: ${String(error)}`),
   })
   const concerns = [

@@ -9,6 +9,7 @@ import type { Group } from '../protocol/groups.ts'
 import type { Loan } from '../protocol/groupTracker.ts'
 import type { ContainerId } from '../protocol/ids.ts'
 import type { Endpoint } from '../protocol/net/endpoint.ts'
+import type { SshFiles } from '../protocol/ssh.ts'
 import { createGroups } from './groupTracker/groups.ts'
 import { createLenderClient } from './groupTracker/lenderClient.ts'
 import { createLoans, type LoanFiles } from './groupTracker/loans.ts'
@@ -30,7 +31,7 @@ export interface GroupTrackerDependencies {
   nearest: Nearest
   dialer: Dialer
   identity: Pick<Identity, 'publicKey'>
-  paths: LoanFiles & { key: string }
+  paths: LoanFiles & SshFiles
 }
 
 /**
@@ -42,7 +43,6 @@ export function createGroupTracker(
   dependencies: GroupTrackerDependencies,
 ): ConcernParts<typeof groupTrackerMachine> & { settled(): Promise<void> } {
   const { store, groupStore, resolve, nearest, dialer, identity, paths } = dependencies
-  const files = { knownHosts: paths.knownHosts, key: paths.key }
   const loans = createLoans(store, paths)
   const groups = createGroups(groupStore, loans)
   /**
@@ -54,8 +54,8 @@ export function createGroupTracker(
     await Promise.all(moved.map(({ ID }) => loans.move(ID, endpoint))).catch(() => {})
   }
   const peers = createPeerClient(dialer)
-  const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files, onMoved })
-  const services: RequestServices = { loans, groups, lenderClient, resolve, files }
+  const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files: paths, onMoved })
+  const services: RequestServices = { loans, groups, lenderClient, resolve, files: paths }
   let scope = new AbortController().signal
   const scoped = (signal: AbortSignal) => AbortSignal.any([signal, scope])
 

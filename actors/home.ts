@@ -8,6 +8,7 @@ import { type Config, configFile } from '../protocol/files/config.ts'
 import { FILE_VERSION } from '../protocol/files/version.ts'
 import { createOnce } from './home/atomicFile.ts'
 import { homeUnusable } from './home/fileErrors.ts'
+import { copyGoKey } from './home/goKey.ts'
 import { acquireLock } from './home/lock.ts'
 import { makeFolder } from './home/makeFolder.ts'
 import { type HomePaths, homePaths } from './homePaths.ts'
@@ -33,7 +34,13 @@ export async function openHome(env: NodeJS.ProcessEnv): Promise<Home> {
   await makeHomeFolder(dirname(defaults.config))
   await makePrivateFolder(dirname(defaults.socket))
   const config = await openConfig(defaults, notes)
-  const paths = configuredPaths(defaults, config)
+  const goKey = await copyGoKey(defaults, config.PrivateKeyFile).catch((error) => {
+    notes.push(
+      `The key with which Go P2PRC borrows could not be copied, so its containers do not open: ${error.message}`,
+    )
+    return undefined
+  })
+  const paths = { ...configuredPaths(defaults, config), ...(goKey && { goKey }) }
   // The configuration may name a folder of another machine from which this home was copied. Such a folder is not made.
   if (paths.plugins.startsWith(`${paths.dir}/`)) await makeHomeFolder(paths.plugins)
   return { dir: defaults.dir, config, paths, notes }

@@ -18,7 +18,12 @@ export interface HomePaths {
   /** The node's Ed25519 key in OpenSSH form, which is not P2PRC's RSA key. */
   key: string
   publicKey: string
+  /** The host keys that lenders reported. */
   knownHosts: string
+  /** The host keys that ssh accepted at the first connection, because no lender reported them. */
+  acceptedHosts: string
+  /** The private key with which Go P2PRC borrowed in this home, if there is one. */
+  goKey?: string
   /** The control socket. The mode of its folder is 0700. */
   socket: string
   lock: string
@@ -65,6 +70,7 @@ function ownPaths(dir: string, env: NodeJS.ProcessEnv) {
     key: join(dir, 'id_ed25519'),
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),
+    acceptedHosts: join(dir, 'known_hosts_accepted'),
     socket: controlSocketPath(env),
     // The lock is beside the state that it protects, because sessions of one user may have different runtime folders, or none.
     lock: join(dir, 'lock'),

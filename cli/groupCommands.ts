@@ -5,7 +5,8 @@ import { AppError, exitCodeOf } from '../protocol/errors.ts'
 import type { Group, MemberFailure } from '../protocol/groups.ts'
 import { wholeNumber } from './commandLine.ts'
 import * as show from './groupTables.ts'
-import { confirmAction, type Handler } from './runCommand.ts'
+import { openedHome } from './openedHome.ts'
+import { type Call, confirmAction, type Handler } from './runCommand.ts'
 import { shortId } from './tables.ts'
 
 /** The handlers of the group commands. */
@@ -90,19 +91,17 @@ export const groupCommands = {
 
   async 'group ssh-config'(call) {
     const { group } = await call.request({ type: 'group.show', id: call.args[0] as string })
-    const text = await hostEntries(group)
+    const text = await hostEntries(group, call)
     call.terminal.line({ ID: group.ID, text }, text.trimEnd())
   },
 } satisfies Record<string, Handler>
 
-async function hostEntries(shown: show.Group): Promise<string> {
+async function hostEntries(shown: show.Group, call: Call): Promise<string> {
   // No password is in a Host entry, so that it does not matter that it is a plain string here.
   const group = shown as Group
-  const [{ sshConfigOf }, { homePaths }] = await Promise.all([
-    import('./inProcess.ts'),
-    import('../actors/homePaths.ts'),
-  ])
-  return sshConfigOf(group.TrackContainer, [group], homePaths(process.env))
+  const { sshConfigOf } = await import('./inProcess.ts')
+  const { paths } = await openedHome(call)
+  return sshConfigOf(group.TrackContainer, [group], paths)
 }
 
 /** The highest exit code, so that a script sees any failure; undefined if there is none. */

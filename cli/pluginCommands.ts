@@ -2,6 +2,7 @@ import { PLUGIN_TIMEOUT_MAX_MS, PLUGIN_TIMEOUT_MS } from '../protocol/defaults/p
 import { AppError, toAppError } from '../protocol/errors.ts'
 import type { Plugin } from '../protocol/pluginRunner.ts'
 import { wholeNumber } from './commandLine.ts'
+import { openedHome } from './openedHome.ts'
 import type { Call, Handler } from './runCommand.ts'
 import { list, type Terminal, table } from './terminal.ts'
 
@@ -96,11 +97,9 @@ export const pluginCommands = {
 } satisfies Record<string, Handler>
 
 /** Reads the loans and groups of this home from its files, without a request to any lender. */
-async function borrowed({ terminal }: Call) {
-  const { openHome, readBorrowed } = await import('./inProcess.ts')
-  const home = await openHome(process.env)
-  for (const note of home.notes) terminal.note(note)
-  return readBorrowed(home)
+async function borrowed(call: Call) {
+  const { readBorrowed } = await import('./inProcess.ts')
+  return readBorrowed(await openedHome(call))
 }
 
 /** The variable names that `plugin.run` accepts. */

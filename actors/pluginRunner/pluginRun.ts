@@ -6,6 +6,7 @@ import { PLUGIN_FORKS_MAX } from '../../protocol/defaults/pluginRunner.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { MemberResult } from '../../protocol/pluginRunner.ts'
 import type { SshFiles } from '../../protocol/ssh.ts'
+import { acceptHostKeys } from '../ssh/acceptHostKeys.ts'
 import { shortIds, sshEndpoint } from '../ssh/inventory.ts'
 import { type PlayHandle, play } from './ansible.ts'
 import type { LoanRequests } from './loanRequests.ts'
@@ -38,9 +39,10 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
 
   async function prepare({ command, signal }: PluginRunInput): Promise<RunPlan> {
     const { plugin, folder: source } = findPlugin(deps.folders, command.name)
-    const loans = await deps.members(command.id, signal)
-    if (loans.length === 0) throw new AppError('group_empty', { id: command.id })
-    for (const { ID, Auth } of loans) if (Auth === 'password') throw needsKey(ID)
+    const tracked = await deps.members(command.id, signal)
+    if (tracked.length === 0) throw new AppError('group_empty', { id: command.id })
+    for (const { ID, Auth } of tracked) if (Auth === 'password') throw needsKey(ID)
+    const loans = await acceptHostKeys(tracked, deps.files, signal)
     const aliases = shortIds(loans)
     const members = loans.map((loan) => {
       const given = ports.free(loan, plugin)
@@ -58,7 +60,7 @@ export function createPluginRuns(deps: PluginRunDeps): PluginRuns {
     for (const { id, given } of members) ports.take(id, given)
     try {
       const vars = { ...command.vars, p2prc_output: command.output || join(deps.output, plugin.name) }
-      const folder = await makeRunFolder({ ...plugin, source, members, vars, files: deps.files })
+      const folder = await makeRunFolder({ ...plugin, source, members, vars })
       if (signal.aborted) await rm(folder, { recursive: true, force: true })
       signal.throwIfAborted()
       return {

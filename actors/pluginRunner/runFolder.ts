@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
-import { knownHostsText, type SshFiles } from '../../protocol/ssh.ts'
+import { knownHostsText } from '../../protocol/ssh.ts'
 import { isAlive, startOf } from '../home/lockHolder.ts'
 import { type InventoryMember, runInventory } from '../ssh/inventory.ts'
 import { sshOptions } from '../ssh/sshConfig.ts'
@@ -18,7 +18,6 @@ export interface RunFolder {
   ports: number
   members: readonly (InventoryMember & { loan: Loan })[]
   vars: Record<string, string>
-  files: SshFiles
 }
 
 /**
@@ -52,7 +51,7 @@ export async function removeLeftoverFolders(): Promise<void> {
   }
 }
 
-async function writeRunFiles(folder: string, { name, source, ports, members, vars, files }: RunFolder): Promise<void> {
+async function writeRunFiles(folder: string, { name, source, ports, members, vars }: RunFolder): Promise<void> {
   const at = (file: string) => join(folder, file)
   try {
     listFiles(source)
@@ -66,7 +65,7 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
   const privately = { mode: 0o600 }
   const sshConfig = [
     // Each member's key is in the inventory.
-    ...sshOptions(undefined, at(runFiles.knownHosts)),
+    ...sshOptions(undefined, { file: at(runFiles.knownHosts), options: ['StrictHostKeyChecking=yes'] }),
     'IdentitiesOnly yes',
     'BatchMode yes',
     'ConnectTimeout 10',
@@ -81,7 +80,7 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
     writeFile(at(runFiles.vars), JSON.stringify(vars), privately),
     writeFile(at(runFiles.config), ansibleConfig),
     writeFile(at(runFiles.sshConfig), `Host *\n${sshConfig.map((line) => `  ${line}\n`).join('')}`, privately),
-    writeFile(at(runFiles.knownHosts), await knownHosts(members, files.knownHosts), privately),
+    writeFile(at(runFiles.knownHosts), knownHostsText(members.map(({ loan }) => loan)), privately),
   ])
 }
 
@@ -92,17 +91,6 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
 const ansibleConfig = `[defaults]
 internal_poll_interval = 0.01
 `
-
-/**
- * Returns the host keys that came with the loans. A record of Go P2PRC has none, so the home's file applies to those.
- */
-async function knownHosts(members: RunFolder['members'], home: string): Promise<string> {
-  const loans = members.map(({ loan }) => loan)
-  const others = loans.every(({ Container }) => Container.SSHHostKey)
-    ? ''
-    : await readFile(home, 'utf8').catch(() => '')
-  return knownHostsText(loans) + others
-}
 
 /**
  * Rejects a value with template syntax: Ansible evaluates `{{ … }}` in any variable, and a lookup can run programs on

@@ -23,7 +23,7 @@ export async function readBorrowed({ dir, paths }: Home) {
   return {
     loans,
     groups,
-    files: { key: paths.key, knownHosts: paths.knownHosts },
+    files: paths,
     path: sshConfigPath(dir),
   }
 }

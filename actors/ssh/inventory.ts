@@ -3,7 +3,7 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { portEndpoint, sshPort } from '../../protocol/loanRecord.ts'
-import type { SshFiles } from '../../protocol/ssh.ts'
+import { hostKeyCheck, type SshFiles, sshKey } from '../../protocol/ssh.ts'
 
 /**
  * The SSH server of a loan. Every value is validated, because ssh and Ansible could read it as an option or a
@@ -13,7 +13,7 @@ export interface SshEndpoint {
   host: string
   port: number
   user: string
-  /** The path of the private key; undefined if the loan has a password. */
+  /** The path of the private key; undefined if the loan has a password or the key is not known. */
   key: string | undefined
 }
 
@@ -21,14 +21,13 @@ const userName = /^[a-z_][a-z0-9_-]{0,31}$/i
 
 /** Returns the SSH endpoint of a loan. Throws `protocol_error` or `bad_address` if the record is not safe for ssh. */
 export function sshEndpoint(loan: Loan, files: SshFiles): SshEndpoint {
-  const { IpAddress, Container, Auth, KeyFile } = loan
+  const { IpAddress, Container } = loan
   const bad = (why: string) => new AppError('protocol_error', { where: IpAddress.slice(0, 128), why })
   const published = sshPort(Container.Ports)
   if (!published || !isPort(published.ExternalPort)) throw bad('its record names no SSH port')
   if (!userName.test(Container.SSHUsername)) throw bad('its record names no possible SSH user')
-  const key = Auth === 'password' ? undefined : Auth === 'userKey' ? KeyFile : files.key
   const { host, port } = portEndpoint(loan, published)
-  return { host, port, user: Container.SSHUsername, key }
+  return { host, port, user: Container.SSHUsername, key: sshKey(loan, files) }
 }
 
 const SHORT_ID = 12
@@ -69,7 +68,7 @@ export function dynamicInventory(loans: readonly Loan[], groups: readonly Group[
     if (!alias || !endpoint) continue
     hostvars[alias] = {
       ...connection(endpoint),
-      ansible_ssh_common_args: `-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=${quoted(files.knownHosts)}`,
+      ansible_ssh_common_args: commonArgs(loan, files),
       p2prc_id: loan.ID,
       p2prc_ports: freePorts(loan).map(({ internal }) => internal),
     }
@@ -155,6 +154,11 @@ function trySshEndpoint(loan: Loan, files: SshFiles): SshEndpoint | undefined {
   } catch {
     return undefined
   }
+}
+
+function commonArgs(loan: Loan, files: SshFiles): string {
+  const { file, options } = hostKeyCheck(loan, files)
+  return ['IdentitiesOnly=yes', ...options, `UserKnownHostsFile=${quoted(file)}`].map((each) => `-o ${each}`).join(' ')
 }
 
 /** Quotes a path twice: Ansible splits `ansible_ssh_common_args` as a shell would, and ssh splits it once more. */

@@ -4,7 +4,7 @@ import type { Bus, Undo } from '../../protocol/bus.ts'
 import type { Group } from '../../protocol/groups.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { BusEvent } from '../../protocol/index.ts'
-import type { SshFiles } from '../../protocol/ssh.ts'
+import { type HostKeyCheck, hostKeyCheck, type SshFiles } from '../../protocol/ssh.ts'
 import { diskFailed } from '../home/fileErrors.ts'
 import { shortIds, sshEndpoint } from './inventory.ts'
 
@@ -30,7 +30,7 @@ export function sshConfigOf(loans: readonly Loan[], groups: readonly Group[], fi
           `  HostName ${escaped(host)}`,
           `  Port ${port}`,
           `  User ${user}`,
-          ...sshOptions(key, files.knownHosts).map((line) => `  ${line}`),
+          ...sshOptions(key, hostKeyCheck(loan, files)).map((line) => `  ${line}`),
           '',
         ].join('\n')
       } catch {
@@ -41,14 +41,14 @@ export function sshConfigOf(loans: readonly Loan[], groups: readonly Group[], fi
 }
 
 /**
- * Returns the options that pin the host key and offer the one private key, if there is one; one option for each line.
+ * Returns the options that check the host key and offer the one private key, if there is one; one option for each line.
  */
-export function sshOptions(key: string | undefined, knownHosts: string): string[] {
+export function sshOptions(key: string | undefined, { file, options }: HostKeyCheck): string[] {
   return [
     ...(key === undefined ? [] : [`IdentityFile "${escaped(key)}"`, 'IdentitiesOnly yes']),
-    `UserKnownHostsFile "${escaped(knownHosts)}"`,
+    `UserKnownHostsFile "${escaped(file)}"`,
     'GlobalKnownHostsFile /dev/null',
-    'StrictHostKeyChecking yes',
+    ...options.map((option) => option.replace('=', ' ')),
     // A host key that the container offers later must not be added beside the one that the lender reported.
     'UpdateHostKeys no',
   ]

@@ -167,7 +167,7 @@ test('a group or a loan is resolved for a plugin over the bus; an abort ends the
       (await members(ref, context.signal)).map(({ ID }) => ID),
       [idOf(1)],
     )
-  await assert.rejects(members('grp0', context.signal), { code: 'not_found' })
+  await assert.rejects(members('grpz', context.signal), { code: 'not_found' })
   await assert.rejects(members('nix', context.signal), {
     code: 'not_found',
     message: /group or borrowed container/,

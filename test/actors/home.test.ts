@@ -156,7 +156,9 @@ describe('home: one that Go P2PRC made', () => {
     assert.deepEqual(home.config.Unknown, [1, 2])
     assert.equal(home.paths.ipTable, join(dir, 'tables/mine.json'))
     assert.equal(home.paths.key, join(dir, 'id_ed25519'), 'the node key is ours, never the RSA one')
-    assert.deepEqual(contents(dir), before)
+    const copy = { [join(dir, 'go_key')]: '600 -----BEGIN RSA PRIVATE KEY-----\n' }
+    assert.deepEqual(contents(dir), { ...before, ...copy }, 'only a copy of its key is added')
+    assert.equal(home.paths.goKey, join(dir, 'go_key'))
   })
 
   test('a folder of another machine in it is not made here', async () => {

@@ -6,7 +6,12 @@ import type { ContainerId } from '../../protocol/ids.ts'
 import { extraRecord, loanOf, sshRecord } from '../support/pluginContainers.ts'
 
 const id = (start: string) => start.padEnd(64, '0') as ContainerId
-const files = { key: '/home/x/id', knownHosts: "/home/x y/known'hosts%" }
+const files = {
+  key: '/home/x/id',
+  goKey: '/home/x/go',
+  knownHosts: "/home/x y/known'hosts%",
+  acceptedHosts: '/home/x/accepted',
+}
 const first = loanOf(id('aaaa'), 'ssh-ed25519 AAAA', [sshRecord(2201), extraRecord(30001), extraRecord(30002)])
 const second = loanOf(id('bbbb'), 'ssh-ed25519 AAAA', [sshRecord(2202)], '[2001:db8::7]:8088')
 
@@ -42,6 +47,7 @@ test('the key is the one that opens the loan', () => {
   const keyOf = (more: Partial<Loan>) => sshEndpoint({ ...first, ...more }, files).key
   assert.equal(keyOf({ Auth: 'userKey', KeyFile: '/k' }), '/k')
   assert.equal(keyOf({ Auth: 'password' }), undefined)
+  assert.equal(keyOf({ Auth: undefined }), '/home/x/go')
 })
 
 test('short ids are as short as engines show them, and longer if two would be equal', () => {
@@ -104,6 +110,13 @@ test('inventory --list has the loans and their groups, without damaged records',
   assert.equal(
     list._meta.hostvars[one as string]?.ansible_ssh_common_args,
     `-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile='"/home/x y/known'"'"'hosts%%"'`,
+  )
+  const { Auth: _, ...ofGo } = loanOf(id('eeee'), '', [sshRecord(2203)])
+  assert.equal(
+    Object.values(dynamicInventory([ofGo], [], files)._meta.hostvars).map((each) =>
+      Reflect.get(each, 'ansible_ssh_common_args'),
+    )[0],
+    `-o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new -o HostKeyAlias=p2prc-${id('eeee')} -o HashKnownHosts=no -o UserKnownHostsFile='"/home/x/accepted"'`,
   )
   assert.deepEqual(dynamicInventory([], [], files), {
     _meta: { hostvars: {} },

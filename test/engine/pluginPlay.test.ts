@@ -476,7 +476,7 @@ test('text of a container cannot control the terminal, and what no_log hides sta
 test('ssh, scp and Ansible itself reach the loans by name with the files that the node writes', async () => {
   const loans = containers.loans.slice(0, 2)
   const groups = [{ ID: 'grp1', Name: 'farm', TrackContainer: loans }]
-  const files = { key: containers.files.key, knownHosts: join(temp, 'pinned hosts') }
+  const files = { ...containers.files, knownHosts: join(temp, 'pinned hosts') }
   writeFileSync(files.knownHosts, knownHostsText(loans))
   const config = join(temp, 'ssh_config')
   await writeSshConfig(config, sshConfigOf(loans, groups, files))

@@ -12,7 +12,12 @@ import type { BusEvent } from '../../protocol/index.ts'
 import { loanOf, sshRecord } from '../support/pluginContainers.ts'
 
 const id = (start: string) => start.padEnd(64, '0') as ContainerId
-const files = { key: '/home/x %d/id', knownHosts: '/home/x %d/known_hosts' }
+const files = {
+  key: '/home/x %d/id',
+  knownHosts: '/home/x %d/known_hosts',
+  acceptedHosts: '/home/x %d/accepted',
+  goKey: '/home/x %d/go',
+}
 const first = loanOf(id('aaaa'), 'ssh-ed25519 AAAA', [sshRecord(2201)])
 const second = loanOf(id('bbbb'), 'ssh-ed25519 AAAA', [sshRecord(2202)], '[2001:db8::7]:8088')
 const groups = [{ ID: 'grp1', Name: 'farm * !x', TrackContainer: [first, second] }]
@@ -46,6 +51,15 @@ test('ssh finds each loan by its short id and its number in its groups, with the
   assert.equal(effective(path, 'elsewhere').port, '22')
 })
 
+test('a loan that Go borrowed opens with the key of Go, and its first host key is accepted', async () => {
+  const path = join(folder, 'go')
+  const { Auth: _, ...ofGo } = loanOf(id('cccc'), '', [sshRecord(2203)])
+  await writeSshConfig(path, sshConfigOf([ofGo], [], files))
+  const is = effective(path, 'cccc00000000')
+  assert.deepEqual([is.identityfile, is.userknownhostsfile], ['/home/x %%d/go', '/home/x %d/accepted'])
+  assert.deepEqual([is.stricthostkeychecking, is.hostkeyalias], ['accept-new', `p2prc-${id('cccc')}`])
+})
+
 test('a damaged record becomes a comment and affects no other; a password loan has no key', () => {
   const hostile = structuredClone(first)
   hostile.ID = id('cccc')
@@ -64,7 +78,7 @@ test('the file is written atomically and privately, and follows the loans', asyn
   await writeSshConfig(path, sshConfigOf([], [], files))
   assert.doesNotMatch(await readFile(path, 'utf8'), /^Host /m)
   await assert.rejects(writeSshConfig(join(folder, 'none/config'), ''), { code: 'disk_failed' })
-  assert.deepEqual((await readdir(folder)).sort(), ['config', 'one'], 'no temporary file is left')
+  assert.deepEqual((await readdir(folder)).sort(), ['config', 'go', 'one'], 'no temporary file is left')
 })
 
 test('the file follows the bus: a taken loan appears, and a returned one disappears', async () => {

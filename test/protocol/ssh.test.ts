@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import type { Loan } from '../../protocol/groupTracker.ts'
-import { knownHostsText, shellLine, sshArgs } from '../../protocol/ssh.ts'
+import { hostKeyCheck, knownHostsText, shellLine, sshArgs, sshKey, withAcceptedKey } from '../../protocol/ssh.ts'
 import { HOST_KEY, idOf, replyOf } from '../support/fakeLender.ts'
 
-const files = { knownHosts: '/home/a/known_hosts', key: '/home/a/key' }
+const files = { knownHosts: '/home/a/known_hosts', acceptedHosts: '/home/a/accepted', key: '/home/a/key', goKey: '/go' }
 
 function loan(changes: Partial<Loan> = {}, container: Record<string, unknown> = {}): Loan {
   const Container = { ...replyOf(idOf(1)), ...container } as unknown as Loan['Container']
@@ -18,6 +18,18 @@ function loan(changes: Partial<Loan> = {}, container: Record<string, unknown> = 
     ...changes,
   }
 }
+
+const goLoan: Loan = {
+  ID: idOf(1),
+  IpAddress: 'go.example:8088',
+  Container: loan({}, { SSHHostKey: '' }).Container,
+}
+const acceptNew = [
+  'UserKnownHostsFile=/home/a/accepted',
+  'StrictHostKeyChecking=accept-new',
+  `HostKeyAlias=p2prc-${idOf(1)}`,
+  'HashKnownHosts=no',
+].flatMap((option) => ['-o', option])
 
 const pinned = ['-o', 'UserKnownHostsFile=/home/a/known_hosts', '-o', 'StrictHostKeyChecking=yes']
 
@@ -34,12 +46,30 @@ test("the arguments for this node's key, the user's key, a password and a record
       ['-i', '/k', '-o', 'IdentitiesOnly=yes', '-p', '20001', ...pinned, 'root@10.0.0.1'],
     ],
     [loan({ Auth: 'password' }), ['-o', 'PubkeyAuthentication=no', '-p', '20001', ...pinned, 'root@10.0.0.1']],
-    [
-      { ID: idOf(1), IpAddress: 'go.example:8088', Container: loan({}, { SSHHostKey: '' }).Container },
-      ['-p', '20001', 'root@go.example'],
-    ],
+    [goLoan, ['-i', '/go', '-o', 'IdentitiesOnly=yes', '-p', '20001', ...acceptNew, 'root@go.example']],
   ]
   for (const [given, expected] of rows) assert.deepEqual(sshArgs(given, files), expected)
+})
+
+test('the key of a record of Go: the one that it names, that of Go, or none; a record of ours needs its host key', () => {
+  const { goKey: _, ...noGo } = files
+  assert.deepEqual(sshArgs(goLoan, noGo), ['-p', '20001', ...acceptNew, 'root@go.example'])
+  assert.equal(sshKey({ ...goLoan, KeyFile: '/k' }, files), '/k')
+  assert.equal(sshKey(loan({ Auth: 'userKey' }), files), undefined, "Go's key opens nothing that we borrowed")
+  assert.equal(sshKey(loan({ Auth: 'password' }), files), undefined)
+  assert.deepEqual(hostKeyCheck(loan({}, { SSHHostKey: '' }), files), {
+    file: '/home/a/known_hosts',
+    options: ['StrictHostKeyChecking=yes'],
+  })
+  assert.throws(() => sshArgs({ ...goLoan, ID: 'a b' as Loan['ID'] }, files), { code: 'protocol_error' })
+})
+
+test('an accepted host key is read by the id of its container, and never replaces a pinned one', () => {
+  const text = `p2prc-${idOf(2)} ssh-ed25519 OTHER\np2prc-${idOf(1)} ${HOST_KEY}\n`
+  assert.equal(withAcceptedKey(goLoan, text).Container.SSHHostKey, HOST_KEY)
+  assert.equal(withAcceptedKey(goLoan, '').Container.SSHHostKey, '')
+  const ours = loan({}, { SSHHostKey: 'ssh-ed25519 PINNED' })
+  assert.equal(withAcceptedKey(ours, text), ours)
 })
 
 test('a record that would pass an option to ssh is rejected', () => {
@@ -50,7 +80,7 @@ test('a record that would pass an option to ssh is rejected', () => {
 })
 
 test('the real ssh reads unusual paths correctly', () => {
-  const strange = { knownHosts: '/h/a b%h "q"/known_hosts', key: '/h/a b%h/key' }
+  const strange = { ...files, knownHosts: '/h/a b%h "q"/known_hosts', key: '/h/a b%h/key' }
   const shown = execFileSync('ssh', ['-G', ...sshArgs(loan(), strange)], { encoding: 'utf8' })
   assert.match(shown, /^userknownhostsfile \/h\/a b%h "q"\/known_hosts$/m)
   assert.match(shown, /^stricthostkeychecking (true|yes)$/m)

@@ -52,7 +52,12 @@ export async function openFakeBorrower(
     return { endpoints: [directEndpoint(parseAddress(where))] }
   }
   const nearest = async (count: number) => lenders.slice(0, count).map(({ address }) => address)
-  const paths = { knownHosts: path('known hosts'), key: path('key'), extras: path('loans.json') }
+  const paths = {
+    knownHosts: path('known hosts'),
+    acceptedHosts: path('accepted'),
+    key: path('key'),
+    extras: path('loans.json'),
+  }
   const bus = createBus<BusEvent>()
   const events = record(bus)
   const dialer = createDialer({ identity, publish: (fact) => bus.publish(fact) })

@@ -12,12 +12,13 @@ import { makeSshKeyPair } from '../../actors/identity/sshKey.ts'
 import type { Port } from '../../protocol/containerManager.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
+import type { SshFiles } from '../../protocol/ssh.ts'
 
 /** Containers as a lender creates them, on this machine's engine, with their records as a borrower stores them. */
 export interface TestContainers {
   loans: Loan[]
   /** The borrower's key, and a `known_hosts` file that pins nothing. */
-  files: { key: string; knownHosts: string }
+  files: SshFiles
   /** Kills one as if its machine had failed. */
   kill(index: number): Promise<void>
   remove(): Promise<void>
@@ -31,7 +32,11 @@ export async function startContainers(count: number, extraPorts = 0): Promise<Te
   const image = await sshImage(engine)
   const folder = await mkdtemp(join(tmpdir(), 'p2prc-containers-'))
   const own = makeSshKeyPair('borrower')
-  const files = { key: join(folder, 'id_ed25519'), knownHosts: join(folder, 'known_hosts') }
+  const files = {
+    key: join(folder, 'id_ed25519'),
+    knownHosts: join(folder, 'known_hosts'),
+    acceptedHosts: join(folder, 'accepted'),
+  }
   await writeFile(files.key, own.privateKey, { mode: 0o600 })
   await writeFile(files.knownHosts, '')
   const loans: Loan[] = []

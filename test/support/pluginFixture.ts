@@ -22,7 +22,7 @@ export function pluginFixture(loans: readonly Loan[], more: Partial<PluginRunner
   const bus = createBus<BusEvent>()
   const parts = createPluginRunner({
     folders,
-    files: { key: join(root, 'none'), knownHosts: join(root, 'none') },
+    files: { key: join(root, 'none'), knownHosts: join(root, 'none'), acceptedHosts: join(root, 'none') },
     output: join(root, 'output'),
     env: process.env,
     members: async (id) => loans.filter(({ ID }) => id === 'grp' || ID.startsWith(id)),
