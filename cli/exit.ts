@@ -26,4 +26,17 @@ export function exitWith(ended: Promise<number>): void {
 function onStreamError(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') process.exit(0)
   if (error.code !== 'EIO') throw error
+  closeStreamsAtExit()
+}
+
+/** For a terminal that is gone: when Node exits, it resets that of each open stream, and aborts where it cannot. */
+export function closeStreamsAtExit(): void {
+  process.once('exit', () => {
+    // Loaded only now, because hardly any command needs it.
+    const { closeSync } = process.getBuiltinModule('node:fs')
+    for (const stream of [0, 1, 2])
+      try {
+        closeSync(stream)
+      } catch {}
+  })
 }

@@ -4,6 +4,7 @@ import type { AnswerOf, CommandInput, CommandType, FactOf } from '../client/type
 import { AppError, toAppError } from '../protocol/errors.ts'
 import type { CommandName } from './cliCommands.ts'
 import { type CommandLine, readCommandLine } from './commandLine.ts'
+import { closeStreamsAtExit } from './exit.ts'
 import { showHelp } from './help.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
@@ -135,7 +136,10 @@ function watchInterrupts(): Interrupts {
   }
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
-  process.on('SIGHUP', interrupt)
+  process.on('SIGHUP', () => {
+    closeStreamsAtExit()
+    interrupt()
+  })
   return {
     signal: abort.signal,
     ignore() {

@@ -1,4 +1,5 @@
 import { assign, emit, enqueueActions, stopChild } from 'xstate'
+import { SEEDS_PER_FACT_MAX } from '../protocol/defaults/ipTable.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { NetworkFact } from '../protocol/gossip.ts'
 import { observeAddress } from './ipTable/advertisedAddresses.ts'
@@ -188,7 +189,11 @@ export const ipTableMachine = ipTableSetup.createMachine({
       actions: [assign({ links: new Map() }), { type: 'commit', params: ({ context }) => onGossipLost(context.table) }],
     },
     'gossip.started': {
-      actions: emit(({ context }) => ({ type: 'table.seedsListed', seeds: seedsOf(context.table) })),
+      actions: enqueueActions(({ context, enqueue }) => {
+        const all = seedsOf(context.table)
+        for (let at = 0; at === 0 || at < all.length; at += SEEDS_PER_FACT_MAX)
+          enqueue.emit({ type: 'table.seedsListed', seeds: all.slice(at, at + SEEDS_PER_FACT_MAX) })
+      }),
     },
     'gossip.selfAddressObserved': {
       actions: {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
-import { HOPS, UNVERIFIED_MAX } from './defaults/ipTable.ts'
+import { HOPS, SEEDS_PER_FACT_MAX, UNVERIFIED_MAX } from './defaults/ipTable.ts'
 import type { DialSucceeded } from './dialer.ts'
 import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { legacyFields, tableEntry } from './files/ipTable.ts'
@@ -121,9 +121,12 @@ export const ipTableFacts = {
   'table.damaged': z.object({ quarantined: z.string() }),
   /** How a node may be reached: the owner named it, or the node proved its key there. The best endpoint comes first. */
   'peer.addressDiscovered': z.object({ endpoints: z.array(endpointSchema), id: nodeId.optional() }),
-  /** The seed addresses, which the owner named or at which a node proved its key. Emitted when gossip starts. */
+  /**
+   * Some of the seed addresses, which the owner named or at which a node proved its key. All of them are emitted when
+   * gossip starts, in as many facts as they need; an empty table is one fact without seeds.
+   */
   'table.seedsListed': z.object({
-    seeds: z.array(z.object({ endpoints: z.array(endpointSchema), id: nodeId.optional() })),
+    seeds: z.array(z.object({ endpoints: z.array(endpointSchema), id: nodeId.optional() })).max(SEEDS_PER_FACT_MAX),
   }),
   /** The endpoints at which this node can be dialled, best first. Also emitted at the start. */
   'table.selfAddressesChanged': z.object({ endpoints: z.array(endpointSchema), port: z.number() }),

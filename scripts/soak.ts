@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { SteadyResult } from '../bench/steady.ts'
@@ -8,15 +9,19 @@ import { type Job, type JobResult, runJobs } from '../simulation/soakPool.ts'
  * `npm run soak [-- --seeds 1000] [--first 1] [--hours 24]` runs chaos simulations from many seeds, and one day of 100
  * nodes that lose 5 % of their messages, in which no node may be declared dead. Two processes run at a time. The exit code
  * is 1 if any run fails.
+ *
+ * `npm run soak -- largeTable` instead runs that test of the command line with a table that is full.
  */
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seeds: { type: 'string', default: '1000' },
     first: { type: 'string', default: '1' },
     hours: { type: 'string', default: '24' },
   },
 })
+for (const name of positionals) process.exit(runTest(name))
 const seeds = number('seeds', 100_000)
 const first = number('first', 0xffff_ffff)
 const hours = number('hours', 10_000)
@@ -47,6 +52,20 @@ await runJobs(jobs, (job: JobResult) => {
 })
 printSummary()
 process.exitCode = failed === 0 ? 0 : 1
+
+/** Returns the exit code. */
+function runTest(name: string): number {
+  if (name !== 'largeTable') {
+    console.error(`There is no soak test "${name}"; there is largeTable`)
+    return 2
+  }
+  const node = (args: string[]) =>
+    spawnSync(process.execPath, ['--conditions=development', '--import', 'tsx', ...args], {
+      stdio: 'inherit',
+      env: { ...process.env, P2PRC_SOAK: 'full' },
+    }).status ?? 1
+  return node(['scripts/build.ts']) || node(['--test', '--test-reporter=spec', `test/cli/${name}.test.ts`])
+}
 
 function onChaos({ seed, agreedAfterMs, violations, falsePositives: chaosFalsePositives, trace }: ChaosResult): void {
   falsePositives += chaosFalsePositives

@@ -69,8 +69,10 @@ function handle(tx: Tx, event: GossipEvent): void {
   else if (event.type === 'failed') onDialFailed(tx, event.link, event.refused)
   else if (event.type === 'received' && link) onMessage(tx, link, event.message)
   else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sent a message that cannot be decoded')
-  else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, [event])
-  else if (event.type === 'seedsListed') addBootstrapAddresses(tx, event.seeds)
+  else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, [event], { dial: true })
+  // The seeds come in several facts. To dial again at each would double the waiting time as often.
+  else if (event.type === 'seedsListed')
+    addBootstrapAddresses(tx, event.seeds, { dial: state.bootstrapAddresses.length === 0 })
   else if (event.type === 'trustChanged') state.trusted = new Set(event.trusted.map(shortOf))
   else if (event.type === 'leaving') leave(tx)
   else if (event.type === 'recordUpdated') publish(tx, event.fields)
@@ -105,10 +107,11 @@ function onMessage(tx: Tx, known: Link, { kind, body }: WireMessage): void {
   handler(tx, link, body)
 }
 
-function addBootstrapAddresses(tx: Tx, seeds: GossipState['bootstrapAddresses']): void {
+function addBootstrapAddresses(tx: Tx, seeds: GossipState['bootstrapAddresses'], { dial }: { dial: boolean }): void {
   const { state, now } = tx
   const added = seeds.map(({ endpoints, id }) => ({ endpoints, ...(id && { id }) }))
   state.bootstrapAddresses = [...state.bootstrapAddresses, ...added].slice(-state.config.maxMembers)
+  if (!dial) return
   state.nextRetryAt = now
   state.nextRoundAt = Math.min(state.nextRoundAt, now)
 }

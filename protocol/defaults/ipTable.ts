@@ -13,6 +13,9 @@ export const PEERS_MAX = 4_096
  */
 export const TABLE_PAGE_MAX_CHARS = 128 * 1024
 
+/** How many seeds one fact tells gossip at its start, so that no message on the bus is as large as the table. */
+export const SEEDS_PER_FACT_MAX = 64
+
 /**
  * Maximum length of a text in the row of a peer without a key. Go sets no limit, so that a longer text is kept in part,
  * and its row is not passed on.

@@ -30,6 +30,15 @@ test('the ports of a removed container are free again', async () => {
   }
 })
 
+test('more ports than a container may have, TCP and UDP together, are refused in one sentence', async () => {
+  const ports = createHostPorts({ first: 40_000, last: 40_001, isFree: async () => true })
+  const { logic } = containerSteps({ engine: {} as Engine, nodeId: 'SHA256:x', limits: CONTAINER_LIMITS, ports })
+  await assert.rejects(run(logic.createCredentials, { ...request, ports: 64, udpPorts: 1 }), {
+    code: 'bad_request',
+    what: 'A container gets at most 64 ports, TCP and UDP together, not 65',
+  })
+})
+
 // biome-ignore lint/suspicious/noExplicitAny: as xstate declares its logic
 function run<T extends ActorLogic<any, any, any, any, any>>(logic: T, input: InputFrom<T>) {
   const actor = createActor(logic, { input })

@@ -129,6 +129,7 @@ test('consecutive ports are shown as ranges', () => {
     Array.from({ length: count }, (_, index) => port(first + index, first + index, type))
   assert.equal(portsText([port(40000, 22, 'tcp', 'SSH'), ...range(40001, 64)]), 'ssh 40000→22 40001-40064')
   assert.equal(portsText([...range(5, 2), port(8), ...range(9, 3, 'udp')]), '5-6 8 9-11/udp')
+  assert.equal(portsText([port(5, 22, 'tcp', 'SSH'), port(6, 23)]), 'ssh 5→22 6→23')
   assert.equal(portsText([port(5, 80), port(6, 81), port(7, 90)]), '5-6→80-81 7→90')
 })
 

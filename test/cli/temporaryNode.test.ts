@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { holderOf } from '../../actors/home/lockHolder.ts'
-import { bareHome, isLocked, launched, recordOf, remember } from '../support/cliHomes.ts'
+import { bareHome, launched, recordOf, remember, unlocked } from '../support/cliHomes.ts'
 import { openFakeShell } from '../support/fakeShell.ts'
 import { p2prc, p2prcJson } from '../support/processes.ts'
 
@@ -23,7 +22,12 @@ async function homeWithGroup(t: TestContext) {
     const fifo = join(env.P2PRC, name)
     execFileSync('mkfifo', [fifo])
     const run = launched(t, env, 'group', 'exec', 'farm', '--', `echo ${name} began; exec cat ${fifo}`)
-    return { ...run, begun: run.printed(`${name} began`), end: () => writeFileSync(fifo, 'done\n') }
+    // In a process of its own, because it waits until the command reads, which one that was killed never does.
+    const end = () => {
+      const writer = spawn('sh', ['-c', 'echo done >"$0"', fifo])
+      t.after(() => writer.kill('SIGKILL'))
+    }
+    return { ...run, begun: run.printed(`${name} began`), end }
   }
   return { env, shell, waiting }
 }
@@ -42,7 +46,7 @@ test('a long command lets others in, and ends before one that outlives it', asyn
   second.end()
   assert.equal(await second.ended, 0, second.text)
   // Nobody waits for the end of a node that outlived the command that had started it.
-  while (isLocked(env.P2PRC)) await delay(10)
+  await unlocked(env.P2PRC)
   assert.equal(existsSync(join(env.P2PRC, 'run/control.sock')), false)
 })
 
@@ -72,5 +76,5 @@ test('a command that is killed ends what it began, and the temporary node with i
   assert.equal(holderOf(join(env.P2PRC, 'lock'))?.temporary, true)
   first.child.kill('SIGKILL')
   await shell.empty()
-  while (isLocked(env.P2PRC)) await delay(10)
+  await unlocked(env.P2PRC)
 })

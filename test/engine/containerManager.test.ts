@@ -151,7 +151,7 @@ test('a rejected request leaves nothing behind', async (t) => {
     [{ key: '"; touch X; "' }, 'bad_key'],
     [{ image: '"; touch X; "' }, 'bad_image'],
     [{ image: '../ssh' }, 'bad_image'],
-    [{ ports: 40, udpPorts: 40 }, 'bad_count'],
+    [{ ports: 40, udpPorts: 40 }, 'bad_request'],
   ] as const
   for (const [request, code] of table) await assert.rejects(lender.create(request), is(code), JSON.stringify(request))
   assert.deepEqual(await leftOf(lender.nodeId), [])

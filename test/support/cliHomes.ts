@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { follow, type Output } from '../../bench/children.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
@@ -50,4 +52,13 @@ export function launched(t: TestContext, env: NodeJS.ProcessEnv, ...args: string
 /** Whether something holds the lock of the home, which is a link that leads nowhere. */
 export function isLocked(home: string): boolean {
   return lstatSync(join(home, 'lock'), { throwIfNoEntry: false }) !== undefined
+}
+
+/** Waits until nothing holds the lock of the home, as long as a test may take for it. */
+export async function unlocked(home: string): Promise<void> {
+  const deadline = performance.now() + 30_000
+  while (isLocked(home)) {
+    assert.ok(performance.now() < deadline, 'the lock of the home is still held')
+    await delay(10)
+  }
 }

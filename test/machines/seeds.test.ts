@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { initialTransition, transition } from 'xstate'
+import { ipTableMachine } from '../../machines/ipTable.ts'
+import { SEEDS_PER_FACT_MAX } from '../../protocol/defaults/ipTable.ts'
+import { ipTableFile } from '../../protocol/files/ipTable.ts'
+import type { SeedsListed } from '../../protocol/ipTable.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { makeGossipDriver } from '../support/gossipDriver.ts'
+
+/** The seeds of a table, which ipTable tells gossip at its start. */
+
+const PEERS = 1_000
+
+/** What ipTable emits at the start of gossip, with a table of peers that the owner added. */
+function listedSeeds(peers: number): SeedsListed[] {
+  const at = (index: number) => `20.1.${index >> 8}.${index & 255}`
+  const entries = Array.from({ length: peers }, (_, index) => ({
+    ...{ Name: `peer-${index}`, IPV4: at(index), ServerPort: '8088', Trusted: [`${at(index)}:8088`] },
+  }))
+  const [snapshot] = initialTransition(ipTableMachine, {
+    file: ipTableFile.parse({ ip_address: entries }),
+    self: { id: 'SHA256:me', name: 'me', port: 8_088, addresses: [], advertisable: [], information: '' },
+  } as never)
+  const [, actions] = transition(ipTableMachine, snapshot, { type: 'gossip.started' })
+  return (actions as readonly { type: string; params?: unknown }[])
+    .filter(({ type }) => type === 'xstate.emit')
+    .map(({ params }) => (params as { event: SeedsListed }).event)
+}
+
+test('a large table tells gossip its seeds in facts of bounded size, which gossip adds up', () => {
+  const facts = listedSeeds(PEERS)
+  assert.equal(facts.length, Math.ceil(PEERS / SEEDS_PER_FACT_MAX))
+  for (const { type, seeds } of facts) {
+    assert.equal(type, 'table.seedsListed')
+    assert.ok(seeds.length <= SEEDS_PER_FACT_MAX)
+  }
+  const node = makeGossipDriver()
+  for (const { seeds } of facts) node.do({ type: 'seedsListed', seeds })
+  const known = node.state.bootstrapAddresses.map(({ endpoints: [at] }) => at && formatEndpoint(at))
+  assert.equal(known.length, PEERS)
+  assert.equal(new Set(known).size, PEERS)
+})
+
+test('many facts of seeds make gossip dial as often as one does, and wait no longer for the next', () => {
+  const afterSeeds = (peers: number) => {
+    const node = makeGossipDriver()
+    const dials = listedSeeds(peers).flatMap(({ seeds }) =>
+      node.do({ type: 'seedsListed', seeds }).filter(({ type }) => type === 'dial'),
+    )
+    return [dials.length, node.state.isolatedBackoffMs, node.state.nextRetryAt - node.now]
+  }
+  assert.deepEqual(afterSeeds(PEERS), afterSeeds(SEEDS_PER_FACT_MAX))
+})
