@@ -192,7 +192,12 @@ export const flags: readonly FlagSpec[] = [
   { name: 'ssh', aliases: [], help: 'Allow ssh:// besides https://' },
   { name: 'list', aliases: [], help: 'Print the whole inventory, as Ansible requests it; this is the default' },
   { name: 'yes', aliases: ['y'], help: 'Do not ask for confirmation' },
-  { name: 'json', aliases: [], help: 'Print JSON; for a stream, one object per line', env: true },
+  {
+    name: 'json',
+    aliases: [],
+    help: 'Print one JSON object per line: progress as it comes, the result last',
+    env: true,
+  },
   { name: 'help', aliases: ['h'], help: 'Show help' },
   { name: 'version', aliases: ['v'], help: 'Show the version' },
 ]

@@ -28,7 +28,7 @@ export const peerCommands = {
     const { option, request, terminal } = call
     const hops = wholeNumber('--hops', option('hops') ?? String(HOPS.default), 1, HOPS.max)
     const onFact = (fact: ReceivedFact) => {
-      if (fact.type === 'table.progress') terminal.progress(hopLine(fact))
+      if (fact.type === 'table.progress') terminal.progress(fact, hopLine(fact))
     }
     await request({ type: 'table.update', hops }, onFact)
     showPeers(await listed(call), {}, terminal)

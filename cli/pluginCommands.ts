@@ -76,7 +76,7 @@ export const pluginCommands = {
     const host = call.option('host')
     const { hostvars } = inventory._meta
     const document = host === undefined ? inventory : Object.hasOwn(hostvars, host) ? hostvars[host] : {}
-    process.stdout.write(`${JSON.stringify(document, null, '\t')}\n`)
+    call.terminal.document(document)
   },
 
   async 'ssh-config'(call) {

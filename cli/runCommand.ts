@@ -109,12 +109,13 @@ function createCall({ args, options, rest, legacy }: CommandLine, terminal: Term
   }
 }
 
-function showProgress({ type, member, step, line }: ReceivedFact, terminal: Terminal): void {
+function showProgress(fact: ReceivedFact, terminal: Terminal): void {
+  const { type, member, step, line } = fact
   if (!type.endsWith('.progress')) return
   const whose = member === undefined ? '' : `${member}: `
   // The lines of these steps name the step themselves; lines of an image build do not.
   const of = step === undefined || /^(create|start|ssh)$/.test(String(step)) ? '' : `${step}: `
-  terminal.progress(`${whose}${of}${line}`)
+  terminal.progress(fact, `${whose}${of}${line}`)
 }
 
 interface Interrupts {

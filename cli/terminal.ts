@@ -23,7 +23,7 @@ const standard: Streams = {
 }
 
 export interface OutputOptions {
-  /** JSON on a terminal too, and NDJSON for streams. */
+  /** NDJSON: one object a line, on a terminal too. */
   json: boolean
   quiet: boolean
   /** `NO_COLOR` is set. */
@@ -33,8 +33,9 @@ export interface OutputOptions {
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow'
 
 /**
- * The output of the command line. Values are text on a terminal and JSON with tabs otherwise; streams are lines, or
- * NDJSON with `--json`; progress and errors go to stderr, so that stdout contains only the result.
+ * The output of the command line. Values are text on a terminal and JSON with tabs otherwise; streams are lines; progress
+ * and errors go to stderr, so that stdout contains only the result. With `--json` everything but errors is NDJSON on
+ * stdout, and the result is its last line.
  */
 export function createTerminal(options: OutputOptions, streams: Streams = standard) {
   const { out, err } = streams
@@ -62,7 +63,12 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
     },
     /** Prints one result: `text` on a terminal, `document` as JSON otherwise. */
     value(document: unknown, text: () => string): void {
-      write(out, `${onScreen ? text() : JSON.stringify(document, null, '\t')}\n`)
+      if (onScreen) write(out, `${text()}\n`)
+      else this.document(document)
+    },
+    /** Prints one result as JSON, also on a terminal. */
+    document(document: unknown): void {
+      write(out, `${JSON.stringify(document, null, options.json ? undefined : '\t')}\n`)
     },
     /** Reports success of a command without a result. Scripts written for Go P2PRC read `Success`. */
     done(document: unknown, text: string, legacy: boolean): void {
@@ -75,9 +81,13 @@ export function createTerminal(options: OutputOptions, streams: Streams = standa
       if (options.json) write(out, `${JSON.stringify(fact)}\n`)
       else write(stream === 'stdout' ? out : err, `${text}\n`)
     },
-    /** Shows progress: one line that is overwritten on a terminal, plain lines otherwise. */
-    progress(text: string): void {
-      if (options.quiet || options.json) return
+    /** Shows progress: one line that is overwritten on a terminal, plain lines otherwise, the fact itself with `--json`. */
+    progress(fact: unknown, text: string): void {
+      if (options.quiet) return
+      if (options.json) {
+        this.line(fact, text)
+        return
+      }
       write(err, live ? singleLine(text).slice(0, Math.max(10, (err.columns || 80) - 1)) : `${text}\n`)
       progressShown = live
     },

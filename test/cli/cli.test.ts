@@ -259,7 +259,7 @@ describe('cli: without a node', () => {
     assert.equal(found.State, 'unreachable')
     assert.ok(stdout.startsWith('{\n\t"TrackContainer": [\n\t\t{'), 'tabs')
     assert.equal((await p2prc(home, '--tc')).stdout, stdout)
-    assert.equal((await p2prc(home, 'ps', '--json')).stdout, stdout)
+    assert.equal((await p2prc(home, 'ps', '--json')).stdout, `${JSON.stringify(JSON.parse(stdout))}\n`, 'one line')
     assert.deepEqual(JSON.parse(text).TrackContainer.length, 1)
   })
 

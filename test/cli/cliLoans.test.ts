@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { bareHome, idOf, recordOf, remember } from '../support/cliHomes.ts'
-import { HOST_KEY } from '../support/fakeLender.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import { bareHome, idOf, launched, recordOf, remember } from '../support/cliHomes.ts'
+import { HOST_KEY, idOf as lenderId, openFakeLender, replyOf } from '../support/fakeLender.ts'
 import { p2prc, p2prcJson } from '../support/processes.ts'
 
 /** The files of what is borrowed, as other programs and accidents leave them. */
@@ -88,3 +90,40 @@ test('what Go P2PRC drops when it writes the file comes back from the file besid
     [record.NodeId, 'nodeKey', HOST_KEY, 'unreachable'],
   )
 })
+
+test('--json: what happens as it happens, one object a line, and the result as the last', async (t) => {
+  const env = bareHome()
+  const folder = mkdtempSync(join(tmpdir(), 'p2prc-json-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const lender = await openFakeLender(folder)
+  t.after(() => lender.stop())
+  lender.rights.trusted.add((await p2prcJson(env, 'id')).id)
+  let requestId = ''
+  lender.script.create = (command) => {
+    requestId = command.requestId
+    return { type: 'container.progress', requestId, step: 'create', line: 'creating' }
+  }
+  const touch = launched(t, env, 'touch', lender.address, '--json')
+  await touch.printed(/"line":"creating"/)
+  const container = replyOf(lenderId(1))
+  lender.bus.publish({ type: 'container.created', requestId, container } as unknown as BusEvent)
+  assert.equal(await touch.ended, 0)
+  const [progress, result, ...more] = linesOf(touch.text)
+  assert.deepEqual([progress.type, progress.step, progress.line], ['loan.progress', 'create', 'creating'])
+  assert.deepEqual([result.ID, result.SSHHostKey, more], [lenderId(1), HOST_KEY, []])
+
+  delete lender.script.create
+  const made = await p2prc(env, 'group', 'create', '--on', lender.address, '--json')
+  const facts = linesOf(made.stdout)
+  assert.ok(facts.length > 1, made.stdout)
+  for (const { type } of facts.slice(0, -1)) assert.equal(type, 'group.progress')
+  assert.equal(facts.at(-1).TrackContainer.length, 1)
+  const updated = linesOf((await p2prc(env, 'update', '--json')).stdout)
+  assert.ok(Array.isArray(updated.at(-1).ip_address))
+})
+
+const linesOf = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))

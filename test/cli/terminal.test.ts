@@ -26,14 +26,17 @@ const ESCAPE = '\u001b'
 const plain = (_: string, text: string) => text
 
 describe('terminal: values', () => {
-  test('text on a terminal, JSON with tabs elsewhere and with --json', () => {
+  test('text on a terminal, JSON with tabs elsewhere, on one line with --json', () => {
     const onScreen = fake({ tty: true })
     onScreen.terminal.value({ a: 1 }, () => 'one')
     assert.equal(onScreen.out(), 'one\n')
-    for (const options of [{ tty: false }, { tty: true, json: true }]) {
+    for (const [options, expected] of [
+      [{ tty: false }, '{\n\t"a": 1\n}\n'],
+      [{ tty: true, json: true }, '{"a":1}\n'],
+    ] as const) {
       const { terminal, out } = fake(options)
       terminal.value({ a: 1 }, () => 'one')
-      assert.equal(out(), '{\n\t"a": 1\n}\n')
+      assert.equal(out(), expected)
     }
   })
 
@@ -76,8 +79,8 @@ describe('terminal: streams and progress', () => {
 
   test('progress is one line that is written over on a terminal, and goes before anything else is written', () => {
     const { terminal, out, err } = fake({ tty: true, plain: true })
-    terminal.progress('one')
-    terminal.progress(`two\n${'x'.repeat(50)}`)
+    terminal.progress({}, 'one')
+    terminal.progress({}, `two\n${'x'.repeat(50)}`)
     terminal.note('bad')
     terminal.value({}, () => 'value')
     assert.equal(err(), `one\r${ESCAPE}[2Ktwo ${'x'.repeat(15)}\r${ESCAPE}[2Kp2prc: bad\n`)
@@ -94,14 +97,19 @@ describe('terminal: streams and progress', () => {
     assert.equal(piped.err(), '')
   })
 
-  test('progress is plain lines on stderr elsewhere, and nothing with --json', () => {
+  test('progress is plain lines on stderr elsewhere, and the facts on stdout with --json, before the result, one a line', () => {
     const piped = fake({ tty: false })
-    piped.terminal.progress('one')
+    piped.terminal.progress({ step: 1 }, 'one')
     assert.equal(piped.err(), 'one\n')
     assert.equal(piped.out(), '')
     const json = fake({ tty: false, json: true })
-    json.terminal.progress('one')
+    json.terminal.progress({ step: 1 }, 'one')
+    json.terminal.value({ list: [1, 2] }, () => 'text')
     assert.equal(json.err(), '')
+    assert.equal(json.out(), '{"step":1}\n{"list":[1,2]}\n')
+    const quiet = fake({ tty: false, json: true, quiet: true })
+    quiet.terminal.progress({ step: 1 }, 'one')
+    assert.equal(quiet.out(), '')
   })
 })
 
@@ -241,7 +249,7 @@ describe('tables', () => {
     const rows = peerRows([{ ...peer, state: 'answering', answeredAgoMs: 4_000 } as Peer])
     assert.match(
       peersText(rows, 1, plain),
-      /^NAME[\s\S]*^ann\s+10\.0\.0\.1:8088\s+direct IPv4\s+2\.00 ms.*answered 4 s ago$/m,
+      /^NAME[\s\S]*^ann\s+10\.0\.0\.1:8088\s+2\.00 ms.*answered 4 s ago\s+direct IPv4/m,
     )
     assert.match(peersText([], 0, plain), /p2prc add/)
     assert.match(peersText([], 3, plain), /^No known machine matches\.$/)

@@ -48,12 +48,12 @@ export async function p2prc(env: NodeJS.ProcessEnv, ...args: string[]): Promise<
   return { ...ran, code }
 }
 
-/** Runs the command line and parses its output as JSON; throws with its error output if it failed. */
+/** Runs the command line with `--json` and parses the result, which is the last line; throws with its error output if it failed. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads what it expects from JSON, and fails where it is not there
 export async function p2prcJson(env: NodeJS.ProcessEnv, ...args: string[]): Promise<any> {
   const { code, stdout, stderr } = await p2prc(env, ...args, '--json')
   if (code !== 0) throw new Error(`p2prc ${args.join(' ')} ended with ${code}: ${stderr}`)
-  return JSON.parse(stdout)
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) as string)
 }
 
 export interface RunningNode {

@@ -122,7 +122,10 @@ function machineIn(
     start,
     startNode: (...args) =>
       start(process.execPath, [cli, 'start', '--host', address, '--port', '8088', ...args], /:8088/),
-    p2prc: async (...args) => JSON.parse(await runHere(process.execPath, cli, ...args, '--json')),
+    p2prc: async (...args) => {
+      const lines = (await runHere(process.execPath, cli, ...args, '--json')).trimEnd().split('\n')
+      return JSON.parse(lines.at(-1) as string)
+    },
   }
 }
 
