@@ -12,7 +12,6 @@ import * as show from './cli/tables.ts'
 import { list } from './cli/terminal.ts'
 import { version } from './package.json'
 import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
-import { SSH_CONNECT_TIMEOUT_S } from './protocol/defaults/groupTracker.ts'
 
 /**
  * Each handler reads its arguments, sends ONE command to the node and renders the answer. Its row in
@@ -62,9 +61,9 @@ const handlers: Record<CommandName, Handler> = {
 
   async ssh({ args: [id = '', ...words], rest, request, ignoreInterrupts }) {
     const { sshArgs } = await request({ type: 'loan.find', id })
-    const { openShell } = await import('./cli/shell.ts')
+    const { openShell, shellArgs } = await import('./cli/shell.ts')
     ignoreInterrupts()
-    return openShell(['-o', `ConnectTimeout=${SSH_CONNECT_TIMEOUT_S}`, ...sshArgs, ...words, ...rest])
+    return openShell(shellArgs(sshArgs, [...words, ...rest]))
   },
 
   async logs({ args: [id = ''], option, has, request, terminal }) {
