@@ -1,14 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import { fromCallback } from 'xstate'
 import type { GossipStart } from '../machines/gossip/gossipState.ts'
-import { type FromPersist, type FromTransport, gossipMachine, type ToTransport } from '../machines/gossip.ts'
+import {
+  type FromPersist,
+  type FromStepper,
+  gossipMachine,
+  type StepperInput,
+  type ToStepper,
+} from '../machines/gossip.ts'
 import { version } from '../package.json'
 import { toFailure } from '../protocol/errors.ts'
 import type { GossipFile } from '../protocol/files/gossip.ts'
 import { formatEndpoint } from '../protocol/net/endpoint.ts'
 import { machineOf, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
-import { createTransport, type TransportOptions } from './gossip/transport.ts'
+import { createStepper } from './gossip/stepper.ts'
+import type { TransportOptions } from './gossip/transport.ts'
 import type { Identity } from './identity.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
@@ -41,15 +48,15 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
     },
   )
   const online = links && {
-    transport: createTransport(links),
+    stepper: createStepper(links),
     seqStore: fromCallback<{ type: 'signed'; seq: number }>(({ receive }) =>
       receive(({ seq }) => persistSeq(store, seq)),
     ),
   }
-  const noTransport = fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {})
+  const noStepper = fromCallback<ToStepper, StepperInput, FromStepper>(() => {})
   return {
     name: 'gossip',
-    logic: gossipMachine.provide({ actors: { transport: noTransport, ...online, persist } }),
+    logic: gossipMachine.provide({ actors: { stepper: noStepper, ...online, persist } }),
     input: (signal, retained) => {
       const { endpoints = [], port = 0 } = retained['table.selfAddressesChanged'] ?? {}
       const specs = retained['specs.changed']?.specs

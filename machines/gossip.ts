@@ -1,4 +1,4 @@
-import { assign, emit, enqueueActions, fromCallback, not, sendTo, setup, spawnChild } from 'xstate'
+import { assign, emit, enqueueActions, fromCallback, fromPromise, not, sendTo, setup, spawnChild } from 'xstate'
 import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
@@ -12,16 +12,9 @@ import {
   startGossip,
   type Tools,
 } from './gossip/gossipState.ts'
-import { stepGossip } from './gossip/gossipStep.ts'
 import { gossipView } from './gossip/gossipView.ts'
 import { isActive } from './gossip/linkPhase.ts'
 import { begin, childId, end, find, join, joinIfRepeated, type Requests, type Tracked } from './requests.ts'
-
-/** What the transport receives: effects of the step, the time of the next tick, and events to be returned with a timestamp. */
-export type ToTransport =
-  | Exclude<GossipEffect, { type: 'emit' }>
-  | { type: 'wake'; at: number }
-  | { type: 'timestamp'; event: Untimed }
 
 /** An event of the step without its time, because the machine has no clock. */
 export type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omit<E, 'at'> : never) : never
@@ -29,47 +22,70 @@ export type Untimed = GossipEvent extends infer E ? (E extends GossipEvent ? Omi
 export interface GossipInput {
   start: GossipStart
   tools: Tools
-  /** Aborts when the concern ends; the transport then closes. */
+  /** Aborts when the concern ends; the sockets then close. */
   signal: AbortSignal
 }
 
-/** An event of the step with its monotonic time. */
-export type FromTransport = { type: 'timestamped'; event: GossipEvent }
+/** What the stepper receives: events that do not come from a link. */
+export type ToStepper = { type: 'step'; event: Untimed }
+
+/**
+ * The events of the stepper: the facts of its steps, with the state after them. A step without facts is reported only if it
+ * changes the state of the machine, and otherwise from time to time: most steps are pings, and an event costs more than they do.
+ */
+export type FromStepper =
+  | { type: 'stepped'; state: GossipState; facts: readonly Fact[] }
+  | { type: 'stepFailed'; error: unknown }
+
+type Fact = Extract<GossipEffect, { type: 'emit' }>['fact']
+
+export interface StepperInput {
+  state: GossipState
+  tools: Tools
+  signal: AbortSignal
+}
 
 /** The owner's text has been written to the disk, or could not be. */
 export type FromPersist = { type: 'persist.ended'; requestId: string; text: string; failure?: Failure }
 
 type RecordDescribe = Extract<GossipAccepts, { type: 'record.describe' }>
 
+type Stepped = Extract<FromStepper, { type: 'stepped' }>
+
 interface RequestId {
   requestId: string
 }
 
 interface Context {
+  /** As it was last reported. */
   state: GossipState
   tools: Tools
   signal: AbortSignal
   /** Texts that are being written. Nobody takes a write back, so an abandoned one ends as any other. */
   requests: Requests<Tracked<'persisting'>>
+  /** Why the stepper failed. */
+  error: unknown
 }
 
 /**
- * The machine of the gossip concern: it connects the pure step with the bus and the transport. The lifecycle of a link is
+ * The machine of the gossip concern: it connects the pure step, which runs beside the sockets, with the bus. The lifecycle of a link is
  * data of the step and not a machine of its own, so that the simulation runs all of it.
  */
 export const gossipMachine = setup({
   types: {
     context: {} as Context,
     input: {} as GossipInput,
-    events: {} as GossipAccepts | FromTransport | FromPersist,
+    events: {} as GossipAccepts | FromStepper | FromPersist,
     emitted: {} as GossipEmits,
     meta: {} as { view: (context: Context) => object },
   },
   actors: {
-    /** Owns the sockets and the timer. It sends nothing back after `signal` has aborted. */
-    transport: fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(() => {
+    /** Steps with what happens at the sockets, which it owns, and by its timer. It sends nothing back after `signal` has aborted. */
+    stepper: fromCallback<ToStepper, StepperInput, FromStepper>(() => {
       throw new Error('not provided')
     }),
+    /** Ends the machine with an error, so that the supervisor starts it again. */
+    fail: fromPromise<never, { error: unknown }>(({ input }) => Promise.reject(input.error)),
     /** Writes the seq of each own record to the disk, so that this node never signs two records with one seq. */
     seqStore: fromCallback<{ type: 'signed'; seq: number }>(() => {}),
     /** Writes the owner's text to the disk. */
@@ -96,50 +112,62 @@ export const gossipMachine = setup({
       enqueue.stopChild(childId(requestId))
       enqueue.assign({ requests: end(context.requests, requestId) })
     }),
-    step: enqueueActions(({ context, enqueue }, event: GossipEvent) => {
-      const { state, effects } = stepGossip(context.state, event, context.tools)
-      enqueue.assign({ state })
-      for (const effect of effects) {
-        if (effect.type === 'emit') enqueue.emit(effect.fact)
-        else enqueue.sendTo('transport', effect)
-        if (effect.type === 'emit' && effect.fact.type === 'record.ownSigned')
-          enqueue.sendTo('seqStore', { type: 'signed', seq: effect.fact.record.seq })
+    setState: assign({ state: (_, { state }: Stepped) => state }),
+    setError: assign({ error: (_, { error }: { error: unknown }) => error }),
+    emitFacts: enqueueActions(({ enqueue }, { facts }: Stepped) => {
+      for (const fact of facts) {
+        enqueue.emit(fact)
+        if (fact.type === 'record.ownSigned') enqueue.sendTo('seqStore', { type: 'signed', seq: fact.record.seq })
       }
-      enqueue.sendTo('transport', { type: 'wake', at: state.dueAt })
     }),
   },
 }).createMachine({
   id: 'gossip',
   meta: { view: gossipView },
-  context: ({ input: { start, tools, signal } }) => ({ state: startGossip(start, tools), tools, signal, requests: [] }),
+  context: ({ input: { start, tools, signal } }) => ({
+    state: startGossip(start, tools),
+    tools,
+    signal,
+    requests: [],
+    error: undefined,
+  }),
   invoke: [
-    { id: 'transport', src: 'transport', input: ({ context }) => ({ signal: context.signal }) },
+    {
+      id: 'stepper',
+      src: 'stepper',
+      input: ({ context: { state, tools, signal } }) => ({ state, tools, signal }),
+    },
     { id: 'seqStore', src: 'seqStore' },
   ],
   entry: enqueueActions(({ context: { state }, enqueue }) => {
     const { record, text, signature } = state.self
     enqueue.sendTo('seqStore', { type: 'signed', seq: record.seq })
-    enqueue.sendTo('transport', { type: 'wake', at: state.dueAt })
     enqueue.emit({ type: 'record.ownSigned', record, signed: { text, signature } })
     enqueue.emit({ type: 'gossip.started' })
   }),
   on: {
-    timestamped: { actions: { type: 'step', params: ({ event }) => event.event } },
+    stepped: {
+      actions: [
+        { type: 'setState', params: ({ event }) => event },
+        { type: 'emitFacts', params: ({ event }) => event },
+      ],
+    },
+    stepFailed: { target: '.failed', actions: { type: 'setError', params: ({ event }) => event } },
     'peer.addressDiscovered': {
-      actions: sendTo('transport', ({ event: { endpoints, id } }) => ({
-        type: 'timestamp',
+      actions: sendTo('stepper', ({ event: { endpoints, id } }) => ({
+        type: 'step',
         event: { type: 'addressDiscovered', endpoints, ...(id && { id }) },
       })),
     },
     'table.seedsListed': {
-      actions: sendTo('transport', ({ event: { seeds } }) => ({
-        type: 'timestamp',
+      actions: sendTo('stepper', ({ event: { seeds } }) => ({
+        type: 'step',
         event: { type: 'seedsListed', seeds },
       })),
     },
     'table.selfAddressesChanged': {
       guard: 'isMoved',
-      actions: sendTo('transport', ({ event: { endpoints, port } }) =>
+      actions: sendTo('stepper', ({ event: { endpoints, port } }) =>
         recordUpdated({ endpoints: endpoints.map(formatEndpoint), port }),
       ),
     },
@@ -147,12 +175,12 @@ export const gossipMachine = setup({
       actions: enqueueActions(({ context, event, enqueue }) => {
         const machine = machineOf(event.specs)
         if (JSON.stringify(machine) === JSON.stringify(context.state.self.record.machine)) return
-        enqueue.sendTo('transport', recordUpdated({ machine }))
+        enqueue.sendTo('stepper', recordUpdated({ machine }))
       }),
     },
     'trust.changed': {
-      actions: sendTo('transport', ({ event: { trusted } }) => ({
-        type: 'timestamp',
+      actions: sendTo('stepper', ({ event: { trusted } }) => ({
+        type: 'step',
         event: { type: 'trustChanged', trusted },
       })),
     },
@@ -187,12 +215,12 @@ export const gossipMachine = setup({
       {
         actions: [
           { type: 'end', params: ({ event }) => event },
-          sendTo('transport', ({ event: { text } }) => recordUpdated({ customInformation: text })),
+          sendTo('stepper', ({ event: { text } }) => recordUpdated({ customInformation: text })),
           emit(({ event: { requestId, text } }) => ({ type: 'record.described', requestId, text })),
         ],
       },
     ],
-    'node.stopping': { actions: sendTo('transport', { type: 'timestamp', event: { type: 'leaving' } }) },
+    'node.stopping': { actions: sendTo('stepper', { type: 'step', event: { type: 'leaving' } }) },
   },
   initial: 'isolated',
   states: {
@@ -210,10 +238,11 @@ export const gossipMachine = setup({
     },
     /** The node has sent its farewell; later events change nothing. */
     left: {},
+    failed: { invoke: { src: 'fail', input: ({ context: { error } }) => ({ error }) } },
   },
   options: { maxIterations: 1_000 },
 })
 
-function recordUpdated(fields: Partial<RecordFields>): ToTransport {
-  return { type: 'timestamp', event: { type: 'recordUpdated', fields } }
+function recordUpdated(fields: Partial<RecordFields>): ToStepper {
+  return { type: 'step', event: { type: 'recordUpdated', fields } }
 }

@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
-import { fromCallback } from 'xstate'
-import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
-import type { FromTransport, ToTransport, Untimed } from '../../machines/gossip.ts'
+import type { GossipEffect } from '../../machines/gossip/gossipState.ts'
+import type { Untimed } from '../../machines/gossip.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
-import { decode, encode, WIRE_MAX_BYTES } from '../../protocol/wire/gossip.ts'
+import { decode, encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
 import type { Dialer } from '../net/dialer.ts'
 import { DialError, preferIPv6 } from '../net/race.ts'
 import { openScope } from '../scope.ts'
@@ -26,114 +25,116 @@ const MAX_BUFFERED_BYTES = 1024 * 1024
 /** Timeout of the closing handshake. */
 const CLOSE_MS = 1_000
 
-/** Creates the actor that owns the sockets and the timer of a gossip machine. All of them close when `signal` aborts. */
-export function createTransport({ dialer, source, now = () => performance.now() }: TransportOptions) {
-  return fromCallback<ToTransport, { signal: AbortSignal }, FromTransport>(
-    ({ input: { signal }, sendBack, receive }) => {
-      const sockets = new Map<string, WebSocket>()
-      let timer: NodeJS.Timeout | undefined
-      let wakeAt = Number.POSITIVE_INFINITY
-      let accepted = 0
+export interface Transport {
+  send(link: string, message: WireMessage): void
+  close(link: string): void
+  /** Dials a member. The result is an event: `opened` or `failed`. */
+  dial(target: Extract<GossipEffect, { type: 'dial' }>): void
+  /** Sets the time of the next `tick`. */
+  wake(at: number): void
+  /** Closes every link and stops the timer. May be called more than once. */
+  end(): void
+}
 
-      const emit = (event: Untimed) => {
-        if (!signal.aborted) sendBack({ type: 'timestamped', event: { ...event, at: now() } as GossipEvent })
-      }
+/** Opens the sockets and the timer of gossip. `onEvent` receives what happens at them, until `signal` aborts and all of them close. */
+export function openTransport(
+  { dialer, source, now = () => performance.now() }: TransportOptions,
+  { signal, onEvent }: { signal: AbortSignal; onEvent: (event: Untimed) => void },
+): Transport {
+  const sockets = new Map<string, WebSocket>()
+  let timer: NodeJS.Timeout | undefined
+  let wakeAt = Number.POSITIVE_INFINITY
+  let accepted = 0
 
-      function register(link: string, socket: WebSocket): void {
-        sockets.set(link, socket)
-        socket.on('message', (data, isBinary) => {
-          const message = isBinary ? 'protocolError' : decode(String(data))
-          if (sockets.get(link) !== socket || message === 'unknown') return
-          if (typeof message === 'string') emit({ type: 'protocolError', link })
-          else emit({ type: 'received', link, message })
-        })
-        // An error is always followed by `close`, which is handled below.
-        socket.on('error', () => {})
-        socket.on('close', () => {
-          if (!sockets.delete(link)) return
-          emit({ type: 'closed', link })
-        })
-      }
+  const emit = (event: Untimed) => {
+    if (!signal.aborted) onEvent(event)
+  }
 
-      function send(link: string, text: string): void {
-        const socket = sockets.get(link)
-        if (socket?.readyState !== WebSocket.OPEN) return
-        if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate()
-        else socket.send(text)
-      }
+  function register(link: string, socket: WebSocket): void {
+    sockets.set(link, socket)
+    socket.on('message', (data, isBinary) => {
+      const message = isBinary ? 'protocolError' : decode(String(data))
+      if (sockets.get(link) !== socket || message === 'unknown') return
+      if (typeof message === 'string') emit({ type: 'protocolError', link })
+      else emit({ type: 'received', link, message })
+    })
+    // An error is always followed by `close`, which is handled below.
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      if (!sockets.delete(link)) return
+      emit({ type: 'closed', link })
+    })
+  }
 
-      function closeLink(link: string): void {
-        const socket = sockets.get(link)
-        if (!socket) return
-        sockets.delete(link)
-        close(socket)
-      }
+  function send(link: string, message: WireMessage): void {
+    const socket = sockets.get(link)
+    if (socket?.readyState !== WebSocket.OPEN) return
+    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate()
+    else socket.send(encode(message))
+  }
 
-      async function dialAny({ link, endpoints, unverified, id, timeoutMs }: Extract<ToTransport, { type: 'dial' }>) {
-        const scope = openScope(signal, timeoutMs)
-        try {
-          const target = { endpoints: preferIPv6(endpoints), ...(id && { id }) }
-          const { stream, peer, endpoint } = await dialer.dial(target, {
-            purpose: 'gossip',
-            signal: scope.signal,
-            urgent: true,
-            ...(unverified && { isTrusted: () => false }),
-          })
-          const socket = await openSocket(stream, scope.signal)
-          register(link, socket)
-          emit({ type: 'opened', link, id: peer.id, dialled: true, address: formatEndpoint(endpoint) })
-          socket.resume()
-        } catch (error) {
-          emit({ type: 'failed', link, refused: isRefused(error) })
-        } finally {
-          scope.end()
-        }
-      }
+  function closeLink(link: string): void {
+    const socket = sockets.get(link)
+    if (!socket) return
+    sockets.delete(link)
+    close(socket)
+  }
 
-      function wake(at: number): void {
-        if (at === wakeAt) return
-        clearTimeout(timer)
-        wakeAt = at
-        timer = setTimeout(afterTimer, Math.max(0, Math.ceil(at - now())))
-        timer.unref()
-      }
-
-      /**
-       * Ticks after what has arrived was read. If this process got no processor for a while, the answers of others wait in its
-       * sockets, and a tick before them would take its own lateness for the others' death.
-       */
-      function afterTimer(): void {
-        setImmediate(() => {
-          wakeAt = Number.POSITIVE_INFINITY
-          emit({ type: 'tick' })
-        })
-      }
-
-      receive((command) => {
-        if (command.type === 'send') send(command.link, encode(command.message))
-        else if (command.type === 'close') closeLink(command.link)
-        else if (command.type === 'timestamp') emit(command.event)
-        else if (command.type === 'dial') void dialAny(command)
-        else wake(command.at)
+  async function dial({ link, endpoints, unverified, id, timeoutMs }: Extract<GossipEffect, { type: 'dial' }>) {
+    const scope = openScope(signal, timeoutMs)
+    try {
+      const target = { endpoints: preferIPv6(endpoints), ...(id && { id }) }
+      const { stream, peer, endpoint } = await dialer.dial(target, {
+        purpose: 'gossip',
+        signal: scope.signal,
+        urgent: true,
+        ...(unverified && { isTrusted: () => false }),
       })
+      const socket = await openSocket(stream, scope.signal)
+      register(link, socket)
+      emit({ type: 'opened', link, id: peer.id, dialled: true, address: formatEndpoint(endpoint) })
+      socket.resume()
+    } catch (error) {
+      emit({ type: 'failed', link, refused: isRefused(error) })
+    } finally {
+      scope.end()
+    }
+  }
 
-      const stopListening = source.listen(({ socket, id, address }: AcceptedLink) => {
-        accepted += 1
-        const link = `a${accepted}`
-        register(link, socket)
-        emit({ type: 'opened', link, id, dialled: false, address })
-      })
+  function wake(at: number): void {
+    if (at === wakeAt) return
+    clearTimeout(timer)
+    wakeAt = at
+    timer = setTimeout(afterTimer, Math.max(0, Math.ceil(at - now())))
+    timer.unref()
+  }
 
-      const end = () => {
-        stopListening()
-        clearTimeout(timer)
-        for (const socket of sockets.values()) close(socket)
-        sockets.clear()
-      }
-      signal.addEventListener('abort', end, { once: true })
-      return end
-    },
-  )
+  /**
+   * Ticks after what has arrived was read. If this process got no processor for a while, the answers of others wait in its
+   * sockets, and a tick before them would take its own lateness for the others' death.
+   */
+  function afterTimer(): void {
+    setImmediate(() => {
+      wakeAt = Number.POSITIVE_INFINITY
+      emit({ type: 'tick' })
+    })
+  }
+
+  const stopListening = source.listen(({ socket, id, address }: AcceptedLink) => {
+    accepted += 1
+    const link = `a${accepted}`
+    register(link, socket)
+    emit({ type: 'opened', link, id, dialled: false, address })
+  })
+
+  const end = () => {
+    stopListening()
+    clearTimeout(timer)
+    for (const socket of sockets.values()) close(socket)
+    sockets.clear()
+  }
+  signal.addEventListener('abort', end, { once: true })
+  return { send, close: closeLink, dial: (target) => void dial(target), wake, end }
 }
 
 /** Closes a socket after everything that was sent has gone out, and terminates it if the peer does not answer. */

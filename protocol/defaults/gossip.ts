@@ -86,3 +86,6 @@ export const GOSSIP = {
   maxPenalties: 3,
   banMs: 600_000,
 } as const
+
+/** The longest time until a step without facts is reported, so that what `p2prc actors` shows of gossip is at most this old. */
+export const GOSSIP_REPORT_INTERVAL_MS = 10_000

@@ -3,12 +3,10 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
-import { createActor, setup } from 'xstate'
 import type { AcceptedLink } from '../../actors/gossip/accept.ts'
-import { createTransport } from '../../actors/gossip/transport.ts'
+import { openTransport } from '../../actors/gossip/transport.ts'
 import type { Dialer } from '../../actors/net/dialer.ts'
-import type { GossipEvent } from '../../machines/gossip/gossipState.ts'
-import type { FromTransport, ToTransport } from '../../machines/gossip.ts'
+import type { Untimed } from '../../machines/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
 
@@ -30,18 +28,14 @@ async function linkToPeer(t: TestContext) {
   }
   const stop = new AbortController()
   t.after(() => stop.abort())
-  const events: GossipEvent[] = []
-  const transport = createTransport({ dialer: {} as Dialer, source })
-  const parent = createActor(
-    setup({ types: { events: {} as FromTransport }, actors: { transport } }).createMachine({
-      invoke: { src: 'transport', id: 'transport', input: { signal: stop.signal } },
-      on: { timestamped: { actions: ({ event }) => events.push(event.event) } },
-    }),
-  ).start()
+  const events: Untimed[] = []
+  const transport = openTransport(
+    { dialer: {} as Dialer, source },
+    { signal: stop.signal, onEvent: (event) => events.push(event) },
+  )
   accept({ socket, id: 'SHA256:peer' as NodeId, address: '' })
-  const dispatch = (command: ToTransport) => parent.getSnapshot().children.transport?.send(command)
-  const send = (message: WireMessage) => dispatch({ type: 'send', link: 'a1', message })
-  return { socket, peer, dispatch, send, events }
+  const send = (message: WireMessage) => transport.send('a1', message)
+  return { socket, peer, transport, send, events }
 }
 
 test('a peer that never reads loses its link, before much is buffered for it', { timeout: 30_000 }, async (t) => {
@@ -67,11 +61,11 @@ test('a peer that never reads loses its link, before much is buffered for it', {
 test('a node that got no processor for a while reads what has arrived before it ticks', {
   timeout: 30_000,
 }, async (t) => {
-  const { peer, dispatch, events } = await linkToPeer(t)
+  const { peer, transport, events } = await linkToPeer(t)
   const written = new Promise<void>((resolve) => {
     peer.send(encode({ kind: 'link/bye', body: { why: 'leaving' } }), () => resolve())
     // The message waits in the kernel, and both timers are due, when this turn of the event loop ends.
-    dispatch({ type: 'wake', at: performance.now() + 20 })
+    transport.wake(performance.now() + 20)
     for (const until = performance.now() + 60; performance.now() < until; );
   })
   await written

@@ -14,28 +14,28 @@ const gossip: ActorView = {
   state: 'connected',
   transitions: [
     { at: now - 90_000, to: 'isolated', event: 'xstate.init' },
-    { at: now - 61_000, from: 'isolated', to: 'connected', event: 'timestamped' },
+    { at: now - 61_000, from: 'isolated', to: 'connected', event: 'stepped' },
   ],
   context: { links: [{ phase: 'active' }] },
 }
-const transport: ActorView = {
-  path: 'gossip/transport',
+const stepper: ActorView = {
+  path: 'gossip/stepper',
   concern: 'gossip',
-  machine: 'transport',
+  machine: 'stepper',
   state: 'active',
   transitions: [],
 }
 
 test('a table of actors: path, machine, state, age and cause of the last transition, and how many are omitted', () => {
   assert.equal(
-    actorsText({ actors: [gossip, transport], omitted: 0 }, '', plain, now),
+    actorsText({ actors: [gossip, stepper], omitted: 0 }, '', plain, now),
     [
-      'ACTOR             MACHINE    STATE      AGE    LAST EVENT',
-      'gossip            gossip     connected  1 min  timestamped',
-      'gossip/transport  transport  active',
+      'ACTOR           MACHINE  STATE      AGE    LAST EVENT',
+      'gossip          gossip   connected  1 min  stepped',
+      'gossip/stepper  stepper  active',
     ].join('\n'),
   )
-  assert.match(actorsText({ actors: [gossip, transport], omitted: 7 }, '', plain, now), /\nand 7 more; see/)
+  assert.match(actorsText({ actors: [gossip, stepper], omitted: 7 }, '', plain, now), /\nand 7 more; see/)
   assert.equal(actorsText({ actors: [], omitted: 0 }, 'x', plain), 'No actor matches "x".')
   assert.equal(actorsText({ actors: [], omitted: 0 }, '', plain), 'The node has no actors now.')
 })
@@ -51,14 +51,14 @@ test('one actor by its path: its context and its last transitions', () => {
       '',
       'TIME                      FROM      TO         EVENT',
       '2023-11-14T22:11:50.000Z            isolated   xstate.init',
-      '2023-11-14T22:12:19.000Z  isolated  connected  timestamped',
+      '2023-11-14T22:12:19.000Z  isolated  connected  stepped',
       '',
       'CONTEXT',
       '{\n  "links": [\n    {\n      "phase": "active"\n    }\n  ]\n}',
     ].join('\n'),
   )
   assert.equal(
-    actorsText({ actors: [transport], omitted: 0 }, 'gossip/transport', plain, now)
+    actorsText({ actors: [stepper], omitted: 0 }, 'gossip/stepper', plain, now)
       .split('\n')
       .at(-1),
     'State    active',

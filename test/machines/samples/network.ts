@@ -1,8 +1,11 @@
-import { gossipMachine } from '../../../machines/gossip.ts'
+import { type GossipEvent, startGossip } from '../../../machines/gossip/gossipState.ts'
+import { stepGossip } from '../../../machines/gossip/gossipStep.ts'
+import { gossipMachine, type Untimed } from '../../../machines/gossip.ts'
 import { ipTableMachine } from '../../../machines/ipTable.ts'
 import { TABLE_PAGE_MAX_CHARS } from '../../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../../protocol/errors.ts'
 import { emptyIpTable, ipTableFile } from '../../../protocol/files/ipTable.ts'
+import type { GossipEmits } from '../../../protocol/gossip.ts'
 import { directEndpoint, parseEndpoints } from '../../../protocol/net/endpoint.ts'
 import type { WireMessage } from '../../../protocol/wire/gossip.ts'
 import { machineOf } from '../../../protocol/wire/record.ts'
@@ -118,33 +121,43 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
   },
 })
 
-const at = 2_000
-const timestamped = <E extends object>(event: E) => ({ type: 'timestamped' as const, event: { ...event, at } })
 const hello = {
   kind: 'link/hello',
   body: { record: [signed.text, signed.signature], root: '', active: true, links: 0 },
 } as WireMessage
 const { name, endpoints, port, version, customInformation, capabilities } = self.state.self.record
-const connected = ['timestamped (opened)', 'timestamped (received)'] as const
+const gossipStart = {
+  ...{ id: self.id, key: self.key, lastSeq: 0, bootstrapAddresses: [], now: 1_000, seed: 1, config: {} },
+  fields: { name, endpoints, port, version, customInformation, capabilities, machine: machineOf(specs) },
+}
+
+/** What the stepper reports after some events. */
+function stepped(...events: Untimed[]) {
+  let state = startGossip(gossipStart, self.tools)
+  let facts: readonly GossipEmits[] = []
+  for (const event of events) {
+    const step = stepGossip(state, { ...event, at: 2_000 } as GossipEvent, self.tools)
+    state = step.state
+    facts = step.effects.flatMap((effect) => (effect.type === 'emit' ? [effect.fact] : []))
+  }
+  return { type: 'stepped' as const, state, facts }
+}
+const opened: Untimed = { type: 'opened', link: 'a1', id: other.id, dialled: false, address }
+const received: Untimed = { type: 'received', link: 'a1', message: hello }
 
 export const gossipSamples = samplesOf(gossipMachine, {
   input: {
-    start: {
-      ...{ id: self.id, key: self.key, lastSeq: 0, bootstrapAddresses: [], now: 1_000, seed: 1, config: {} },
-      fields: { name, endpoints, port, version, customInformation, capabilities, machine: machineOf(specs) },
-    },
+    start: gossipStart,
     tools: self.tools,
     signal,
   },
   events: {
-    'timestamped (tick)': timestamped({ type: 'tick' as const }),
-    'timestamped (opened)': timestamped({
-      ...{ type: 'opened' as const, link: 'a1', id: other.id },
-      ...{ dialled: false, address },
-    }),
-    'timestamped (received)': timestamped({ type: 'received' as const, link: 'a1', message: hello }),
-    'timestamped (closed)': timestamped({ type: 'closed' as const, link: 'a1' }),
-    'timestamped (leaving)': timestamped({ type: 'leaving' as const }),
+    'stepped (a tick)': stepped({ type: 'tick' }),
+    'stepped (opened)': stepped(opened),
+    'stepped (received)': stepped(opened, received),
+    'stepped (closed)': stepped(opened, received, { type: 'closed', link: 'a1' }),
+    'stepped (leaving)': stepped({ type: 'leaving' }),
+    stepFailed: { type: 'stepFailed', error: diskFailed },
     'peer.addressDiscovered': { type: 'peer.addressDiscovered', endpoints: [endpoint], id: other.id },
     'table.seedsListed': { type: 'table.seedsListed', seeds: [{ endpoints: [endpoint], id: other.id }] },
     'table.selfAddressesChanged': { type: 'table.selfAddressesChanged', endpoints: [moved], port },
@@ -163,10 +176,9 @@ export const gossipSamples = samplesOf(gossipMachine, {
   },
   situations: {
     'without a link': [],
-    'greeting a node': ['timestamped (opened)'],
-    'linked to a node': connected,
+    'linked to a node': ['stepped (opened)', 'stepped (received)'],
     'writing a text': ['record.describe'],
-    left: ['timestamped (leaving)'],
-    'left its links': [...connected, 'timestamped (leaving)'],
+    left: ['stepped (leaving)'],
+    failed: ['stepFailed'],
   },
 })
