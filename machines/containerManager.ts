@@ -38,6 +38,7 @@ export const containerManagerMachine = managerSetup.createMachine({
   context: ({ input }) => ({
     ...input,
     failure: null,
+    attempts: 0,
     requests: [],
     containers: {},
     nextId: 0,
@@ -86,6 +87,7 @@ export const containerManagerMachine = managerSetup.createMachine({
           },
         },
         connected: {
+          entry: assign({ attempts: 0 }),
           on: {
             'link.created': {
               actions: { type: 'adopt', params: ({ event }) => ({ found: [event.found], all: false }) },
@@ -133,7 +135,10 @@ export const containerManagerMachine = managerSetup.createMachine({
         },
       },
     },
-    disconnected: { after: { engineRetry: 'connection' } },
+    disconnected: {
+      entry: assign({ attempts: ({ context }) => context.attempts + 1 }),
+      after: { engineRetry: 'connection' },
+    },
   },
   on: {
     // Reached only while no engine is connected: commands wait for its first answer, and later are rejected at once.

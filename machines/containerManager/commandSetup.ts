@@ -4,7 +4,11 @@ import type {
   ContainerManagerCommand,
   ContainerManagerEmits,
 } from '../../protocol/containerManager.ts'
-import { ENGINE_RETRY_INTERVAL_MS } from '../../protocol/defaults/containerManager.ts'
+import {
+  ENGINE_RETRIES_FAST,
+  ENGINE_RETRY_INTERVAL_MS,
+  ENGINE_SLOW_RETRY_INTERVAL_MS,
+} from '../../protocol/defaults/containerManager.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import { containerMachine } from '../container.ts'
 import { begin, childId, end, find, inPhase, join, leave } from '../requests.ts'
@@ -48,7 +52,10 @@ export const commandSetup = setup({
     logReader: logReaderMachine,
     link: fromCallback<LinkEmits>(({ sendBack }) => sendBack({ type: 'link.lost', failure: notProvided })),
   },
-  delays: { engineRetry: ENGINE_RETRY_INTERVAL_MS },
+  delays: {
+    engineRetry: ({ context: { attempts } }) =>
+      attempts <= ENGINE_RETRIES_FAST ? ENGINE_RETRY_INTERVAL_MS : ENGINE_SLOW_RETRY_INTERVAL_MS,
+  },
   guards: {
     engineUnknown: ({ context }) => context.failure === null,
     inBackground: ({ context }) => context.background,

@@ -16,6 +16,8 @@ export interface ContainerManagerInput {
 export interface Context extends ContainerManagerInput {
   /** Why no engine is connected; null while one is, and until its first answer. */
   failure: Failure | null
+  /** Attempts to connect since an engine was connected. */
+  attempts: number
   requests: Requests<ManagerRequest>
   containers: Containers
   /** The number of the next container, so that each child has a unique id. */

@@ -146,8 +146,14 @@ function probeLongestSilent(tx: Tx): void {
     let silent = 0
     for (let at = 1; at < rest.length; at += 1)
       if ((rest[at] as Link).receivedAt < (rest[silent] as Link).receivedAt) silent = at
-    for (const { peer } of rest.splice(silent, 1)) probeMember(tx, peer)
+    for (const { peer, receivedAt } of rest.splice(silent, 1))
+      if (!isQuiet(tx) || tx.now - receivedAt >= tx.state.config.quietSilenceMs) probeMember(tx, peer)
   }
+}
+
+/** Whether nothing has happened for a while, so that the tables are equal and a few links need not be pinged every round. */
+function isQuiet({ state }: Tx): boolean {
+  return state.recent.length === 0 && state.suspects.size === 0 && state.probes.size === 0
 }
 
 function expireOld({ state, now }: Tx): void {

@@ -30,6 +30,10 @@ export const SSH_BANNER_TIMEOUT_MS = 10_000
 /** How often a node without an engine looks for one. */
 export const ENGINE_RETRY_INTERVAL_MS = 5_000
 
+/** After this many attempts, a minute, there is probably no engine to come back soon, and the interval is the slow one. */
+export const ENGINE_RETRIES_FAST = 12
+export const ENGINE_SLOW_RETRY_INTERVAL_MS = 30_000
+
 /** How long a stopping node may roll back unfinished containers. The next start rolls back the rest. */
 export const ROLL_BACK_TIMEOUT_MS = 5_000
 

@@ -3,6 +3,11 @@ export const GOSSIP = {
   /** Length of a round. In each, a node pings `probesPerRound` of its links, which also compares tables over them. */
   roundMs: 1_000,
   probesPerRound: 1,
+  /**
+   * A link on which something arrived within this time is not pinged while no record changes. With ten links and one ping a round
+   * each, a link is as silent anyway; with two it would carry five times as many messages.
+   */
+  quietSilenceMs: 4_000,
   /** Number of links to which a new record is pushed at once. Three reach 94 % of the nodes; comparing tables reaches the rest. */
   fanout: 3,
   /** A node dials until it has `targetLinks` active links, and keeps at most `maxLinks`. A random graph of degree 8 stays connected. */

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ENGINE_RETRY_INTERVAL_MS } from '../../protocol/defaults/containerManager.ts'
+import {
+  ENGINE_RETRIES_FAST,
+  ENGINE_RETRY_INTERVAL_MS,
+  ENGINE_SLOW_RETRY_INTERVAL_MS,
+} from '../../protocol/defaults/containerManager.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, NodeId } from '../../protocol/ids.ts'
 import { adoptedContainer, create, manager } from '../support/fakeManager.ts'
@@ -161,6 +165,26 @@ test('a lost engine is reported once, commands are rejected at once, it is retri
     'stopped',
   ])
   assert.equal(lender.facts.filter(({ type }) => type === 'engine.connected').length, 2)
+})
+
+test('an engine that is missing for a minute is looked for less often', async () => {
+  const lender = await manager()
+  const lost = () =>
+    lender.link({ type: 'link.lost', failure: new AppError('engine_missing', { why: 'cut' }).toJSON() })
+  for (let attempt = 1; attempt <= ENGINE_RETRIES_FAST; attempt += 1) {
+    lost()
+    lender.clock.increment(ENGINE_RETRY_INTERVAL_MS)
+    assert.equal(lender.links(), attempt + 1)
+  }
+  lost()
+  lender.clock.increment(ENGINE_SLOW_RETRY_INTERVAL_MS - 1)
+  assert.equal(lender.links(), ENGINE_RETRIES_FAST + 1)
+  lender.clock.increment(1)
+  assert.equal(lender.links(), ENGINE_RETRIES_FAST + 2)
+  lender.link({ type: 'link.ready', version: '2', found: [] })
+  lost()
+  lender.clock.increment(ENGINE_RETRY_INTERVAL_MS)
+  assert.equal(lender.links(), ENGINE_RETRIES_FAST + 3, 'an engine that was there is looked for often again')
 })
 
 test('commands that arrive before the first answer of the engine wait for it', async () => {

@@ -261,3 +261,24 @@ test('a node to which no link says anything takes itself for cut off, and waits 
     2 * connected,
   )
 })
+
+test('a link on which something arrived lately is not pinged while no record changes', () => {
+  const { node, links } = connectedNode(2)
+  /** Answers all pings of a while, and returns how many there were. */
+  const pingsIn = (ms: number) => {
+    let pings = 0
+    for (let passed = 0; passed < ms; passed += 50) {
+      const effects = node.wait(50)
+      pings += sent(effects, 'probe/ping').length
+      answer(node, effects, links)
+    }
+    return pings
+  }
+  const rounds = 20_000 / GOSSIP.roundMs
+  assert.ok(pingsIn(GOSSIP.recentMs) >= 8, 'records have just been merged')
+  pingsIn(2_000)
+  const quiet = pingsIn(20_000)
+  assert.ok(quiet >= 8 && quiet <= rounds / 2 + 2, `${quiet} pings: each of the two links every 4 to 5 s`)
+  node.do({ type: 'recordUpdated', fields: { customInformation: 'new' } })
+  assert.ok(pingsIn(GOSSIP.recentMs) >= 8, 'a record has changed')
+})
