@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { GossipEffect } from '../../machines/gossip/gossipState.ts'
 import type { Untimed } from '../../machines/gossip.ts'
+import { toAppError } from '../../protocol/errors.ts'
 import { GOSSIP_PATH } from '../../protocol/gossip.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { decode, encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
@@ -95,7 +96,7 @@ export function openTransport(
       emit({ type: 'opened', link, id: peer.id, dialled: true, address: formatEndpoint(endpoint) })
       socket.resume()
     } catch (error) {
-      emit({ type: 'failed', link, refused: isRefused(error) })
+      emit({ type: 'failed', link, refused: isRefused(error), ...(isWithheld(error) && { withheld: true }) })
     } finally {
       scope.end()
     }
@@ -175,6 +176,14 @@ function openSocket(stream: Duplex, signal: AbortSignal): Promise<WebSocket> {
 /** Whether one of the attempts was refused: the machine is up, but no node listens there. */
 function isRefused(error: unknown): boolean {
   return error instanceof DialError && error.attempts.some((attempt) => isRefusal(attempt.error))
+}
+
+/** Whether this node's own limits allowed none of the attempts. */
+function isWithheld(error: unknown): boolean {
+  return (
+    error instanceof DialError &&
+    error.attempts.every((attempt) => ['dialled_lately', 'not_dialled'].includes(toAppError(attempt.error).code))
+  )
 }
 
 function isRefusal(error: unknown): boolean {

@@ -7,6 +7,7 @@ import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { rangeOf } from '../../protocol/net/ranges.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 import { isEngineBridge } from './engineBridge.ts'
+import { createFoundFilter } from './foundLately.ts'
 import { afterQuery, firstQuery } from './querySchedule.ts'
 
 export interface DiscoveryOptions {
@@ -31,6 +32,7 @@ export interface DiscoveryOptions {
  */
 export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
   const { self, isOwn = () => true, onFound: found, onError = () => {} } = options
+  const filterFound = createFoundFilter()
   const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[]; stop: () => void }>()
 
   function open(address: string, name: string): void {
@@ -72,7 +74,7 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
       answering = setTimeout(answer, Math.max(0, answeredAt + DISCOVERY.minAnswerIntervalMs - performance.now()))
     })
     mdns.on('response', (packet) => {
-      const unverified = endpointsIn(packet, self.id)
+      const unverified = filterFound(endpointsIn(packet, self.id))
       if (unverified.length > 0) found(unverified)
     })
     mdns.on('ready', () => {

@@ -152,13 +152,18 @@ export function detect(tx: Tx): void {
 
 /** Handles a refused connection: the member's machine is up, but its node does not listen. */
 export function onRefused(tx: Tx, target: ShortId): void {
+  cancelProbes(tx, target)
+  suspect(tx, target, 'refused')
+}
+
+/** Ends the probes of a member without a result. */
+export function cancelProbes(tx: Tx, target: ShortId): void {
   const { state } = tx
   for (const probe of state.probes.values()) {
     if (probe.target !== target) continue
     state.probes = state.probes.delete(probe.nonce)
     if (probe.indirectFor) sendReport(tx, probe.indirectFor.link, probe.indirectFor.nonce, false)
   }
-  suspect(tx, target, 'refused')
 }
 
 function timeoutAt({ state, now }: Tx, { ownResult, by, since }: Suspicion): number {

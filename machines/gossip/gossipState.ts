@@ -168,7 +168,8 @@ export type GossipEvent =
   | { type: 'tick'; at: number }
   | { type: 'opened'; at: number; link: LinkId; id: NodeId; dialled: boolean; address: string }
   | { type: 'closed'; at: number; link: LinkId }
-  | { type: 'failed'; at: number; link: LinkId; refused: boolean }
+  /** A dial has failed. `withheld`: this node itself did not let it happen, which says nothing of the member. */
+  | { type: 'failed'; at: number; link: LinkId; refused: boolean; withheld?: boolean }
   | { type: 'received'; at: number; link: LinkId; message: WireMessage }
   | { type: 'protocolError'; at: number; link: LinkId }
   | { type: 'addressDiscovered'; at: number; endpoints: readonly Endpoint[]; id?: NodeId }

@@ -66,7 +66,7 @@ function handle(tx: Tx, event: GossipEvent): void {
   const link = 'link' in event ? state.links.get(event.link) : undefined
   if (event.type === 'opened') onOpened(tx, event)
   else if (event.type === 'closed') onClosed(tx, event.link)
-  else if (event.type === 'failed') onDialFailed(tx, event.link, event.refused)
+  else if (event.type === 'failed') onDialFailed(tx, event)
   else if (event.type === 'received' && link) onMessage(tx, link, event.message)
   else if (event.type === 'protocolError' && link) penalize(tx, link, 'it sent a message that cannot be decoded')
   else if (event.type === 'addressDiscovered') addBootstrapAddresses(tx, [event], { dial: true })

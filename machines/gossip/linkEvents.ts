@@ -3,7 +3,7 @@ import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
-import { markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
+import { cancelProbes, markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
 import type { GossipEvent, GossipState, Link } from './gossipState.ts'
 import { greeted, greeting, isActiveHere, isEnding, type LinkPhase, withActiveHere } from './linkPhase.ts'
 import { isMember, statusOf } from './member.ts'
@@ -127,12 +127,13 @@ export function onClosed(tx: Tx, id: string): void {
     state.failedHandshakes = state.failedHandshakes.set(link.peer, now + state.config.redialIntervalMs)
 }
 
-export function onDialFailed(tx: Tx, id: string, wasRefused: boolean): void {
+export function onDialFailed(tx: Tx, { link: id, refused, withheld }: Extract<GossipEvent, { type: 'failed' }>): void {
   const { state } = tx
   const entry = state.dials.get(id)
   state.dials = state.dials.delete(id)
   if (!entry?.target || !isMember(statusOf(state, entry.target)) || linkTo(tx, entry.target)) return
-  if (wasRefused) onRefused(tx, entry.target)
+  if (withheld) cancelProbes(tx, entry.target)
+  else if (refused) onRefused(tx, entry.target)
   else probeMember(tx, entry.target)
 }
 

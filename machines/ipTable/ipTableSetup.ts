@@ -85,7 +85,7 @@ export const ipTableSetup = setup({
     }),
     spawnProbes: enqueueActions(({ context, enqueue }) => {
       if (!context.watch) return
-      const { probes, unverified, table } = planProbes(context)
+      const { probes, unverified, table } = planProbes({ ...context, linked: context.links.size > 0 })
       if (probes.length === 0) return
       enqueue.assign({ table, unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })

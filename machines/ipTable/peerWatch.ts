@@ -5,6 +5,7 @@ import {
   TABLE_TICK_MS,
 } from '../../protocol/defaults/ipTable.ts'
 import type { UnverifiedPeer } from '../../protocol/ipTable.ts'
+import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
 import { dialOrder, type Row, untried } from './peerRow.ts'
@@ -20,12 +21,22 @@ const V6_RETRY_TICKS = (20 * PROBE.intervalMs) / TABLE_TICK_MS
  */
 const OFTEN_PEERS = 50
 
-/** The number of first probes per tick of gossip members that never answered here. */
-const CONFIRMED_PER_TICK = 1
+/**
+ * Of so many peers, one that gossip confirms and that never answered here is probed per tick; of a multiple of them, one
+ * in as many ticks, so that all nodes of a network that starts are not busy with that.
+ */
+const CONFIRMED_OFTEN_PEERS = 4
 
 const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
 const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
+
+/**
+ * Nodes announced on the LAN that are probed in a tick, and the ticks between two such while gossip has links. One link is
+ * enough for gossip to list all of them but those of another network.
+ */
+const ANNOUNCED_PER_TICK = 2
+const ANNOUNCED_LINKED_TICKS = 5
 
 interface WatchState {
   table: Table
@@ -34,6 +45,8 @@ interface WatchState {
   unverified: Unverified
   /** The keys of the probes in progress. */
   probing: ReadonlySet<string>
+  /** Whether gossip has a link. */
+  linked?: boolean
   signal: AbortSignal
 }
 
@@ -42,23 +55,28 @@ interface WatchState {
  * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified endpoints
  * starve the other.
  */
-export function planProbes({ table, self, now, unverified, probing, signal }: WatchState): {
+export function planProbes({ table, self, now, unverified, probing, linked = false, signal }: WatchState): {
   probes: ProbeInput[]
   unverified: Unverified
   table: Table
 } {
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.maxConcurrent - probing.size))
-  const waiting = [...unverified].filter(([key]) => !probing.has(key))
+  const listed = new Set([...table.values()].filter(({ alive }) => alive).flatMap(endpointKeys))
+  const waiting = [...unverified].filter(([key]) => !probing.has(key) && !listed.has(key))
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
   // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
   // starts.
+  const isTurn = now % Math.ceil(table.size / CONFIRMED_OFTEN_PEERS) === 0
   const gossipConfirmed = new Set(
-    overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(CONFIRMED_PER_TICK),
+    overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(isTurn ? 1 : 0),
   )
   const rows = overdue.filter((row) => !gossipConfirmed.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
-  const fresh = waiting.slice(0, free - due.length)
-  const left = new Map(unverified)
+  // Those without fields were announced on the LAN.
+  const isAnnouncedTurn = !linked || now % ANNOUNCED_LINKED_TICKS === 0
+  const announced = waiting.filter(([, { fields }]) => !fields).slice(0, isAnnouncedTurn ? ANNOUNCED_PER_TICK : 0)
+  const fresh = [...waiting.filter(([, { fields }]) => fields), ...announced].slice(0, free - due.length)
+  const left = new Map([...unverified].filter(([key]) => !listed.has(key)))
   for (const [key] of fresh) left.delete(key)
   const exchanging = due.find((row) => isExchangeDue(row, now))
   const upload = exchanging && { upload: uploadOf(publicRows(table, self, now)) }
@@ -77,6 +95,10 @@ export function planProbes({ table, self, now, unverified, probing, signal }: Wa
     unverified: left,
     table: exchanging ? set(table, { ...exchanging, exchangedAt: now }) : table,
   }
+}
+
+function endpointKeys({ endpoints }: Row): string[] {
+  return endpoints.map(formatEndpoint)
 }
 
 /** Whether tables are to be exchanged with a peer without a key. A peer with one learns of others by gossip. */

@@ -40,6 +40,8 @@ export function publicRows(table: Table, self: Self, now: number): Row[] {
 export function publicEntryOf(row: Row): TableEntry {
   return {
     ...entryOf(row, 0),
+    // A node whose owner has named it nothing is known by its id.
+    Name: row.entry.Name || (row.entry.NodeId ?? ''),
     Latency: 0,
     Download: 0,
     Upload: 0,
@@ -85,6 +87,6 @@ const encoder = new TextEncoder()
 
 const EMPTY_BYTES = encoder.encode('{"ip_address":[]}').length
 
-function isWhole({ Name, CustomInformation }: TableEntry): boolean {
-  return Name !== '' && CustomInformation.length < LEGACY_TEXT_MAX_CHARS
+function isWhole({ Name, NodeId, CustomInformation }: TableEntry): boolean {
+  return (Name !== '' || NodeId !== undefined) && CustomInformation.length < LEGACY_TEXT_MAX_CHARS
 }

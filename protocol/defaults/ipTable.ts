@@ -93,8 +93,10 @@ export const LATENCY = { trips: 10, pingTimeoutMs: 3_000, maxMs: 3_000 } as cons
 
 /** Discovery of nodes on the LAN by mDNS. */
 export const DISCOVERY = {
-  /** Minimum interval between two multicasts of a record: RFC 6762 requires one second. */
-  minAnswerIntervalMs: 1_000,
+  /** Minimum interval between two multicasts of a record. RFC 6762 requires one second; many nodes that start share an answer. */
+  minAnswerIntervalMs: 3_000,
+  /** An announcement of the same endpoint within this time changes nothing. */
+  refoundIntervalMs: 10_000,
   /**
    * First and longest interval of queries; it doubles, as RFC 6762 requires. Nodes announce themselves when they start;
    * queries find those whose announcement was lost.

@@ -148,6 +148,15 @@ test('a link that is closed on purpose starts no probe', () => {
   assert.equal(node.state.probes.size, 0)
 })
 
+test('a dial that this node itself withheld says nothing of the member', () => {
+  const { node, links } = connectedNode(6, { targetLinks: 0 })
+  const dial = node.do({ type: 'closed', link: links[0] as string }).find((effect) => effect.type === 'dial')
+  assert.ok(dial?.type === 'dial')
+  assert.equal(node.state.probes.size, 1)
+  node.do({ type: 'failed', link: dial.link, refused: false, withheld: true }, 5)
+  assert.deepEqual([node.state.probes.size, node.state.suspects.size], [0, 0])
+})
+
 test('a refused connection and one confirmation remove a member fast, but a refused connection alone does not', () => {
   const { node, others, links } = connectedNode(6, { targetLinks: 0 })
   const victim = others[0] as GossipDriver

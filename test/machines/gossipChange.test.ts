@@ -168,17 +168,19 @@ test('seed addresses are those that the owner gave or where a key was proved, an
   assert.deepEqual(seedsOf(loadTable(fileOf(table, emptyIpTable(), 0), self)), seeds)
 })
 
-test('new members are probed one a tick at most, so that a starting network causes no burst of dials', () => {
-  const letters = [...'abcdefghijklmnop']
-  const { table } = after(letters.map((letter) => merged(letter)))
+test('new members are probed one a tick, or one in several ticks if there are many, so that a starting network is not busy with that', () => {
   const watchState = {
     self,
-    now: 0,
     unverified: new Map(),
     probing: new Set<string>(),
     signal: new AbortController().signal,
   }
-  assert.equal(planProbes({ table, ...watchState }).probes.length, 1)
+  const probesIn = (members: string) => {
+    const { table } = after([...members].map((letter) => merged(letter)))
+    return [0, 1, 2, 3, 4].map((now) => planProbes({ table, now, ...watchState }).probes.length)
+  }
+  assert.deepEqual(probesIn('abcd'), [1, 1, 1, 1, 1])
+  assert.deepEqual(probesIn('abcdefghijklmnop'), [1, 0, 0, 0, 1])
 })
 
 test('this node advertises its own addresses, and a public one that two peers observe', () => {

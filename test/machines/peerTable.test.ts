@@ -336,6 +336,26 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
   )
 })
 
+test('nodes announced on the LAN are probed slowly, more slowly beside a link, and not once gossip lists them', () => {
+  const announced = Array.from({ length: 40 }, (_, index) => ({ endpoint: at(`10.2.0.${index}:8088`) }))
+  const unverified = addUnverified(new Map(), announced, { table: empty, self, test: false })
+  const { signal } = new AbortController()
+  const plan = (now: number, linked: boolean, table = empty) =>
+    planProbes({ table, self, now, unverified, probing: new Set(), linked, signal })
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5].map((now) => plan(now, false).probes.length),
+    [2, 2, 2, 2, 2, 2],
+  )
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5].map((now) => plan(now, true).probes.length),
+    [2, 0, 0, 0, 0, 2],
+  )
+  const endpoints = announced.map(({ endpoint }) => untried(endpoint))
+  const row = { ...newRow('peer', newEntry({}), endpoints, 'answering'), alive: true, answeredAt: 0, probedAt: 0 }
+  const listedPlan = plan(0, true, new Map([[row.key, row]]))
+  assert.deepEqual([listedPlan.probes.length, listedPlan.unverified.size], [0, 0])
+})
+
 test('addresses that anonymous callers name are checked before they are queued', () => {
   const named = [
     '127.0.0.1:8088',
