@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
-import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { build } from 'esbuild'
 import { homePaths } from '../actors/homePaths.ts'
 import { COMMANDS_PATH } from '../protocol/control.ts'
+import { bundled } from './bundled.ts'
 import { type Bench, type Figure, figure, interleave } from './measure.ts'
 import { cli, ended, freePort, type Started, started } from './processes.ts'
 import { addressKinds, startTogether, testHome } from './startTogether.ts'
@@ -36,18 +35,10 @@ export const bench: Bench = async () => {
 
 /** Measures the resident memory in kilobytes that one idle link costs its accepting end. */
 async function perLink(mode: string): Promise<number> {
-  const host = await started(['--expose-gc', await hostScript(), mode, String(LINKS)], {}, 'kB a link')
+  const host = await started(['--expose-gc', await bundled('linkHost'), mode, String(LINKS)], {}, 'kB a link')
   const [, kilobytes] = /([\d.]+) kB a link/.exec(host.text) ?? []
   await ended(host)
   return Number(kilobytes)
-}
-
-/** Bundles the host into one script, because a TypeScript loader would dominate the memory and its variance. */
-async function hostScript(): Promise<string> {
-  const outfile = join(dirname(cli), 'bench', 'linkHost.mjs')
-  const options = { bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' } as const
-  await build({ ...options, entryPoints: [join(import.meta.dirname, 'linkHost.ts')], outfile })
-  return outfile
 }
 
 /**

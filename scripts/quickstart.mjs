@@ -36,6 +36,11 @@ async function p2prc(home, args, onLine = () => {}) {
   return stdout.trim()
 }
 
+/** The result of a command with `--json`: the last line, behind those of its progress. */
+function resultOf(text) {
+  return JSON.parse(text.split('\n').at(-1))
+}
+
 /** Starts a node and waits until it listens. */
 async function start(home, port) {
   const child = spawn(process.execPath, [cli, 'start', '--host', '127.0.0.1', '--port', String(port)], {
@@ -99,23 +104,23 @@ try {
   await step('Lending node', () => start(lender, lenderPort))
   await step('Borrowing node', () => start(borrower, borrowerPort))
   await step('Trust', async () => {
-    const { key } = JSON.parse(await p2prc(borrower, ['id', '--json']))
+    const { key } = resultOf(await p2prc(borrower, ['id', '--json']))
     await p2prc(lender, ['trust', 'add', key])
     return 'the lender lets the borrower in'
   })
   await step('Take a container', async () => {
-    const taken = JSON.parse(await p2prc(borrower, ['touch', where, '--ports', '1', '--json']))
+    const taken = resultOf(await p2prc(borrower, ['touch', where, '--ports', '1', '--json']))
     id = taken.ID
     return `${id.slice(0, 12)} on ${where}`
   })
   await step('A command in it over SSH', () => p2prc(borrower, ['ssh', id.slice(0, 12), '--', 'uname', '-sm']))
   await step('Specifications', async () => {
-    const specs = JSON.parse(await p2prc(borrower, ['specs', where, '--json']))
+    const specs = resultOf(await p2prc(borrower, ['specs', where, '--json']))
     return `${specs.CPU}, ${specs.Cores} cores, ${specs.RAM} MiB, GPU ${specs.GPU?.Gpu.GpuName ?? 'none'}`
   })
   await step('Give it back', async () => {
     await p2prc(borrower, ['rm', id, '--yes'])
-    const left = JSON.parse(await p2prc(lender, ['lent', '--json']))
+    const left = resultOf(await p2prc(lender, ['lent', '--json']))
     if (left.length > 0) throw new Error(`the lender still has ${left.length} containers`)
     return 'nothing is left of it'
   })
