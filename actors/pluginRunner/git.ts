@@ -23,14 +23,10 @@ const WATCH_MS = 250
  * `program_missing`.
  */
 export function git(args: readonly string[], { env, ssh, caFile, signal, folder }: GitOptions): Promise<string> {
-  const settings = [
-    'protocol.file.allow=never',
-    'core.hooksPath=/dev/null',
-    ...(caFile ? [`http.sslCAInfo=${caFile}`] : []),
-  ]
+  const settings = ['protocol.file.allow=never', 'core.hooksPath=/dev/null']
   return new Promise((resolve, reject) => {
     const child = spawn('git', [...settings.flatMap((setting) => ['-c', setting]), ...args], {
-      env: gitEnvironment(env, ssh),
+      env: { ...gitEnvironment(env, ssh), ...(caFile && { GIT_SSL_CAINFO: caFile }) },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A separate session has no terminal at which ssh could prompt, and can be ended as a whole.
       detached: true,

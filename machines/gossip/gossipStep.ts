@@ -151,9 +151,13 @@ function probeLongestSilent(tx: Tx): void {
   }
 }
 
-/** Whether nothing has happened for a while, so that the tables are equal and a few links need not be pinged every round. */
-function isQuiet({ state }: Tx): boolean {
-  return state.recent.length === 0 && state.suspects.size === 0 && state.probes.size === 0
+/** Whether nothing has happened for a while and the few linked tables are equal, so that no link needs to be pinged every round. */
+function isQuiet(tx: Tx): boolean {
+  const { state, tools } = tx
+  if (state.recent.length > 0 || state.suspects.size > 0 || state.probes.size > 0) return false
+  const links = activeLinks(tx)
+  const root = tools.digest.root(state.members)
+  return links.length <= state.config.maxQuietLinks && links.every((link) => link.root === root)
 }
 
 function expireOld({ state, now }: Tx): void {

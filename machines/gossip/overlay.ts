@@ -67,9 +67,12 @@ export function maintainLinks(tx: Tx): void {
   retry(tx)
 }
 
-/** Whether no link is active and none is being dialled. An isolated node dials bootstrap addresses often. */
+/**
+ * Whether no link is active, and few are being dialled: a bootstrap address that does not answer for seconds must not keep the
+ * node from trying the next one. An isolated node dials bootstrap addresses often.
+ */
 export function isIsolated({ state }: Tx): boolean {
-  if (state.dials.size > 0) return false
+  if (state.dials.size >= PARALLEL_DIALS) return false
   for (const link of state.links.values()) if (isActive(link)) return false
   return true
 }
@@ -175,7 +178,11 @@ export function retry(tx: Tx): void {
     : config.isolatedInitialBackoffMs
   state.nextRetryAt = now + (isolated ? state.isolatedBackoffMs : config.retryIntervalMs)
   const tombstone = sampleDead(tx)
-  const unknown = state.bootstrapAddresses.filter(({ id }) => !id || !isMember(statusOf(state, shortOf(id))))
+  const dialling = new Set(state.dials.values().map(({ endpoint }) => endpoint && formatEndpoint(endpoint)))
+  const unknown = state.bootstrapAddresses.filter(
+    ({ id, endpoints: [first] }) =>
+      !(id && isMember(statusOf(state, shortOf(id)))) && !(first && dialling.has(formatEndpoint(first))),
+  )
   const candidate = unknown[Math.floor(random(tx) * unknown.length)]
   const useTombstone = tombstone && (!candidate || random(tx) < 0.5)
   if (useTombstone && canDial(tx, tombstone.signed, isolated))

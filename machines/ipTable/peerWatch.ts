@@ -154,7 +154,7 @@ function probeInterval(row: Row, peers: number, confirmed: number): number {
   return Math.min(doubled, PROBE.maxIntervalMs / TABLE_TICK_MS)
 }
 
-/** Whether gossip sees to it that the peer is alive, and this node knows that it can be dialled. */
-function isConfirmed({ alive, answeredAt }: Row): boolean {
-  return alive && answeredAt !== null
+/** Whether gossip sees to it that the peer is alive, and this node knows how near it is. */
+function isConfirmed({ alive, measuredAt }: Row): boolean {
+  return alive && measuredAt !== null
 }

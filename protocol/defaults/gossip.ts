@@ -4,9 +4,10 @@ export const GOSSIP = {
   roundMs: 1_000,
   probesPerRound: 1,
   /**
-   * A link on which something arrived within this time is not pinged while no record changes. With ten links and one ping a round
-   * each, a link is as silent anyway; with two it would carry five times as many messages.
+   * A node with so few links does not ping one on which something arrived within this time while no record changes. With
+   * ten links, each is as silent anyway; with two it would carry five times as many messages.
    */
+  maxQuietLinks: 4,
   quietSilenceMs: 4_000,
   /** Number of links to which a new record is pushed at once. Three reach 94 % of the nodes; comparing tables reaches the rest. */
   fanout: 3,

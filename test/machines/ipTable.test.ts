@@ -20,7 +20,14 @@ import { ipTableMachine } from '../../machines/ipTable.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { PROBE, TABLE_SAVE_DELAY_MS } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
-import { emptyIpTable, IP_TABLE_INDENT, type IpTableFile, ipTableFile } from '../../protocol/files/ipTable.ts'
+import {
+  emptyIpTable,
+  IP_TABLE_INDENT,
+  type IpTableFile,
+  ipTableFile,
+  legacyFieldsOf,
+  newEntry,
+} from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { directEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
@@ -248,6 +255,7 @@ test('a thousand unverified addresses cost ten dials a second and thirty at one 
   bus.publish(contact('a', '10.0.0.1'))
   const unverified = Array.from({ length: 1_000 }, (_, index) => ({
     endpoint: directEndpoint({ host: `10.8.${index >> 8}.${index & 255}`, port: 8_088 }),
+    fields: legacyFieldsOf(newEntry({})),
   }))
   bus.publish({ type: 'table.addUnverified', requestId: 'o', caller: 'anonymous', from: 'x', unverified })
   await seconds(1)

@@ -240,7 +240,14 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
     for (let index = 0; index < peers; index += 1) {
       const endpoints = [untried(at(`10.0.${index >> 8}.${index & 255}:8088`))]
       const row = newRow(`peer ${index}`, newEntry({}), endpoints, 'answering')
-      table = new Map(table).set(row.key, { ...row, alive: true, seq: 1, answeredAt: 0, probedAt: index % 60 })
+      table = new Map(table).set(row.key, {
+        ...row,
+        alive: true,
+        seq: 1,
+        answeredAt: 0,
+        measuredAt: 0,
+        probedAt: index % 60,
+      })
     }
     let count = 0
     for (let now = 0; now < 7_200; now += 1)

@@ -5,7 +5,7 @@ import { ipTableMachine } from '../../machines/ipTable.ts'
 import { SEEDS_PER_FACT_MAX } from '../../protocol/defaults/ipTable.ts'
 import { ipTableFile } from '../../protocol/files/ipTable.ts'
 import type { SeedsListed } from '../../protocol/ipTable.ts'
-import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { makeGossipDriver } from '../support/gossipDriver.ts'
 
 /** The seeds of a table, which ipTable tells gossip at its start. */
@@ -51,4 +51,14 @@ test('many facts of seeds make gossip dial as often as one does, and wait no lon
     return [dials.length, node.state.isolatedBackoffMs, node.state.nextRetryAt - node.now]
   }
   assert.deepEqual(afterSeeds(PEERS), afterSeeds(SEEDS_PER_FACT_MAX))
+})
+
+test('a bootstrap address that does not answer keeps a node not from trying the next one', () => {
+  const node = makeGossipDriver()
+  const seeds = ['20.9.0.1', '20.9.0.2', '20.9.0.3'].map((host) => ({
+    endpoints: [directEndpoint({ host, port: 8_088 })],
+  }))
+  const effects = [...node.do({ type: 'seedsListed', seeds }), ...node.wait(6_000)]
+  const dialled = effects.flatMap((effect) => (effect.type === 'dial' ? effect.endpoints.map(({ host }) => host) : []))
+  assert.deepEqual([...new Set(dialled)].sort(), ['20.9.0.1', '20.9.0.2', '20.9.0.3'])
 })
