@@ -29,10 +29,11 @@ export function createStepper(options: TransportOptions) {
       isStepping = true
       try {
         for (let next = queue.shift(); next; next = queue.shift()) step(next)
+        isStepping = false
       } catch (error) {
+        // Its effects may be half applied, so that this was the last step.
         if (!signal.aborted) sendBack({ type: 'stepFailed', error })
       }
-      isStepping = false
     }
 
     function step(event: GossipEvent): void {

@@ -1,6 +1,7 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SSH_CONNECT_TIMEOUT_S } from '../../protocol/defaults/groupTracker.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
@@ -68,7 +69,7 @@ async function writeRunFiles(folder: string, { name, source, ports, members, var
     ...sshOptions(undefined, { file: at(runFiles.knownHosts), options: ['StrictHostKeyChecking=yes'] }),
     'IdentitiesOnly yes',
     'BatchMode yes',
-    'ConnectTimeout 10',
+    `ConnectTimeout ${SSH_CONNECT_TIMEOUT_S}`,
     // The connection to a silent member is closed after 15 s.
     'ServerAliveInterval 5',
     'ServerAliveCountMax 3',

@@ -3,24 +3,18 @@ import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import type { WebSocket } from 'ws'
 import { createActor, fromCallback } from 'xstate'
-import type { AcceptedLink } from '../../actors/gossip/accept.ts'
 import { createStepper } from '../../actors/gossip/stepper.ts'
 import type { Dialer } from '../../actors/net/dialer.ts'
 import { gossipMachine } from '../../machines/gossip.ts'
 import type { GossipEmits } from '../../protocol/gossip.ts'
 import { encode, type WireMessage } from '../../protocol/wire/gossip.ts'
+import { fakeLinkSource } from '../support/fakeLinkSource.ts'
 import { makeGossipDriver } from '../support/gossipDriver.ts'
 
 /** A machine with the real stepper, and one link on which the test sends what it wants. */
 function linkedMachine() {
   const [self, other] = [makeGossipDriver(), makeGossipDriver()]
-  let accept: (link: AcceptedLink) => void = () => {}
-  const source = {
-    listen(listener: typeof accept) {
-      accept = listener
-      return () => {}
-    },
-  }
+  const { source, accept } = fakeLinkSource()
   const stop = new AbortController()
   let now = 2_000
   const sent: string[] = []
@@ -60,7 +54,17 @@ function linkedMachine() {
   const root = other.tools.digest.root(other.state.members)
   receive({ kind: 'link/hello', body: { record: [text, signature], root, active: true, links: 0 } })
   const ping = (nonce: number): WireMessage => ({ kind: 'probe/ping', body: { nonce, root, active: true } })
-  return { actor, events, facts, sent, receive, ping, stop, breakSockets: () => (breakOnSend = true) }
+  return {
+    actor,
+    events,
+    facts,
+    sent,
+    receive,
+    ping,
+    stop,
+    breakSockets: () => (breakOnSend = true),
+    mendSockets: () => (breakOnSend = false),
+  }
 }
 
 test('facts and changes of state reach the machine at once', (t) => {
@@ -85,11 +89,15 @@ test('pings are answered without an event of the machine, which has the state fr
 })
 
 test('an error of a step ends the machine with it, so that the supervisor starts another', async (t) => {
-  const { actor, receive, ping, stop, breakSockets } = linkedMachine()
+  const { actor, sent, receive, ping, stop, breakSockets, mendSockets } = linkedMachine()
   t.after(() => stop.abort())
   const failed = new Promise<unknown>((resolve) => actor.subscribe({ error: resolve }))
   breakSockets()
   receive(ping(1))
   assert.equal(actor.getSnapshot().value, 'failed')
+  mendSockets()
+  const before = sent.length
+  receive(ping(2))
+  assert.equal(sent.length, before, 'that was the last step')
   assert.match(String(await failed), /no more/)
 })

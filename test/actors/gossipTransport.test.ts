@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { AcceptedLink } from '../../actors/gossip/accept.ts'
 import { openTransport } from '../../actors/gossip/transport.ts'
 import type { Dialer } from '../../actors/net/dialer.ts'
 import type { Untimed } from '../../machines/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { encode, WIRE_MAX_BYTES, type WireMessage } from '../../protocol/wire/gossip.ts'
+import { fakeLinkSource } from '../support/fakeLinkSource.ts'
 
 /** Opens one link between a transport and a peer that the test drives. */
 async function linkToPeer(t: TestContext) {
@@ -19,13 +19,7 @@ async function linkToPeer(t: TestContext) {
   t.after(() => peer.terminate())
   const [[socket]] = (await Promise.all([once(server, 'connection'), once(peer, 'open')])) as [[WebSocket], unknown]
 
-  let accept: (link: AcceptedLink) => void = () => {}
-  const source = {
-    listen(listener: typeof accept) {
-      accept = listener
-      return () => {}
-    },
-  }
+  const { source, accept } = fakeLinkSource()
   const stop = new AbortController()
   t.after(() => stop.abort())
   const events: Untimed[] = []
