@@ -49,7 +49,11 @@ export const ipTableMachine = ipTableSetup.createMachine({
         idle: {
           entry: 'spawnProbes',
           after: {
-            tick: { target: 'idle', reenter: true, actions: assign({ now: ({ context }) => context.now + 1 }) },
+            tick: {
+              target: 'idle',
+              reenter: true,
+              actions: assign({ now: ({ context }) => context.now + context.step }),
+            },
           },
         },
       },

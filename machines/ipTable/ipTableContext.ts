@@ -44,6 +44,8 @@ export interface Context extends IpTableInput {
   table: Table
   /** Ticks since the start. */
   now: number
+  /** Ticks until `now` changes next. */
+  step: number
   revision: number
   saved: number
   writing: number
@@ -66,6 +68,7 @@ export function contextOf(input: IpTableInput): Context {
     self: withPublicAddress(input.self, input.publicAddress),
     table,
     now: 0,
+    step: 1,
     revision: 0,
     saved: 0,
     writing: 0,

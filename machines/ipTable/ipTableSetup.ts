@@ -13,7 +13,7 @@ import { type Listing, listingOf, nextPage } from './listing.ts'
 import { lookUp, type ResolvedPeer } from './peerLookUp.ts'
 import { parsed } from './peerRow.ts'
 import { addPeer, type Change, countOf, seedAddress, withPublicAddress } from './peerTable.ts'
-import { planProbes, probeOf } from './peerWatch.ts'
+import { planProbes, probeOf, stepOf } from './peerWatch.ts'
 import { publicRows, uploadOf } from './publicTable.ts'
 import { addressToAdd, resolvedFact, savedFact, selfAddressesFact, selfFailure } from './tableFacts.ts'
 import { addUnverified, mergeReported } from './unverified.ts'
@@ -47,7 +47,11 @@ export const ipTableSetup = setup({
     ),
     watchAddresses: fromCallback<IpTableInternalEvent, { signal: AbortSignal }>(() => {}),
   },
-  delays: { tick: TABLE_TICK_MS, saveDelay: TABLE_SAVE_DELAY_MS, saveInterval: TABLE_SAVE_INTERVAL_MS },
+  delays: {
+    tick: ({ context }) => context.step * TABLE_TICK_MS,
+    saveDelay: TABLE_SAVE_DELAY_MS,
+    saveInterval: TABLE_SAVE_INTERVAL_MS,
+  },
   guards: {
     ...requestGuards<Context>(),
     isUnsaved: ({ context }) => context.revision > context.saved,
@@ -86,6 +90,7 @@ export const ipTableSetup = setup({
     spawnProbes: enqueueActions(({ context, enqueue }) => {
       if (!context.watch) return
       const { probes, unverified, table } = planProbes({ ...context, linked: context.links.size > 0 })
+      enqueue.assign({ step: stepOf({ ...context, unverified }) })
       if (probes.length === 0) return
       enqueue.assign({ table, unverified, probing: new Set([...context.probing, ...probes.map(({ key }) => key)]) })
       for (const input of probes) enqueue.spawnChild('probe', { id: `probe ${input.key}`, input })

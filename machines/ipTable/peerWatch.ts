@@ -27,6 +27,12 @@ const OFTEN_PEERS = 50
  */
 const CONFIRMED_OFTEN_PEERS = 4
 
+/** Ticks from one look at what is due to the next while nothing is. It is also how stale the time in the table may be. */
+const QUIET_STEP_TICKS = 4
+
+/** Until then a node meets those around it, so that what is named to it is probed within one tick. */
+const START_TICKS = 60
+
 const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
 const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
@@ -95,6 +101,21 @@ export function planProbes({ table, self, now, unverified, probing, linked = fal
     unverified: left,
     table: exchanging ? set(table, { ...exchanging, exchangedAt: now }) : table,
   }
+}
+
+/** Returns the ticks until the next look at what is due: several if nothing will be before, so that an idle node sleeps. */
+export function stepOf({
+  table,
+  now,
+  unverified,
+  probing,
+}: Pick<WatchState, 'table' | 'now' | 'unverified' | 'probing'>): number {
+  const isQuiet =
+    now >= START_TICKS &&
+    unverified.size === 0 &&
+    probing.size === 0 &&
+    dueRows(table, now + QUIET_STEP_TICKS).length === 0
+  return isQuiet ? QUIET_STEP_TICKS : 1
 }
 
 function endpointKeys({ endpoints }: Row): string[] {

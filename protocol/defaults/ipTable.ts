@@ -53,7 +53,7 @@ export const PROBE = {
   forgetAfter: 200,
 } as const
 
-/** How often the table checks which work is due. It is also the resolution of the ages in the table. */
+/** How often the table checks which work is due, unless nothing will be soon. It is also the unit of the ages in the table. */
 export const TABLE_TICK_MS = 1_000
 
 /**
