@@ -62,13 +62,15 @@ export const ipTableMachine = ipTableSetup.createMachine({
       initial: 'idle',
       states: {
         idle: {
+          always: [
+            { guard: 'isUrgent', target: 'saving' },
+            { guard: 'isUnsaved', target: 'collecting' },
+          ],
+        },
+        /** Changes that nobody waits for are saved together. */
+        collecting: {
           always: { guard: 'isUrgent', target: 'saving' },
-          after: {
-            saveDelay: [
-              { guard: 'isUnsaved', target: 'saving' },
-              { target: 'idle', reenter: true },
-            ],
-          },
+          after: { saveDelay: 'saving' },
         },
         /** When a whole network starts, one save covers many peers that joined. */
         throttled: {

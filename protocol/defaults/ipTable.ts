@@ -37,8 +37,8 @@ export const PROBE = {
    * them each `confirmedSpacingMs`, so that an idle node costs the same however many it knows. A probe takes 5 ms of a
    * core at either end.
    */
-  confirmedIntervalMs: 60_000,
-  confirmedSpacingMs: 20_000,
+  confirmedIntervalMs: 120_000,
+  confirmedSpacingMs: 30_000,
   /** Maximum number of dials per second, so that nobody can use this node to flood another. */
   dialsPerSecond: 10,
   /** Maximum number of concurrent probes: ten per second, each of which hangs until its timeout. */
@@ -104,7 +104,7 @@ export const DISCOVERY = {
   queryIntervalMs: 60_000,
   maxQueryIntervalMs: 3_600_000,
   /** How often the network interfaces are checked, because a laptop may change its network. */
-  interfacesIntervalMs: 5_000,
+  interfacesIntervalMs: 10_000,
 } as const
 
 /**
