@@ -95,7 +95,7 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'request.abandoned u': abandoned('u'),
     'request.abandoned l': abandoned('l'),
     'after tick': passed('tick', 'ipTable.probing.idle'),
-    'after saveDelay': passed('saveDelay', 'ipTable.persisting.idle'),
+    'after saveDelay': passed('saveDelay', 'ipTable.persisting.collecting'),
     'after saveInterval': passed('saveInterval', 'ipTable.persisting.throttled'),
     'done save': done('save'),
     'error save': failed('save', diskFailed),
