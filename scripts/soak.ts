@@ -10,8 +10,15 @@ import { type Job, type JobResult, runJobs } from '../simulation/soakPool.ts'
  * nodes that lose 5 % of their messages, in which no node may be declared dead. Two processes run at a time. The exit code
  * is 1 if any run fails.
  *
- * `npm run soak -- largeTable` instead runs that test of the command line with a table that is full.
+ * `npm run soak -- NAME` instead runs one test file at its full size: `tests` names them.
  */
+
+/** The tests that `npm test` runs at a tenth of their size. */
+const tests: Record<string, string> = {
+  largeTable: 'test/cli/largeTable.test.ts',
+  simulation: 'test/simulation/simulation.test.ts',
+  ghosts: 'test/simulation/ghosts.test.ts',
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -55,8 +62,9 @@ process.exitCode = failed === 0 ? 0 : 1
 
 /** Returns the exit code. */
 function runTest(name: string): number {
-  if (name !== 'largeTable') {
-    console.error(`There is no soak test "${name}"; there is largeTable`)
+  const file = Object.hasOwn(tests, name) && tests[name]
+  if (!file) {
+    console.error(`There is no soak test "${name}"; there are ${Object.keys(tests).join(', ')}`)
     return 2
   }
   const node = (args: string[]) =>
@@ -64,7 +72,7 @@ function runTest(name: string): number {
       stdio: 'inherit',
       env: { ...process.env, P2PRC_SOAK: 'full' },
     }).status ?? 1
-  return node(['scripts/build.ts']) || node(['--test', '--test-reporter=spec', `test/cli/${name}.test.ts`])
+  return node(['scripts/build.ts']) || node(['--test', '--test-reporter=spec', file])
 }
 
 function onChaos({ seed, agreedAfterMs, violations, falsePositives: chaosFalsePositives, trace }: ChaosResult): void {

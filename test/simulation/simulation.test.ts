@@ -146,13 +146,13 @@ test('all of a hundred nodes detect a machine without power within 8 s, and a ki
   }
 })
 
-test('in half a simulated hour with 5 % loss no node is declared dead, and the number of links stays bounded', () => {
+test('in five simulated minutes with 5 % loss no node is declared dead, and the number of links stays bounded', () => {
   const dropped: GossipEmits[] = []
   const simulation = converged(100, 42, {
     networkConditions: { loss: 0.05 },
     onFact: (fact) => fact.type === 'record.dropped' && dropped.push(fact),
   })
-  for (let minute = 1; minute <= 30; minute += 1) {
+  for (let minute = 1; minute <= 5; minute += 1) {
     simulation.runUntil(minute * 60_000)
     for (const { state } of simulation.nodes) assert.ok((state?.links.size ?? 0) <= GOSSIP.maxLinks + 20)
   }
@@ -238,10 +238,11 @@ test('thirty nodes with public addresses in one subnet all list each other', () 
 })
 
 for (const [sybils, quotaMinMembers, title] of [
-  [500, 0, 'in a table that is nearly full, five hundred'],
-  [150, GOSSIP.quotaMinMembers, 'a hundred and fifty'],
+  // More than the quota allows each subnet.
+  [process.env.P2PRC_SOAK ? 500 : 250, 0, 'in a table that is nearly full,'],
+  [150, GOSSIP.quotaMinMembers, 'in a table with room,'],
 ] as const)
-  test(`${title} Sybil nodes in ten subnets do not hide fifty honest nodes from each other`, () => {
+  test(`${title} ${sybils} Sybil nodes in ten subnets do not hide fifty honest nodes from each other`, () => {
     const honest = 50
     const addressOf = (host: number) =>
       host < honest
