@@ -141,8 +141,9 @@ test('a thousand silent links are closed in bounded time, and honest peers are n
   node.bus.on('peer.suspected', ({ peer }) => lost.push(peer.name))
   node.bus.on('peer.gone', ({ peer }) => lost.push(peer.name))
   let opened = 0
-  node.bus.on('link.opened', () => {
-    opened += 1
+  node.bus.on('link.opened', ({ id }) => {
+    // On a busy machine the honest peer's link may be opened anew meanwhile.
+    if (id !== honest.identity.id) opened += 1
   })
   const farewells = new Map<string, number>()
   const closed: Promise<unknown>[] = []
