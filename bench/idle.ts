@@ -44,7 +44,7 @@ async function amongMany(): Promise<Figure> {
     await host.start(process.execPath, [await bundled('neighbours'), ...hosts], /all listen/)
     const child = await machine.startNode(`${hosts[0]}:8088`)
     const [share = Number.NaN] = await shares([child.pid as number])
-    const { peers } = await machine.p2prc<{ peers: unknown[] }>('ls')
+    const { ip_address: peers } = await machine.p2prc<{ ip_address: unknown[] }>('ls')
     if (peers.length !== NEIGHBOURS) throw new Error(`The node lists ${peers.length} of ${NEIGHBOURS} neighbours`)
     return idleFigure(NEIGHBOURS, 0.5, share)
   } finally {

@@ -1,3 +1,4 @@
+import { Socket } from 'node:dgram'
 import { join } from 'node:path'
 import { openHome } from '../actors/home.ts'
 import { createNode } from '../actors/node.ts'
@@ -13,6 +14,12 @@ const folder = scratch('neighbours')
 process.env.DOCKER_HOST = 'unix:///nonexistent/docker.sock'
 // Each node listens to the process and to its signals.
 process.setMaxListeners(0)
+// On a LAN each machine receives the multicasts of the others. Here each would also reach the 198 sockets of this machine,
+// and the process would do little else.
+const { setMulticastLoopback } = Socket.prototype
+Socket.prototype.setMulticastLoopback = function () {
+  return setMulticastLoopback.call(this, false)
+}
 
 for (const [index, host] of [first, ...others].entries()) {
   const home = await openHome({ P2PRC: join(folder, String(index)) })
