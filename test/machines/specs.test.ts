@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -237,18 +237,33 @@ test('a Go node, which speaks plain HTTP alone, is asked for its /server_info', 
   }
 })
 
-test('the specifications of this machine are read', async () => {
-  await readSpecs()
+test('a reading starts no program but nvidia-smi, and that only where it is installed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'p2prc-path-'))
+  const { PATH } = process.env
   const started: ChildProcess[] = []
   const onStart = (message: unknown) => started.push((message as { process: ChildProcess }).process)
+  await readSpecs()
   subscribe('child_process', onStart)
+  try {
+    // A fork of a node takes milliseconds, and every node reads twice a minute.
+    process.env.PATH = folder
+    await readSpecs()
+    assert.deepEqual(started, [])
+    await writeFile(join(folder, 'nvidia-smi'), '#!/bin/sh\nexit 9\n', { mode: 0o755 })
+    await readSpecs()
+    assert.deepEqual(
+      started.map(({ spawnfile }) => spawnfile),
+      ['nvidia-smi'],
+    )
+  } finally {
+    process.env.PATH = PATH
+    unsubscribe('child_process', onStart)
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('the specifications of this machine are read', async () => {
   const real = await readSpecs()
-  unsubscribe('child_process', onStart)
-  // A fork of a node takes milliseconds, and every node reads twice a minute.
-  assert.deepEqual(
-    started.map(({ spawnfile }) => spawnfile),
-    ['nvidia-smi'],
-  )
   assert.deepEqual(receivedSpecs.parse(real), real)
   assert.ok(real.Hostname && real.Platform && real.CPU)
   assert.ok(real.RAM > 100 && real.RAM < 2 ** 26, `RAM ${real.RAM} MiB`)
