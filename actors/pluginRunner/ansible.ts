@@ -7,8 +7,9 @@ import type { Readable } from 'node:stream'
 import type { HostStats, PlayEvent } from '../../machines/pluginRun.ts'
 import { ANSIBLE_MIN_VERSION, PLUGIN_STOP_TIMEOUT_MS } from '../../protocol/defaults/pluginRunner.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
+import { findProgram } from '../findProgram.ts'
 import { captureTail, errorReason, parseEvent } from './ansibleEvents.ts'
-import { ansibleEnvironment, findProgram, runFiles } from './ansibleProgram.ts'
+import { ansibleEnvironment, runFiles } from './ansibleProgram.ts'
 
 export interface Play {
   /** The plugin's name, for messages. */

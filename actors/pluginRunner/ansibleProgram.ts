@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
-import { access, open } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ANSIBLE_MIN_VERSION } from '../../protocol/defaults/pluginRunner.ts'
+import { usable } from '../findProgram.ts'
 import { shipped } from '../homePaths.ts'
 
 /** The file names in the private folder of one run, which `makeRunFolder` creates. */
@@ -78,20 +79,4 @@ async function callbackFolder(): Promise<string> {
     if (await usable(join(path, 'p2prc_events.py'), constants.R_OK)) return path
   }
   throw new Error(`actors/ansible/p2prc_events.py is missing in ${shipped.root}`)
-}
-
-/** Returns the path of a program in the folders of `PATH`, or undefined. */
-export async function findProgram(program: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  for (const folder of (env.PATH ?? '').split(delimiter)) {
-    const path = join(folder, program)
-    if (folder && (await usable(path, constants.X_OK))) return path
-  }
-  return undefined
-}
-
-function usable(path: string, mode: number): Promise<boolean> {
-  return access(path, mode).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,8 +1,9 @@
 import { type ExecFileException, execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { NVIDIA_SMI_MAX_BYTES, NVIDIA_SMI_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
 import type { Gpu } from '../../protocol/specs.ts'
+import { findProgram } from '../findProgram.ts'
+
+const PROGRAM = 'nvidia-smi'
 
 /** The report of `nvidia-smi -q -x`: the driver and all cards. */
 export interface Nvidia {
@@ -14,11 +15,12 @@ export interface Nvidia {
  * Reads the NVIDIA cards of this machine. Resolves with null if `nvidia-smi` is not installed. Rejects with a readable
  * Error if it fails, hangs, or prints something in another format.
  */
-export function readNvidia(signal?: AbortSignal, program = 'nvidia-smi'): Promise<Nvidia | null> {
-  if (!isInstalled(program)) return Promise.resolve(null)
+export async function readNvidia(signal?: AbortSignal, env = process.env): Promise<Nvidia | null> {
+  // A start that fails forks the node all the same, which takes milliseconds, and there is a reading every 30 s.
+  if (!(await findProgram(PROGRAM, env))) return null
   return new Promise((resolve, reject) => {
     const options = { timeout: NVIDIA_SMI_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: NVIDIA_SMI_MAX_BYTES } as const
-    execFile(program, ['-q', '-x'], { ...options, ...(signal && { signal }) }, (error, stdout) => {
+    execFile(PROGRAM, ['-q', '-x'], { ...options, env, ...(signal && { signal }) }, (error, stdout) => {
       if (error?.code === 'ENOENT') return resolve(null)
       if (error) return reject(new Error(`nvidia-smi ${failureReason(error, stdout)}`))
       try {
@@ -28,12 +30,6 @@ export function readNvidia(signal?: AbortSignal, program = 'nvidia-smi'): Promis
       }
     })
   })
-}
-
-/** Looks for the program as `execFile` does. A look costs a tenth of a start that fails, and there is one every 30 s. */
-function isInstalled(program: string): boolean {
-  const folders = program.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter)
-  return folders.some((folder) => existsSync(join(folder, program)))
 }
 
 function failureReason({ killed, code }: ExecFileException, stdout: string): string {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -86,20 +87,29 @@ test('runs the program with arguments: its report, its absence, its failure', as
     const path = join(folder, 'nvidia-smi')
     await writeFile(path, `#!/bin/sh\n${script}\n`)
     await chmod(path, 0o755)
-    return path
+    return { PATH: `${folder}:${process.env.PATH}` }
   }
   try {
     const report = join(import.meta.dirname, '../fixtures', 'nvidia-550-four.xml')
     const shown = await readNvidia(undefined, await program(`[ "$*" = "-q -x" ] && cat '${report}'`))
     assert.equal(shown?.cards.length, 4)
-    assert.equal(await readNvidia(undefined, join(folder, 'absent')), null)
+    assert.equal(await readNvidia(undefined, { PATH: join(folder, 'absent') }), null)
     await assert.rejects(
       readNvidia(undefined, await program('echo "NVIDIA-SMI has failed: no driver"; exit 9')),
       /nvidia-smi failed: NVIDIA-SMI has failed: no driver/,
     )
     await assert.rejects(readNvidia(undefined, await program('head -c 5000000 /dev/zero')), /more than/)
     const abort = new AbortController()
-    const hung = readNvidia(abort.signal, await program('exec sleep 60'))
+    const env = await program('exec sleep 60')
+    const started = new Promise<void>((resolve) => {
+      const onStart = () => {
+        unsubscribe('child_process', onStart)
+        resolve()
+      }
+      subscribe('child_process', onStart)
+    })
+    const hung = readNvidia(abort.signal, env)
+    await started
     abort.abort()
     await assert.rejects(hung, Error)
   } finally {
