@@ -239,6 +239,24 @@ test('a peer that stops answering is suspected, dropped and comes back by itself
   stop()
 })
 
+test('ages stay right while nothing is due, when the table looks every four seconds', async () => {
+  const { bus, facts, seconds, stop } = run()
+  await seconds(84)
+  bus.publish(contact('a', '10.0.0.1'))
+  for (const passed of [0, 4, 12]) {
+    bus.publish(owner('peer.list', `after ${passed}`))
+    await nextTick()
+    const page = facts.find((fact) => fact.type === 'peer.page' && fact.requestId === `after ${passed}`)
+    assert.ok(page?.type === 'peer.page')
+    assert.deepEqual(
+      page.peers.map(({ answeredAgoMs }) => answeredAgoMs),
+      [passed * 1_000],
+    )
+    await seconds(passed === 0 ? 4 : 8)
+  }
+  stop()
+})
+
 test('the wall clock jumping a day either way kills nobody', async (t) => {
   const { bus, types, seconds, stop } = run({ probe: () => ({ kind: 'node', contact: contact('a', '10.0.0.1') }) })
   bus.publish(contact('a', '10.0.0.1'))

@@ -5,10 +5,10 @@ import { keyProved, legacyAnswered, probeFailed } from '../../machines/ipTable/p
 import { lookUp } from '../../machines/ipTable/peerLookUp.ts'
 import { dialOrder, newRow, type Row, untried } from '../../machines/ipTable/peerRow.ts'
 import { addPeer, fileOf, loadTable, type Self, seedsOf, type Table } from '../../machines/ipTable/peerTable.ts'
-import { applyOutcome, dueRows, planProbes } from '../../machines/ipTable/peerWatch.ts'
+import { applyOutcome, dueRows, planProbes, stepOf } from '../../machines/ipTable/peerWatch.ts'
 import { documentFor, publicRows, uploadOf } from '../../machines/ipTable/publicTable.ts'
 import { addUnverified, mergeReported, namedIn } from '../../machines/ipTable/unverified.ts'
-import { PEERS_MAX, PROBE } from '../../protocol/defaults/ipTable.ts'
+import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { emptyIpTable, ipTableFile, legacyFieldsOf, newEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Address } from '../../protocol/net/address.ts'
@@ -341,6 +341,23 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
       .length,
     0,
   )
+})
+
+test('the table looks every tick at the start and while anything is due soon, else every four', () => {
+  const { table } = legacyAnswered(empty, { at: at('10.0.0.1:8088') }, self, 100)
+  const named = addUnverified(new Map(), [{ endpoint: at('10.2.0.1:8088') }], { table: empty, self, test: false })
+  const [none, nobody] = [new Map(), new Set<string>()]
+  const due = 100 + PROBE.intervalMs / TABLE_TICK_MS
+  const rows = [
+    ['at the start', { table: empty, now: 59, unverified: none, probing: nobody }, 1],
+    ['a minute later', { table: empty, now: 60, unverified: none, probing: nobody }, 4],
+    ['an address waits', { table: empty, now: 60, unverified: named, probing: nobody }, 1],
+    ['a probe is under way', { table: empty, now: 60, unverified: none, probing: new Set(['x']) }, 1],
+    ['a peer is due after the next look', { table, now: due - 5, unverified: none, probing: nobody }, 4],
+    ['a peer is due before it', { table, now: due - 4, unverified: none, probing: nobody }, 1],
+    ['a peer is overdue', { table, now: due + 9, unverified: none, probing: nobody }, 1],
+  ] as const
+  for (const [what, state, expected] of rows) assert.equal(stepOf(state), expected, what)
 })
 
 test('nodes announced on the LAN are probed slowly, more slowly beside a link, and not once gossip lists them', () => {
