@@ -13,7 +13,7 @@ import { type Job, type JobResult, runJobs } from '../simulation/soakPool.ts'
  * `npm run soak -- NAME` instead runs one test file at its full size: `tests` names them.
  */
 
-/** The tests that `npm test` runs at a tenth of their size. */
+/** The test files that `npm test` runs at a part of their size. */
 const tests: Record<string, string> = {
   largeTable: 'test/cli/largeTable.test.ts',
   simulation: 'test/simulation/simulation.test.ts',
