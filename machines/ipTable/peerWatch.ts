@@ -22,10 +22,12 @@ const V6_RETRY_TICKS = (20 * PROBE.intervalMs) / TABLE_TICK_MS
 const OFTEN_PEERS = 50
 
 /**
- * Of so many peers, one that gossip confirms and that never answered here is probed per tick; of a multiple of them, one
- * in as many ticks, so that all nodes of a network that starts are not busy with that.
+ * Of so many peers, one that gossip confirms and whose latency is not known yet is probed per tick; of a multiple of them,
+ * one in as many ticks, so that all nodes of a network that starts are not busy with that, but at least one in
+ * `UNMEASURED_MAX_TICKS`.
  */
-const CONFIRMED_OFTEN_PEERS = 4
+const UNMEASURED_OFTEN_PEERS = 4
+const UNMEASURED_MAX_TICKS = 10
 
 /** Ticks from one look at what is due to the next while nothing is. It is also how stale the time in the table may be. */
 const QUIET_STEP_TICKS = 4
@@ -72,11 +74,11 @@ export function planProbes({ table, self, now, unverified, probing, linked = fal
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
   // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
   // starts.
-  const isTurn = now % Math.ceil(table.size / CONFIRMED_OFTEN_PEERS) === 0
-  const gossipConfirmed = new Set(
-    overdue.filter(({ seq, answeredAt }) => seq > 0 && answeredAt === null).slice(isTurn ? 1 : 0),
+  const isTurn = now % Math.min(UNMEASURED_MAX_TICKS, Math.ceil(table.size / UNMEASURED_OFTEN_PEERS)) === 0
+  const unmeasured = new Set(
+    overdue.filter(({ seq, measuredAt }) => seq > 0 && measuredAt === null).slice(isTurn ? 1 : 0),
   )
-  const rows = overdue.filter((row) => !gossipConfirmed.has(row))
+  const rows = overdue.filter((row) => !unmeasured.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
   // Those without fields were announced on the LAN.
   const isAnnouncedTurn = !linked || now % ANNOUNCED_LINKED_TICKS === 0

@@ -271,6 +271,41 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
   }
 })
 
+test('of the members whose latency is not known yet one is measured at a time, also of those that came by themselves', () => {
+  const signal = new AbortController().signal
+  const measuredAfter = (peers: number) => {
+    let table: ReadonlyMap<string, Row> = new Map()
+    for (let index = 0; index < peers; index += 1) {
+      const endpoints = [untried(at(`10.0.${index >> 8}.${index & 255}:8088`))]
+      const row = newRow(`peer ${index}`, newEntry({}), endpoints, 'answering')
+      // Half of them dialled this node when they started, which proves that they live and says nothing of how near they are.
+      table = new Map(table).set(row.key, {
+        ...row,
+        alive: true,
+        seq: 1,
+        answeredAt: index % 2 ? 0 : null,
+        probedAt: 0,
+      })
+    }
+    const busiest = { probes: 0, tick: 0 }
+    for (let now = 1; now <= 3_600; now += 1) {
+      const { probes } = planProbes({ table, self, now, unverified: new Map(), probing: new Set(), signal })
+      if (probes.length > busiest.probes) Object.assign(busiest, { probes: probes.length, tick: now })
+      for (const { key } of probes) {
+        table = new Map(table).set(key, { ...(table.get(key) as Row), probedAt: now, answeredAt: now, measuredAt: now })
+      }
+      if ([...table.values()].every(({ measuredAt }) => measuredAt !== null)) return { busiest, seconds: now }
+    }
+    return assert.fail('some were never measured')
+  }
+  const few = measuredAfter(8)
+  assert.equal(few.busiest.probes, 1)
+  assert.ok(few.seconds <= 30 + 8 * 2, `8 took ${few.seconds} s`)
+  const many = measuredAfter(199)
+  assert.ok(many.busiest.probes <= 2, `${many.busiest.probes} probes in second ${many.busiest.tick}`)
+  assert.ok(many.seconds >= 120 && many.seconds <= 120 + 199 * 10, `199 took ${many.seconds} s`)
+})
+
 test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {
   let { table } = proved(empty, 'a', '10.0.0.1:8088', 0)
   ;({ table } = proved(table, 'a', '[fd00::1]:8088', 0))
