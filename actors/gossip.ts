@@ -16,6 +16,7 @@ import { machineOf, SEQ_MAX } from '../protocol/wire/record.ts'
 import { createGossipTools } from './gossip/recordSignature.ts'
 import { createStepper } from './gossip/stepper.ts'
 import type { TransportOptions } from './gossip/transport.ts'
+import { readHardware } from './hardware.ts'
 import type { Identity } from './identity.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
@@ -66,7 +67,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
         fields: {
           name: name.slice(0, 128).toWellFormed(),
           endpoints: endpoints.map(formatEndpoint),
-          ...(specs && { machine: machineOf(specs) }),
+          machine: machineOf(specs ?? readHardware()),
           port,
           version,
           customInformation: store.data.customInformation,

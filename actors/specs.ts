@@ -9,6 +9,7 @@ import { AppError, toFailure } from '../protocol/errors.ts'
 import { readJson } from '../protocol/json.ts'
 import type { Specs } from '../protocol/specs.ts'
 import { receivedSpecs } from '../protocol/wire/specs.ts'
+import { mebibytes } from './hardware.ts'
 import type { Connection, Dialer } from './net/dialer.ts'
 import { requestOver } from './net/peerClient.ts'
 import type { Resolve } from './net/resolve.ts'
@@ -91,8 +92,6 @@ async function readAnswer(connection: Connection, where: string, signal: AbortSi
   }
 }
 
-const MIB = 1024 * 1024
-
 /** Over how long the first reading measures the utilization of the cores. Later ones measure it since the one before. */
 const CPU_SAMPLE_MS = 500
 
@@ -155,8 +154,4 @@ async function cpuUsage(): Promise<number> {
 function timesOf(cores: readonly CpuInfo[]): { idle: number; all: number } {
   const sum = (each: (times: CpuInfo['times']) => number) => cores.reduce((all, { times }) => all + each(times), 0)
   return { idle: sum(({ idle }) => idle), all: sum(({ user, nice, sys, idle, irq }) => user + nice + sys + idle + irq) }
-}
-
-function mebibytes(bytes = 0): number {
-  return Math.floor(bytes / MIB)
 }

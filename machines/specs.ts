@@ -1,5 +1,5 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, spawnChild } from 'xstate'
-import { SPECS_READ_TIMEOUT_MS } from '../protocol/defaults/specs.ts'
+import { SPECS_READ_TIMEOUT_MS, SPECS_START_DELAY_MS } from '../protocol/defaults/specs.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { Specs, SpecsAccepts, SpecsEmits } from '../protocol/specs.ts'
@@ -39,7 +39,7 @@ interface Context {
 
 export interface SpecsInput {
   intervalMs: number
-  /** Whether to read at the start and every `intervalMs`. A process without a node reads only on request. */
+  /** Whether to read soon after the start and every `intervalMs`. A process without a node reads only on request. */
   background: boolean
 }
 
@@ -59,6 +59,7 @@ const specsSetup = setup({
   delays: {
     interval: ({ context }) => context.intervalMs,
     readTimeout: SPECS_READ_TIMEOUT_MS,
+    startDelay: SPECS_START_DELAY_MS,
   },
   guards: {
     inBackground: ({ context }) => context.background,
@@ -89,7 +90,11 @@ export const specsMachine = specsSetup.createMachine({
   context: ({ input }) => ({ ...input, specs: null, requests: [] }),
   initial: 'starting',
   states: {
-    starting: { always: [{ guard: 'inBackground', target: 'reading' }, { target: 'idle' }] },
+    starting: { always: [{ guard: 'inBackground', target: 'waiting' }, { target: 'idle' }] },
+    waiting: {
+      after: { startDelay: 'reading' },
+      on: { 'specs.get': { target: 'reading', actions: beginAs('reading') } },
+    },
     reading: {
       invoke: {
         src: 'read',

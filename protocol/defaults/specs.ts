@@ -1,6 +1,12 @@
 /** How often the specifications are read in the background. The load changes noticeably within half a minute. */
 export const SPECS_INTERVAL_MS = 30_000
 
+/**
+ * How long after its start a node reads the specifications unless somebody requests them. A reading starts eight programs,
+ * and a node that starts has its network to find first.
+ */
+export const SPECS_START_DELAY_MS = 10_000
+
 /** How long one reading of the specifications may take, so that a hung disk or driver does not block later readings. */
 export const SPECS_READ_TIMEOUT_MS = 10_000
 

@@ -82,7 +82,7 @@ export type Sign = (message: string) => string
 export type Verify = (id: NodeId, key: string, message: string, signature: string) => boolean
 
 /** Returns the part of the specifications that a record carries. */
-export function machineOf({ Cores, RAM, Disk, GPUs }: Specs): Machine {
+export function machineOf({ Cores, RAM, Disk, GPUs }: Pick<Specs, 'Cores' | 'RAM' | 'Disk' | 'GPUs'>): Machine {
   const whole = (amount: number) => Math.min(SIZE_MAX_MIB, Math.round(amount))
   return {
     cores: Math.min(65_535, Math.round(Cores)),

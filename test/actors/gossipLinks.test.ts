@@ -17,9 +17,8 @@ test('adding a node opens a link, and both tables list the other node with its h
     assert.deepEqual([found?.id, more.length], [peer.identity.id, 0])
     assert.ok(found?.endpoints.some(({ port }) => port === peer.port))
   }
-  let [row] = await peersOf(one)
-  for (; !row?.machine; [row] = await peersOf(one)) await merged(one, other.identity.id)
-  assert.ok(row.machine.cores > 0 && row.machine.ramMiB > 0)
+  const [row] = await peersOf(one)
+  assert.ok(row?.machine && row.machine.cores > 0 && row.machine.ramMiB > 0)
 })
 
 test("an owner's text reaches nodes without a link to that node, and survives a restart", async (t) => {

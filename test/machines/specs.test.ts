@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { initialTransition, SimulatedClock, transition } from 'xstate'
+import { readHardware } from '../../actors/hardware.ts'
 import { createDialer, type Dialer, type DialTarget } from '../../actors/net/dialer.ts'
 import { request as requestOnBus } from '../../actors/request.ts'
 import { createSpecs, readSpecs } from '../../actors/specs.ts'
@@ -16,7 +17,7 @@ import { supervise } from '../../actors/supervise.ts'
 import { type SpecsInput, specsMachine } from '../../machines/specs.ts'
 import { createBus } from '../../protocol/bus.ts'
 import { NDJSON } from '../../protocol/control.ts'
-import { SPECS_READ_TIMEOUT_MS } from '../../protocol/defaults/specs.ts'
+import { SPECS_READ_TIMEOUT_MS, SPECS_START_DELAY_MS } from '../../protocol/defaults/specs.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
@@ -44,15 +45,24 @@ const failed = {
   actorId: '0.specs.reading',
 } as never
 const interval = { type: 'xstate.after.interval.specs.idle' } as never
+const startDelay = { type: 'xstate.after.startDelay.specs.waiting' } as never
 const readTimeout = { type: 'xstate.after.readTimeout.specs.reading' } as never
 
 test('chart: reads in advance, answers from the last reading, and keeps it when a later one fails', () => {
   const rows: [string, SpecsInput, never[], string, string[]][] = [
-    ['reads at the start', background, [], 'reading', []],
-    ['rests after a reading', background, [done], 'idle', ['specs.changed']],
-    ['reads again', background, [done, interval], 'reading', []],
-    ['answers at once', background, [done, get('a') as never], 'idle', ['specs.got']],
-    ['answers while it reads again', background, [done, interval, get('a') as never], 'reading', ['specs.got']],
+    ['rests at first', background, [], 'waiting', []],
+    ['reads soon after the start', background, [startDelay], 'reading', []],
+    ['or when somebody asks', background, [get('a') as never], 'reading', []],
+    ['rests after a reading', background, [startDelay, done], 'idle', ['specs.changed']],
+    ['reads again', background, [startDelay, done, interval], 'reading', []],
+    ['answers at once', background, [startDelay, done, get('a') as never], 'idle', ['specs.got']],
+    [
+      'answers while it reads again',
+      background,
+      [startDelay, done, interval, get('a') as never],
+      'reading',
+      ['specs.got'],
+    ],
     ['early askers wait', background, [get('a') as never, get('b') as never], 'reading', []],
     [
       'early askers are answered',
@@ -63,7 +73,13 @@ test('chart: reads in advance, answers from the last reading, and keeps it when 
     ],
     ['early askers learn of a failure', background, [get('a') as never, failed], 'idle', ['specs.getFailed']],
     ['a hung reading ends', background, [get('a') as never, readTimeout], 'idle', ['specs.getFailed']],
-    ['the former reading stays', background, [done, interval, failed, get('a') as never], 'idle', ['specs.got']],
+    [
+      'the former reading stays',
+      background,
+      [startDelay, done, interval, failed, get('a') as never],
+      'idle',
+      ['specs.got'],
+    ],
     [
       'a gone asker is forgotten',
       background,
@@ -127,6 +143,9 @@ test('actor: reads every interval, and a hung reading does not stop the next one
     },
   })
   concern.start()
+  clock.increment(SPECS_START_DELAY_MS - 1)
+  assert.equal(readings, 0)
+  clock.increment(1)
   clock.increment(SPECS_READ_TIMEOUT_MS)
   await nextTick()
   assert.equal(readings, 1)
@@ -270,4 +289,12 @@ test('the specifications of this machine are read', async () => {
   assert.ok(real.RAMFree > 0 && real.RAMFree <= real.RAM)
   assert.ok(real.Disk > real.DiskFree && real.DiskFree > 0)
   assert.ok(real.Cores >= 1 && real.CPUUsage >= 0 && real.CPUUsage <= 100)
+})
+
+test('what the first record says of the hardware is what a reading finds, so that it causes no second one', async () => {
+  const { Cores, RAM, Disk } = await readSpecs()
+  const { GPUs, ...hardware } = readHardware()
+  assert.deepEqual(hardware, { Cores, RAM, Disk })
+  assert.ok(RAM > 0 && Disk > 0)
+  assert.deepEqual(GPUs, [])
 })
