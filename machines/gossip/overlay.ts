@@ -23,7 +23,10 @@ const MAX_LINK_BACKOFF_MS = 30_000
 /** Number of random members to look at before a round gives up. */
 const RANDOM_TRIES = 16
 
-/** A peer with fewer active links than this may replace an accepted link if there is no room. */
+/**
+ * A node with fewer active links than this dials several peers at the same time, and may replace an accepted link of a peer
+ * that has no room. One with more has its place in the network: it is in no hurry, also while all others start.
+ */
 const FEW_LINKS = 3
 
 /** Whether a member may be dialled now. Urgent dials are not subject to `redialIntervalMs`. */
@@ -54,7 +57,8 @@ export function maintainLinks(tx: Tx): void {
   const outbound = active.filter(({ dialled }) => dialled).length
   const dialling = state.dials.values().filter(({ active }) => active).length
   const missing = Math.max(config.targetLinks - active.length, config.minOutboundLinks - outbound) - dialling
-  for (let dials = 0; now >= state.nextLinkAt && dials < Math.min(missing, PARALLEL_DIALS - dialling); dials += 1) {
+  const parallel = active.length < FEW_LINKS ? PARALLEL_DIALS : 1
+  for (let dials = 0; now >= state.nextLinkAt && dials < Math.min(missing, parallel - dialling); dials += 1) {
     const member = randomMember(tx)
     if (!member) break
     dial(tx, member, { active: true, urgent: false })

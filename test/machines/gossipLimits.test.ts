@@ -95,6 +95,18 @@ test('a LAN may have many more members than the quota of a public subnet', () =>
   assert.equal(lan.filter((one) => isMember(node, one)).length, 60)
 })
 
+test('a node with few links dials several members at the same time, and one with more dials one after the other', () => {
+  const dialsOf = (links: number) => {
+    const connected = connectedNode(links)
+    const { node } = connected
+    const peers = Array.from({ length: 20 }, () => makeGossipDriver())
+    const records = peers.map((one) => pair(one.record()))
+    receive(node, connected.links[0] as string, 'table/records', { records, hops: 255 })
+    return node.wait(3_000).filter(({ type }) => type === 'dial').length
+  }
+  assert.deepEqual([2, 3].map(dialsOf), [3, 1])
+})
+
 test('many members to dial cause at most ten dials a second, and each address is dialled once in half a minute', () => {
   const { node, links } = connectedNode(1, {
     targetLinks: 60,

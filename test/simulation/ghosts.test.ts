@@ -98,8 +98,12 @@ test('honest nodes stay members for hours though messages are lost, also those t
   simulation.runUntil(minutes(INTERVALS))
   assert.deepEqual(dropped, [])
   assert.equal(simulation.disagreement(), '')
-  for (const { state } of simulation.nodes) {
-    const { seq } = state?.self.record ?? { seq: 0 }
-    assert.ok(seq > INTERVALS / 2 && seq <= INTERVALS * 1.25, `${seq} records in ${INTERVALS} intervals`)
-  }
+  // A node that is suspected wrongly signs a record more, so some have a few more than the others.
+  const records = simulation.nodes.map(({ state }) => state?.self.record.seq ?? 0)
+  const mean = records.reduce((sum, seq) => sum + seq, 0) / records.length
+  assert.ok(mean <= INTERVALS * 1.15, `${mean} records in ${INTERVALS} intervals`)
+  assert.ok(
+    records.every((seq) => seq > INTERVALS / 2 && seq <= INTERVALS * 2),
+    records.join(' '),
+  )
 })
