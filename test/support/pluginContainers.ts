@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Docker from 'dockerode'
 import { resolveBase } from '../../actors/engine/baseImage.ts'
 import { createDockerEngine } from '../../actors/engine/dockerEngine.ts'
 import { buildImage, inspectImage } from '../../actors/engine/imageBuilder.ts'
@@ -19,7 +20,7 @@ export interface TestContainers {
   loans: Loan[]
   /** The borrower's key, and a `known_hosts` file that pins nothing. */
   files: SshFiles
-  /** Kills one as if its machine had failed. */
+  /** Removes one as if its machine had failed: nothing in it can report that something else was killed. */
   kill(index: number): Promise<void>
   remove(): Promise<void>
 }
@@ -83,7 +84,12 @@ export async function startContainers(count: number, extraPorts = 0): Promise<Te
     await remove()
     throw error
   }
-  return { loans, files, kill: (index) => engine.remove(loans[index]?.ID ?? ''), remove }
+  const kill = async (index: number) => {
+    const { ID = '' } = loans[index] ?? {}
+    await new Docker().getContainer(ID).pause()
+    await engine.remove(ID)
+  }
+  return { loans, files, kill, remove }
 }
 
 async function sshImage(engine: ReturnType<typeof createDockerEngine>): Promise<string> {
