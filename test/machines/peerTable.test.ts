@@ -15,6 +15,7 @@ import type { Address } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { receivedSpecs } from '../../protocol/wire/specs.ts'
+import { startOwnTime } from '../support/ownTime.ts'
 import { listOf, publicTableOf } from '../support/tableLists.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
@@ -353,14 +354,15 @@ test('10,000 addresses of one host: 16 wait, and ten a tick are dialled', () => 
     IPV4: '10.1.1.1',
     ServerPort: String(2_000 + index),
   }))
-  const from = performance.now()
+  const ownTime = startOwnTime()
   const named = namedIn(ipTableFile.parse({ ip_address: entries }))
   let unverified = addUnverified(new Map(), named, { table: empty, self, test: false })
   assert.equal(unverified.size, 16)
   const honest = Array.from({ length: 40 }, (_, index) => ({ endpoint: at(`10.2.0.${index}:8088`) }))
   unverified = addUnverified(unverified, honest, { table: empty, self, test: false })
   assert.equal(unverified.size, 56)
-  assert.ok(performance.now() - from < 2_000)
+  const took = ownTime()
+  assert.ok(took < 2_000, `it took ${took.toFixed()} ms`)
   const { probes, unverified: left } = planProbes({
     table: empty,
     self,
@@ -537,6 +539,9 @@ test('a peer is shown at the address where its key was proved, also by the next 
   const record = { ...recordOf('a'), endpoints: ['172.17.0.1:8088', '10.0.0.1:8088'] }
   const known = mergeRecord(proved(empty, 'a', '10.0.0.1:8088').table, record, self).table
   assert.equal(addressOf(known), '10.0.0.1')
+  const unnamed = { ...record, endpoints: ['172.17.0.1:8088'] }
+  const kept = mergeRecord(proved(empty, 'a', '10.0.0.1:8088').table, unnamed, self).table
+  assert.equal(addressOf(kept), '10.0.0.1', 'also where the peer no longer advertises it')
   const file = ipTableFile.parse(JSON.parse(JSON.stringify(fileOf(known, emptyIpTable(), 0))))
   const [entry] = file.ip_address
   // As a file of an earlier version has it: the first address is not the one that was proved.
