@@ -181,7 +181,7 @@ test('a container is used and returned after Go P2PRC has written the records', 
   assert.equal(await exists(ID), false)
 })
 
-test('a terminal that is closed in the middle of a take leaves no container', async (t) => {
+test('a terminal that is closed in the middle of a take leaves no container', { timeout: 120_000 }, async (t) => {
   const proxy = await createEngineProxy()
   t.after(() => proxy.close())
   const [home, borrower] = [temporaryHome(), temporaryHome()]
