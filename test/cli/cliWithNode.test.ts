@@ -148,25 +148,27 @@ describe('cli: with a running node', () => {
     assert.equal(code, 5, stderr)
   })
 
-  test('between two nodes: trust is asked for with the line to run, then specs answer', async () => {
+  test('between two nodes: trust is asked for with the line to run, then specs answer', {
+    timeout: 60_000,
+  }, async () => {
     const [lender, borrower] = [freshHome(), freshHome()]
     const { child, port } = await startNode(lender)
     const where = `127.0.0.1:${port}`
-    const told = printed(child, /Refused .*\n/)
+    const shown = printed(child, /Refused .*\n/)
     const refused = await p2prc(borrower, 'touch', where)
     assert.equal(refused.code, 4, refused.stderr)
     const { key } = JSON.parse((await p2prc(borrower, 'id')).stdout)
     const shownKey = key.split(' ', 2).join(' ')
     const notice = `Refused 127.0.0.1, which is not trusted. To let it borrow: p2prc trust add "${shownKey}`
-    assert.ok((await told).includes(notice), `the lender reads whom it refused: ${await told}`)
+    assert.ok((await shown).includes(notice), `the lender reads whom it refused: ${await shown}`)
     assert.ok(refused.stderr.includes('p2prc trust add') && refused.stderr.includes(key.split(' ')[1]), refused.stderr)
     assert.equal((await p2prc(lender, 'trust', 'add', key)).code, 0)
     const missing = await p2prc(borrower, '--touch', where)
     assert.equal(missing.code, 6, missing.stderr)
     assert.match(missing.stderr, /engine/)
-    const toldAgain = printed(child, /Refused .*\n/)
+    const nextNotice = printed(child, /Refused .*\n/)
     assert.equal((await fetch(`http://${where}/startcontainer?ports=0`)).status, 403)
-    assert.match(await toldAgain, /Refused 127\.0\.0\.1, which has shown no key\. Only `p2prc start --open`/)
+    assert.match(await nextNotice, /Refused 127\.0\.0\.1, which has shown no key\. Only `p2prc start --open`/)
     const specs = await p2prc(borrower, '-specs', where)
     assert.equal(specs.code, 0, specs.stderr)
     assert.ok(JSON.parse(specs.stdout).RAM > 0)

@@ -10,6 +10,9 @@ import { p2prc, p2prcJson } from '../support/processes.ts'
 
 /** Commands on a home on which no node runs share a temporary one. */
 
+/** A command that waits for ever fails its own test. */
+const limit = { timeout: 60_000 }
+
 /** A home with a group of one container, in which a command can wait until a fifo is written. */
 async function homeWithGroup(t: TestContext) {
   const env = bareHome()
@@ -32,7 +35,7 @@ async function homeWithGroup(t: TestContext) {
   return { env, shell, waiting }
 }
 
-test('a long command lets others in, and ends before one that outlives it', async (t) => {
+test('a long command lets others in, and ends before one that outlives it', limit, async (t) => {
   const { env, waiting } = await homeWithGroup(t)
   const first = waiting('first')
   await first.begun
@@ -50,7 +53,7 @@ test('a long command lets others in, and ends before one that outlives it', asyn
   assert.equal(existsSync(join(env.P2PRC, 'run/control.sock')), false)
 })
 
-test('while a command is at work there is no node: start, stop and events say so', async (t) => {
+test('while a command is at work there is no node: start, stop and events say so', limit, async (t) => {
   const { env, waiting } = await homeWithGroup(t)
   const first = waiting('first')
   await first.begun
@@ -69,7 +72,7 @@ test('while a command is at work there is no node: start, stop and events say so
   assert.equal(await first.ended, 0, first.text)
 })
 
-test('a command that is killed ends what it began, and the temporary node with it', async (t) => {
+test('a command that is killed ends what it began, and the temporary node with it', limit, async (t) => {
   const { env, waiting, shell } = await homeWithGroup(t)
   const first = waiting('first')
   await first.begun
