@@ -112,3 +112,22 @@ test('a lender whose terminal is closed in the middle of a take leaves no contai
   await unlocked(lender.P2PRC as string)
   assert.deepEqual(await leftOf(id), [])
 })
+
+test('a borrower that is gone for good in the middle of a take: the lender removes what it made, and says so', {
+  timeout: 120_000,
+}, async (t) => {
+  const { lender, id, holdStart, removeContainers } = await holdableLender(t)
+  const { where, printed } = await startNode(t, lender, '--open')
+  t.after(removeContainers)
+  const held = holdStart()
+  const gone = new AbortController()
+  const taken = fetch(`http://${where}/startcontainer?ports=0`, { signal: gone.signal })
+  const pass = await held
+  gone.abort()
+  await assert.rejects(taken)
+  // The lender has heard of it by the time it answers another one.
+  await fetch(`http://${where}/server_info`)
+  pass()
+  await printed(/The borrower hung up; its unfinished container was removed\./)
+  await until(async () => (await leftOf(id)).length === 0)
+})
