@@ -11,14 +11,14 @@ import { makeSshKeyPair, parsePublicKey } from '../../actors/identity.ts'
 export async function openFakeShell(key: string) {
   const pair = makeSshKeyPair('')
   const clients = new Set<ssh2.Connection>()
-  const waiting: (() => void)[] = []
+  const waiting = new Set<() => void>()
   const allowed = parsePublicKey(key).key.split(' ')[1]
   const server = new ssh2.Server({ hostKeys: [pair.privateKey] }, (client) => {
     clients.add(client)
     client.on('error', () => {})
     client.on('close', () => {
       clients.delete(client)
-      if (clients.size === 0) for (const done of waiting.splice(0)) done()
+      for (const check of waiting) check()
     })
     client.on('authentication', (context) => {
       if (context.method === 'publickey' && context.key.data.toString('base64') === allowed) context.accept()
@@ -46,8 +46,17 @@ export async function openFakeShell(key: string) {
   return {
     port: (server.address() as AddressInfo).port,
     hostKey: pair.publicKey.trim().split(' ').slice(0, 2).join(' '),
-    /** Resolves when no client is connected. */
-    empty: () => new Promise<void>((done) => (clients.size === 0 ? done() : waiting.push(done))),
+    /** Resolves when at most so many clients are connected. */
+    atMost: (count: number) =>
+      new Promise<void>((resolve) => {
+        const check = () => {
+          if (clients.size > count) return
+          waiting.delete(check)
+          resolve()
+        }
+        waiting.add(check)
+        check()
+      }),
     async stop() {
       for (const client of clients) client.end()
       server.close()
