@@ -91,7 +91,9 @@ test('what Go P2PRC drops when it writes the file comes back from the file besid
   )
 })
 
-test('--json: what happens as it happens, one object a line, and the result as the last', async (t) => {
+test('--json: what happens as it happens, one object a line, and the result as the last', {
+  timeout: 60_000,
+}, async (t) => {
   const env = bareHome()
   const folder = mkdtempSync(join(tmpdir(), 'p2prc-json-'))
   t.after(() => rmSync(folder, { recursive: true }))
