@@ -21,16 +21,16 @@ async function homeWithGroup(t: TestContext) {
   t.after(() => shell.stop())
   remember(env, recordOf('0a1', shell.port, shell.hostKey))
   await p2prcJson(env, 'group', 'create', '0a1', '--name', 'farm')
-  const waiting = (name: string) => {
+  const waiting = (name: string, ...options: string[]) => {
     const fifo = join(env.P2PRC, name)
     execFileSync('mkfifo', [fifo])
-    const run = launched(t, env, 'group', 'exec', 'farm', '--', `echo ${name} began; exec cat ${fifo}`)
+    const run = launched(t, env, 'group', 'exec', 'farm', ...options, '--', `echo ${name} began; exec cat ${fifo}`)
     // In a process of its own, because it waits until the command reads, which one that was killed never does.
     const end = () => {
       const writer = spawn('sh', ['-c', 'echo done >"$0"', fifo])
       t.after(() => writer.kill('SIGKILL'))
     }
-    return { ...run, begun: run.printed(`${name} began`), end }
+    return Object.assign(run, { begun: run.printed(`${name} began`), end })
   }
   return { env, shell, waiting }
 }
@@ -85,4 +85,14 @@ test('a command that is killed ends what it began, and the temporary node with i
   second.child.kill('SIGKILL')
   await shell.atMost(0)
   await unlocked(env.P2PRC)
+})
+
+test('group exec --json prints a line as an object when it comes, not at the end', limit, async (t) => {
+  const { waiting } = await homeWithGroup(t)
+  const first = waiting('first', '--json')
+  await first.begun
+  const [line] = first.text.split('\n')
+  assert.deepEqual([JSON.parse(line ?? '').type, JSON.parse(line ?? '').line], ['group.output', 'first began'])
+  first.end()
+  assert.equal(await first.ended, 0, first.text)
 })
