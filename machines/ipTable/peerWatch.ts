@@ -22,12 +22,10 @@ const V6_RETRY_TICKS = (20 * PROBE.intervalMs) / TABLE_TICK_MS
 const OFTEN_PEERS = 50
 
 /**
- * Of so many peers, one that gossip confirms and whose latency is not known yet is probed per tick; of a multiple of them,
- * one in as many ticks, so that all nodes of a network that starts are not busy with that, but at least one in
- * `UNMEASURED_MAX_TICKS`.
+ * Of so many peers, one that gossip confirms and whose latency is not known yet is probed per tick while this node starts; of
+ * a multiple of them, one in as many ticks, so that all nodes of a network that starts are not busy with that.
  */
-const UNMEASURED_OFTEN_PEERS = 4
-const UNMEASURED_MAX_TICKS = 10
+const UNMEASURED_OFTEN_PEERS = 8
 
 /** Ticks from one look at what is due to the next while nothing is. It is also how stale the time in the table may be. */
 const QUIET_STEP_TICKS = 4
@@ -50,6 +48,8 @@ interface WatchState {
   table: Table
   self: Self
   now: number
+  /** Ticks since the last look at what is due: 1 unless told otherwise. */
+  step?: number
   unverified: Unverified
   /** The keys of the probes in progress. */
   probing: ReadonlySet<string>
@@ -63,7 +63,7 @@ interface WatchState {
  * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified endpoints
  * starve the other.
  */
-export function planProbes({ table, self, now, unverified, probing, linked = false, signal }: WatchState): {
+export function planProbes({ table, self, now, step = 1, unverified, probing, linked = false, signal }: WatchState): {
   probes: ProbeInput[]
   unverified: Unverified
   table: Table
@@ -74,10 +74,9 @@ export function planProbes({ table, self, now, unverified, probing, linked = fal
   const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
   // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
   // starts.
-  const isTurn = now % Math.min(UNMEASURED_MAX_TICKS, Math.ceil(table.size / UNMEASURED_OFTEN_PEERS)) === 0
-  const unmeasured = new Set(
-    overdue.filter(({ seq, measuredAt }) => seq > 0 && measuredAt === null).slice(isTurn ? 1 : 0),
-  )
+  const every = unmeasuredTicks(now, table.size)
+  const isTurn = Math.floor(now / every) > Math.floor((now - step) / every)
+  const unmeasured = new Set(overdue.filter(isUnmeasured).slice(isTurn ? 1 : 0))
   const rows = overdue.filter((row) => !unmeasured.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
   // Those without fields were announced on the LAN.
@@ -105,6 +104,12 @@ export function planProbes({ table, self, now, unverified, probing, linked = fal
   }
 }
 
+/** Returns the ticks between two probes of peers whose latency is not known yet. An idle node has time for them. */
+function unmeasuredTicks(now: number, peers: number): number {
+  if (now < START_TICKS) return Math.max(1, Math.ceil(peers / UNMEASURED_OFTEN_PEERS))
+  return Math.max(1, Math.min(peers, PROBE.confirmedSpacingMs / TABLE_TICK_MS))
+}
+
 /** Returns the ticks until the next look at what is due: several if nothing will be before, so that an idle node sleeps. */
 export function stepOf({
   table,
@@ -116,7 +121,7 @@ export function stepOf({
     now >= START_TICKS &&
     unverified.size === 0 &&
     probing.size === 0 &&
-    dueRows(table, now + QUIET_STEP_TICKS).length === 0
+    dueRows(table, now + QUIET_STEP_TICKS).every(isUnmeasured)
   return isQuiet ? QUIET_STEP_TICKS : 1
 }
 
@@ -175,6 +180,11 @@ function probeInterval(row: Row, peers: number, confirmed: number): number {
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.maxIntervalMs / TABLE_TICK_MS)
+}
+
+/** Whether gossip lists the peer and this node does not know yet how near it is. */
+function isUnmeasured({ seq, measuredAt }: Row): boolean {
+  return seq > 0 && measuredAt === null
 }
 
 /** Whether gossip sees to it that the peer is alive, and this node knows how near it is. */
