@@ -42,7 +42,7 @@ const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
  * enough for gossip to list all of them but those of another network.
  */
 const ANNOUNCED_PER_TICK = 2
-const ANNOUNCED_LINKED_TICKS = 5
+const ANNOUNCED_LINKED_TICKS = 15
 
 interface WatchState {
   table: Table
