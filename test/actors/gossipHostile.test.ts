@@ -141,14 +141,15 @@ test('a thousand silent links are closed in bounded time, and honest peers are n
   node.bus.on('peer.suspected', ({ peer }) => lost.push(peer.name))
   node.bus.on('peer.gone', ({ peer }) => lost.push(peer.name))
   let opened = 0
-  const open = new Set<string>()
-  let mostOpen = 0
+  const open = new Map<string, string>()
+  let mostPeers = 0
   node.bus.on('link.opened', ({ id, link }) => {
     // On a busy machine the honest peer's link may be opened anew meanwhile.
     if (id === honest.identity.id) return
     opened += 1
-    open.add(link)
-    mostOpen = Math.max(mostOpen, open.size)
+    open.set(link, id)
+    // A link that replaces another of the same peer opens before that one closes.
+    mostPeers = Math.max(mostPeers, new Set(open.values()).size)
   })
   node.bus.on('link.closed', ({ link }) => open.delete(link))
   const farewells = new Map<string, number>()
@@ -174,7 +175,7 @@ test('a thousand silent links are closed in bounded time, and honest peers are n
   assert.equal(duplicate + ephemeral, opened)
   assert.ok(ephemeral > 0)
   assert.deepEqual([...open], [])
-  assert.ok(mostOpen < GOSSIP.maxSockets, `${mostOpen} links were open at the same time`)
+  assert.ok(mostPeers <= GOSSIP.maxSockets, `${mostPeers} peers had a link at the same time`)
   assert.deepEqual(lost, [])
   const arrived = merged(node, honest.identity.id, ({ customInformation }) => customInformation === 'still here')
   await request(honest, { type: 'record.describe', text: 'still here' })
