@@ -39,4 +39,7 @@ export const COMMANDS_PATH = '/api/v1/commands'
 /** The path of `GET /api/v1/events`: every event on the bus and every state change as NDJSON, for the owner only. */
 export const EVENTS_PATH = '/api/v1/events'
 
+/** The path of `GET /api/v1/ping`, whose answer is empty: nodes measure round trips by it. */
+export const PING_PATH = '/api/v1/ping'
+
 export const NDJSON = 'application/x-ndjson'

@@ -78,6 +78,7 @@ export async function crawl(input: CrawlInput, dependencies: CrawlDependencies):
       endpoints: [untried(endpoint)],
       keyed: false,
       measure: true,
+      specs: true,
       ...(fields && { fields }),
     }))
   }
@@ -120,9 +121,9 @@ async function visit(
 async function queryPeer(connection: Connection, peer: ProbeInput & { upload: Upload }): Promise<VisitResult> {
   const { fields, signal } = peer
   const { endpoint } = connection
-  const specs = connection.peer ? await requestSpecs(connection, signal) : {}
+  const specs = connection.peer && (await requestSpecs(connection, signal))
   const { bestNs, answer } = await measureLatency(connection, signal)
-  const seen = { latencyNs: bestNs, ...readSpecs(answer), ...specs }
+  const seen = { latencyNs: bestNs, ...(specs ?? readSpecs(answer)) }
   const outcome: Outcome = connection.peer
     ? { kind: 'node', ...seen, contact: contactOf(connection) }
     : { kind: 'legacy', at: endpoint, ...(fields && { fields }), ...seen }

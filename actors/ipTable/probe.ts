@@ -29,7 +29,7 @@ export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome>
   }
   try {
     if (connection.peer) {
-      const specs = await requestSpecs(connection, signal)
+      const specs = input.specs && (await requestSpecs(connection, signal))
       const latency = measure && (await latencyOf(measureLatency(connection, signal)))
       return { kind: 'node', contact: contactOf(connection), ...specs, ...latency }
     }

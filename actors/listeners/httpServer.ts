@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
-import { COMMANDS_PATH, EVENTS_PATH } from '../../protocol/control.ts'
+import { COMMANDS_PATH, EVENTS_PATH, PING_PATH } from '../../protocol/control.ts'
 import { ANONYMOUS_RATE, BODY_MAX_BYTES, REFUSALS_REPORTED_RATE } from '../../protocol/defaults/listeners.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { BusEvent } from '../../protocol/index.ts'
@@ -36,6 +36,8 @@ export interface HttpServer {
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
+
+const PONG = Buffer.from('{}')
 
 /**
  * The HTTP server behind all listeners. Construct it before the concerns start, so that it receives the first
@@ -82,21 +84,26 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await addLegacyRoutes(app, { bus, rights, principalOf, ...(images && { images }), signal: closing.signal })
   await app.ready()
 
-  // Every P2PRC node uses this route as its ping, so the response is prepared in advance.
+  // Go P2PRC nodes use this route as their ping, so the response is prepared in advance.
   let specifications: Buffer | undefined
   const unsubscribe = bus.on('specs.changed', ({ specs }) => {
     specifications = Buffer.from(JSON.stringify(specs))
   })
+
+  function preparedFor(url: string | undefined): Buffer | undefined {
+    if (url === PING_PATH) return PONG
+    return url === '/server_info' || url === '/server_specs' ? specifications : undefined
+  }
 
   function handle(request: IncomingMessage, response: ServerResponse, principal: Principal): void {
     if (principal.caller !== 'owner' && !isWithinRate(principal.address, performance.now())) {
       sendError(response, new AppError('too_many', { from: principal.address }))
       return
     }
-    const isPing = request.url === '/server_info' || request.url === '/server_specs'
-    if (isPing && specifications && request.method === 'GET' && isAuthorized(rights(), principal.caller, 'see')) {
-      response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': specifications.length })
-      response.end(specifications)
+    const prepared = request.method === 'GET' ? preparedFor(request.url) : undefined
+    if (prepared && isAuthorized(rights(), principal.caller, 'see')) {
+      response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': prepared.length })
+      response.end(prepared)
       return
     }
     principals.set(request, principal)

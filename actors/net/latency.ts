@@ -1,3 +1,4 @@
+import { PING_PATH } from '../../protocol/control.ts'
 import { LATENCY } from '../../protocol/defaults/ipTable.ts'
 import { SERVER_INFO_MAX_BYTES } from '../../protocol/defaults/net.ts'
 import { formatEndpoint } from '../../protocol/net/endpoint.ts'
@@ -12,9 +13,9 @@ export interface Latency {
 }
 
 /**
- * Measures round trips of `/server_info` on an open connection, the only ping that Go P2PRC nodes answer. The first
- * one warms up the connection and does not count. Rejects as `fetchText` does if that one fails; a later failure ends
- * the measurement with the round trips so far. `answer` is the last body.
+ * Measures round trips on an open connection: of `/api/v1/ping` to a node, and of `/server_info` to a Go P2PRC node, which
+ * answers no other ping. The first one warms up the connection and does not count. Rejects as `fetchText` does if that one
+ * fails; a later failure ends the measurement with the round trips so far. `answer` is the last body of a Go node.
  */
 export async function measureLatency(
   connection: Connection,
@@ -22,7 +23,8 @@ export async function measureLatency(
   trips: number = LATENCY.trips,
 ): Promise<Latency & { answer: string }> {
   const { stream, endpoint } = connection
-  const request = { where: formatEndpoint(endpoint), path: '/server_info', timeoutMs: LATENCY.pingTimeoutMs, signal }
+  const path = connection.peer ? PING_PATH : '/server_info'
+  const request = { where: formatEndpoint(endpoint), path, timeoutMs: LATENCY.pingTimeoutMs, signal }
   let answer = ''
   const ping = async () => {
     answer = await fetchText(stream, { ...request, maxBytes: SERVER_INFO_MAX_BYTES })

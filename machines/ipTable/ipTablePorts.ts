@@ -50,6 +50,8 @@ export interface ProbeInput {
   keyed: boolean
   /** Whether to measure the latency. False for addresses that only anonymous callers named. */
   measure: boolean
+  /** Whether to request the specifications of a node. */
+  specs: boolean
   /** What others said of the peer, if it has no row yet. It counts only if the peer turns out to have no key. */
   fields?: LegacyFields
   /** The rows to exchange with the peer, if it has no key and the exchange is due. */

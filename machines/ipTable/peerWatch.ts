@@ -33,6 +33,12 @@ const QUIET_STEP_TICKS = 4
 /** Until then a node meets those around it, so that what is named to it is probed within one tick. */
 const START_TICKS = 60
 
+/**
+ * Until then a node requests no specifications. The first reading starts eight programs at each node, and where many start
+ * at the same moment they have their network to find first.
+ */
+const SPECS_TICKS = 15
+
 const EVERY_TICKS = PROBE.intervalMs / TABLE_TICK_MS
 
 const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
@@ -42,7 +48,7 @@ const EXCHANGE_TICKS = LEGACY_EXCHANGE_INTERVAL_MS / TABLE_TICK_MS
  * enough for gossip to list all of them but those of another network.
  */
 const ANNOUNCED_PER_TICK = 2
-const ANNOUNCED_LINKED_TICKS = 15
+const ANNOUNCED_LINKED_TICKS = 5
 
 interface WatchState {
   table: Table
@@ -89,12 +95,17 @@ export function planProbes({ table, self, now, step = 1, unverified, probing, li
   const upload = exchanging && { upload: uploadOf(publicRows(table, self, now)) }
   return {
     probes: [
-      ...due.map((row) => ({ ...probeOf(row, { now, signal }), ...(row === exchanging && upload) })),
+      ...due.map((row) => ({
+        ...probeOf(row, { now, signal }),
+        specs: now >= SPECS_TICKS,
+        ...(row === exchanging && upload),
+      })),
       ...fresh.map(([key, { endpoint, fields }]) => ({
         key,
         endpoints: [untried(endpoint)],
         keyed: false,
         measure: false,
+        specs: now >= SPECS_TICKS,
         ...(fields && { fields }),
         signal,
       })),
@@ -142,7 +153,7 @@ export function namedBy(outcome: Outcome): readonly UnverifiedPeer[] {
 export function probeOf(row: Row, { now, signal }: Pick<WatchState, 'now' | 'signal'>): ProbeInput {
   const endpoints = dialOrder(row, now, V6_RETRY_TICKS)
   const measure = row.measuredAt === null || now - row.measuredAt >= LATENCY_INTERVAL_MS / TABLE_TICK_MS
-  return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, signal }
+  return { key: row.key, endpoints, keyed: row.entry.NodeId !== undefined, measure, specs: true, signal }
 }
 
 /** Applies the outcome of a probe of the row or unverified endpoint `key` to the table. */
@@ -176,18 +187,23 @@ export function dueRows(table: Table, now: number): Row[] {
 /** Returns the ticks between two probes of a peer; `confirmed` is the number of peers that gossip confirms. */
 function probeInterval(row: Row, peers: number, confirmed: number): number {
   if (isConfirmed(row)) return Math.max(PROBE.confirmedIntervalMs, confirmed * PROBE.confirmedSpacingMs) / TABLE_TICK_MS
+  if (isUnmeasured(row) && row.measuredAt !== null && row.status === 'answering') return SPECS_TICKS
   // In a large network gossip knows which nodes are alive, and each probe costs both nodes the same.
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
   const doubled = EVERY_TICKS * 2 ** Math.min(row.failures - PROBE.dropAfter, 30)
   return Math.min(doubled, PROBE.maxIntervalMs / TABLE_TICK_MS)
 }
 
-/** Whether gossip lists the peer and this node does not know yet how near it is. */
-function isUnmeasured({ seq, measuredAt }: Row): boolean {
-  return seq > 0 && measuredAt === null
+/** Whether gossip lists the peer and this node does not know yet how near it is, or its specifications. */
+function isUnmeasured(row: Row): boolean {
+  return row.seq > 0 && !isMeasured(row)
 }
 
-/** Whether gossip sees to it that the peer is alive, and this node knows how near it is. */
-function isConfirmed({ alive, measuredAt }: Row): boolean {
-  return alive && measuredAt !== null
+/** Whether gossip sees to it that the peer is alive, and this node knows how near it is, and its specifications. */
+function isConfirmed(row: Row): boolean {
+  return row.alive && isMeasured(row)
+}
+
+function isMeasured({ measuredAt, specs }: Row): boolean {
+  return measuredAt !== null && specs !== null
 }

@@ -3,9 +3,9 @@ export const SPECS_INTERVAL_MS = 30_000
 
 /**
  * How long after its start a node reads the specifications unless somebody requests them. A reading starts eight programs,
- * and a node that starts has its network to find first.
+ * and a node that starts has its network to find first: on a machine with full processors that takes ten seconds and more.
  */
-export const SPECS_START_DELAY_MS = 10_000
+export const SPECS_START_DELAY_MS = 30_000
 
 /** How long one reading of the specifications may take, so that a hung disk or driver does not block later readings. */
 export const SPECS_READ_TIMEOUT_MS = 10_000

@@ -56,6 +56,7 @@ async function crawlFrom(ports: number[], { hops = 3, upload = [] as Upload, pee
     endpoints: [{ kind: 'direct' as const, host: '127.0.0.1', port, provedAt: null, failedAt: null, trusted: true }],
     keyed: false,
     measure: true,
+    specs: true,
     signal: new AbortController().signal,
   }))
   const dialer = createDialer({ identity, test: true })

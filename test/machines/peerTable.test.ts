@@ -43,6 +43,7 @@ const recordOf = (letter: string): NodeRecord => ({
   capabilities: [],
   left: false,
 })
+const specs = receivedSpecs.parse({ Hostname: 'a', Cores: 8, RAM: 4_096, Load: [1, 2, 3] })
 const empty: Table = new Map()
 const mergeRecord = (table: Table, record: NodeRecord, at: Self) =>
   onGossipFact({ table, self: at, now: 0, links: new Map() }, { type: 'record.merged', record })
@@ -247,6 +248,7 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
         seq: 1,
         answeredAt: 0,
         measuredAt: 0,
+        specs,
         probedAt: index % 60,
       })
     }
@@ -274,7 +276,7 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
 
 test('of the members whose latency is not known yet one is measured at a time, also of those that came by themselves', () => {
   const signal = new AbortController().signal
-  /** Looks at what is due as the chart does: each tick at first, and every few while nothing else is. */
+  /** Plans probes as the chart does: each tick at first, and every few while nothing else is. */
   const measuredAfter = (peers: number) => {
     let table: ReadonlyMap<string, Row> = new Map()
     for (let index = 0; index < peers; index += 1) {
@@ -291,13 +293,14 @@ test('of the members whose latency is not known yet one is measured at a time, a
     }
     const busiest = { probes: 0, tick: 0 }
     const idle = { unverified: new Map(), probing: new Set<string>() }
-    for (let [now, step, looks] = [1, 1, 1]; now <= 7_200; now += step, looks += 1) {
+    for (let [now, step, plans] = [1, 1, 1]; now <= 7_200; now += step, plans += 1) {
       const { probes } = planProbes({ table, self, now, step, ...idle, signal })
       if (probes.length > busiest.probes) Object.assign(busiest, { probes: probes.length, tick: now })
-      for (const { key } of probes) {
-        table = new Map(table).set(key, { ...(table.get(key) as Row), probedAt: now, answeredAt: now, measuredAt: now })
+      for (const probe of probes) {
+        const row = { ...(table.get(probe.key) as Row), probedAt: now, answeredAt: now, measuredAt: now }
+        table = new Map(table).set(probe.key, probe.specs ? { ...row, specs } : row)
       }
-      if ([...table.values()].every(({ measuredAt }) => measuredAt !== null)) return { busiest, seconds: now, looks }
+      if ([...table.values()].every(({ measuredAt }) => measuredAt !== null)) return { busiest, seconds: now, plans }
       step = stepOf({ table, now, ...idle })
     }
     return assert.fail('some were never measured')
@@ -308,7 +311,29 @@ test('of the members whose latency is not known yet one is measured at a time, a
   const many = measuredAfter(199)
   assert.ok(many.busiest.probes <= 2, `${many.busiest.probes} probes in second ${many.busiest.tick}`)
   assert.ok(many.seconds >= 120 && many.seconds <= 120 + 199 * 31, `199 took ${many.seconds} s`)
-  assert.ok(many.looks < many.seconds / 2, 'a node with members to measure sleeps as others do')
+  assert.ok(many.plans < many.seconds / 2, 'a node with members to measure sleeps as others do')
+})
+
+test('a node that starts requests no specifications of others, and soon after of all that it has met', () => {
+  const idle = { self, unverified: new Map(), probing: new Set<string>(), signal: new AbortController().signal }
+  let { table } = addPeer(empty, at('10.0.0.1:8088'))
+  const requested: number[] = []
+  for (let now = 0; now < 60; now += 1) {
+    for (const { key, ...probe } of planProbes({ table, now, ...idle }).probes) {
+      const outcome = { kind: 'node', contact: contact('a', '10.0.0.1:8088'), latencyNs: 7 } as const
+      ;({ table } = applyOutcome({ table, self, now }, key, probe.specs ? { ...outcome, specs } : outcome))
+      requested.push(...(probe.specs ? [now] : []))
+    }
+    if (now === 0) ({ table } = mergeRecord(table, recordOf('a'), self))
+  }
+  assert.equal(requested.length, 1)
+  const [second = 0] = requested
+  assert.ok(second >= 15 && second <= 20, `in second ${second}`)
+  const later = planProbes({ table: addPeer(table, at('10.0.0.2:8088')).table, now: 60, ...idle })
+  assert.deepEqual(
+    later.probes.map((probe) => probe.specs),
+    [true],
+  )
 })
 
 test('IPv6 is dialled first if it works, and retried at intervals if it does not', () => {
@@ -412,7 +437,7 @@ test('nodes announced on the LAN are probed slowly, more slowly beside a link, a
     [2, 2, 2, 2, 2, 2],
   )
   assert.deepEqual(
-    [0, 1, 2, 5, 14, 15].map((now) => plan(now, true).probes.length),
+    [0, 1, 2, 3, 4, 5].map((now) => plan(now, true).probes.length),
     [2, 0, 0, 0, 0, 2],
   )
   const endpoints = announced.map(({ endpoint }) => untried(endpoint))
@@ -558,7 +583,6 @@ test('a peer is shown at the address where its key was proved, also by the next 
 })
 
 test('the file keeps what was measured: a command without a node lists it, and a node starts anew', () => {
-  const specs = receivedSpecs.parse({ Hostname: 'a', Cores: 8, RAM: 4_096, Load: [1, 2, 3] })
   const observed = applyOutcome({ table: empty, self, now: 5 }, 'x', {
     ...{ kind: 'node', contact: contact('a', '10.0.0.1:8088'), latencyNs: 7, specs },
   }).table

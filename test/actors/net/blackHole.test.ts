@@ -78,6 +78,7 @@ const known = ({ target }: Requester) => ({
   endpoints: target.endpoints.map((at) => ({ ...at, provedAt: null, failedAt: null, trusted: true })),
   keyed: true,
   measure: true,
+  specs: true,
   signal: new AbortController().signal,
 })
 
