@@ -19,7 +19,7 @@ const root = resolve(import.meta.dirname, '..')
 
 /** The columns of the house and what each may import: of ours, and from outside. */
 const columns: Record<string, { ours: string[]; packages: RegExp }> = {
-  protocol: { ours: ['protocol'], packages: /^(mitt|zod|ipaddr\.js|#checks)$/ },
+  protocol: { ours: ['protocol'], packages: /^(mitt|zod|ipaddr\.js|node:crypto|#checks)$/ },
   machines: { ours: ['protocol', 'machines'], packages: /^xstate$/ },
   client: { ours: ['protocol', 'client'], packages: /^(zod|node:(http|net|os|path|stream))$/ },
   actors: { ours: ['protocol', 'machines', 'client', 'actors', 'package.json'], packages: /./ },

@@ -1,0 +1,125 @@
+import { arch, hostname, platform } from 'node:os'
+import type { Duplex } from 'node:stream'
+import { fromCallback } from 'xstate'
+import type { RelayCommand, RelayEmits } from '../../machines/turnClient/session.ts'
+import type { TunnelSpec } from '../../machines/turnClient/tunnel.ts'
+import { FRP_PING_INTERVAL_MS, FRP_SILENCE_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
+import { frpKey, privilegeKey } from '../../protocol/wire/frp/cipher.ts'
+import type { FrpMessage, FrpOutgoing } from '../../protocol/wire/frp/message.ts'
+import { encryptedStream } from './encryptedStream.ts'
+import { createFrpChannel, type FrpChannel } from './frpChannel.ts'
+import type { FrpTransport } from './frpTransport.ts'
+import { serveDatagrams } from './serveDatagrams.ts'
+import { splice } from './splice.ts'
+
+/** Stock relays demand three parts, and at least 0.18.0. This is the version whose behaviour this client has. */
+const FRP_VERSION = '0.45.0'
+
+export interface RelayConnectionOptions {
+  transport(): Promise<FrpTransport>
+  token: string
+  /** Whether the proxies ask for encrypted work connections, for a relay that is reached without TLS. */
+  encryptWork?: boolean
+  /** Connects to what a tunnel leads to. */
+  connectLocal(name: string): Promise<Duplex>
+  /** The port of this machine to which the datagrams of a tunnel go. */
+  localUdpPort(name: string): number | undefined
+  /** The wall clock, in seconds, for the proof in a login. */
+  now?: () => number
+}
+
+/** The connection of a session to its relay. */
+export function relayConnection(options: RelayConnectionOptions) {
+  const { token, encryptWork = false, now = () => Math.floor(Date.now() / 1000) } = options
+  const key = frpKey(token)
+  const proof = () => {
+    const timestamp = now()
+    return { privilege_key: privilegeKey(token, timestamp), timestamp }
+  }
+  return fromCallback<RelayCommand, undefined, RelayEmits>(({ sendBack, receive }) => {
+    let transport: FrpTransport | undefined
+    let control: FrpChannel | undefined
+    let isOver = false
+    let runId = ''
+    const protocols = new Map<string, TunnelSpec['protocol']>()
+    const timers = { ping: undefined as NodeJS.Timeout | undefined, silence: undefined as NodeJS.Timeout | undefined }
+
+    const end = (why: string) => {
+      if (isOver) return
+      isOver = true
+      clearInterval(timers.ping)
+      clearTimeout(timers.silence)
+      control?.close()
+      transport?.close()
+      sendBack({ type: 'relay.lost', why })
+    }
+
+    const onControl = (message: FrpMessage) => {
+      timers.silence?.refresh()
+      if (message.kind === 'LoginResp' && message.body.error === '') onLogin(message.body.run_id)
+      if (message.kind === 'ReqWorkConn') void openWork()
+      else sendBack({ type: 'relay.received', message })
+    }
+
+    // The bytes right behind the relay's answer are encrypted already.
+    function onLogin(id: string): void {
+      runId = id
+      control?.encrypt(key)
+      timers.ping = setInterval(() => send({ kind: 'Ping', body: proof() }), FRP_PING_INTERVAL_MS)
+      timers.silence = setTimeout(() => end('the relay is silent'), FRP_SILENCE_TIMEOUT_MS)
+    }
+
+    async function openWork(): Promise<void> {
+      const stream = await transport?.open().catch(() => undefined)
+      if (!stream || isOver) return void stream?.destroy()
+      const work = createFrpChannel(stream, {
+        onMessage(message) {
+          if (message.kind !== 'StartWorkConn' || message.body.error !== '') return work.close()
+          const name = message.body.proxy_name
+          const bytes = encryptWork ? encryptedStream(work.detach(), key) : work.detach()
+          if (protocols.get(name) === 'udp') serveDatagrams(bytes, options.localUdpPort(name))
+          else void serveUser(bytes, name)
+        },
+        onEnd: () => {},
+      })
+      work.send({ kind: 'NewWorkConn', body: { run_id: runId, ...proof() } })
+    }
+
+    async function serveUser(user: Duplex, name: string): Promise<void> {
+      // frp has no message for a service that does not answer: the relay sees the end of the stream.
+      const local = await options.connectLocal(name).catch(() => undefined)
+      if (local) await splice(user, local, { halfClose: 'lost' })
+      else user.destroy()
+    }
+
+    const send = (message: FrpOutgoing) => control?.send(message)
+    receive((command) => {
+      if (command.type === 'login') {
+        const body = { version: FRP_VERSION, hostname: hostname(), os: platform(), arch: arch(), pool_count: 1 }
+        send({ kind: 'Login', body: { ...body, run_id: command.runId, ...proof() } })
+      } else if (command.type === 'request') {
+        const { name, protocol, remotePort } = command.tunnel
+        protocols.set(name, protocol)
+        const proxy = { proxy_name: name, proxy_type: protocol, remote_port: remotePort, use_encryption: encryptWork }
+        send({ kind: 'NewProxy', body: proxy })
+      } else send({ kind: 'CloseProxy', body: { proxy_name: command.name } })
+    })
+
+    async function begin(): Promise<void> {
+      transport = await options.transport()
+      void transport.ended.then(end)
+      const stream = await transport.open()
+      if (isOver) return transport.close()
+      control = createFrpChannel(stream, { onMessage: onControl, onEnd: (why) => end(lossOf(why)) })
+      sendBack({ type: 'relay.connected' })
+    }
+    begin().catch((error: Error) => end(error.message))
+    return () => end('ended')
+  })
+}
+
+/** What the end of a control connection means for the owner. */
+function lossOf(why: string): string {
+  if (why === 'unknownType') return 'the relay has another token, or does not speak frp'
+  return why === 'closed' ? 'the relay closed the connection' : `the relay sent what is no message (${why})`
+}

@@ -1,0 +1,48 @@
+/** frp's own limit on the JSON of one message. A longer one ends the connection, in stock frp too. */
+export const FRP_MESSAGE_MAX_BYTES = 10_240
+
+/** Settings of yamux, the multiplexer below frp, as hashicorp's specification and library have them. */
+export const YAMUX = {
+  /** The credit with which each direction of each stream begins; the specification allows no other. */
+  initialWindowBytes: 256 * 1024,
+  /**
+   * The largest window that this node grants to a stream, and thus what a stalled stream may hold in memory. A single
+   * stream reaches 1 Gbit/s over 8 ms with it.
+   */
+  maxWindowBytes: 1024 * 1024,
+  /** The largest payload of one frame that is written. Small enough that the streams of a session share it fairly. */
+  maxFrameBytes: 64 * 1024,
+  /** Streams that the other end may open. A stock library refuses the 257th that nobody has accepted. */
+  maxStreams: 4_096,
+  /** What may wait to be written before the other end counts as one that never reads. */
+  maxBacklogBytes: 4 * 1024 * 1024,
+  /** Both stock versions expect an answer to their ping within 10 s, and send one every 30 or 60 s. */
+  pingIntervalMs: 30_000,
+  pingTimeoutMs: 10_000,
+} as const
+
+/** What may wait to be written on a connection of messages before its other end counts as one that never reads. */
+export const FRP_BACKLOG_MAX_BYTES = 256 * 1024
+
+/** How long a relay may take to accept a connection and a login. Stock frp waits as long. */
+export const FRP_LOGIN_TIMEOUT_MS = 10_000
+
+/** How long a tunnel waits for the relay's answer, and after a refusal, until it requests its port again. Stock frp's values. */
+export const TUNNEL_TIMEOUT_MS = 20_000
+export const TUNNEL_RETRY_MS = 30_000
+
+/**
+ * How often a session without a multiplexer sends a ping, and how long the other end may then stay silent. With one, its own
+ * pings do this. Stock frp's values.
+ */
+export const FRP_PING_INTERVAL_MS = 30_000
+export const FRP_SILENCE_TIMEOUT_MS = 90_000
+
+/** The delay before a lost session connects again: it doubles with each failure. */
+export const SESSION_BACKOFF = { initialMs: 200, maxMs: 20_000 } as const
+
+/** How long the rest of one direction may take after stock frp has closed the other. */
+export const HALF_CLOSED_TIMEOUT_MS = 5_000
+
+/** How long the socket of a user of a UDP tunnel is kept without a datagram. Stock frp's value. */
+export const UDP_IDLE_TIMEOUT_MS = 30_000
