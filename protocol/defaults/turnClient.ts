@@ -46,3 +46,18 @@ export const HALF_CLOSED_TIMEOUT_MS = 5_000
 
 /** How long the socket of a user of a UDP tunnel is kept without a datagram. Stock frp's value. */
 export const UDP_IDLE_TIMEOUT_MS = 30_000
+
+/** How long a new stream may take to send its first message. Stock frp's value. */
+export const FRP_FIRST_MESSAGE_TIMEOUT_MS = 10_000
+
+/** Work connections that a relay requests in advance for a client, at most. Stock frp's value. */
+export const FRP_POOL_MAX = 5
+
+/** Work connections of one client that wait for a user. */
+export const WORK_POOL_MAX = 16
+
+/** How long a user at a port waits for the client's work connection. Stock frp's value. */
+export const RELAY_USER_TIMEOUT_MS = 10_000
+
+/** The delay before the work connection of a UDP port is requested again. Stock frp's value. */
+export const UDP_WORK_RETRY_MS = 1_000

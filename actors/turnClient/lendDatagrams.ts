@@ -1,0 +1,66 @@
+import { createSocket } from 'node:dgram'
+import { UDP_WORK_RETRY_MS } from '../../protocol/defaults/turnClient.ts'
+import { encryptedStream } from './encryptedStream.ts'
+import { createFrpChannel, type FrpChannel } from './frpChannel.ts'
+import type { LendOptions } from './lentPorts.ts'
+
+/** The prefix of an IPv4 address on a socket of both families. Go's client returns the address without it. */
+const MAPPED = '::ffff:'
+
+/** Lends a UDP port. All of its datagrams go through one work connection, which is replaced when it ends. */
+export async function lendDatagrams({ name, host, port, work, key }: LendOptions) {
+  const isDual = host.includes(':')
+  const socket = createSocket({ type: isDual ? 'udp6' : 'udp4' })
+  let channel: FrpChannel | undefined
+  let isClosed = false
+  let retry: NodeJS.Timeout | undefined
+
+  socket.on('message', (payload, { address, port: userPort }) => {
+    const r = { IP: address.replace(MAPPED, ''), Port: userPort, Zone: '' }
+    channel?.send({ kind: 'UDPPacket', body: { c: payload.toString('base64'), r } })
+  })
+
+  async function openWork(): Promise<void> {
+    const stream = await work.take()
+    if (isClosed || !stream) {
+      stream?.destroy()
+      return scheduleRetry()
+    }
+    const start = createFrpChannel(stream, { onMessage: () => {}, onEnd: scheduleRetry })
+    start.send({ kind: 'StartWorkConn', body: { proxy_name: name } })
+    const bytes = start.detach()
+    channel = createFrpChannel(key ? encryptedStream(bytes, key) : bytes, {
+      onMessage(message) {
+        const user = message.kind === 'UDPPacket' ? message.body.r : undefined
+        if (message.kind !== 'UDPPacket' || !user) return
+        const to = isDual && !user.IP.includes(':') ? `${MAPPED}${user.IP}` : user.IP
+        socket.send(Buffer.from(message.body.c, 'base64'), user.Port, to, () => {})
+      },
+      onEnd: scheduleRetry,
+    })
+  }
+
+  function scheduleRetry(): void {
+    channel = undefined
+    if (!isClosed) retry = setTimeout(openWork, UDP_WORK_RETRY_MS)
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject)
+    socket.bind(port, host, () => {
+      socket.off('error', reject)
+      socket.on('error', () => {})
+      resolve()
+    })
+  })
+  void openWork()
+  return {
+    port: socket.address().port,
+    close() {
+      isClosed = true
+      clearTimeout(retry)
+      channel?.close()
+      socket.close()
+    },
+  }
+}

@@ -1,0 +1,120 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { fromCallback } from 'xstate'
+import type { PortsCommand, PortsEmits } from '../../machines/turnClient/login.ts'
+import { encryptedStream } from './encryptedStream.ts'
+import { createFrpChannel } from './frpChannel.ts'
+import { lendDatagrams } from './lendDatagrams.ts'
+import { splice } from './splice.ts'
+import type { WorkPool } from './workPool.ts'
+
+/** A port that is lent. `close` frees it and ends the connections of its users. */
+interface Lent {
+  port: number
+  close(): void
+}
+
+export interface LentPortsOptions {
+  work: WorkPool
+  /** Encrypts work connections where the client asks for it. */
+  key: Uint8Array
+  /** The address on which ports are bound; all of them if it is absent. */
+  host?: string
+  /** Returns the port to bind for a request, 0 for one that the system chooses. Throws an error that the client is told. */
+  choose(protocol: 'tcp' | 'udp', requested: number): number
+}
+
+/** Binds the ports that a client requests, and joins each user's connection with a work connection. */
+export function lentPorts({ work, key, host = '::', choose }: LentPortsOptions) {
+  return fromCallback<PortsCommand, undefined, PortsEmits>(({ sendBack, receive }) => {
+    const lent = new Map<string, Lent>()
+    let isOver = false
+
+    async function bind({ name, protocol, port, encrypted }: Extract<PortsCommand, { type: 'bind' }>): Promise<void> {
+      try {
+        const options = { name, host, port: choose(protocol, port), work, key: encrypted ? key : undefined }
+        const found = protocol === 'udp' ? await lendDatagrams(options) : await lendConnections(options)
+        if (isOver || lent.has(name)) return found.close()
+        lent.set(name, found)
+        sendBack({ type: 'port.bound', port: { name, protocol, port: found.port } })
+      } catch (error) {
+        sendBack({ type: 'port.refused', name, error: errorOf(error as NodeJS.ErrnoException) })
+      }
+    }
+
+    receive((command) => {
+      if (command.type === 'bind') return void bind(command)
+      lent.get(command.name)?.close()
+      lent.delete(command.name)
+    })
+    return () => {
+      isOver = true
+      for (const { close } of lent.values()) close()
+    }
+  })
+}
+
+/** In the words of stock frp, for which its clients look. */
+function errorOf({ code, message }: NodeJS.ErrnoException): string {
+  return code === 'EADDRINUSE' ? 'port already used' : code?.startsWith('E') ? 'port unavailable' : message
+}
+
+export interface LendOptions {
+  name: string
+  host: string
+  port: number
+  work: WorkPool
+  /** If present, work connections are encrypted with it. */
+  key: Uint8Array | undefined
+}
+
+async function lendConnections({ name, host, port, work, key }: LendOptions): Promise<Lent> {
+  const users = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (user) => {
+    users.add(user)
+    user.on('error', () => {})
+    user.once('close', () => users.delete(user))
+    void join(user)
+  })
+
+  async function join(user: Socket): Promise<void> {
+    const stream = await work.take()
+    if (!stream || user.destroyed) {
+      stream?.destroy()
+      return void user.destroy()
+    }
+    const channel = createFrpChannel(stream, { onMessage: () => channel.close(), onEnd: () => user.destroy() })
+    channel.send({
+      kind: 'StartWorkConn',
+      body: {
+        proxy_name: name,
+        src_addr: user.remoteAddress ?? '',
+        src_port: user.remotePort ?? 0,
+        dst_addr: user.localAddress ?? '',
+        dst_port: user.localPort ?? 0,
+      },
+    })
+    const bytes = channel.detach()
+    await splice(user, key ? encryptedStream(bytes, key) : bytes, { halfClose: 'lost' })
+  }
+
+  await listen(server, port, host)
+  const bound = (server.address() as { port: number }).port
+  return {
+    port: bound,
+    close() {
+      server.close()
+      for (const user of users) user.destroy()
+    },
+  }
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      server.on('error', () => {})
+      resolve()
+    })
+  })
+}

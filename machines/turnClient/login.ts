@@ -1,0 +1,142 @@
+import { assign, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
+import type { FrpMessage, FrpOutgoing } from '../../protocol/wire/frp/message.ts'
+
+/** A port of this relay that a client has. `name` is empty for Go P2PRC. */
+export interface LentPort {
+  name: string
+  protocol: 'tcp' | 'udp'
+  port: number
+}
+
+/** What the control connection of the client is told. */
+export type ClientCommand = { type: 'send'; message: FrpOutgoing }
+
+/** The events of the control connection of the client. */
+export type ClientEmits = { type: 'client.received'; message: FrpMessage } | { type: 'client.ended'; why: string }
+
+/** The events of what binds the ports. */
+export type PortsEmits = { type: 'port.bound'; port: LentPort } | { type: 'port.refused'; name: string; error: string }
+
+export type PortsCommand =
+  | { type: 'bind'; name: string; protocol: 'tcp' | 'udp'; port: number; encrypted: boolean }
+  | { type: 'release'; name: string }
+
+export type LoginEvent = ClientEmits | PortsEmits | { type: 'login.close'; why: string }
+
+export interface LoginInput {
+  runId: string
+  /** Work connections that are requested in advance. */
+  poolCount: number
+}
+
+interface Context extends LoginInput {
+  ports: Readonly<Record<string, LentPort>>
+  why: string
+}
+
+/**
+ * One client of this relay, after its login: lends it ports, requests work connections for their users, and frees
+ * everything as soon as its control connection has ended.
+ */
+export const loginMachine = setup({
+  types: { context: {} as Context, input: {} as LoginInput, events: {} as LoginEvent, output: {} as { why: string } },
+  actors: {
+    /** Owns the control connection. */
+    client: fromCallback<ClientCommand, undefined, ClientEmits>(() => {}),
+    /** Owns the listeners and the users' connections, and frees them when it is stopped. */
+    ports: fromCallback<PortsCommand, undefined, PortsEmits>(() => {}),
+  },
+  guards: {
+    isPing: (_, { message }: { message: FrpMessage }) => message.kind === 'Ping',
+    isRequest: (_, { message }: { message: FrpMessage }) => message.kind === 'NewProxy',
+    isRelease: (_, { message }: { message: FrpMessage }) => message.kind === 'CloseProxy',
+  },
+  actions: {
+    setWhy: assign({ why: (_, { why }: { why: string }) => why }),
+    fillPool: enqueueActions(({ context, enqueue }) => {
+      for (let count = 0; count < context.poolCount; count++)
+        enqueue.sendTo('client', toSend({ kind: 'ReqWorkConn', body: {} }))
+    }),
+    sendPong: sendTo('client', toSend({ kind: 'Pong', body: {} })),
+    bindPort: enqueueActions(({ context, enqueue }, { message }: { message: FrpMessage }) => {
+      if (message.kind !== 'NewProxy') return
+      const {
+        proxy_name: name,
+        proxy_type,
+        remote_port: port,
+        use_compression,
+        use_encryption: encrypted,
+      } = message.body
+      const error = refusalOf(context, name, proxy_type, use_compression)
+      if (error) enqueue.sendTo('client', toSend({ kind: 'NewProxyResp', body: { proxy_name: name, error } }))
+      else {
+        const protocol = proxy_type === 'udp' ? 'udp' : 'tcp'
+        enqueue.sendTo('ports', { type: 'bind', name, protocol, port, encrypted } satisfies PortsCommand)
+      }
+    }),
+    releasePort: enqueueActions(({ context, enqueue }, { message }: { message: FrpMessage }) => {
+      if (message.kind !== 'CloseProxy') return
+      const { [message.body.proxy_name]: released, ...ports } = context.ports
+      enqueue.sendTo('ports', { type: 'release', name: message.body.proxy_name } satisfies PortsCommand)
+      if (released) enqueue.assign({ ports })
+    }),
+    addPort: assign({
+      ports: ({ context }, { port }: { port: LentPort }) => ({ ...context.ports, [port.name]: port }),
+    }),
+    sendBound: sendTo('client', (_, { port: { name, port } }: { port: LentPort }) =>
+      toSend({ kind: 'NewProxyResp', body: { proxy_name: name, remote_addr: `:${port}` } }),
+    ),
+    sendRefused: sendTo('client', (_, { name, error }: { name: string; error: string }) =>
+      toSend({ kind: 'NewProxyResp', body: { proxy_name: name, error } }),
+    ),
+  },
+}).createMachine({
+  id: 'login',
+  context: ({ input }) => ({ ...input, ports: {}, why: '' }),
+  invoke: [
+    { id: 'client', src: 'client' },
+    { id: 'ports', src: 'ports' },
+  ],
+  initial: 'active',
+  output: ({ context: { why } }) => ({ why }),
+  states: {
+    active: {
+      entry: 'fillPool',
+      on: {
+        'client.received': [
+          { guard: { type: 'isPing', params: ({ event }) => event }, actions: 'sendPong' },
+          {
+            guard: { type: 'isRequest', params: ({ event }) => event },
+            actions: { type: 'bindPort', params: ({ event }) => event },
+          },
+          {
+            guard: { type: 'isRelease', params: ({ event }) => event },
+            actions: { type: 'releasePort', params: ({ event }) => event },
+          },
+        ],
+        'port.bound': {
+          actions: [
+            { type: 'addPort', params: ({ event }) => event },
+            { type: 'sendBound', params: ({ event }) => event },
+          ],
+        },
+        'port.refused': { actions: { type: 'sendRefused', params: ({ event }) => event } },
+        'client.ended': { target: 'ended', actions: { type: 'setWhy', params: ({ event }) => event } },
+        'login.close': { target: 'ended', actions: { type: 'setWhy', params: ({ event }) => event } },
+      },
+    },
+    ended: { type: 'final' },
+  },
+})
+
+function toSend(message: FrpOutgoing): ClientCommand {
+  return { type: 'send', message }
+}
+
+/** Why a request for a port is refused before anything is bound, in the words of stock frp where it has any. */
+function refusalOf({ ports }: Context, name: string, type: string, compressed: boolean): string | undefined {
+  if (compressed) return 'compression is not supported'
+  if (type !== '' && type !== 'tcp' && type !== 'udp') return `unknown proxy type: ${type}`
+  if (Object.hasOwn(ports, name)) return `proxy [${name}] already exists`
+  return undefined
+}
