@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { createYamux } from './yamux.ts'
+import { createYamux } from '../frp/yamux.ts'
 
 /** How the connections of one session reach the relay. */
 export interface FrpTransport {

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import type { Duplex } from 'node:stream'
 import { FRP_PING_INTERVAL_MS, UDP_IDLE_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
 import type { FrpMessage } from '../../protocol/wire/frp/message.ts'
-import { createFrpChannel } from './frpChannel.ts'
+import { createFrpChannel } from '../frp/frpChannel.ts'
 
 type UdpAddress = NonNullable<Extract<FrpMessage, { kind: 'UDPPacket' }>['body']['r']>
 

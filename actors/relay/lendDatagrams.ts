@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { UDP_WORK_RETRY_MS } from '../../protocol/defaults/turnClient.ts'
-import { encryptedStream } from './encryptedStream.ts'
-import { createFrpChannel, type FrpChannel } from './frpChannel.ts'
+import { encryptedStream } from '../frp/encryptedStream.ts'
+import { createFrpChannel, type FrpChannel } from '../frp/frpChannel.ts'
 import type { LendOptions } from './lentPorts.ts'
 
 /** The prefix of an IPv4 address on a socket of both families. Go's client returns the address without it. */

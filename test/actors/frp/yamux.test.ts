@@ -5,7 +5,7 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { SimulatedClock } from 'xstate'
-import { createYamux, type YamuxOptions, type YamuxSession } from '../../../actors/turnClient/yamux.ts'
+import { createYamux, type YamuxOptions, type YamuxSession } from '../../../actors/frp/yamux.ts'
 import { YAMUX } from '../../../protocol/defaults/turnClient.ts'
 import { encodeYamux, yamuxFlag, yamuxType } from '../../../protocol/wire/frp/yamux.ts'
 

@@ -1,14 +1,14 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { type ActorRefFrom, createActor, fromCallback } from 'xstate'
-import { type ClientCommand, type ClientEmits, loginMachine } from '../../machines/turnClient/login.ts'
+import { type ClientCommand, type ClientEmits, loginMachine } from '../../machines/relay/login.ts'
 import { FRP_FIRST_MESSAGE_TIMEOUT_MS, FRP_POOL_MAX } from '../../protocol/defaults/turnClient.ts'
 import { frpKey, privilegeKey } from '../../protocol/wire/frp/cipher.ts'
 import type { FrpMessage } from '../../protocol/wire/frp/message.ts'
-import { createFrpChannel, type FrpChannel } from './frpChannel.ts'
+import { createFrpChannel, type FrpChannel } from '../frp/frpChannel.ts'
+import { createYamux } from '../frp/yamux.ts'
 import { type LentPortsOptions, lentPorts } from './lentPorts.ts'
 import { createWorkPool, type WorkPool } from './workPool.ts'
-import { createYamux } from './yamux.ts'
 
 type LoginBody = Extract<FrpMessage, { kind: 'Login' }>['body']
 

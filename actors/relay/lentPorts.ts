@@ -1,10 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { fromCallback } from 'xstate'
-import type { PortsCommand, PortsEmits } from '../../machines/turnClient/login.ts'
-import { encryptedStream } from './encryptedStream.ts'
-import { createFrpChannel } from './frpChannel.ts'
+import type { PortsCommand, PortsEmits } from '../../machines/relay/login.ts'
+import { encryptedStream } from '../frp/encryptedStream.ts'
+import { createFrpChannel } from '../frp/frpChannel.ts'
+import { splice } from '../frp/splice.ts'
 import { lendDatagrams } from './lendDatagrams.ts'
-import { splice } from './splice.ts'
 import type { WorkPool } from './workPool.ts'
 
 /** A port that is lent. `close` frees it and ends the connections of its users. */
