@@ -4,7 +4,7 @@ import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
 import { toFailure } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { Answer, BusEvent, Command } from '../protocol/index.ts'
-import type { Rights } from '../protocol/rights.ts'
+import type { RelayPolicy, Rights } from '../protocol/rights.ts'
 import { openConcerns } from './concerns.ts'
 import { createImageList } from './containerManager/imageFolders.ts'
 import { openGossipListener } from './gossip.ts'
@@ -26,6 +26,8 @@ export interface NodeOptions {
   listen: { host?: string; port: number } | null
   /** Whether everybody may borrow, as in Go P2PRC. */
   open: boolean
+  /** To whom this node lends ports. */
+  relay?: RelayPolicy
   /** The URL of a service that reports the public address in the form of ip-api.com. */
   ipService?: string
   /** Receives every event, including the first. */
@@ -62,6 +64,7 @@ export async function createNode({
   home,
   listen,
   open,
+  relay = 'peers',
   ipService,
   tap,
   onError = (error, type) => process.emitWarning(`on the bus, with ${type}: ${String(error)}`),
@@ -79,7 +82,7 @@ export async function createNode({
     const registry = createRegistry()
     replyWithActors(bus, registry)
     const events = createEventStream({ bus, registry })
-    const rights = followRights(bus, identity.id, open)
+    const rights = followRights(bus, identity.id, { open, relay })
     replyForNode(bus, identity)
     const addresses: string[] = []
 
@@ -155,10 +158,10 @@ function requestPublicAddress(service: string, bus: Bus<BusEvent>): void {
  * Returns a function that returns the current rights, which the listeners pass to `isAuthorized`. The node trusts its own
  * key, so that its owner can borrow from this machine as from any other.
  */
-function followRights(bus: Bus<BusEvent>, own: NodeId, open: boolean): () => Rights {
-  let rights: Rights = { trusted: new Set([own]), open }
+function followRights(bus: Bus<BusEvent>, own: NodeId, choices: Pick<Rights, 'open' | 'relay'>): () => Rights {
+  let rights: Rights = { trusted: new Set([own]), ...choices }
   bus.on('trust.changed', ({ trusted }) => {
-    rights = { trusted: new Set([own, ...trusted]), open }
+    rights = { trusted: new Set([own, ...trusted]), ...choices }
   })
   return () => rights
 }

@@ -11,22 +11,39 @@ const table = {
   borrow: { anonymous: false, trusted: true },
   /** Have this node send and receive bytes to measure the speed of the connection. */
   measure: { anonymous: false, trusted: true },
+  /** Have this node lend ports to the caller. `Rights.relay` widens or narrows it. */
+  relay: { anonymous: false, trusted: true },
+  /** Show a port of the caller's own container here to the outside. */
+  map: { anonymous: false, trusted: true },
   /** Change or watch the node itself. */
   administer: { anonymous: false, trusted: false },
 } as const
 
 export type Action = keyof typeof table
 
+/** To whom a node lends ports: nobody, those whom the owner trusts, every node that proves its key, everybody. */
+export const relayPolicies = ['off', 'trusted', 'peers', 'all'] as const
+
+export type RelayPolicy = (typeof relayPolicies)[number]
+
 /** The owner's decisions about others. With `open`, everybody may borrow and measure, as in Go P2PRC. */
 export interface Rights {
   trusted: ReadonlySet<string>
   open: boolean
+  relay: RelayPolicy
 }
 
 export function isAuthorized(rights: Rights, caller: Caller, action: Action): boolean {
   if (caller === 'owner') return true
+  if (action === 'relay') return mayRelay(rights, caller)
   if (rights.trusted.has(caller)) return table[action].trusted
   return table[action].anonymous || (rights.open && (action === 'borrow' || action === 'measure'))
+}
+
+function mayRelay({ trusted, open, relay }: Rights, caller: Caller): boolean {
+  if (relay === 'off') return false
+  if (relay === 'all' || open) return true
+  return relay === 'peers' ? caller !== 'anonymous' : trusted.has(caller)
 }
 
 /** Whether the owner can allow the action by trusting the caller. */

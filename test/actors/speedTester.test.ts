@@ -38,7 +38,7 @@ test('where two nodes answer in turn, the one that was pinged is measured and no
   const [one] = nodes
   const borrower = await newIdentity(one.dir, 'borrower')
   for (const { rights, bus } of nodes) {
-    rights.current = { trusted: new Set([borrower.id]), open: false }
+    rights.current = { trusted: new Set([borrower.id]), open: false, relay: 'off' }
     bus.publish({ type: 'specs.changed', specs: receivedSpecs.parse({ Hostname: 'lender' }) })
   }
   const measure = async (ports: readonly number[]) => {

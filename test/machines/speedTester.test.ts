@@ -26,7 +26,7 @@ const { port } = listener
 const alice = await newIdentity(dir, 'alice')
 const mallory = await newIdentity(dir, 'mallory')
 const trustAlice = () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
 }
 
 /** Returns `count` samples of a link with this rate in Mbit/s. */
@@ -129,7 +129,7 @@ test('both directions between two nodes, with progress, and the id that was prov
 })
 
 test('without trust not a byte flows in either direction, for any caller and any request', async () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const { measure, stop } = tester(mallory)
   for (const direction of ['download', 'upload'] as const) {
     await assert.rejects(measure(direction), (error: { code: string; message: string }) => {
@@ -140,7 +140,7 @@ test('without trust not a byte flows in either direction, for any caller and any
   }
   stop()
   for (const open of [false, true]) {
-    rights.current = { trusted: new Set(), open }
+    rights.current = { trusted: new Set(), open, relay: 'off' }
     for (const method of ['GET', 'POST']) {
       const headers = { 'content-type': 'application/octet-stream' }
       const plain = await http(port, { method, path: SPEED_PATH, headers })
@@ -148,7 +148,7 @@ test('without trust not a byte flows in either direction, for any caller and any
     }
   }
   // Only the owner can make a node measure a third one.
-  rights.current = { trusted: new Set([alice.id]), open: true }
+  rights.current = { trusted: new Set([alice.id]), open: true, relay: 'off' }
   const body = JSON.stringify({ type: 'speed.measure', where: '127.0.0.1:9' })
   const headers = { 'content-type': 'application/json' }
   const asked = await http(await tls(port, alice.tls), { method: 'POST', path: '/api/v1/commands', headers, body })
@@ -156,7 +156,7 @@ test('without trust not a byte flows in either direction, for any caller and any
 })
 
 test('an upload waits for consent: a peer that refuses receives a handshake and a request, but no payload', async () => {
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
   let sent = 0
   const wire = createTcpServer((socket) => {
     const behind = connect(port, '127.0.0.1')
@@ -180,7 +180,7 @@ test('an upload waits for consent: a peer that refuses receives a handshake and 
 test('one test per peer and two in all run at a time; the others get too_many', async () => {
   const bob = await newIdentity(dir, 'bob')
   const carol = await newIdentity(dir, 'carol')
-  rights.current = { trusted: new Set([alice, bob, carol].map(({ id }) => id)), open: false }
+  rights.current = { trusted: new Set([alice, bob, carol].map(({ id }) => id)), open: false, relay: 'off' }
   /** Starts a reader that keeps its test open and reads nothing yet. */
   const hold = async (identity: typeof alice) => {
     const socket = await tls(port, identity.tls)
@@ -324,7 +324,7 @@ async function bytesOf(headers: Record<string, string> = {}) {
 }
 
 test('with --open, /50 is 50 MB of incompressible data, whole and in matching ranges', async () => {
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   const { response, bytes } = await bytesOf()
   assert.deepEqual([response.status, bytes.length], [200, 50_000_000])
   assert.equal(response.headers.get('content-length'), '50000000')
@@ -344,7 +344,7 @@ const part = (name: string, text: string) =>
   `--b\r\nContent-Disposition: form-data; name="${name}"; filename="big.bin"\r\n\r\n${text}\r\n--b--\r\n`
 
 test('with --open, /upload discards a file, by GET as P2PRC sends it and by POST', async () => {
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   const headers = { 'content-type': 'multipart/form-data; boundary=b' }
   for (const method of ['GET', 'POST']) {
     const reply = await http(port, { method, path: '/upload', headers, body: part('file', 'x'.repeat(100_000)) })

@@ -51,7 +51,7 @@ export async function openFakeLender(folder: string, host = '127.0.0.1', { numbe
   const bus = createBus<BusEvent>({ check: () => {} })
   const events = record(bus)
   const containers = new Map<string, { requestId: string; state: 'running' | 'stopped' }>()
-  const rights = { trusted: new Set<NodeId>(), open: false }
+  const rights = { trusted: new Set<NodeId>(), open: false, relay: 'off' as const }
   const script: {
     create?: (command: Of<'container.create'>) => unknown
     remove?: (id: string) => ContainerManagerEmits | null

@@ -23,7 +23,7 @@ export async function httpHarness(options: Partial<HttpServerOptions & ListenerO
   const dir = await mkdtemp(join(tmpdir(), 'p2prc-listener-'))
   const identity = await newIdentity(dir, 'lender')
   const bus = createBus<BusEvent>()
-  const rights: { current: Rights } = { current: { trusted: new Set(), open: false } }
+  const rights: { current: Rights } = { current: { trusted: new Set(), open: false, relay: 'off' } }
   const seen = record(bus)
   const events = createEventStream({ bus, registry: createRegistry() })
   const httpServer = await createHttpServer({ bus, rights: () => rights.current, events, ...options })

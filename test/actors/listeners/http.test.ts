@@ -74,7 +74,7 @@ const payloads: Record<string, object> = {
 test('every command through every listener: a command that is not allowed never reaches the bus', async () => {
   const mallory = await newIdentity(dir, 'mallory')
   for (const open of [false, true]) {
-    rights.current = { trusted: new Set([alice.id]), open }
+    rights.current = { trusted: new Set([alice.id]), open, relay: 'off' }
     for (const [type, { action }] of commands) {
       const body = { type, caller: 'owner', ...payloads[type] }
       arrived()
@@ -97,7 +97,7 @@ test('every command through every listener: a command that is not allowed never 
       assert.deepEqual(arrived(), [], `${type} reached the bus`)
     }
   }
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
 })
 
 test('every path and method without credentials: only what an anonymous caller may see is served, and nothing changes', async () => {
@@ -164,10 +164,10 @@ test('a refusal names the exact command for the lender, and after this command t
   const refusal = await command(await connectAs(), { type: 'container.create' })
   const line = /p2prc trust add "([^"]+)"$/.exec(JSON.parse(refusal.text).error.message)?.[1]
   assert.equal(line, alice.publicKey)
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const reply = await command(await connectAs(), { type: 'container.create', requestId: 'mine' })
   assert.equal(reply.status, 200)
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
 })
 
 test('a name in a certificate cannot inject anything into the command that the lender pastes', async () => {
@@ -183,7 +183,7 @@ test('a name in a certificate cannot inject anything into the command that the l
 })
 
 test("facts stream as NDJSON with the caller's own requestId and the terminal event last; only this reply has the secret", async () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   arrived()
   const reply = await command(await connectAs(), { type: 'container.create', requestId: 'mine 1' })
   assert.equal(reply.headers['content-type'], 'application/x-ndjson')
@@ -200,7 +200,7 @@ test("facts stream as NDJSON with the caller's own requestId and the terminal ev
   assert.deepEqual([create?.caller, (create as { requestId?: string }).requestId], [alice.id, `${alice.id} mine 1`])
   const failed = lines(await command(await connectAs(), { type: 'container.create', image: 'none' }))
   assert.deepEqual([failed.length, failed[1]?.type, failed[1]?.code], [2, 'container.createFailed', 'bad_image'])
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
 })
 
 test("the owner's socket accepts every command, even without a requestId, as curl would send it", async () => {
@@ -255,7 +255,7 @@ test('JSON of the maximum depth and size is accepted, and one more byte is too_l
 })
 
 test('a client that disconnects abandons its request, unless another connection repeats the request', async () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const identical = { type: 'container.create', image: 'silent', requestId: 'same' }
   const first = await connectAs()
   const asked = [nextEvent(bus, 'container.create'), command(first, identical).catch(() => undefined)]
@@ -301,7 +301,7 @@ test('a client that disconnects abandons its request, unless another connection 
   for (const socket of both) socket.destroy()
   assert.equal((await last).requestId, `${alice.id} both`)
   await Promise.all(gone)
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
 })
 
 test('a command with the request id of another one that has no answer yet is refused at once', async () => {
@@ -338,13 +338,13 @@ const foreign: [string, Record<string, string>][] = [
 
 for (const [what, headers] of foreign) {
   test(`a request that ${what} made the owner's browser send is refused`, async () => {
-    rights.current = { trusted: new Set(), open: true }
+    rights.current = { trusted: new Set(), open: true, relay: 'off' }
     arrived()
     const paths = [`/RemoveContainer?id=${id}`, '/startcontainer', '/server_specs']
     for (const path of paths) assert.equal(codeOf(await http(port, { path, headers })), 'foreign_origin', path)
     assert.equal(codeOf(await command(port, { type: 'node.show' }, headers)), 'foreign_origin')
     assert.deepEqual(arrived(), [])
-    rights.current = { trusted: new Set(), open: false }
+    rights.current = { trusted: new Set(), open: false, relay: 'off' }
   })
 }
 

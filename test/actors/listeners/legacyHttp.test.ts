@@ -64,7 +64,7 @@ test('Go is told why it gets no container in a redirection that it prints, and t
   const { key: shownKey } = await withKey
   assert.equal(shownKey?.split(' ', 2).join(' '), key.split(' ', 2).join(' '))
 
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   const path = `/startcontainer?PublicKey=${encoded}&ContainerName=`
   const none = await http(port, { path: `${path}none`, headers: go })
   assert.deepEqual([none.status, none.headers.location, none.text], [307, 'refused:no such', ''])
@@ -75,12 +75,12 @@ test('Go is told why it gets no container in a redirection that it prints, and t
   )
   assert.equal(codeOf(await http(port, { path: `${path}none` })), 'bad_image')
   assert.equal((await http(port, { path: `${path}desk`, headers: go })).status, 200)
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
   seen.length = 0
 })
 
 test('a trusted key may use the same routes over TLS, and the owner through the socket', async () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const reply = await http(await tls(port, alice.tls), { path: `/RemoveContainer?id=${id}` })
   assert.deepEqual([reply.status, reply.text], [200, 'success'])
   assert.equal(
@@ -91,11 +91,11 @@ test('a trusted key may use the same routes over TLS, and the owner through the 
     arrived().map((event) => 'caller' in event && event.caller),
     [alice.id, 'owner'],
   )
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'off' }
 })
 
 test("with --open the response of /startcontainer has exactly P2PRC's keys and types, and this version's additional keys", async () => {
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   arrived()
   for (const method of ['GET', 'POST']) {
     const path = `/startcontainer?ports=3&GPU=true&ContainerName=desk&BaseImage=&PublicKey=${encoded}`
@@ -138,7 +138,7 @@ test("with --open the response of /startcontainer has exactly P2PRC's keys and t
 })
 
 test('every parameter may be omitted', async () => {
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   arrived()
   assert.equal((await http(port, { path: '/startcontainer' })).status, 200)
   const [create] = arrived() as Extract<BusEvent, { type: 'container.create' }>[]
@@ -146,7 +146,7 @@ test('every parameter may be omitted', async () => {
 })
 
 test('a key as Go P2PRC makes it, RSA of 1024 bits, is accepted with --open over plain HTTP alone', async () => {
-  rights.current = { trusted: new Set([alice.id]), open: true }
+  rights.current = { trusted: new Set([alice.id]), open: true, relay: 'off' }
   const line = rsaKey(1_024)
   const path = `/startcontainer?PublicKey=${encodeURIComponent(Buffer.from(`${line}\n`).toString('base64'))}`
   arrived()
@@ -160,7 +160,7 @@ test('a key as Go P2PRC makes it, RSA of 1024 bits, is accepted with --open over
 })
 
 test('a + in the base64 that was not escaped arrives as a space, and is accepted', async () => {
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'off' }
   arrived()
   // The base64 of this text has a +.
   const line = `${key.split(' ').slice(0, 2).join(' ')} ~~~>>>`
@@ -210,7 +210,7 @@ const wrong: [string, string, number][] = [
 
 for (const [path, code, status] of wrong) {
   test(`${path.slice(0, 60)} is ${code}, in one reply`, async () => {
-    rights.current = { trusted: new Set(), open: true }
+    rights.current = { trusted: new Set(), open: true, relay: 'off' }
     arrived()
     const reply = await http(port, { path })
     assert.deepEqual([codeOf(reply), reply.status], [code, status])
@@ -221,7 +221,7 @@ for (const [path, code, status] of wrong) {
 }
 
 test('a client that disconnects during a create abandons it', async () => {
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const asked = nextEvent(bus, 'container.create')
   const abandoned = nextEvent(bus, 'request.abandoned')
   const connection = await tls(port, alice.tls)

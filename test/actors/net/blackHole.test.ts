@@ -50,7 +50,7 @@ async function requester(t: TestContext, hole: { host: string; port: number }) {
   const node = await httpHarness({ upgrade: gossipListener.upgrade })
   t.after(() => node.close())
   const identity = await newIdentity(node.dir, 'asker')
-  node.rights.current = { trusted: new Set([identity.id]), open: false }
+  node.rights.current = { trusted: new Set([identity.id]), open: false, relay: 'off' }
   node.bus.on('specs.get', ({ requestId }) =>
     node.bus.publish({ type: 'specs.got', requestId, specs: receivedSpecs.parse({ Hostname: 'there' }) }),
   )

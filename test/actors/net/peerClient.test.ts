@@ -123,7 +123,7 @@ test('facts arrive in order, secrets as plain text, and failures as the error th
       return true
     },
   )
-  rights.current = { trusted: new Set([alice.id]), open: false }
+  rights.current = { trusted: new Set([alice.id]), open: false, relay: 'off' }
   const seen: string[] = []
   const { fact } = await peers.request(where, { type: 'container.create' }, { onFact: ({ type }) => seen.push(type) })
   assert.deepEqual(seen, ['container.progress', 'container.progress', 'container.created'])
