@@ -89,11 +89,18 @@ export const sessionMachine = setup({
       const [, port = '0'] = /:(\d{1,5})$/.exec(remote_addr) ?? []
       if (tunnel) enqueue.sendTo(tunnel, { type: 'relay.answered', remotePort: Number(port), error })
     }),
+    // The name of a tunnel that is open already changes nothing: two of one name would both request its port.
     addTunnel: assign({
-      tunnels: ({ context, self, spawn }, { tunnel, isActive }: { tunnel: TunnelSpec; isActive: boolean }) => ({
-        ...context.tunnels,
-        [tunnel.name]: spawn('tunnel', { input: { session: self, spec: tunnel, isActive } }),
-      }),
+      tunnels: ({ context, self, spawn }, { tunnel, isActive }: { tunnel: TunnelSpec; isActive: boolean }) =>
+        Object.hasOwn(context.tunnels, tunnel.name)
+          ? context.tunnels
+          : {
+              ...context.tunnels,
+              [tunnel.name]: spawn('tunnel', {
+                id: `tunnel ${tunnel.name}`,
+                input: { session: self, spec: tunnel, isActive },
+              }),
+            },
     }),
     removeTunnel: enqueueActions(({ context, enqueue }, { name }: { name: string }) => {
       const { [name]: removed, ...tunnels } = context.tunnels

@@ -24,6 +24,8 @@ export interface Samples {
   input?: unknown
   /** One event or more for each that the machine accepts, under the name that the table shows. */
   events: Record<string, AnyEventObject>
+  /** Whether what it emits goes to the actor that runs it, and not to the bus. */
+  isPrivate?: boolean
   /** A state, or a variant of one that guards tell apart: the input, and the names of the events that lead there. */
   situations: Record<string, readonly string[] | { input: unknown; after: readonly string[] }>
 }
@@ -33,6 +35,7 @@ export function samplesOf<M extends AnyStateMachine, E extends Record<string, Ev
   samples: {
     input?: InputFrom<M>
     events: E
+    isPrivate?: boolean
     situations: Record<
       string,
       readonly (keyof E & string)[] | { input: InputFrom<M>; after: readonly (keyof E & string)[] }
