@@ -92,6 +92,7 @@ export const loginMachine = setup({
   },
 }).createMachine({
   id: 'login',
+  options: { maxIterations: 1_000 },
   context: ({ input }) => ({ ...input, ports: {}, why: '' }),
   invoke: [
     { id: 'client', src: 'client' },

@@ -23,7 +23,6 @@ export type SessionEvent =
   | TunnelEmits
   | { type: 'tunnel.open'; tunnel: TunnelSpec }
   | { type: 'tunnel.close'; name: string }
-  | { type: 'session.end' }
 
 export type SessionEmits =
   | { type: 'session.activated' }
@@ -111,10 +110,10 @@ export const sessionMachine = setup({
   },
 }).createMachine({
   id: 'session',
+  options: { maxIterations: 1_000 },
   context: { runId: '', failures: 0, why: '', tunnels: {} },
   initial: 'connected',
   on: {
-    'session.end': '.ended',
     'tunnel.open': { actions: { type: 'addTunnel', params: ({ event }) => ({ ...event, isActive: false }) } },
     'tunnel.close': { actions: { type: 'removeTunnel', params: ({ event }) => event } },
     'tunnel.opened': { actions: { type: 'emitTunnel', params: ({ event }) => event } },
@@ -182,6 +181,5 @@ export const sessionMachine = setup({
       after: { backoff: 'connected' },
     },
     refused: { entry: 'emitRefused', type: 'final' },
-    ended: { type: 'final' },
   },
 })

@@ -69,6 +69,7 @@ export const tunnelMachine = setup({
   },
 }).createMachine({
   id: 'tunnel',
+  options: { maxIterations: 1_000 },
   context: ({ input }) => input,
   initial: 'checking',
   on: { 'session.lost': '.waiting' },

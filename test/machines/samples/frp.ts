@@ -32,7 +32,6 @@ export const sessionSamples = samplesOf(sessionMachine, {
     'tunnel.requesting': { type: 'tunnel.requesting', tunnel: web },
     'tunnel.opened': { type: 'tunnel.opened', name: 'web', remotePort: 7_000 },
     'tunnel.refused': { type: 'tunnel.refused', name: 'web', why: 'no' },
-    'session.end': { type: 'session.end' },
     'after loginTimeout, connecting': passed('loginTimeout', 'session.connected.connecting'),
     'after loginTimeout, logging in': passed('loginTimeout', 'session.connected.loggingIn'),
     'after backoff': passed('backoff', 'session.waiting'),
@@ -47,7 +46,6 @@ export const sessionSamples = samplesOf(sessionMachine, {
     'waiting, with a tunnel': [...active, 'tunnel.open web', 'relay.lost'],
     'connecting again': [...active, 'relay.lost', 'after backoff'],
     refused: ['relay.connected', 'refused by the relay'],
-    ended: ['session.end'],
   },
 })
 
