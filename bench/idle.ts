@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Machine, makeLink } from '../test/support/shapedLink.ts'
+import type { Machine } from '../test/support/namespaces.ts'
+import { makeLink } from '../test/support/shapedLink.ts'
 import { bundled } from './bundled.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 

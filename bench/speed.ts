@@ -1,6 +1,7 @@
 import { homeTransport } from '../cli/homeTransport.ts'
 import { connect } from '../client/client.ts'
-import { iperf, type Machine, makeLink } from '../test/support/shapedLink.ts'
+import type { Machine } from '../test/support/namespaces.ts'
+import { iperf, makeLink } from '../test/support/shapedLink.ts'
 import { type Bench, type Figure, figure, median } from './measure.ts'
 
 const ROUNDS = 3

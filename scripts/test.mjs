@@ -7,6 +7,9 @@ import { join } from 'node:path'
 import * as plugins from './pluginPrograms.mjs'
 import { root, StepFailed, setUp, step } from './setup.mjs'
 
+/** What the networks of the tests are made of, and the Debian package that brings each. */
+const networks = { iperf3: 'iperf3', miniupnpd: 'miniupnpd-nftables', nft: 'nftables' }
+
 const arguments_ = process.argv.slice(2)
 const pure = arguments_.includes('--pure')
 const named = arguments_.filter((argument) => argument !== '--pure')
@@ -24,9 +27,8 @@ function succeed(status) {
 }
 
 try {
-  await setUp(
-    pure ? { engine: false } : { extra: { ...plugins.programs, iperf3: 'iperf3' }, packages: plugins.packages },
-  )
+  const extra = { ...plugins.programs, ...networks }
+  await setUp(pure ? { engine: false } : { extra, packages: plugins.packages })
   await step('Build', () => succeed(node(['--import', 'tsx', 'scripts/build.ts'])))
   if (!pure) {
     // Once and ahead, so that no test has the minute of the first build in its time.

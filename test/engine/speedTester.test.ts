@@ -6,7 +6,8 @@ import { speedTest } from '../../bench/speed.ts'
 import { homeTransport } from '../../cli/homeTransport.ts'
 import { connect } from '../../client/client.ts'
 import { listPeers } from '../../client/peers.ts'
-import { iperf, type Machine, makeLink } from '../support/shapedLink.ts'
+import type { Machine } from '../support/namespaces.ts'
+import { iperf, makeLink } from '../support/shapedLink.ts'
 
 /** Starts two nodes on one wire; the first one may measure the second. */
 async function twoNodes(t: TestContext): Promise<{ here: Machine; there: Machine; limit: (mbit: number) => void }> {
