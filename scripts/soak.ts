@@ -18,6 +18,10 @@ const tests: Record<string, string> = {
   largeTable: 'test/cli/largeTable.test.ts',
   simulation: 'test/simulation/simulation.test.ts',
   ghosts: 'test/simulation/ghosts.test.ts',
+  /** A million mutations for each of frp's codecs. */
+  frp: 'test/actors/frp/mutations.test.ts',
+  /** Stock frp in every mode. */
+  frpStock: 'test/engine/frpStock.test.ts',
 }
 
 const { values, positionals } = parseArgs({

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
-import { HALF_CLOSED_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
+import { HALF_CLOSED_TIMEOUT_MS, SPLICE_BUFFER_BYTES } from '../../protocol/defaults/turnClient.ts'
+import { canTakeOver, takeOver } from './ownBuffer.ts'
 
 export interface SpliceOptions {
   /**
@@ -9,12 +10,17 @@ export interface SpliceOptions {
   halfClose: 'kept' | 'lost'
 }
 
-/** Joins two streams until both directions have ended or either fails. Resolves with the bytes of each direction, and never rejects. */
-export function splice(
-  one: Duplex,
-  other: Duplex,
-  { halfClose }: SpliceOptions,
-): Promise<{ up: number; down: number }> {
+/** The bytes that went in each direction. */
+export interface SplicedBytes {
+  up: number
+  down: number
+}
+
+/**
+ * Joins two streams until both directions have ended or either fails. Resolves with the bytes from `one` to `other` (up) and
+ * back, and never rejects. It owns both streams.
+ */
+export function splice(one: Duplex, other: Duplex, { halfClose }: SpliceOptions): Promise<SplicedBytes> {
   return new Promise((resolve) => {
     const bytes = { up: 0, down: 0 }
     let open = 2
@@ -25,23 +31,93 @@ export function splice(
       other.destroy()
       resolve(bytes)
     }
-    const onEnd = () => {
-      open -= 1
-      if (open === 0) return
-      if (halfClose === 'lost') timer = setTimeout(finish, HALF_CLOSED_TIMEOUT_MS)
+    if (one.destroyed || other.destroyed) return finish()
+
+    const count = (direction: keyof SplicedBytes) => (length: number) => {
+      bytes[direction] += length
     }
-    const join = (from: Duplex, to: Duplex, direction: 'up' | 'down') => {
-      from.on('data', (chunk: Uint8Array) => {
-        bytes[direction] += chunk.length
+    const join = canTakeOver(one) && canTakeOver(other) ? joinSockets : joinStreams
+    const ends = join(one, other, count('up'), count('down'))
+    for (const [from, to] of [ends, [...ends].reverse()] as [Duplex, Duplex][]) {
+      from.once('end', () => {
+        // The other side has all the time that it needs to take what is under way.
+        to.end(() => {
+          if (halfClose === 'lost' && open > 0) timer ??= setTimeout(finish, HALF_CLOSED_TIMEOUT_MS)
+        })
       })
-      from.pipe(to)
-      from.once('end', onEnd)
       from.once('error', finish)
       from.once('close', () => {
+        open -= 1
         if (open === 0 || !from.readableEnded) finish()
       })
     }
-    join(one, other, 'up')
-    join(other, one, 'down')
   })
+}
+
+type Count = (length: number) => void
+
+/** Passes the bytes of both on, whatever they are. Returns them. */
+function joinStreams(one: Duplex, other: Duplex, up: Count, down: Count): [Duplex, Duplex] {
+  const forward = (from: Duplex, to: Duplex, count: Count) => {
+    from.on('data', (chunk: Uint8Array) => {
+      count(chunk.length)
+      if (to.write(chunk) || to.writableLength < SPLICE_BUFFER_BYTES) return
+      from.pause()
+      to.once('drain', () => from.resume())
+    })
+  }
+  forward(one, other, up)
+  forward(other, one, down)
+  // A listener starts no stream that was paused before.
+  one.resume()
+  other.resume()
+  return [one, other]
+}
+
+/** The same for sockets without TLS, through one buffer for each direction. Returns the sockets that took their place. */
+function joinSockets(one: Duplex, other: Duplex, up: Count, down: Count): [Duplex, Duplex] {
+  if (!canTakeOver(one) || !canTakeOver(other)) return joinStreams(one, other, up, down)
+  const [fromOne, fromOther] = [readAll(one), readAll(other)]
+  const pass = (from: () => Duplex, to: () => Duplex, count: Count) => (bytes: Uint8Array) => {
+    count(bytes.length)
+    to().write(bytes)
+    if (to().writableLength === 0) return true
+    // The system has not taken all of it. The buffer is free when it has.
+    to().write('', () => from().resume())
+    return false
+  }
+  const near: Duplex = takeOver(
+    one,
+    pass(
+      () => near,
+      () => far,
+      up,
+    ),
+  )
+  const far: Duplex = takeOver(
+    other,
+    pass(
+      () => far,
+      () => near,
+      down,
+    ),
+  )
+  for (const [bytes, to, count] of [
+    [fromOne, far, up],
+    [fromOther, near, down],
+  ] as const) {
+    if (bytes.length === 0) continue
+    count(bytes.length)
+    to.write(bytes)
+  }
+  near.resume()
+  far.resume()
+  return [near, far]
+}
+
+/** What a socket has read and nobody has taken. */
+function readAll(stream: Duplex): Uint8Array {
+  const chunks: Uint8Array[] = []
+  for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) chunks.push(chunk)
+  return Buffer.concat(chunks)
 }

@@ -56,7 +56,8 @@ export function relayConnection(options: RelayConnectionOptions) {
 
     const onControl = (message: FrpMessage) => {
       timers.silence?.refresh()
-      if (message.kind === 'LoginResp' && message.body.error === '') onLogin(message.body.run_id)
+      // A second answer to the login would start the timers again, and the first ones would never end.
+      if (message.kind === 'LoginResp' && message.body.error === '' && !timers.ping) onLogin(message.body.run_id)
       if (message.kind === 'ReqWorkConn') void openWork()
       else sendBack({ type: 'relay.received', message })
     }

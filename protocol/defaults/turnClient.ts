@@ -41,6 +41,9 @@ export const FRP_SILENCE_TIMEOUT_MS = 90_000
 /** The delay before a lost session connects again: it doubles with each failure. */
 export const SESSION_BACKOFF = { initialMs: 200, maxMs: 20_000 } as const
 
+/** What waits to be written to one side of a joined connection before the other is not read any more. */
+export const SPLICE_BUFFER_BYTES = 256 * 1024
+
 /** How long the rest of one direction may take after stock frp has closed the other. */
 export const HALF_CLOSED_TIMEOUT_MS = 5_000
 
