@@ -1,24 +1,11 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { FRP_MESSAGE_MAX_BYTES } from '../../../../protocol/defaults/turnClient.ts'
 import { createFrpDecrypter, createFrpEncrypter, frpKey, privilegeKey } from '../../../../protocol/wire/frp/cipher.ts'
 import { encodeFrp, type FrpOutgoing, readFrp } from '../../../../protocol/wire/frp/message.ts'
-import { readYamux, YAMUX_HEADER_BYTES, yamuxType } from '../../../../protocol/wire/frp/yamux.ts'
+import { messagesIn, streamsOf, vectors } from '../../../support/frpRecording.ts'
 
-interface Vectors {
-  keys: Record<string, string>
-  privilegeKeys: { token: string; ts: number; key: string }[]
-  frames: Record<string, string>
-  cfb: { token: string; iv: string; plain: string; wire: string }[]
-  /** What stock frp of that version sent in each direction while one HTTP request went through it. */
-  sessions: Record<string, { 'C>S': string; 'S>C': string }>
-}
-
-const path = resolve(import.meta.dirname, '../../../fixtures/frpVectors.json')
-const vectors: Vectors = JSON.parse(readFileSync(path, 'utf8'))
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 const bytesOf = (text: string) => Buffer.from(text, 'hex')
 
@@ -66,33 +53,6 @@ function pieces(bytes: Uint8Array, size: number): Uint8Array[] {
   const found = []
   for (let at = 0; at < bytes.length; at += size) found.push(bytes.subarray(at, at + size))
   return found
-}
-
-/** The payload of each stream in one direction of a recorded session. */
-function streamsOf(raw: Uint8Array): Map<number, Buffer> {
-  const streams = new Map<number, Buffer>()
-  for (let at = 0; at < raw.length; ) {
-    const header = readYamux(raw, at)
-    assert.notEqual(header, 'protocolError', `at ${at}`)
-    if (header === 'protocolError') break
-    at += YAMUX_HEADER_BYTES
-    if (header.type !== yamuxType.data) continue
-    const payload = raw.subarray(at, at + header.length)
-    streams.set(header.streamId, Buffer.concat([streams.get(header.streamId) ?? Buffer.alloc(0), payload]))
-    at += header.length
-  }
-  return streams
-}
-
-function messagesIn(bytes: Uint8Array): { kinds: string[]; rest: string } {
-  const kinds: string[] = []
-  let left = bytes
-  for (;;) {
-    const read = readFrp(left)
-    if (typeof read === 'string') return { kinds, rest: left.length === 0 ? '' : Buffer.from(left).toString() }
-    kinds.push(read.message.kind)
-    left = left.subarray(read.size)
-  }
 }
 
 for (const [version, session] of Object.entries(vectors.sessions)) {
