@@ -16,7 +16,8 @@ import { serveDatagrams } from './serveDatagrams.ts'
 const FRP_VERSION = '0.45.0'
 
 export interface RelayConnectionOptions {
-  transport(): Promise<FrpTransport>
+  /** Reaches the relay of this id, which is empty for a session that runs by itself. */
+  transport(relay: string): Promise<FrpTransport>
   token: string
   /** Whether the proxies ask for encrypted work connections, for a relay that is reached without TLS. */
   encryptWork?: boolean
@@ -36,7 +37,7 @@ export function relayConnection(options: RelayConnectionOptions) {
     const timestamp = now()
     return { privilege_key: privilegeKey(token, timestamp), timestamp }
   }
-  return fromCallback<RelayCommand, undefined, RelayEmits>(({ sendBack, receive }) => {
+  return fromCallback<RelayCommand, { relay: string }, RelayEmits>(({ input, sendBack, receive }) => {
     let transport: FrpTransport | undefined
     let control: FrpChannel | undefined
     let isOver = false
@@ -107,7 +108,7 @@ export function relayConnection(options: RelayConnectionOptions) {
     })
 
     async function begin(): Promise<void> {
-      transport = await options.transport()
+      transport = await options.transport(input.relay)
       void transport.ended.then(end)
       const stream = await transport.open()
       if (isOver) return transport.close()

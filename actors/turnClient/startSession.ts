@@ -15,7 +15,9 @@ export interface RunningSession {
 
 /** Starts a session at one relay, and opens its tunnels as soon as the relay has accepted it. */
 export function startSession(options: RelayConnectionOptions, tunnels: readonly TunnelSpec[]): RunningSession {
-  const actor = createActor(sessionMachine.provide({ actors: { relay: relayConnection(options) } }))
+  const actor = createActor(sessionMachine.provide({ actors: { relay: relayConnection(options) } }), {
+    input: undefined,
+  })
   const open = (tunnel: TunnelSpec) => actor.send({ type: 'tunnel.open', tunnel })
   actor.start()
   for (const tunnel of tunnels) open(tunnel)

@@ -1,4 +1,4 @@
-import { type ActorRefFrom, assign, emit, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
+import { type ActorRefFrom, type AnyActorRef, assign, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
 import { FRP_LOGIN_TIMEOUT_MS, SESSION_BACKOFF } from '../../protocol/defaults/turnClient.ts'
 import type { FrpMessage } from '../../protocol/wire/frp/message.ts'
 import { type TunnelEmits, type TunnelSpec, tunnelMachine } from './tunnel.ts'
@@ -30,7 +30,14 @@ export type SessionEmits =
   | { type: 'session.refused'; why: string }
   | Extract<TunnelEmits, { type: 'tunnel.opened' | 'tunnel.refused' }>
 
-interface Context {
+/** Absent for a session that runs by itself. */
+export interface SessionInput {
+  /** Is told what the session emits, with the id of the relay. */
+  parent: AnyActorRef
+  relay: string
+}
+
+interface Context extends Partial<SessionInput> {
   /** What the relay knows this session by, empty before the first login. */
   runId: string
   /** Attempts that failed since the session was last active. */
@@ -44,9 +51,14 @@ interface Context {
  * does so again under the same run id, by which the relay knows the former connection and frees its ports at once.
  */
 export const sessionMachine = setup({
-  types: { context: {} as Context, events: {} as SessionEvent, emitted: {} as SessionEmits },
+  types: {
+    context: {} as Context,
+    input: {} as SessionInput | undefined,
+    events: {} as SessionEvent,
+    emitted: {} as SessionEmits,
+  },
   actors: {
-    relay: fromCallback<RelayCommand, undefined, RelayEmits>(({ sendBack }) => {
+    relay: fromCallback<RelayCommand, { relay: string }, RelayEmits>(({ sendBack }) => {
       sendBack({ type: 'relay.lost', why: 'not provided' })
     }),
     tunnel: tunnelMachine,
@@ -74,10 +86,10 @@ export const sessionMachine = setup({
       (_, { tunnel }: { tunnel: TunnelSpec }): RelayCommand => ({ type: 'request', tunnel }),
     ),
     sendClose: sendTo('relay', (_, { name }: { name: string }): RelayCommand => ({ type: 'close', name })),
-    emitActivated: emit({ type: 'session.activated' }),
-    emitLost: emit(({ context: { why } }) => ({ type: 'session.lost' as const, why })),
-    emitRefused: emit(({ context: { why } }) => ({ type: 'session.refused' as const, why })),
-    emitTunnel: emit((_, fact: Extract<SessionEmits, { type: 'tunnel.opened' | 'tunnel.refused' }>) => fact),
+    report: enqueueActions(({ context, enqueue }, fact: SessionEmits) => {
+      enqueue.emit(fact)
+      if (context.parent) enqueue.sendTo(context.parent, { ...fact, relay: context.relay })
+    }),
     notifyTunnels: enqueueActions(({ context, enqueue }, event: { type: 'session.activated' | 'session.lost' }) => {
       for (const tunnel of Object.values(context.tunnels)) enqueue.sendTo(tunnel, event)
     }),
@@ -111,17 +123,17 @@ export const sessionMachine = setup({
 }).createMachine({
   id: 'session',
   options: { maxIterations: 1_000 },
-  context: { runId: '', failures: 0, why: '', tunnels: {} },
+  context: ({ input }) => ({ ...input, runId: '', failures: 0, why: '', tunnels: {} }),
   initial: 'connected',
   on: {
     'tunnel.open': { actions: { type: 'addTunnel', params: ({ event }) => ({ ...event, isActive: false }) } },
     'tunnel.close': { actions: { type: 'removeTunnel', params: ({ event }) => event } },
-    'tunnel.opened': { actions: { type: 'emitTunnel', params: ({ event }) => event } },
-    'tunnel.refused': { actions: { type: 'emitTunnel', params: ({ event }) => event } },
+    'tunnel.opened': { actions: { type: 'report', params: ({ event }) => event } },
+    'tunnel.refused': { actions: { type: 'report', params: ({ event }) => event } },
   },
   states: {
     connected: {
-      invoke: { id: 'relay', src: 'relay' },
+      invoke: { id: 'relay', src: 'relay', input: ({ context }) => ({ relay: context.relay ?? '' }) },
       initial: 'connecting',
       on: { 'relay.lost': { target: 'waiting', actions: { type: 'setWhy', params: ({ event }) => event } } },
       states: {
@@ -161,7 +173,10 @@ export const sessionMachine = setup({
           },
         },
         active: {
-          entry: ['emitActivated', { type: 'notifyTunnels', params: { type: 'session.activated' } }],
+          entry: [
+            { type: 'report', params: { type: 'session.activated' } },
+            { type: 'notifyTunnels', params: { type: 'session.activated' } },
+          ],
           on: {
             'relay.received': { actions: { type: 'answerTunnel', params: ({ event }) => event } },
             'tunnel.requesting': { actions: { type: 'sendRequest', params: ({ event }) => event } },
@@ -177,9 +192,16 @@ export const sessionMachine = setup({
       },
     },
     waiting: {
-      entry: ['countFailure', { type: 'notifyTunnels', params: { type: 'session.lost' } }, 'emitLost'],
+      entry: [
+        'countFailure',
+        { type: 'notifyTunnels', params: { type: 'session.lost' } },
+        { type: 'report', params: ({ context }) => ({ type: 'session.lost', why: context.why }) },
+      ],
       after: { backoff: 'connected' },
     },
-    refused: { entry: 'emitRefused', type: 'final' },
+    refused: {
+      entry: { type: 'report', params: ({ context }) => ({ type: 'session.refused', why: context.why }) },
+      type: 'final',
+    },
   },
 })

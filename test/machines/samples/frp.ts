@@ -46,6 +46,8 @@ export const sessionSamples = samplesOf(sessionMachine, {
     'waiting, with a tunnel': [...active, 'tunnel.open web', 'relay.lost'],
     'connecting again': [...active, 'relay.lost', 'after backoff'],
     refused: ['relay.connected', 'refused by the relay'],
+    'active, for a parent': { input: { parent, relay: 'r1' }, after: active },
+    'logging in, for a parent': { input: { parent, relay: 'r1' }, after: ['relay.connected'] },
   },
 })
 

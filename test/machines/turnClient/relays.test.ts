@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  type Held,
+  type HeldRelays,
+  leadingRelay,
+  type Relay,
+  relaysToAdd,
+} from '../../../machines/turnClient/relays.ts'
+import { nodeIdOf } from '../samples/common.ts'
+
+const relayOf = (letter: string, latencyNs: number | null): Relay => ({
+  id: nodeIdOf(letter),
+  endpoints: [],
+  latencyNs,
+})
+
+const [near, middle, far, unmeasured] = [relayOf('a', 1), relayOf('b', 2), relayOf('c', 3), relayOf('d', null)]
+
+const heldAs = (...states: [Relay, Held['state']][]): HeldRelays =>
+  Object.fromEntries(states.map(([relay, state]) => [relay.id, { relay, state, why: '' }]))
+
+test('relays are added, the nearest first, until two work', () => {
+  const found = [unmeasured, far, near, middle]
+  const table: [HeldRelays, Relay[]][] = [
+    [{}, [near, middle]],
+    [heldAs([near, 'active']), [middle]],
+    [heldAs([near, 'connecting']), [middle]],
+    [heldAs([near, 'active'], [middle, 'connecting']), []],
+    [heldAs([near, 'lost']), [middle, far]],
+    [heldAs([near, 'refused'], [middle, 'active']), [far]],
+    [heldAs([near, 'refused'], [middle, 'lost'], [far, 'active']), [unmeasured]],
+  ]
+  for (const [held, added] of table) assert.deepEqual(relaysToAdd(held, found), added, JSON.stringify(held))
+})
+
+test('a relay lends the ports for as long as it works, and then the nearest that does takes over', () => {
+  const table: [HeldRelays, Relay | undefined, Relay | undefined][] = [
+    [{}, undefined, undefined],
+    [heldAs([near, 'connecting']), undefined, undefined],
+    [heldAs([far, 'active'], [unmeasured, 'active'], [middle, 'active']), undefined, middle],
+    [heldAs([unmeasured, 'active']), undefined, unmeasured],
+    [heldAs([near, 'active'], [far, 'active']), far, far],
+    [heldAs([near, 'active'], [far, 'lost']), far, near],
+    [heldAs([near, 'refused'], [far, 'lost']), far, undefined],
+    [heldAs([near, 'active']), far, near],
+  ]
+  for (const [held, present, leading] of table)
+    assert.equal(leadingRelay(held, present?.id), leading?.id, JSON.stringify(held))
+})
