@@ -10,26 +10,30 @@ export interface ConnectionLimits {
 }
 
 /**
- * Limits the open connections of a listener. The returned function counts a connection until it closes, and returns
- * false if it is one too many. IPv6 addresses are counted by their first 64 bits. Loopback addresses count only towards
+ * Limits the open connections of a listener. The returned function counts a connection until it closes, or until the function
+ * that it returns is called because another limit counts it. It returns undefined for a connection that is one too many. IPv6 addresses are counted by their first 64 bits. Loopback addresses count only towards
  * the total, because local programs have easier ways to overload the machine.
  */
-export function createConnectionLimit({ perAddress, total }: ConnectionLimits): (socket: Socket) => boolean {
+export function createConnectionLimit({ perAddress, total }: ConnectionLimits) {
   const counts = new Map<string, number>()
   let open = 0
-  return (socket) => {
+  return (socket: Socket): (() => void) | undefined => {
     const prefix = prefix64Of(socket.remoteAddress ?? '')
     const count = counts.get(prefix) ?? 0
-    if (open >= total || (count >= perAddress && !isLoopback(prefix))) return false
+    if (open >= total || (count >= perAddress && !isLoopback(prefix))) return undefined
     open += 1
     counts.set(prefix, count + 1)
-    socket.once('close', () => {
+    let isCounted = true
+    const release = () => {
+      if (!isCounted) return
+      isCounted = false
       open -= 1
       const left = (counts.get(prefix) ?? 1) - 1
       if (left === 0) counts.delete(prefix)
       else counts.set(prefix, left)
-    })
-    return true
+    }
+    socket.once('close', release)
+    return release
   }
 }
 

@@ -20,6 +20,12 @@ export type Handle = (request: IncomingMessage, response: ServerResponse, princi
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, principal: Principal) => void
 
 /**
+ * Handles a connection that speaks frp. `release` gives back its place among the listener's connections, as soon as other
+ * limits count it.
+ */
+export type AcceptFrp = (connection: Duplex, principal: Principal, release: () => void) => void
+
+/**
  * Throws `not_owner` or `not_trusted` if `principal` may not do `action`. The message names the command for the lender.
  */
 export function authorize(rights: Rights, { caller, key }: Principal, action: Action): void {

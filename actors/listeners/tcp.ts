@@ -8,7 +8,7 @@ import { provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
 import { once } from '../once.ts'
 import { type ConnectionLimits, connectionLimits, createConnectionLimit } from './connectionLimit.ts'
-import type { Handle, Principal, Upgrade } from './principal.ts'
+import type { AcceptFrp, Handle, Principal, Upgrade } from './principal.ts'
 import { shutDown } from './shutDown.ts'
 
 export interface ListenerOptions {
@@ -16,6 +16,8 @@ export interface ListenerOptions {
   handle: Handle
   /** Takes over connections for another protocol. It must never throw. If absent, upgrades are rejected. */
   upgrade?: Upgrade
+  /** Takes over connections that speak frp, in clear or inside TLS. If absent, they are bad HTTP. */
+  acceptFrp?: AcceptFrp
   /** The address to listen on. If absent, all addresses of IPv6 and IPv4, or only IPv4 if the machine has no IPv6. */
   host?: string
   /** The port to listen on; 0 selects a free one. */
@@ -36,14 +38,25 @@ export interface Listener {
 /** The first byte of a TLS handshake record (RFC 8446 5.1). No HTTP request begins with it. */
 const TLS_HANDSHAKE = 0x16
 
+/** frp's clients before 0.50 send it in front of their TLS handshake. */
+const FRP_TLS_HEAD = 0x17
+
 /**
- * Opens one TCP port for both TLS 1.3, where the caller is the node id of the key that it has proved to hold, and plain
- * HTTP, where every caller is anonymous. Throws `port_busy` or `listen_failed`.
+ * The first bytes of frp: the version of its multiplexer, and the first messages of a connection (login, work connection,
+ * visitor). No method of HTTP begins with one, because methods are in upper case.
+ */
+const FRP_FIRST_BYTES: ReadonlySet<number> = new Set([0x00, ...Buffer.from('owv')])
+
+/**
+ * Opens one TCP port for TLS 1.3, where the caller is the node id of the key that it has proved to hold, and for what is
+ * in clear, where every caller is anonymous. In both, the first byte tells frp from HTTP. Throws `port_busy` or `listen_failed`.
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  const { identity, handle, upgrade, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
-  const isWithinLimit = createConnectionLimit(options.limits ?? connectionLimits())
+  const { identity, handle, upgrade, acceptFrp, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
+  const count = createConnectionLimit(options.limits ?? connectionLimits())
   const sockets = new Set<Socket>()
+  /** What gives the place of a connection back, by its path: TLS wraps the socket in another one. */
+  const releases = new Map<string, () => void>()
   const principals = new WeakMap<Socket, Principal>()
   const principalAt = (socket: Socket): Principal =>
     principals.get(socket) ?? { caller: 'anonymous', address: socket.remoteAddress ?? '' }
@@ -70,21 +83,35 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     },
     (socket) => {
       principals.set(socket, principalOf(socket))
-      beginHttp?.call(server, socket)
+      socket.on('error', () => {})
+      onFirstByte(socket, headersTimeoutMs, (byte) => begin(byte, socket))
     },
   )
   tls.on('tlsClientError', (_error, socket) => socket.destroy())
 
+  /** Starts the protocol that the first byte tells, inside TLS or without. */
+  function begin(byte: number, socket: Socket): void {
+    if (!acceptFrp || !FRP_FIRST_BYTES.has(byte)) beginHttp?.call(server, socket)
+    else acceptFrp(socket, principalAt(socket), releases.get(pathOf(socket)) ?? (() => {}))
+  }
+
   server.on('connection', (socket: Socket) => {
-    if (!isWithinLimit(socket)) return socket.destroy()
+    const release = count(socket)
+    if (!release) return socket.destroy()
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
+    const path = pathOf(socket)
+    releases.set(path, release)
+    socket.on('close', () => {
+      sockets.delete(socket)
+      releases.delete(path)
+    })
     // HTTP or TLS handles the errors of the socket later. Until then, an error without a listener would end the
     // process.
     socket.on('error', () => {})
     onFirstByte(socket, headersTimeoutMs, (byte) => {
-      if (byte === TLS_HANDSHAKE) tls.emit('connection', socket)
-      else beginHttp?.call(server, socket)
+      if (byte === FRP_TLS_HEAD) socket.read(1)
+      if (byte === TLS_HANDSHAKE || byte === FRP_TLS_HEAD) tls.emit('connection', socket)
+      else begin(byte, socket)
     })
   })
 
@@ -118,6 +145,11 @@ function onFirstByte(socket: Socket, ms: number, onByte: (byte: number) => void)
   socket.on('readable', peek)
   socket.on('end', hangUp)
   socket.on('close', cleanUp)
+}
+
+/** The two ends of a connection, which are the same for its socket and for the TLS in it. */
+function pathOf({ localAddress, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${remoteAddress} ${remotePort}`
 }
 
 function principalOf(socket: TLSSocket): Principal {

@@ -12,7 +12,8 @@ import { p2prc, startNodeWithOpenFiles } from '../../support/processes.ts'
 const from = (remoteAddress: string) => Object.assign(new EventEmitter(), { remoteAddress }) as unknown as Socket
 
 test('one address has its own limit, one subscriber of IPv6 too, and a closed connection makes room', () => {
-  const isWithinLimit = createConnectionLimit({ perAddress: 2, total: 100 })
+  const count = createConnectionLimit({ perAddress: 2, total: 100 })
+  const isWithinLimit = (socket: Socket) => count(socket) !== undefined
   for (const [one, other] of [
     ['93.184.1.1', '93.184.1.2'],
     ['2a00:1::1', '2a00:2::1'],
@@ -28,12 +29,23 @@ test('one address has its own limit, one subscriber of IPv6 too, and a closed co
 })
 
 test('loopback counts only towards the total', () => {
-  const isWithinLimit = createConnectionLimit({ perAddress: 1, total: 3 })
+  const count = createConnectionLimit({ perAddress: 1, total: 3 })
+  const isWithinLimit = (socket: Socket) => count(socket) !== undefined
   assert.deepEqual(
     [1, 2, 3, 4].map(() => isWithinLimit(from('127.0.0.1'))),
     [true, true, true, false],
   )
   assert.equal(isWithinLimit(from('93.184.1.1')), false)
+})
+
+test('a connection that another limit counts makes room, once', () => {
+  const count = createConnectionLimit({ perAddress: 2, total: 2 })
+  const first = from('93.184.1.1')
+  const release = count(first)
+  assert.ok(release && count(from('93.184.1.1')))
+  release()
+  first.emit('close')
+  assert.deepEqual([count(from('93.184.1.1')) !== undefined, count(from('93.184.1.1'))], [true, undefined])
 })
 
 test('half of the file descriptors remain for the owner', () => {
