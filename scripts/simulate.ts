@@ -3,9 +3,10 @@ import { runChaos } from '../simulation/chaos.ts'
 import { createSimulation } from '../simulation/simulation.ts'
 
 /**
- * `npm run simulate -- --nodes 1000 --loss 0.05 --seed 7 [--minutes 2] [--delay 40] [--faults] [--json]` runs the gossip
+ * `npm run simulate -- --nodes 1000 --loss 0.05 --seed 7 [--minutes 2] [--delay 40] [--nat 70] [--faults] [--json]` runs the gossip
  * of real nodes on an in-memory network and prints what happened. With `--faults`, nodes crash, pause, leave and are
- * partitioned until 90 s before the end. The run is deterministic: the same arguments give the same trace. The exit code is
+ * partitioned until 90 s before the end. With `--nat 70`, 70 % of the nodes are
+ * behind routers, where nobody can dial them. The run is deterministic: the same arguments give the same trace. The exit code is
  * 1 if the nodes disagree at the end.
  */
 
@@ -13,6 +14,7 @@ const { values } = parseArgs({
   options: {
     nodes: { type: 'string', default: '100' },
     loss: { type: 'string', default: '0' },
+    nat: { type: 'string', default: '0' },
     delay: { type: 'string', default: '40' },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string' },
@@ -24,6 +26,7 @@ const { values } = parseArgs({
 const nodes = number('nodes', 2, 10_000)
 const loss = number('loss', 0, 0.9)
 const delay = number('delay', 0, 5_000)
+const nat = number('nat', 0, 99) / 100
 const seed = number('seed', 0, 0xffff_ffff)
 const minutes = number('minutes', values.faults ? 3 : 0.1, 1_440, values.faults ? 10 : 2)
 
@@ -51,13 +54,14 @@ function simulate(): boolean {
   const simulation = createSimulation({
     nodes,
     seed,
+    nat,
     networkConditions: { loss, delay: [delay / 8, delay] },
     onFact: ({ type }) => counts.set(type, (counts.get(type) ?? 0) + 1),
   })
   for (let host = 0; host < nodes; host += 1) simulation.at(Math.min(host * 10, 10_000), () => simulation.start(host))
   if (!values.json) {
     console.log(
-      `${count(nodes)} nodes, ${percent(loss)} message loss, one-way delay ${delay / 8} to ${delay} ms, seed ${seed}`,
+      `${count(nodes)} nodes, ${percent(loss)} message loss, one-way delay ${delay / 8} to ${delay} ms, ${percent(nat)} behind NAT, seed ${seed}`,
     )
     console.log('The nodes start within the first 10 s. Each of them knows one address.\n')
     row('time', 'running', 'members', 'links', 'sent', '')
@@ -123,7 +127,12 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
-function number(name: 'nodes' | 'loss' | 'delay' | 'seed' | 'minutes', min: number, max: number, fallback = 0): number {
+function number(
+  name: 'nodes' | 'loss' | 'nat' | 'delay' | 'seed' | 'minutes',
+  min: number,
+  max: number,
+  fallback = 0,
+): number {
   const text = values[name]
   const value = text === undefined ? fallback : Number(text)
   if (text?.trim() !== '' && value >= min && value <= max) return value

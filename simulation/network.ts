@@ -1,4 +1,5 @@
 import { type DecodeFailure, decode, encode, WIRE_MAX_BYTES, type WireMessage } from '../protocol/wire/gossip.ts'
+import type { NatWorld } from './nat.ts'
 
 export interface NetworkConditions {
   /** One-way delay in milliseconds, drawn uniformly from this range. */
@@ -109,7 +110,8 @@ export function createEventQueue(): Clock & { runUntil(time: number): void } {
 /**
  * An in-memory network on a simulated clock. It encodes every message and counts its bytes. It can drop, delay, duplicate
  * and reorder messages, partition the hosts, stop a process (its machine then refuses connections and resets open ones)
- * and power a machine off (nothing answers). Its links drop single messages, which a WebSocket never does: the simulated
+ * and power a machine off (nothing answers). Routers let a host behind them dial out and nobody dial in, and hosts behind one
+ * router dial each other. Its links drop single messages, which a WebSocket never does: the simulated
  * network is harsher than a real one.
  */
 export interface Network {
@@ -121,7 +123,8 @@ export interface Network {
   readonly byKind: Map<string, { count: number; bytes: number }>
   /** Characters of the largest message sent. */
   readonly largest: number
-  dial(host: number, link: string, addresses: readonly string[], timeoutMs: number): void
+  /** Dials the first address that means a host from here. With another host than `expected` it fails. */
+  dial(host: number, link: string, addresses: readonly string[], timeoutMs: number, expected?: number): void
   send(host: number, link: string, message: WireMessage): void
   close(host: number, link: string): void
   start(host: number): void
@@ -140,13 +143,17 @@ interface Settings {
   clock: Clock
   networkConditions: NetworkConditions
   random: () => number
-  addressOf: (host: number) => string
+  nat: NatWorld
   /** Called with each event of a running process; `text` is what was on the wire. */
   onEvent: (host: number, event: NetworkEvent, text: string) => void
 }
 
-export function createNetwork({ hosts, clock, networkConditions, random, addressOf, onEvent }: Settings): Network {
-  const hostAt = new Map(Array.from({ length: hosts }, (_, host) => [addressOf(host), host]))
+export function createNetwork({ hosts, clock, networkConditions, random, nat, onEvent }: Settings): Network {
+  const { routerOf, addressOf, observedAddress } = nat
+  const placeOf = (router: number | undefined, address: string) => `${router ?? 'public'} ${address}`
+  const hostAt = new Map(Array.from({ length: hosts }, (_, host) => [placeOf(routerOf(host), addressOf(host)), host]))
+  const hostAtFrom = (host: number, address: string) =>
+    hostAt.get(placeOf(routerOf(host), address)) ?? hostAt.get(placeOf(undefined, address))
   const running = new Array<boolean>(hosts).fill(false)
   const poweredOff = new Array<boolean>(hosts).fill(false)
   const incarnations = new Array<number>(hosts).fill(0)
@@ -212,21 +219,21 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
     get largest() {
       return largest
     },
-    dial(host, link, addresses, timeoutMs) {
+    dial(host, link, addresses, timeoutMs, expected) {
       const incarnation = incarnations[host] as number
       const fail = (after: number, refused: boolean) =>
         clock.at(clock.now + after, () => {
           if (running[host] && incarnations[host] === incarnation) onEvent(host, { type: 'failed', link, refused }, '')
         })
-      const target = addresses.map((address) => hostAt.get(address)).find((at) => at !== undefined)
+      const target = addresses.map((address) => hostAtFrom(host, address)).find((at) => at !== undefined)
       const retransmits = [0, 1, 3, 7].find(() => random() >= network.networkConditions.loss)
       const wait = (retransmits ?? 99) * SYN_RETRANSMIT_MS + 3 * delay()
       if (target === undefined || !reaches(host, target) || poweredOff[target] || wait > timeoutMs) {
         fail(timeoutMs, false)
         return
       }
-      if (!running[target]) {
-        fail(2 * delay(), true)
+      if (!running[target] || (expected !== undefined && expected !== target)) {
+        fail(2 * delay(), !running[target])
         return
       }
       bytes[host] = (bytes[host] as number) + HANDSHAKE_BYTES
@@ -258,7 +265,11 @@ export function createNetwork({ hosts, clock, networkConditions, random, address
           if (!local.open) onEvent(host, { type: 'failed', link, refused: false }, '')
           else onEvent(host, { type: 'opened', link, from: target, dialled: true, address: addressOf(target) }, '')
         })
-        onEvent(target, { type: 'opened', link: remote.link, from: host, dialled: false, address: addressOf(host) }, '')
+        onEvent(
+          target,
+          { type: 'opened', link: remote.link, from: host, dialled: false, address: observedAddress(host, target) },
+          '',
+        )
       })
     },
     send(host, link, message) {

@@ -16,6 +16,7 @@ import type { GossipEmits } from '../protocol/gossip.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { formatEndpoint, parseEndpoints } from '../protocol/net/endpoint.ts'
 import type { WireMessage } from '../protocol/wire/gossip.ts'
+import { createNatWorld } from './nat.ts'
 import { createEventQueue, createNetwork, type Network, type NetworkConditions, type NetworkEvent } from './network.ts'
 import { disagreementOf, type SimulatedNode } from './simulatedNode.ts'
 import { createTools, mulberry32 } from './tools.ts'
@@ -34,6 +35,8 @@ export interface SimulationOptions {
   /** Whether every node starts with the record of every other node, which skips the bootstrap. */
   converged?: boolean
   addressOf?: (host: number) => string
+  /** The part of the nodes that are behind a router, from 0 to below 1; 0 by default. Node 0 is public. */
+  nat?: number
 }
 
 /**
@@ -73,7 +76,8 @@ export const DEFAULT_CONDITIONS: NetworkConditions = { delay: [5, 40], loss: 0, 
 
 export function createSimulation(options: SimulationOptions): Simulation {
   const { config, onFact = () => {}, onMessage = () => {}, seeds = () => [0] } = options
-  const { addressOf = (host: number) => `${20 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}.1:8088` } = options
+  const world = createNatWorld(options.nodes, options.nat ?? 0)
+  const { addressOf = world.addressOf } = options
   const random = mulberry32(options.seed)
   const queue = createEventQueue()
   const toolsFor = createTools()
@@ -92,6 +96,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     renewedAt: Number.NEGATIVE_INFINITY,
     clockOffset: Math.floor(random() * 1e9),
   }))
+  const hostOf = new Map<NodeId, number>(nodes.map(({ id, host }) => [id, host]))
   const scheduled = new Float64Array(options.nodes).fill(Number.POSITIVE_INFINITY)
   const deferred: (() => void)[][] = nodes.map(() => [])
 
@@ -100,7 +105,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     clock: queue,
     networkConditions: { ...DEFAULT_CONDITIONS, ...options.networkConditions },
     random,
-    addressOf,
+    nat: options.addressOf ? { ...world, addressOf, observedAddress: addressOf } : world,
     onEvent,
   })
 
@@ -140,7 +145,13 @@ export function createSimulation(options: SimulationOptions): Simulation {
     const { host } = node
     if (effect.type === 'send') network.send(host, effect.link, effect.message)
     else if (effect.type === 'dial')
-      network.dial(host, effect.link, effect.endpoints.map(formatEndpoint), effect.timeoutMs)
+      network.dial(
+        host,
+        effect.link,
+        effect.endpoints.map(formatEndpoint),
+        effect.timeoutMs,
+        effect.id && hostOf.get(effect.id),
+      )
     else if (effect.type === 'close') network.close(host, effect.link)
     else {
       if (effect.fact.type === 'record.ownSigned') recordSigned(node, effect.fact.record.seq)

@@ -1,6 +1,6 @@
 import { remove } from './membership.ts'
 import { recordAge, signedAt } from './recordAge.ts'
-import { getEntry } from './shardedMap.ts'
+import { getEntry, SHARD_COUNT } from './shardedMap.ts'
 import { activeLinks, linkTo, queueSuspicion, random, type Tx } from './tx.ts'
 
 // Proof of life. Anybody can sign records with keys that belong to no node, and nobody can probe those without an address. So
@@ -24,11 +24,15 @@ export function renewMembers(tx: Tx): void {
   }
   const oldest = signedAt(tx, config.maxRecordAgeMs)
   let expired = 0
-  for (const shard of renewedAt.shards)
-    for (const [short, at] of shard) {
-      if (at > oldest || linkTo(tx, short)) continue
-      remove(tx, short, 'silent')
-      expired += 1
-      if (expired === MAX_EXPIRED) return
-    }
+  for (const [short, at] of renewedAt.shards[shardOfRound(tx)] ?? []) {
+    if (at > oldest || linkTo(tx, short)) continue
+    remove(tx, short, 'silent')
+    expired += 1
+    if (expired === MAX_EXPIRED) return
+  }
+}
+
+/** One shard a round: looking at every member in each would be most of what an idle node does in a large network. */
+function shardOfRound({ state, now }: Tx): number {
+  return Math.floor((now - state.startedAt) / state.config.roundMs) % SHARD_COUNT
 }

@@ -82,7 +82,7 @@ async function measureUdp(targets: readonly Target[]): Promise<Behaviour> {
   filteringSocket.on('message', (payload) => received.add(String(payload)))
   const [first] = targets as [Target]
   const open = await mappedBy(filteringSocket, first)
-  if (open) for (const [at, target] of targets.entries()) await ask(target, { send: String(at), to: open })
+  if (open) for (const [at, target] of targets.entries()) await query(target, { send: String(at), to: open })
   await settled()
   const behaviour = {
     mapping: mappingOf(mapped),
@@ -97,7 +97,7 @@ async function measureUdp(targets: readonly Target[]): Promise<Behaviour> {
 async function mappedBy(socket: Socket, target: Target): Promise<string | undefined> {
   const seen = randomUUID()
   await send(socket, seen, target)
-  return (await ask(target, { seen })).seen
+  return (await query(target, { seen })).seen
 }
 
 async function measureTcp(targets: readonly Target[]): Promise<Measured['tcp']> {
@@ -106,7 +106,7 @@ async function measureTcp(targets: readonly Target[]): Promise<Measured['tcp']> 
   const { port } = reserved.address() as AddressInfo
   reserved.close()
   await once(reserved, 'close')
-  for (const target of targets) mapped.push((await ask(target, { seen: '' }, port)).self)
+  for (const target of targets) mapped.push((await query(target, { seen: '' }, port)).self)
   return { mapping: mappingOf(mapped), keepsPort: targetOf(mapped[0] as string).port === port }
 }
 
@@ -123,7 +123,7 @@ function filteringOf(received: ReadonlySet<string>): Dependence {
 }
 
 /** Asks one question on a connection of its own, from `localPort` where one is given. */
-async function ask(
+async function query(
   target: Target,
   question: Question,
   localPort?: number,
