@@ -22,6 +22,8 @@ const tests: Record<string, string> = {
   frp: 'test/actors/frp/mutations.test.ts',
   /** Stock frp in every mode. */
   frpStock: 'test/engine/frpStock.test.ts',
+  /** Ten thousand requests for ports. */
+  relay: 'test/actors/relay/frpServer.test.ts',
 }
 
 const { values, positionals } = parseArgs({

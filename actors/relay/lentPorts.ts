@@ -1,10 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { fromCallback } from 'xstate'
 import type { PortsCommand, PortsEmits } from '../../machines/relay/login.ts'
+import { RANDOM_PORT_TRIES } from '../../protocol/defaults/relay.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
 import { createFrpChannel } from '../frp/frpChannel.ts'
 import { splice } from '../frp/splice.ts'
 import { lendDatagrams } from './lendDatagrams.ts'
+import type { RelayQuota, Release } from './quota.ts'
 import type { WorkPool } from './workPool.ts'
 
 /** A port that is lent. `close` frees it and ends the connections of its users. */
@@ -19,25 +21,51 @@ export interface LentPortsOptions {
   key: Uint8Array
   /** The address on which ports are bound; all of them if it is absent. */
   host?: string
-  /** Returns the port to bind for a request, 0 for one that the system chooses. Throws an error that the client is told. */
-  choose(protocol: 'tcp' | 'udp', requested: number): number
+  /** Whose ports they are, as `quota` counts. */
+  client: string
+  quota: RelayQuota
 }
 
 /** Binds the ports that a client requests, and joins each user's connection with a work connection. */
-export function lentPorts({ work, key, host = '::', choose }: LentPortsOptions) {
+export function lentPorts({ work, key, host = '::', client, quota }: LentPortsOptions) {
   return fromCallback<PortsCommand, undefined, PortsEmits>(({ sendBack, receive }) => {
     const lent = new Map<string, Lent>()
     let isOver = false
 
     async function bind({ name, protocol, port, encrypted }: Extract<PortsCommand, { type: 'bind' }>): Promise<void> {
       try {
-        const options = { name, host, port: choose(protocol, port), work, key: encrypted ? key : undefined }
-        const found = protocol === 'udp' ? await lendDatagrams(options) : await lendConnections(options)
-        if (isOver || lent.has(name)) return found.close()
+        const found = await lend(name, protocol, port, encrypted)
+        if (isOver) return found.close()
+        if (lent.has(name)) {
+          found.close()
+          throw new Error(`proxy [${name}] already exists`)
+        }
         lent.set(name, found)
         sendBack({ type: 'port.bound', port: { name, protocol, port: found.port } })
       } catch (error) {
         sendBack({ type: 'port.refused', name, error: errorOf(error as NodeJS.ErrnoException) })
+      }
+    }
+
+    async function lend(name: string, protocol: 'tcp' | 'udp', requested: number, encrypted: boolean): Promise<Lent> {
+      for (let tries = 1; ; tries++) {
+        const { port, release } = quota.takePort(client, protocol, requested)
+        const takeUser = () => quota.takeConnection(client)
+        const options = { name, host, port, work, key: encrypted ? key : undefined, takeUser }
+        try {
+          const { close } = protocol === 'udp' ? await lendDatagrams(options) : await lendConnections(options)
+          return {
+            port,
+            close() {
+              close()
+              release()
+            },
+          }
+        } catch (error) {
+          release()
+          // Another program may have the port that was chosen here.
+          if (requested !== 0 || tries === RANDOM_PORT_TRIES) throw error
+        }
       }
     }
 
@@ -65,14 +93,21 @@ export interface LendOptions {
   work: WorkPool
   /** If present, work connections are encrypted with it. */
   key: Uint8Array | undefined
+  /** Counts the connection of a user. Returns undefined for one too many. */
+  takeUser(): Release | undefined
 }
 
-async function lendConnections({ name, host, port, work, key }: LendOptions): Promise<Lent> {
+async function lendConnections({ name, host, port, work, key, takeUser }: LendOptions): Promise<Lent> {
   const users = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (user) => {
-    users.add(user)
     user.on('error', () => {})
-    user.once('close', () => users.delete(user))
+    const release = takeUser()
+    if (!release) return void user.destroy()
+    users.add(user)
+    user.once('close', () => {
+      users.delete(user)
+      release()
+    })
     void join(user)
   })
 

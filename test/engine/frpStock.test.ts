@@ -10,9 +10,11 @@ import { after, test } from 'node:test'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { makeCertificate } from '../../actors/identity/certificate.ts'
 import { createRelayServer } from '../../actors/relay/frpServer.ts'
+import { createRelayQuota } from '../../actors/relay/quota.ts'
 import { multiplexed, unmultiplexed } from '../../actors/turnClient/frpTransport.ts'
 import { startSession } from '../../actors/turnClient/startSession.ts'
 import { freePort } from '../../bench/children.ts'
+import { RELAY_LIMITS } from '../../protocol/defaults/relay.ts'
 import { assertDatagramEchoed, assertEchoed, echoedAfterHalfClose, startEcho } from '../support/echoService.ts'
 import { type FrpMode, frpModes, frpVersion, modeName, startFrpc, startFrps, stopFrp } from '../support/frpPrograms.ts'
 
@@ -119,10 +121,16 @@ async function dialRelay(port: number, tls: FrpMode['tls']): Promise<Duplex> {
 
 /** A relay that tells by the first byte how a client speaks. */
 async function listenAsRelay() {
-  const relay = createRelayServer({ token: TOKEN, host: '127.0.0.1', choose: (_protocol, requested) => requested })
+  const relay = createRelayServer({
+    token: TOKEN,
+    host: '127.0.0.1',
+    quota: createRelayQuota(RELAY_LIMITS, () => false),
+  })
   const { privateKey } = generateKeyPairSync('ed25519')
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  const secure = createTlsServer({ key, cert: makeCertificate(privateKey, 'relay') }, relay.accept)
+  const secure = createTlsServer({ key, cert: makeCertificate(privateKey, 'relay') }, (socket) =>
+    relay.accept(socket, 'stock'),
+  )
   const sockets = new Set<Socket>()
   let tls: FrpMode['tls'] = 'none'
   const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
@@ -136,7 +144,7 @@ async function listenAsRelay() {
       if (isHead || chunk[0] === 0x16) {
         tls = isHead ? '0x17' : '0x16'
         secure.emit('connection', socket)
-      } else relay.accept(socket)
+      } else relay.accept(socket, 'stock')
     })
   }).listen(0, '127.0.0.1')
   await once(listener, 'listening')

@@ -4,8 +4,10 @@ import { connect, createServer } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 import { test } from 'node:test'
 import { createRelayServer } from '../../../actors/relay/frpServer.ts'
+import { createRelayQuota } from '../../../actors/relay/quota.ts'
 import { multiplexed } from '../../../actors/turnClient/frpTransport.ts'
 import { startSession } from '../../../actors/turnClient/startSession.ts'
+import { RELAY_LIMITS } from '../../../protocol/defaults/relay.ts'
 import { controlMessages, messagesIn, streamsOf, vectors } from '../../support/frpRecording.ts'
 
 /** One end of a connection as bytes: what has arrived, and a way to wait until it says something. */
@@ -53,10 +55,14 @@ for (const [version, session] of Object.entries(vectors.sessions)) {
   const { proxy_name, proxy_type } = requested.body
 
   test(`what a client of frp ${version} sent is answered as the server answered it`, async () => {
-    const relay = createRelayServer({ token: '', host: '127.0.0.1', choose: () => 0 })
+    const relay = createRelayServer({
+      token: '',
+      host: '127.0.0.1',
+      quota: createRelayQuota(RELAY_LIMITS, () => false),
+    })
     const [near, far] = duplexPair()
     const answers = follow(near)
-    relay.accept(far)
+    relay.accept(far, 'recorded')
     // The client repeats the run id that it is given, and this relay gives another one.
     near.write(fromClient.subarray(0, frameAt(fromClient, 'w\0')))
     const login = await answers.until(controlOf('LoginResp'))

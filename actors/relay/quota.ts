@@ -1,0 +1,102 @@
+import { randomInt } from 'node:crypto'
+import { UNPRIVILEGED_PORT_MIN } from '../../protocol/defaults/relay.ts'
+
+export interface RelayLimits {
+  ports: { from: number; to: number }
+  portsPerClient: number
+  connectionsPerClient: number
+  loginsPerClient: number
+  logins: number
+}
+
+/** Gives back what was taken. May be called more than once. */
+export type Release = () => void
+
+/** A port that is reserved for a client until it is released. */
+export interface ReservedPort {
+  port: number
+  release: Release
+}
+
+/** The one place that says how much a relay lends to whom. `client` is the node id, or the address of a client without a key. */
+export interface RelayQuota {
+  /** Reserves a port, a random one for 0. Throws an error in the words of stock frp, for which its clients look. */
+  takePort(client: string, protocol: 'tcp' | 'udp', requested: number): ReservedPort
+  /** Counts the connection of a user. Returns undefined if the client has too many. */
+  takeConnection(client: string): Release | undefined
+  /** Counts a login. Returns undefined if there are too many. */
+  takeLogin(client: string): Release | undefined
+}
+
+/** `isReserved` says which ports are never lent: the node's own. */
+export function createRelayQuota(limits: RelayLimits, isReserved: (port: number) => boolean): RelayQuota {
+  const from = Math.max(limits.ports.from, UNPRIVILEGED_PORT_MIN)
+  const to = Math.min(limits.ports.to, 65_535)
+  const lent = new Set<string>()
+  const portCounts = createCounts()
+  const connectionCounts = createCounts()
+  const loginCounts = createCounts()
+  let logins = 0
+
+  /** Returns a random port that is free, searching upwards from it where most are lent. */
+  function randomPort(protocol: string): number {
+    const size = to - from + 1
+    const start = size > 0 ? randomInt(size) : 0
+    for (let step = 0; step < size; step++) {
+      const port = from + ((start + step) % size)
+      if (!isReserved(port) && !lent.has(`${protocol} ${port}`)) return port
+    }
+    throw new Error('no available port')
+  }
+
+  return {
+    takePort(client, protocol, requested) {
+      if (portCounts.get(client) >= limits.portsPerClient) throw new Error('exceed the max_ports_per_client')
+      const isAllowed = requested === 0 || (requested >= from && requested <= to && !isReserved(requested))
+      if (!isAllowed) throw new Error('port not allowed')
+      const port = requested === 0 ? randomPort(protocol) : requested
+      const key = `${protocol} ${port}`
+      if (lent.has(key)) throw new Error('port already used')
+      lent.add(key)
+      const uncount = portCounts.add(client)
+      return {
+        port,
+        release: () => {
+          if (uncount()) lent.delete(key)
+        },
+      }
+    },
+    takeConnection: (client) =>
+      connectionCounts.get(client) < limits.connectionsPerClient ? connectionCounts.add(client) : undefined,
+    takeLogin(client) {
+      if (logins >= limits.logins || loginCounts.get(client) >= limits.loginsPerClient) return undefined
+      logins += 1
+      const uncount = loginCounts.add(client)
+      return () => {
+        if (uncount()) logins -= 1
+      }
+    },
+  }
+}
+
+/** Counts for each client, which forget a client that has nothing. */
+function createCounts() {
+  const counts = new Map<string, number>()
+  const get = (client: string) => counts.get(client) ?? 0
+  return {
+    get,
+    /** Returns what takes one off again; it returns whether it has, which it does once. */
+    add(client: string): () => boolean {
+      counts.set(client, get(client) + 1)
+      let isCounted = true
+      return () => {
+        if (!isCounted) return false
+        isCounted = false
+        const left = get(client) - 1
+        if (left > 0) counts.set(client, left)
+        else counts.delete(client)
+        return true
+      }
+    },
+  }
+}
