@@ -68,14 +68,14 @@ export async function openLossyLink(
     let relay = relays.get(name)
     if (!relay) {
       relay = createSocket('udp4')
-      relay.on('message', (answer) => carry(() => datagrams.send(answer, from, address)))
+      relay.on('message', (answer) => passOrLose(() => datagrams.send(answer, from, address)))
       relays.set(name, relay)
     }
     const through = relay
-    carry(() => through.send(payload, target.port, target.host))
+    passOrLose(() => through.send(payload, target.port, target.host))
   })
 
-  function carry(pass: () => void): void {
+  function passOrLose(pass: () => void): void {
     if (random() >= link.loss) later(pass)
   }
 
