@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type Duplex, duplexPair } from 'node:stream'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import fc from 'fast-check'
 import { SimulatedClock } from 'xstate'
 import { createYamux, type YamuxOptions, type YamuxSession } from '../../../actors/frp/yamux.ts'
@@ -18,11 +18,18 @@ interface Pair {
   nextAccepted(): Promise<Duplex>
 }
 
+/** A session that is not closed would ping for as long as the process runs. */
+const running: Duplex[] = []
+afterEach(() => {
+  for (const connection of running.splice(0)) connection.destroy()
+})
+
 /** Like the two ends of a socket, of which one notices that the other was destroyed. */
 function connectionPair(): [Duplex, Duplex] {
   const [near, far] = duplexPair()
   near.once('close', () => far.destroy())
   far.once('close', () => near.destroy())
+  running.push(near)
   return [near, far]
 }
 
