@@ -8,7 +8,7 @@ export interface PeerRow {
   name: string
   id: NodeId | ''
   address: string
-  path: 'direct IPv6' | 'direct IPv4' | 'by name' | 'its link' | 'none'
+  path: 'direct IPv6' | 'direct IPv4' | 'by name' | 'mapped' | 'punched' | 'relayed' | 'its link' | 'none'
   latencyMs: number | null
   /** Mbit/s. */
   download: number | null
@@ -172,6 +172,7 @@ function rowOf(peer: Peer): PeerRow {
 function pathOf({ endpoints: [best], dialable, linked }: Peer): PeerRow['path'] {
   if (linked && !dialable) return 'its link'
   if (!best) return 'none'
+  if (best.kind !== 'direct') return best.kind
   return isIPv6(best.host) ? 'direct IPv6' : isIPv4(best.host) ? 'direct IPv4' : 'by name'
 }
 

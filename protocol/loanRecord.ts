@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { containerManagerCommands, containerReply, containerSummary, type Port } from './containerManager.ts'
 import { containerId, nodeId } from './ids.ts'
-import { parseAddress } from './net/address.ts'
+import { formatAddress, parseAddress } from './net/address.ts'
 import { directEndpoint, type Endpoint, formatEndpoint, parseEndpoints } from './net/endpoint.ts'
 
 /** The id of a tracked container or the beginning of one: 64 hex digits, or 22 letters and digits from Go P2PRC. */
@@ -80,5 +80,5 @@ export function atEndpoint(loan: Loan, endpoint: Endpoint): Loan {
   const text = formatEndpoint(endpoint)
   const published = (one: Port) => ({ ...one, Endpoint: formatEndpoint({ ...endpoint, port: one.ExternalPort }) })
   const Ports = { ...loan.Container.Ports, Port: loan.Container.Ports.Port.map(published) }
-  return { ...loan, IpAddress: text, Endpoint: text, Container: { ...loan.Container, Ports } }
+  return { ...loan, IpAddress: formatAddress(endpoint), Endpoint: text, Container: { ...loan.Container, Ports } }
 }

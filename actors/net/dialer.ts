@@ -9,6 +9,7 @@ import {
   type Endpoint,
   formatEndpoint,
   isNumeric,
+  isPunched,
   isSameEndpoint,
 } from '../../protocol/net/endpoint.ts'
 import type { ProvenPeer } from '../identity/certificate.ts'
@@ -98,7 +99,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
   async function dial(target: DialTarget, options: DialOptions): Promise<Connection> {
     const { purpose, signal } = options
     const startedAt = performance.now()
-    const endpoints = distinct(target.endpoints)
+    const endpoints = distinct(target.endpoints).filter((each) => !isPunched(each))
     const where = endpoints.length === 1 && endpoints[0] ? formatEndpoint(endpoints[0]) : (target.id ?? 'The peer')
     try {
       const { endpoint, result } = await race(

@@ -26,9 +26,9 @@ const OBSERVERS_MIN = 2
 const ADVERTISED_MAX = 8
 
 export function observeAddress(observed: ObservedAddresses, by: NodeId, address: string): ObservedAddresses {
-  const host = parsed(address)?.host
+  const { host, kind } = parsed(address) ?? {}
   // A peer of the same network observes an address that is known already or is valid only in that network.
-  if (!host || isShared(host) || refusal(host, 443)) return observed
+  if (!host || kind !== 'direct' || isShared(host) || refusal(host, 443)) return observed
   return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 

@@ -2,7 +2,7 @@ import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable
 import { newEntry } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { formatEndpoint, isSameEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { isPunched, isSameEndpoint, parseEndpoints, placeOf } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
 import { newRow, parsed, peerOf, type Row, untried } from './peerRow.ts'
@@ -89,9 +89,12 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
   const next = new Map(table)
   if (!known && next.size >= PEERS_MAX && !evict(next)) return nothing
   const held = claimedByOthers(next, record.id)
-  const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(formatEndpoint(at)))
+  const named = parseEndpoints(record.endpoints).filter((at) => !isSelfAt(self, at) && !held.has(placeOf(at)))
   // Endpoints that were proved or named here stay, even if the author no longer lists them.
-  const kept = (known?.endpoints ?? []).filter((at) => at.trusted || named.some((other) => isSameEndpoint(at, other)))
+  const kept = (known?.endpoints ?? []).flatMap((at) => {
+    const kind = named.find((other) => isSameEndpoint(at, other))?.kind
+    return kind ? { ...at, kind } : at.trusted ? at : []
+  })
   const fresh = named.filter((at) => !kept.some((other) => isSameEndpoint(at, other)))
   const endpoints = [...kept, ...fresh.map((at) => untried(at))]
   const fields = {
@@ -117,7 +120,7 @@ function claimedByOthers(table: Table, id: NodeId): ReadonlySet<string> {
   const held = new Set<string>()
   for (const row of table.values())
     if (row.key !== id)
-      for (const at of row.endpoints) if (at.trusted || at.provedAt !== null) held.add(formatEndpoint(at))
+      for (const at of row.endpoints) if ((at.trusted || at.provedAt !== null) && !isPunched(at)) held.add(placeOf(at))
   return held
 }
 

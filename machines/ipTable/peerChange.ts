@@ -1,6 +1,6 @@
 import { PEERS_MAX, PROBE, TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import type { TableEntry } from '../../protocol/files/ipTable.ts'
-import { type Endpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, isPunched, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import type { Contact, Observation } from './ipTablePorts.ts'
 import { type KnownEndpoint, peerOf, type Row, rowAt, untried } from './peerRow.ts'
 import {
@@ -29,7 +29,7 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
   const next = new Map(table)
   let row = contact.id === self.id ? undefined : next.get(contact.id)
   for (const other of table.values()) {
-    if (other === row || !other.endpoints.some((address) => isSameEndpoint(address, at))) continue
+    if (isPunched(at) || other === row || !other.endpoints.some((address) => isSameEndpoint(address, at))) continue
     if (contact.id !== self.id && !other.entry.NodeId) {
       next.delete(other.key)
       row = row ? mergeRows(row, other) : other

@@ -50,7 +50,7 @@ function address(table: Table, where: string, named: Row[], one: Choose): Looked
         name,
         [...table.values()].filter((row) => row.entry.Name === name),
       )
-    if (known) return 'found' in known ? { found: { endpoints: atPort(known.found.endpoints, at.port) } } : known
+    if (known) return 'found' in known ? atPort(known.found.endpoints, at.port, where) : known
     const fallback = isNumeric(at) ? undefined : one(where, named)
     return fallback ? { resolveDns: at, fallback } : { found: { endpoints: [at] } }
   } catch (error) {
@@ -97,9 +97,13 @@ function mayBeDialled(at: KnownEndpoint, test: boolean): boolean {
   return at.trusted || at.provedAt !== null || !isNumeric(at) || refusal(at.host, at.port, { test }) === undefined
 }
 
-/** Returns a peer's hosts at another port, which the owner named. */
-function atPort(endpoints: readonly Endpoint[], port: number): Endpoint[] {
-  return [...new Set(endpoints.map(({ host }) => host))].map((host) => directEndpoint({ host, port }))
+/** Returns a peer's own hosts at another port, which the owner named. */
+function atPort(endpoints: readonly Endpoint[], port: number, where: string): LookedUp {
+  const own = endpoints.filter(({ kind }) => kind === 'direct' || kind === 'mapped')
+  const hosts = [...new Set(own.map(({ host }) => host))].map((host) => directEndpoint({ host, port }))
+  if (hosts.length > 0) return { found: { endpoints: hosts } }
+  const why = 'it is reached through a relay, which has no other port of it'
+  return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
 }
 
 function unknown(where: string): { failure: Failure } {

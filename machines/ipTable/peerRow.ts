@@ -3,7 +3,15 @@ import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv6 } from '../../protocol/net/address.ts'
-import { type Endpoint, formatEndpoint, isSameEndpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  isPunched,
+  isSameEndpoint,
+  kindRank,
+  parseEndpoint,
+  placeOf,
+} from '../../protocol/net/endpoint.ts'
 import type { Specs } from '../../protocol/specs.ts'
 import type { Machine } from '../../protocol/wire/record.ts'
 import { specsIn, storedSpecs } from './storedSpecs.ts'
@@ -48,12 +56,14 @@ export interface Row {
 /** `startedAt` is the time of tick 0, in milliseconds since 1970. */
 export function rowOf(entry: TableEntry, status: Row['status'] = 'unproved', startedAt?: number): Row | undefined {
   const port = Number(entry.ServerPort)
-  const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(formatEndpoint))
+  const trusted = new Set((entry.Trusted ?? []).map(parsed).filter(present).map(placeOf))
   const hosts = [entry.IPV6, entry.IPV4].filter((host) => host !== '')
   const named = hosts.map((host) => parsed(formatAddress({ host, port })))
-  const endpoints = [...named, ...(entry.Addresses ?? []).map(parsed)]
-    .filter(present)
-    .map((at) => untried(at, trusted.has(formatEndpoint(at))))
+  const listed = (entry.Addresses ?? []).map(parsed).filter(present)
+  // `IPV4` and `IPV6` cannot say of which kind an address is; `Addresses` repeats one that is not direct.
+  const kinds = new Map(listed.map((at) => [placeOf(at), at.kind]))
+  const endpoints = [...named.filter(present), ...listed]
+    .map((at) => untried({ ...at, kind: kinds.get(placeOf(at)) ?? at.kind }, trusted.has(placeOf(at))))
     .filter((at, index, all) => all.findIndex((other) => isSameEndpoint(other, at)) === index)
   const first = endpoints[0]
   if (!first) return undefined
@@ -114,14 +124,15 @@ export function newRow(
 
 /**
  * Returns the entry for the file. Go dials `IPV4` and `IPV6` at the one `ServerPort`, so an address with another port
- * goes to `Addresses`; a host name goes to `IPV4`, which Go resolves.
+ * goes to `Addresses`; a host name goes to `IPV4`, which Go resolves. So does an address that is not direct, for its kind.
  */
 export function entryOf(row: Row, startedAt: number): TableEntry {
   const sorted = bestFirst(row)
-  const four = sorted.find(({ host }) => !isIPv6(host))
-  const port = (four ?? sorted[0])?.port
-  const six = sorted.find((at) => isIPv6(at.host) && at.port === port)
-  const rest = sorted.filter((at) => at !== four && at !== six)
+  const dialled = sorted.filter((at) => !isPunched(at))
+  const four = dialled.find(({ host }) => !isIPv6(host))
+  const port = (four ?? dialled[0])?.port
+  const six = dialled.find((at) => isIPv6(at.host) && at.port === port)
+  const rest = sorted.filter((at) => at.kind !== 'direct' || (at !== four && at !== six))
   const trusted = sorted.filter((at) => at.trusted)
   const { Addresses: _addresses, Trusted: _trusted, AnsweredAt: _at, ...entry } = row.entry
   const answeredAt = row.answeredAt ?? row.answeredBefore
@@ -162,23 +173,27 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
 
 /**
  * Sorts endpoints: those that answered this process first, then those where the key was proved before or from where the
- * peer opened its link, then those that it only advertises; IPv6 before IPv4; those that failed last.
+ * peer opened its link, then those that it only advertises; the best kind before the others, IPv6 before IPv4; those that
+ * failed last.
  */
 export function bestFirst({ endpoints, linkHost }: Pick<Row, 'endpoints' | 'linkHost'>): KnownEndpoint[] {
   const rank = (at: KnownEndpoint) =>
-    (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 8) +
-    (at.provedAt !== null ? 0 : at.trusted || at.host === linkHost ? 2 : 4) +
-    (isIPv6(at.host) ? 0 : 1)
+    (at.failedAt === null || (at.provedAt !== null && at.provedAt >= at.failedAt) ? 0 : 32) +
+    (at.provedAt !== null ? 0 : at.trusted || at.host === linkHost ? 8 : 16) +
+    rungOf(at)
   return [...endpoints].sort((one, other) => rank(one) - rank(other))
 }
 
-/** Returns the order to dial in: the best first, but an IPv6 endpoint that was never proved is retried at intervals. */
+/** The place of an endpoint on the ladder, 0 for the best: by its kind, IPv6 before IPv4. */
+export function rungOf(at: Endpoint): number {
+  return kindRank(at) * 2 + (isIPv6(at.host) ? 0 : 1)
+}
+
+/** Returns the order to dial in: the best first, but an endpoint on a better rung is retried at intervals. */
 export function dialOrder(row: Row, now: number, retryTicks: number): KnownEndpoint[] {
   const sorted = bestFirst(row)
-  if (isIPv6(sorted[0]?.host ?? '')) return sorted
-  const waiting = sorted.find(
-    ({ host, failedAt }) => isIPv6(host) && (failedAt === null || now - failedAt >= retryTicks),
-  )
+  const used = sorted[0] ? rungOf(sorted[0]) : 0
+  const waiting = sorted.find((at) => rungOf(at) < used && (at.failedAt === null || now - at.failedAt >= retryTicks))
   return waiting ? [waiting, ...sorted.filter((at) => at !== waiting)] : sorted
 }
 

@@ -3,7 +3,7 @@ import type { IpTableFile, TableEntry } from '../../protocol/files/ipTable.ts'
 import { FILE_VERSION } from '../../protocol/files/version.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { AddressDiscovered, IpTableEmits, Peer, SeedsListed } from '../../protocol/ipTable.ts'
-import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, isPunched, isSameEndpoint, placeOf } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import { endpointOf, entryOf, type Row, rowAt, rowOf } from './peerRow.ts'
 
@@ -56,13 +56,13 @@ export function loadTable(file: IpTableFile, self: Self, { startedAt, watch = tr
   const add = (entry: TableEntry, status: Row['status']) => {
     const row = rowOf(entry, status, startedAt)
     if (!row || isSelf(self, row) || table.size >= PEERS_MAX) return
-    const holder = row.endpoints.map((at) => holders.get(formatEndpoint(at))).find((key) => key !== undefined)
+    const holder = row.endpoints.map((at) => holders.get(placeOf(at))).find((key) => key !== undefined)
     const twin = table.get(row.key) ?? (holder === undefined ? undefined : table.get(holder))
     // Two keys are two nodes, even if both were seen at one address.
     const merged = twin && !(twin.entry.NodeId && row.entry.NodeId && twin.key !== row.key) ? mergeRows(twin, row) : row
     if (twin && merged !== row) table.delete(twin.key)
     table.set(merged.key, merged)
-    for (const at of merged.endpoints) holders.set(formatEndpoint(at), merged.key)
+    for (const at of merged.endpoints) holders.set(placeOf(at), merged.key)
   }
   for (const entry of file.ip_address) {
     const isAnswering = !watch && startedAt !== undefined && startedAt - (entry.AnsweredAt ?? 0) < ANSWERING_MS
@@ -137,7 +137,9 @@ export function isSelfAt(self: Pick<Self, 'port' | 'addresses'>, { host, port }:
   return self.addresses.includes(host) || (everywhere && /^(127\.|0\.|::1?$|localhost$)/.test(host))
 }
 
+/** Returns the peer at an endpoint; none at a punched one, which many peers share. */
 export function findByAddress(table: Table, at: Endpoint): Row | undefined {
+  if (isPunched(at)) return undefined
   for (const row of table.values()) if (row.endpoints.some((address) => isSameEndpoint(address, at))) return row
   return undefined
 }

@@ -5,7 +5,7 @@ import {
   TABLE_TICK_MS,
 } from '../../protocol/defaults/ipTable.ts'
 import type { UnverifiedPeer } from '../../protocol/ipTable.ts'
-import { formatEndpoint } from '../../protocol/net/endpoint.ts'
+import { placeOf } from '../../protocol/net/endpoint.ts'
 import type { Outcome, ProbeInput } from './ipTablePorts.ts'
 import { addObservation, keyProved, legacyAnswered, probeFailed } from './peerChange.ts'
 import { dialOrder, type Row, untried } from './peerRow.ts'
@@ -137,7 +137,7 @@ export function stepOf({
 }
 
 function endpointKeys({ endpoints }: Row): string[] {
-  return endpoints.map(formatEndpoint)
+  return endpoints.map(placeOf)
 }
 
 /** Whether tables are to be exchanged with a peer without a key. A peer with one learns of others by gossip. */

@@ -1,7 +1,7 @@
 import { UNVERIFIED_MAX } from '../../protocol/defaults/ipTable.ts'
 import { type IpTableFile, type LegacyFields, legacyFieldsOf, type TableEntry } from '../../protocol/files/ipTable.ts'
 import type { UnverifiedPeer } from '../../protocol/ipTable.ts'
-import { formatEndpoint, isNumeric } from '../../protocol/net/endpoint.ts'
+import { isNumeric, placeOf } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import { endpointOf, type Row, rowOf } from './peerRow.ts'
 import { isSelfAt, type Self, type Table } from './peerTable.ts'
@@ -31,14 +31,14 @@ export function addUnverified(
   named: readonly UnverifiedPeer[],
   { table, self, test }: { table: Table; self: Self; test: boolean },
 ): Unverified {
-  const known = new Set([...table.values()].flatMap((row) => row.endpoints.map(formatEndpoint)))
+  const known = new Set([...table.values()].flatMap((row) => row.endpoints.map(placeOf)))
   const perHost = new Map<string, number>()
   const next = new Map(unverified)
   for (const { endpoint } of next.values()) perHost.set(endpoint.host, (perHost.get(endpoint.host) ?? 0) + 1)
   for (const peer of named) {
     const { endpoint: at } = peer
     if (next.size >= UNVERIFIED_MAX.all) break
-    const key = formatEndpoint(at)
+    const key = placeOf(at)
     const count = perHost.get(at.host) ?? 0
     if (known.has(key) || next.has(key) || count >= UNVERIFIED_MAX.perHost || isSelfAt(self, at)) continue
     // A host name is resolved, and its address checked, when it is dialled.
@@ -57,10 +57,10 @@ export function mergeReported(table: Table, reported: readonly UnverifiedPeer[],
   if (!reported.some(({ fields }) => fields)) return table
   const legacy = new Map<string, string>()
   for (const row of table.values())
-    if (!row.entry.NodeId) for (const at of row.endpoints) legacy.set(formatEndpoint(at), row.key)
+    if (!row.entry.NodeId) for (const at of row.endpoints) legacy.set(placeOf(at), row.key)
   let next: Map<string, Row> | undefined
   for (const { endpoint, fields } of reported) {
-    const row = (next ?? table).get(legacy.get(formatEndpoint(endpoint)) ?? '')
+    const row = (next ?? table).get(legacy.get(placeOf(endpoint)) ?? '')
     if (!row || !fields) continue
     const entry = endpoint.host === from ? withFields(row.entry, fields) : withGapsFilled(row.entry, fields)
     if (Object.keys(fields).every((name) => entry[name] === row.entry[name])) continue

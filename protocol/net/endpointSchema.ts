@@ -1,18 +1,16 @@
 import { z } from 'zod'
-import type { Endpoint } from './endpoint.ts'
+import { type Endpoint, endpointKinds } from './endpoint.ts'
 
 /**
  * The schema of an endpoint on the bus. It is not in `endpoint.ts`, because the command line loads no schema library.
  */
-export const endpointSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('direct'),
-    host: z.string().min(1).max(255),
-    port: z.number().int().min(1).max(65_535),
-  }),
-]) satisfies z.ZodType<Endpoint>
+export const endpointSchema = z.object({
+  kind: z.enum(endpointKinds),
+  host: z.string().min(1).max(255),
+  port: z.number().int().min(1).max(65_535),
+}) satisfies z.ZodType<Endpoint>
 
-const kinds: ReadonlySet<unknown> = new Set(endpointSchema.options.map(({ shape }) => shape.kind.value))
+const kinds: ReadonlySet<unknown> = new Set(endpointKinds)
 
 /** Returns the schema of a list of endpoints. It removes those of a kind that this version does not know. */
 export function endpointList(max: number) {

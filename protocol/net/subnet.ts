@@ -1,4 +1,4 @@
-import { parseAddress } from './address.ts'
+import { parseEndpoint } from './endpoint.ts'
 import { isPrivate, parseIp, rangeOf } from './ranges.ts'
 
 /**
@@ -14,7 +14,7 @@ export interface Subnet {
 }
 
 /**
- * Returns the subnet of `ip:port` or `[v6]:port`: /24 of IPv4, /56 of IPv6, or the single machine in a private range.
+ * Returns the subnet of the text of an endpoint: /24 of IPv4, /56 of IPv6, or the single machine in a private range.
  */
 export function subnetOf(address: string | undefined): Subnet {
   const host = address && hostOf(address)
@@ -37,7 +37,7 @@ export function subnetOf(address: string | undefined): Subnet {
 
 function hostOf(address: string): string | undefined {
   try {
-    return parseAddress(address).host
+    return parseEndpoint(address)?.host
   } catch {
     return undefined
   }

@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import { type NodeId, nodeId } from '../ids.ts'
 import { readJson } from '../json.ts'
-import { isIPv4, isIPv6, parseAddress } from '../net/address.ts'
-import { ENDPOINT_MAX_CHARS, isOtherKind } from '../net/endpoint.ts'
+import { ENDPOINT_MAX_CHARS, isNumeric, isOtherKind, parseEndpoint } from '../net/endpoint.ts'
 import type { Specs } from '../specs.ts'
 
 // A record is a node's own entry in the table. Only that node writes and signs it. Nodes forward the exact text that was
@@ -40,11 +39,11 @@ export const recordSchema = z.object({
   seq: z.int().min(1).max(SEQ_MAX),
   name: z.string().max(128),
   /**
-   * Texts of the endpoints at which the node can be dialled, best first; none for a node that only dials. Those of a kind
-   * that this version does not know are skipped; the signed text, which travels on, keeps them.
+   * Texts of the endpoints at which the node can be dialled, best first; none for a node that only dials. Those that this
+   * version does not know are skipped; the signed text, which travels on, keeps them.
    */
   endpoints: z.preprocess(
-    (list) => (Array.isArray(list) ? list.filter((text) => !isOtherKind(text)) : list),
+    (list) => (Array.isArray(list) ? list.filter((text) => !isOfLaterVersion(text)) : list),
     z.array(z.string().max(ENDPOINT_MAX_CHARS).refine(isIpAndPort)).max(8),
   ),
   /** The port on which the node listens. */
@@ -117,10 +116,15 @@ export function hasValidSignature({ record, text, signature }: SignedRecord, ver
   return verify(record.id, record.key, DOMAIN + text, signature)
 }
 
+/** Whether a text is of an unknown kind, or says more of a known one than its address. */
+function isOfLaterVersion(text: unknown): boolean {
+  return typeof text === 'string' && (isOtherKind(text) || (text.includes('://') && !isIpAndPort(text)))
+}
+
 function isIpAndPort(where: string): boolean {
   try {
-    const { host } = parseAddress(where)
-    return (isIPv4(host) || (isIPv6(host) && !host.includes('%'))) && /:\d{1,5}$/.test(where)
+    const endpoint = parseEndpoint(where)
+    return endpoint !== undefined && isNumeric(endpoint) && !endpoint.host.includes('%') && /:\d{1,5}$/.test(where)
   } catch {
     return false
   }

@@ -10,7 +10,7 @@ import { createDialer } from '../../../actors/net/dialer.ts'
 import { createPeerClient, type PeerRequestOptions } from '../../../actors/net/peerClient.ts'
 import type { NodeId } from '../../../protocol/ids.ts'
 import type { BusEvent } from '../../../protocol/index.ts'
-import { directEndpoint } from '../../../protocol/net/endpoint.ts'
+import { directEndpoint, type EndpointKind } from '../../../protocol/net/endpoint.ts'
 import { Secret } from '../../../protocol/secret.ts'
 import { nextEvent } from '../../support/harness.ts'
 import { httpHarness, madeContainer, newIdentity } from '../../support/httpHarness.ts'
@@ -292,4 +292,14 @@ test('an error thrown by the receiver of the facts is returned unchanged', async
     throw new RangeError('mine')
   }
   await assert.rejects(peers.request(where, show, { onFact }), RangeError)
+})
+
+test('a mapped and a relayed endpoint are dialled as TCP; a punched one is none for TCP', async () => {
+  const { id } = harness.identity
+  const { port } = where
+  const dial = (...kinds: EndpointKind[]) =>
+    client.request({ id, endpoints: kinds.map((kind) => ({ kind, host: '127.0.0.1', port })) }, { type: 'node.show' })
+  assert.equal((await dial('mapped')).endpoint.kind, 'mapped')
+  assert.equal((await dial('punched', 'relayed')).endpoint.kind, 'relayed')
+  await assert.rejects(dial('punched'), { code: 'unreachable' })
 })

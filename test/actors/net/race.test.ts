@@ -147,10 +147,8 @@ test('families alternate, and IPv6 leads without a history', () => {
 
 test('an endpoint of an unknown kind is skipped, as text and as data, and the rest of the list is used', () => {
   const known = directEndpoint({ host: '10.0.0.1', port: 8_088 })
-  assert.deepEqual(parseEndpoints(['relayed://relay.example/x', '10.0.0.1', 'quic+punched://a', '10.0.0.1:99999']), [
-    known,
-  ])
-  assert.deepEqual(endpointList(2).parse([{ kind: 'relayed', by: 'x' }, known]), [known])
+  assert.deepEqual(parseEndpoints(['relayed://relay.example/x', '10.0.0.1', 'quic+x://a', '10.0.0.1:99999']), [known])
+  assert.deepEqual(endpointList(2).parse([{ kind: 'onion', by: 'x' }, known]), [known])
   for (const broken of [[{ kind: 'direct', host: '' }], [{ host: '10.0.0.1', port: 1 }], 'x', [null]])
     assert.equal(endpointList(2).safeParse(broken).success, false, JSON.stringify(broken))
 })

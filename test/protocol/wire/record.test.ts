@@ -53,6 +53,22 @@ test('keys of later versions are preserved, and the signature covers them', () =
   assert.ok(readRecord(text, signature)?.text.includes('green'))
 })
 
+test('a record names endpoints of every kind, and an old reader of the list skips what it does not know', () => {
+  const endpoints = [
+    '93.184.1.1:8088',
+    'mapped://[2001:db8::1]:9000',
+    'punched://93.184.1.2:49737',
+    'relayed://93.184.1.2:2001',
+  ]
+  // A later version may say more of a kind.
+  const later = ['relayed://relay.example:1', 'mapped://93.184.1.1', 'punched://[fe80::1%eth0]:1', 'mapped://']
+  const { text, signature } = author.record({
+    endpoints: [...endpoints, 'onion://abc', 'direct://93.184.1.1:1', ...later],
+  })
+  assert.deepEqual(readRecord(text, signature)?.record.endpoints, endpoints)
+  assert.equal(subnetOf('relayed://93.184.1.2:2001').name, subnetOf('93.184.1.9:1').name)
+})
+
 test('ten thousand forged, altered and cross-signed records: none is valid', () => {
   const bases = Array.from({ length: 50 }, (_, seq) => author.record({ seq: seq + 1, name: `name ${seq}` }))
   const spent = process.cpuUsage()
