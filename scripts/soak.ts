@@ -18,6 +18,7 @@ const tests: Record<string, string> = {
   largeTable: 'test/cli/largeTable.test.ts',
   simulation: 'test/simulation/simulation.test.ts',
   ghosts: 'test/simulation/ghosts.test.ts',
+  nat: 'test/simulation/nat.test.ts',
   /** A million mutations for each of frp's codecs. */
   frp: 'test/actors/frp/mutations.test.ts',
   /** Stock frp in every mode. */

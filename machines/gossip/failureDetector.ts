@@ -2,7 +2,7 @@ import type { WireBody } from '../../protocol/wire/gossip.ts'
 import type { ShortId } from '../../protocol/wire/record.ts'
 import type { Link, Probe, Suspicion } from './gossipState.ts'
 import { isActive } from './linkPhase.ts'
-import { remove } from './membership.ts'
+import { endProbes, remove } from './membership.ts'
 import { canDial, dial } from './overlay.ts'
 import { getEntry } from './shardedMap.ts'
 import { heartbeat, refute, sendRecords } from './spread.ts'
@@ -158,11 +158,17 @@ export function onRefused(tx: Tx, target: ShortId): void {
 
 /** Ends the probes of a member without a result. */
 export function cancelProbes(tx: Tx, target: ShortId): void {
+  reportFailure(tx, target)
+  endProbes(tx, target)
+}
+
+/** Reports to the nodes that requested a probe of a member that it failed. */
+export function reportFailure(tx: Tx, target: ShortId): void {
   const { state } = tx
-  for (const probe of state.probes.values()) {
-    if (probe.target !== target) continue
-    state.probes = state.probes.delete(probe.nonce)
-    if (probe.indirectFor) sendReport(tx, probe.indirectFor.link, probe.indirectFor.nonce, false)
+  for (const { nonce, target: probed, indirectFor } of state.probes.values()) {
+    if (probed !== target || !indirectFor) continue
+    state.probes = state.probes.delete(nonce)
+    sendReport(tx, indirectFor.link, indirectFor.nonce, false)
   }
 }
 

@@ -51,6 +51,7 @@ export function draftOf(state: GossipState): Draft {
     probes: state.probes,
     suspects: state.suspects,
     recentlyConfirmed: state.recentlyConfirmed,
+    locatedAt: state.locatedAt,
     failedHandshakes: state.failedHandshakes,
     banned: state.banned,
     recent: state.recent,

@@ -128,6 +128,8 @@ export interface GossipState {
   readonly probes: PersistentMap<number, Probe>
   readonly suspects: PersistentMap<ShortId, Suspicion>
   readonly recentlyConfirmed: PersistentMap<ShortId, { readonly seq: number; readonly until: number }>
+  /** The members with which this node has had a link from or to an address that their record names. See `isLocated`. */
+  readonly locatedAt: ShardedMap<ShortId, string>
   /** Members that accepted a link and closed it before the handshake, with the time until which that counts. */
   readonly failedHandshakes: PersistentMap<ShortId, number>
   readonly banned: PersistentMap<ShortId, number>
@@ -225,6 +227,7 @@ export function startGossip(start: GossipStart, { sign }: Pick<Tools, 'sign'>): 
     probes: PersistentMap.empty(),
     suspects: PersistentMap.empty(),
     recentlyConfirmed: PersistentMap.empty(),
+    locatedAt: emptyShardedMap(),
     failedHandshakes: PersistentMap.empty(),
     banned: PersistentMap.empty(),
     recent: [],

@@ -3,11 +3,12 @@ import { formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { subnetOf } from '../../protocol/net/subnet.ts'
 import type { WireBody } from '../../protocol/wire/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
-import { cancelProbes, markAlive, onRefused, probeMember, suspect } from './failureDetector.ts'
+import { cancelProbes, markAlive, onRefused, probeMember, reportFailure, suspect } from './failureDetector.ts'
 import type { GossipEvent, GossipState, Link } from './gossipState.ts'
 import { greeted, greeting, isActiveHere, isEnding, type LinkPhase, withActiveHere } from './linkPhase.ts'
+import { isLocated, locate } from './located.ts'
 import { isMember, statusOf } from './member.ts'
-import { closeLink, isBanned, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
+import { closeLink, endProbes, isBanned, mergeRecord, newestRecord, penalize, removeLink } from './membership.ts'
 import { accepts } from './overlay.ts'
 import { getEntry, sample } from './shardedMap.ts'
 import { compareDigests, push, refute, sendRecords } from './spread.ts'
@@ -88,6 +89,7 @@ export function onHello(tx: Tx, link: Link, hello: WireBody<'link/hello'>): void
   if (result === 'forged') return
   const current = state.links.get(link.id)
   if (!current) return
+  locate(tx, link.peer, signed.record, link.observedAddress)
   const subnet = subnetName(link.observedAddress, signed.record.endpoints[0])
   const updated = setLink(tx, { ...current, ...phaseAfterHello(tx, current, subnet, hello), subnet, root: hello.root })
   if (!link.dialled && link.phase === 'greeting') sendHello(tx, updated)
@@ -117,8 +119,7 @@ export function onClosed(tx: Tx, id: string): void {
   removeLink(tx, link, link.farewell || 'lost')
   if (isEnding(link) || !isMember(statusOf(state, link.peer))) return
   // Probes over this link cannot be answered any more.
-  for (const probe of state.probes.values())
-    if (probe.target === link.peer && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
+  endProbes(tx, link.peer)
   const isFailedHandshake = link.dialled && link.phase === 'greeting'
   // One failed handshake may be accidental. After a second one the peer is suspected instead of dialled: else it could make this node dial forever.
   if (isFailedHandshake && (state.failedHandshakes.get(link.peer) ?? 0) > now) suspect(tx, link.peer, 'failed')
@@ -133,6 +134,7 @@ export function onDialFailed(tx: Tx, { link: id, refused, withheld }: Extract<Go
   state.dials = state.dials.delete(id)
   if (!entry?.target || !isMember(statusOf(state, entry.target)) || linkTo(tx, entry.target)) return
   if (withheld) cancelProbes(tx, entry.target)
+  else if (!isLocated(tx, entry.target)) reportFailure(tx, entry.target)
   else if (refused) onRefused(tx, entry.target)
   else probeMember(tx, entry.target)
 }

@@ -72,6 +72,8 @@ export function mergeRecord(tx: Tx, signed: SignedRecord, from?: Link, hops = MA
   state.members = setEntry(state.members, short, signed)
   state.renewedAt = setEntry(state.renewedAt, short, signedAt(tx, isFromAuthor ? 0 : ageMs))
   state.tombstones = deleteEntry(state.tombstones, short)
+  // Its author is alive, so what this node tried before to find that out no longer matters.
+  endProbes(tx, short)
   if (state.suspects.has(short)) {
     state.suspects = state.suspects.delete(short)
     emit(tx, { type: 'record.cleared', id: record.id })
@@ -103,14 +105,20 @@ export function remove(
   if (known) {
     state.members = deleteEntry(state.members, short)
     state.renewedAt = deleteEntry(state.renewedAt, short)
+    state.locatedAt = deleteEntry(state.locatedAt, short)
     addToSubnets(tx, known.record, -1)
     emit(tx, { type: 'record.dropped', id: known.record.id, why })
   }
   state.suspects = state.suspects.delete(short)
-  for (const probe of state.probes.values())
-    if (probe.target === short && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
+  endProbes(tx, short)
   const link = linkTo(tx, short)
   if (link) closeLink(tx, link, why)
+}
+
+/** Ends this node's own probes of a member without a result. */
+export function endProbes({ state }: Tx, target: ShortId): void {
+  for (const probe of state.probes.values())
+    if (probe.target === target && !probe.indirectFor) state.probes = state.probes.delete(probe.nonce)
 }
 
 /** Signs the own record with a higher seq. */

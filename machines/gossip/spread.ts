@@ -69,7 +69,10 @@ export function onRecords(tx: Tx, link: Link, { records, hops, ages = [] }: Wire
       return
     }
     const newest = newestRecord(tx, signed.short)
-    if (newest && !mayChange(newest, signed) && link.peer !== signed.short) continue
+    if (newest && !mayChange(newest, signed) && link.peer !== signed.short) {
+      answerIfRemoved(tx, link, newest, signed)
+      continue
+    }
     const present = state.links.get(link.id) ?? link
     const [granted, rest] = takeTokens(present.recordTokens, now, 1, state.config.recordsPerSecond)
     setLink(tx, { ...present, recordTokens: rest })
@@ -96,11 +99,10 @@ export function onTableRequest(tx: Tx, link: Link, { shortIds }: WireBody<'table
   )
   const [granted, servedTokens] = takeTokens(link.servedTokens, tx.now, ids.length, config.servedPerSecond)
   const present = setLink(tx, { ...link, servedTokens })
-  const records = ids.slice(0, granted).map((short) => newestRecord(tx, short))
   sendRecords(
     tx,
     present,
-    records.filter((signed) => signed !== undefined),
+    ids.slice(0, granted).flatMap((short) => newestRecord(tx, short) ?? []),
   )
 }
 
@@ -189,6 +191,13 @@ export function sendRecords(tx: Tx, link: Link, records: readonly SignedRecord[]
 
 function mayChange(newest: SignedRecord, { record, text }: SignedRecord): boolean {
   return record.seq > newest.record.seq || (record.seq === newest.record.seq && text !== newest.text)
+}
+
+/** Tells a peer that still lists a removed member. If it always is the end that compares the tables, nothing else does. */
+function answerIfRemoved(tx: Tx, link: Link, newest: SignedRecord, { short, record }: SignedRecord): void {
+  if (getEntry(tx.state.members, short) || isBanned(tx, short)) return
+  if (newest.record.seq > record.seq) sendRecords(tx, link, [newest])
+  else queueSuspicion(tx, link.id, [short, record.seq, tx.state.self.short])
 }
 
 /** Sends a suspicion of the author of two records with one seq, which makes it sign a newer one. */
