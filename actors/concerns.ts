@@ -19,6 +19,7 @@ import { createDialer } from './net/dialer.ts'
 import { createResolve } from './net/resolve.ts'
 import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
+import { createReachability } from './reachability.ts'
 import { createSpecs } from './specs.ts'
 import { createSpeedTester } from './speedTester.ts'
 import { sshConfigPath } from './ssh/borrowedFiles.ts'
@@ -116,6 +117,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
+    toFactory(createReachability({ resolve, dialer })),
     toFactory(createTrust({ store: trust })),
     toFactory(createSpecs({ resolve, dialer, background })),
     toFactory(createSpeedTester({ resolve, dialer })),

@@ -35,6 +35,8 @@ export const answers = {
   'plugin.remove': 'plugin.removed',
   'plugin.run': 'plugin.finished',
   'plugin.show': 'plugin.shown',
+  'reach.dialBack': 'reach.dialledBack',
+  'reach.show': 'reach.shown',
   'record.describe': 'record.described',
   'specs.get': 'specs.got',
   'specs.request': 'specs.got',

@@ -19,6 +19,8 @@ export interface CommandSpec {
    * the next page when `request.continued` says that the reader has taken this one.
    */
   page?: string
+  /** Whether the listener adds `from`, the address that it observed of the caller's connection, which no caller can choose. */
+  isObserved?: boolean
 }
 
 /** The union of the command events that a slice's list declares. */

@@ -76,6 +76,8 @@ export type NetworkFact = Exclude<
   { type: 'gossip.banned' | 'gossip.identityConflict' | 'record.described' | 'record.describeFailed' }
 >
 
+export type LinkFact = Extract<GossipEmits, { type: 'link.opened' | 'link.closed' }>
+
 export type GossipAccepts =
   | GossipCommand
   | AddressDiscovered

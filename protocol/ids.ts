@@ -28,7 +28,12 @@ export type Caller = z.infer<typeof caller>
  * The fields of every command. The caller chooses `requestId`. A command with the same caller and id is a repetition of
  * the same request, so it is safe to retry.
  */
-export const commandMeta = z.object({ requestId: z.string(), caller })
+export const commandMeta = z.object({
+  requestId: z.string(),
+  caller,
+  /** The address of the other end of the caller's connection, where the command needs it (`isObserved`). */
+  from: z.string().optional(),
+})
 
 export type CommandMeta = z.infer<typeof commandMeta>
 

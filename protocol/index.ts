@@ -22,6 +22,12 @@ import {
   pluginRunnerCommands,
   pluginRunnerFacts,
 } from './pluginRunner.ts'
+import {
+  type ReachabilityCommand,
+  type ReachabilityEmits,
+  reachabilityCommands,
+  reachabilityFacts,
+} from './reachability.ts'
 import { type RequestFact, requestFacts } from './request.ts'
 import { type SpecsCommand, type SpecsEmits, specsCommands, specsFacts } from './specs.ts'
 import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands, speedTesterFacts } from './speedTester.ts'
@@ -41,6 +47,7 @@ export type Command =
   | IpTableCommand
   | NodeCommand
   | PluginRunnerCommand
+  | ReachabilityCommand
   | SpecsCommand
   | SpeedTesterCommand
   | TrustCommand
@@ -53,6 +60,7 @@ export type Fact =
   | IpTableEmits
   | NodeEmits
   | PluginRunnerEmits
+  | ReachabilityEmits
   | RequestFact
   | SpecsEmits
   | SpeedTesterEmits
@@ -69,6 +77,7 @@ export const commandsByConcern = {
   ipTable: ipTableCommands,
   node: nodeCommands,
   pluginRunner: pluginRunnerCommands,
+  reachability: reachabilityCommands,
   specs: specsCommands,
   speedTester: speedTesterCommands,
   trust: trustCommands,
@@ -82,6 +91,7 @@ export const factsByConcern = {
   ipTable: ipTableFacts,
   node: { ...nodeFacts, ...requestFacts, ...dialerFacts },
   pluginRunner: pluginRunnerFacts,
+  reachability: reachabilityFacts,
   specs: specsFacts,
   speedTester: speedTesterFacts,
   trust: trustFacts,

@@ -3,20 +3,23 @@ import type { Caller } from './ids.ts'
 /**
  * The only table of permissions. Every listener calls `isAuthorized`, and nothing else decides. New features add
  * actions and columns here, so that there is never a second place.
+ * `known` is every caller that has proved a key.
  */
 const table = {
   /** Read the specifications, the node's name and key, and its state. */
-  see: { anonymous: true, trusted: true },
+  see: { anonymous: true, known: true, trusted: true },
+  /** Have this node dial the caller at its own address, to find out whether it can be reached. */
+  dialBack: { anonymous: false, known: true, trusted: true },
   /** Borrow a container, use it, and return it. */
-  borrow: { anonymous: false, trusted: true },
+  borrow: { anonymous: false, known: false, trusted: true },
   /** Have this node send and receive bytes to measure the speed of the connection. */
-  measure: { anonymous: false, trusted: true },
+  measure: { anonymous: false, known: false, trusted: true },
   /** Have this node lend ports to the caller. `Rights.relay` widens or narrows it. */
-  relay: { anonymous: false, trusted: true },
+  relay: { anonymous: false, known: false, trusted: true },
   /** Show a port of the caller's own container here to the outside. */
-  map: { anonymous: false, trusted: true },
+  map: { anonymous: false, known: false, trusted: true },
   /** Change or watch the node itself. */
-  administer: { anonymous: false, trusted: false },
+  administer: { anonymous: false, known: false, trusted: false },
 } as const
 
 export type Action = keyof typeof table
@@ -37,7 +40,10 @@ export function isAuthorized(rights: Rights, caller: Caller, action: Action): bo
   if (caller === 'owner') return true
   if (action === 'relay') return mayRelay(rights, caller)
   if (rights.trusted.has(caller)) return table[action].trusted
-  return table[action].anonymous || (rights.open && (action === 'borrow' || action === 'measure'))
+  return (
+    table[action][caller === 'anonymous' ? 'anonymous' : 'known'] ||
+    (rights.open && (action === 'borrow' || action === 'measure'))
+  )
 }
 
 function mayRelay({ trusted, open, relay }: Rights, caller: Caller): boolean {

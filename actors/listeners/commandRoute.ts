@@ -27,8 +27,9 @@ export function authorizeCommand(body: unknown, principal: Principal, rights: Ri
   // `--open` applies only to P2PRC's routes. On this route, a caller without a key may only `see`.
   authorize(principal.caller === 'anonymous' ? { ...rights, open: false } : rights, principal, spec.action)
   const checkedPayload = checked(spec.schema, payload) as object
-  const { caller } = principal
-  const command = { ...checkedPayload, type, requestId: busRequestId(principal, requestId), caller } as Command
+  const { caller, address } = principal
+  const meta = { requestId: busRequestId(principal, requestId), caller, ...(spec.isObserved && { from: address }) }
+  const command = { ...checkedPayload, type, ...meta } as Command
   return { command, requestId }
 }
 

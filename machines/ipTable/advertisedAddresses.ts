@@ -1,6 +1,6 @@
 import type { NodeId } from '../../protocol/ids.ts'
 import { directEndpoint, type Endpoint } from '../../protocol/net/endpoint.ts'
-import { isPrivate, rangeOf } from '../../protocol/net/ranges.ts'
+import { isShared } from '../../protocol/net/ranges.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 import { parsed } from './peerRow.ts'
 import type { Self } from './peerTable.ts'
@@ -39,12 +39,4 @@ export function advertisedAddresses({ advertisable, port }: Self, observed: Obse
   const agreed = [...counts].filter(([, count]) => count >= OBSERVERS_MIN).map(([host]) => host)
   const hosts = [...new Set([...advertisable.filter((host) => !isShared(host)), ...agreed, ...advertisable])]
   return hosts.slice(0, ADVERTISED_MAX).map((host) => directEndpoint({ host, port }))
-}
-
-/**
- * Whether a host is in a range of one network or machine, or in the one that providers share among customers (RFC
- * 6598).
- */
-function isShared(host: string): boolean {
-  return isPrivate(host) || rangeOf(host) === 'carrierGradeNat'
 }

@@ -83,6 +83,10 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'plugin.pull': 600_000,
   'plugin.remove': ON_DISK_MS,
 
+  // The dial waits for the budget of dials too.
+  'reach.dialBack': REMOTE_MS,
+  'reach.show': FROM_MEMORY_MS,
+
   // One reading takes 10 s at most, and the request may arrive during a reading that fails.
   'specs.get': 30_000,
   'specs.request': REMOTE_MS,

@@ -14,6 +14,14 @@ export function rangeOf(host: string): ReturnType<(ipaddr.IPv4 | ipaddr.IPv6)['r
   return parseIp(host)?.range()
 }
 
+/**
+ * Whether a host is in a range of one network or machine, or in the one that providers share among customers (RFC
+ * 6598), so that nobody outside reaches it.
+ */
+export function isShared(host: string): boolean {
+  return isPrivate(host) || rangeOf(host) === 'carrierGradeNat'
+}
+
 /** Whether an address is valid only within one network or machine, and means different machines elsewhere. */
 export function isPrivate(host: string): boolean {
   const range = rangeOf(host)

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import type { DialBackAnswer } from '../../machines/reachability/dialBackAnswers.ts'
+import type { DialBackRequest } from '../../machines/reachability.ts'
+import { DIAL_BACK_TIMEOUT_MS } from '../../protocol/defaults/reachability.ts'
+import { failure } from '../../protocol/ids.ts'
+import { isIPv6 } from '../../protocol/net/address.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
+import { endpointSchema } from '../../protocol/net/endpointSchema.ts'
+import type { Dialer } from '../net/dialer.ts'
+import { createPeerClient } from '../net/peerClient.ts'
+import type { Resolve } from '../net/resolve.ts'
+import { openScope } from '../scope.ts'
+
+/**
+ * Asks a peer to dial this node back, once over each family of addresses, for a router may do with one what it does not
+ * with the other. Resolves with what it answered: nothing if it cannot be reached or refuses.
+ */
+export async function requestDialBack(
+  { id, port, signal }: DialBackRequest,
+  { resolve, dialer }: { resolve: Resolve; dialer: Dialer },
+): Promise<DialBackAnswer[]> {
+  const client = createPeerClient(dialer)
+  const askAt = async (endpoints: readonly Endpoint[]): Promise<DialBackAnswer[]> => {
+    if (endpoints.length === 0) return []
+    const scope = openScope(signal, DIAL_BACK_TIMEOUT_MS * 2)
+    try {
+      const command = { type: 'reach.dialBack', requestId: randomUUID(), port }
+      const { fact } = await client.request({ id, endpoints }, command, { signal: scope.signal })
+      const answer = dialledBack.safeParse(fact)
+      return answer.success ? [{ by: id, ...answer.data }] : []
+    } catch {
+      return []
+    } finally {
+      scope.end()
+    }
+  }
+  try {
+    const { endpoints } = await resolve(id, signal)
+    // Through a relay the peer would see the relay.
+    const own = endpoints.filter(({ kind }) => kind === 'direct' || kind === 'mapped')
+    const families = [own.filter(({ host }) => isIPv6(host)), own.filter(({ host }) => !isIPv6(host))]
+    return (await Promise.all(families.map(askAt))).flat()
+  } catch {
+    return []
+  }
+}
+
+const dialledBack = z.object({ endpoint: endpointSchema, failure: failure.optional() })
