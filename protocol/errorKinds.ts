@@ -65,6 +65,7 @@ export const catalogue = {
   address_unknown: { status: 502, exit: 5, what: '{service} did not say the public address of this machine: {why}', todo: 'Check --ip-service; peers report the address too.' },
   protocol_error: { status: 502, exit: 5, what: '{where} does not answer as a P2PRC node: {why}', todo: 'Check the address and the port.' },
   other_version: { status: 502, exit: 5, what: '{where} speaks protocol version {theirs}, and this P2PRC speaks {ours}', todo: 'Update the older one.' },
+  punching_missing: { status: 501, exit: 5, what: 'UDP cannot be punched through routers here, because hyperdht does not load: {why}', todo: 'Run `npm install hyperdht` where P2PRC is installed. Until then, peers behind routers are reached over a relay.' },
   wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; find the address of the right one with `p2prc ls`.' },
   not_dialled: { status: 403, exit: 5, what: '{where} comes from an anonymous caller and is not dialled: it is {why}', todo: 'If it is a node of yours, add it with `p2prc add`.' },
   connection_lost: { status: 502, exit: 5, what: 'The connection to {where} was lost before the answer came', todo: 'Try again; it is safe to repeat a request.' },

@@ -90,9 +90,13 @@ const offset = z.number()
 export const ipTableFacts = {
   /**
    * `id` is the node that must answer; it is absent if the owner named an address. There is at least one endpoint, and
-   * the best comes first.
+   * the best comes first. `key` is the OpenSSH public key of that node, if it is known.
    */
-  'peer.resolved': answer({ id: nodeId.optional(), endpoints: z.array(endpointSchema) }),
+  'peer.resolved': answer({
+    id: nodeId.optional(),
+    key: z.string().max(1_024).optional(),
+    endpoints: z.array(endpointSchema),
+  }),
   'peer.resolveFailed': failed,
   'peer.added': answer({ peer }),
   'peer.addFailed': failed,

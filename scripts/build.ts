@@ -71,6 +71,9 @@ const lazyModules: Plugin = {
   },
 }
 
+/** Optional dependencies, which have compiled parts and are loaded from `node_modules` where a punched path is wanted. */
+const external = ['hyperdht', 'blind-relay']
+
 /** zod carries its messages in every language; ours are English. */
 const englishOnly: Plugin = {
   name: 'english-only',
@@ -115,7 +118,15 @@ await Promise.all([
     ...common,
     entryPoints: ['cli/inProcess.ts'],
     outfile: join(dist, 'node.js'),
+    external,
     plugins: [librariesApart, noNativeCode],
+  }),
+  build({
+    ...common,
+    entryPoints: ['actors/relay/dht/relayDhtProcess.ts'],
+    outfile: join(dist, 'relayDhtProcess.js'),
+    external,
+    plugins: [librariesApart],
   }),
   build({
     ...common,

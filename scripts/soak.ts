@@ -10,15 +10,16 @@ import { type Job, type JobResult, runJobs } from '../simulation/soakPool.ts'
  * nodes that lose 5 % of their messages, in which no node may be declared dead. Two processes run at a time. The exit code
  * is 1 if any run fails.
  *
- * `npm run soak -- NAME` instead runs one test file at its full size: `tests` names them.
+ * `npm run soak -- NAME` instead runs test files at their full size: `tests` names them.
  */
 
 /** The test files that `npm test` runs at a part of their size. */
-const tests: Record<string, string> = {
+const tests: Record<string, string | readonly string[]> = {
   largeTable: 'test/cli/largeTable.test.ts',
   simulation: 'test/simulation/simulation.test.ts',
   ghosts: 'test/simulation/ghosts.test.ts',
-  nat: 'test/simulation/nat.test.ts',
+  /** A network of nodes behind routers, and each pair of kinds of real routers, twenty times. */
+  nat: ['test/simulation/nat.test.ts', 'test/engine/punched.test.ts'],
   /** A million mutations for each of frp's codecs. */
   frp: 'test/actors/frp/mutations.test.ts',
   /** Stock frp in every mode. */
@@ -69,8 +70,8 @@ process.exitCode = failed === 0 ? 0 : 1
 
 /** Returns the exit code. */
 function runTest(name: string): number {
-  const file = Object.hasOwn(tests, name) && tests[name]
-  if (!file) {
+  const files = (Object.hasOwn(tests, name) && tests[name]) || []
+  if (files.length === 0) {
     console.error(`There is no soak test "${name}"; there are ${Object.keys(tests).join(', ')}`)
     return 2
   }
@@ -79,7 +80,7 @@ function runTest(name: string): number {
       stdio: 'inherit',
       env: { ...process.env, P2PRC_SOAK: 'full' },
     }).status ?? 1
-  return node(['scripts/build.ts']) || node(['--test', '--test-reporter=spec', file])
+  return node(['scripts/build.ts']) || node(['--test', '--test-reporter=spec', ...[files].flat()])
 }
 
 function onChaos({ seed, agreedAfterMs, violations, falsePositives: chaosFalsePositives, trace }: ChaosResult): void {

@@ -9,7 +9,7 @@ export interface Principal {
   caller: Caller
   /** The OpenSSH line of the key that the node has proved to hold. It is safe to paste into a shell. */
   key?: string
-  /** The remote address of the connection; "" for the control socket. */
+  /** The remote address of the connection; the node id on a punched path, and "" for the control socket. */
   address: string
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../protocol/defaults/listeners.ts'
 import { AppError } from '../../protocol/errors.ts'
@@ -31,6 +32,8 @@ export interface Listener {
   port: number
   /** The addresses on which it listens, as `host:port`. */
   addresses: string[]
+  /** Takes over a stream that a peer has opened over a punched path. TLS follows, and no limit of this port counts it. */
+  accept(stream: Duplex): void
   /** Stops listening, and ends every connection after at most `CLOSE_TIMEOUT_MS`. May be called more than once. */
   close(): Promise<void>
 }
@@ -54,7 +57,7 @@ const FRP_FIRST_BYTES: ReadonlySet<number> = new Set([0x00, ...Buffer.from('owv'
 export async function openListener(options: ListenerOptions): Promise<Listener> {
   const { identity, handle, upgrade, acceptFrp, host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS } = options
   const count = createConnectionLimit(options.limits ?? connectionLimits())
-  const sockets = new Set<Socket>()
+  const sockets = new Set<Duplex>()
   /** What gives the place of a connection back, by its path: TLS wraps the socket in another one. */
   const releases = new Map<string, () => void>()
   const principals = new WeakMap<Socket, Principal>()
@@ -120,6 +123,13 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   return {
     port: bound,
     addresses: [formatAddress({ host: address, port: bound })],
+    accept(stream) {
+      if (!server.listening) return void stream.destroy()
+      stream.on('error', () => {})
+      sockets.add(stream)
+      stream.once('close', () => sockets.delete(stream))
+      tls.emit('connection', stream)
+    },
     close: once(() => shutDown(server, sockets)),
   }
 }
@@ -153,8 +163,8 @@ function pathOf({ localAddress, remoteAddress, remotePort }: Socket): string {
 }
 
 function principalOf(socket: TLSSocket): Principal {
-  const address = socket.remoteAddress ?? ''
   const peer = provenPeer(socket)
+  const address = socket.remoteAddress ?? peer?.id ?? ''
   return peer ? { caller: peer.id, key: `${peer.key} ${peer.name}`.trim(), address } : { caller: 'anonymous', address }
 }
 

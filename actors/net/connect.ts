@@ -1,4 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { connectionError, protocolError } from '../../client/connectionError.ts'
 import { AppError } from '../../protocol/errors.ts'
@@ -35,6 +36,8 @@ export interface SecureConnectOptions extends ConnectOptions {
   servername?: string
   /** The node that must answer. */
   id?: NodeId | undefined
+  /** A stream to the peer, over which TLS runs instead of a TCP connection. It is owned by the connection from now on. */
+  over?: Duplex
 }
 
 /**
@@ -42,17 +45,19 @@ export interface SecureConnectOptions extends ConnectOptions {
  * `protocol_error`, `wrong_node`, `abandoned`.
  */
 export function connectSecure(options: SecureConnectOptions): Promise<{ socket: TLSSocket; peer: ProvenPeer }> {
-  const { host, port, where, tls, servername, id } = options
-  if (options.signal.aborted) return Promise.reject(new AppError('abandoned'))
+  const { host, port, where, tls, servername, id, over } = options
+  if (options.signal.aborted) {
+    over?.destroy()
+    return Promise.reject(new AppError('abandoned'))
+  }
   const socket = connectTls({
-    host,
-    port,
+    ...(over ? { socket: over } : { host, port }),
     secureContext: contextOf(tls),
     ...(servername && { servername }),
     // The certificate is self-signed; the peer's key is checked below instead.
     rejectUnauthorized: false,
   })
-  let isConnected = false
+  let isConnected = over !== undefined
   socket.once('connect', () => {
     isConnected = true
   })

@@ -2,7 +2,8 @@ import { lookup } from 'node:dns/promises'
 import PQueue from 'p-queue'
 import { PROBE } from '../../protocol/defaults/ipTable.ts'
 import { AppError } from '../../protocol/errors.ts'
-import { directEndpoint, type Endpoint, formatEndpoint, isNumeric } from '../../protocol/net/endpoint.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import { type Endpoint, formatEndpoint, isNumeric, isPunched, placeOf } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
 
 export interface DialGuard {
@@ -11,9 +12,12 @@ export interface DialGuard {
    * so that the checked address is the dialled one. `trusted` marks an endpoint that the owner named or that answered
    * before: it is exempt from ranges and rate. `urgent` dials go first, because the status of a peer depends on the
    * result. Rejects with `not_dialled`, `not_found`, `abandoned`, and with `dialled_lately` within 30 s of the
-   * previous dial.
+   * previous dial. `id` is the node that must answer: at a punched endpoint, each node counts by itself.
    */
-  authorize(at: Endpoint, options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal }): Promise<Endpoint>
+  authorize(
+    at: Endpoint,
+    options?: { trusted?: boolean; urgent?: boolean; signal?: AbortSignal; id?: NodeId | undefined },
+  ): Promise<Endpoint>
   /**
    * Records that a node proved its key at this numeric endpoint. It may then be dialled at any rate, within the
    * allowed ranges.
@@ -60,19 +64,22 @@ export function createDialGuard({
     dialled.set(where, time)
   }
 
+  /** A punched endpoint is the address of a relay, also where this node is that relay. */
+  const isOwn = (at: Endpoint) => !isPunched(at) && isSelf(at)
+
   return {
     isSelf,
-    async authorize(at, { trusted = false, urgent = false, signal } = {}) {
+    async authorize(at, { trusted = false, urgent = false, signal, id } = {}) {
       const where = formatEndpoint(at)
-      if (isSelf(at)) throw new AppError('not_dialled', { where, why: 'this node itself' })
+      if (isOwn(at)) throw new AppError('not_dialled', { where, why: 'this node itself' })
       if (trusted) return at
       const [host] = isNumeric(at) ? [at.host] : await resolve(at.host).catch(() => [])
       if (!host) throw new AppError('not_found', { kind: 'host', id: at.host })
-      const found = directEndpoint({ host, port: at.port })
-      const why = isSelf(found) ? 'this node itself' : refusal(found.host, found.port, { test })
+      const found = { ...at, host }
+      const why = isOwn(found) ? 'this node itself' : refusal(found.host, found.port, { test })
       if (why) throw new AppError('not_dialled', { where, why })
-      const key = formatEndpoint(found)
-      if (proved.has(key)) return found
+      if (proved.has(placeOf(found))) return found
+      const key = isPunched(found) ? `${placeOf(found)} ${id}` : placeOf(found)
       claimAddress(key)
       await queue
         .add(() => {}, { priority: urgent ? 1 : 0, ...(signal && { signal }) })
@@ -85,7 +92,7 @@ export function createDialGuard({
       return found
     },
     markProved(at) {
-      const key = formatEndpoint(at)
+      const key = placeOf(at)
       proved.delete(key)
       proved.add(key)
       const [oldest] = proved

@@ -2,21 +2,15 @@ import type { Duplex } from 'node:stream'
 import { connectionError } from '../../client/connectionError.ts'
 import { CONNECT_TIMEOUT_MS, LEGACY_TIMEOUT_MS, SERVER_INFO_MAX_BYTES } from '../../protocol/defaults/net.ts'
 import type { DialerEmits, DialPurpose } from '../../protocol/dialer.ts'
-import { toFailure } from '../../protocol/errors.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import {
-  directEndpoint,
-  type Endpoint,
-  formatEndpoint,
-  isNumeric,
-  isPunched,
-  isSameEndpoint,
-} from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, isNumeric, isPunched, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import type { ProvenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
 import { connectPlain, connectSecure } from './connect.ts'
 import { addressesOf, createDialGuard, type DialGuardOptions } from './dialGuard.ts'
 import { fetchText } from './httpClient.ts'
+import type { Punched } from './punched.ts'
 import { alternateFamilies, DialError, preferIPv6, race } from './race.ts'
 
 /** A peer to dial. */
@@ -84,6 +78,8 @@ export interface Dialer {
 
 export interface DialerOptions extends Partial<DialGuardOptions> {
   identity: Pick<Identity, 'tls'>
+  /** Opens streams to nodes that are found at a relay. */
+  punched?: Pick<Punched, 'connect'>
   /** Receives the outcome of every dial that was not abandoned. */
   publish?: (fact: DialerEmits) => void
 }
@@ -99,7 +95,7 @@ export const DIAL_ENDED_EARLY: ReadonlySet<string> = new Set([
 /** The result of one attempt, before it is known to have won the race. */
 type Attempt = Omit<NodeConnection, 'endpoint' | 'ms'> | Omit<GoConnection, 'endpoint' | 'ms'>
 
-export function createDialer({ identity, publish = () => {}, ...guardOptions }: DialerOptions): Dialer {
+export function createDialer({ identity, publish = () => {}, punched, ...guardOptions }: DialerOptions): Dialer {
   const { isSelf = () => false } = guardOptions
   const resolveName = guardOptions.resolve ?? addressesOf
   const guard = createDialGuard({ test: false, ...guardOptions, isSelf, resolve: resolveName })
@@ -107,7 +103,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
   async function dial(target: DialTarget, options: DialOptions): Promise<Connection> {
     const { purpose, signal } = options
     const startedAt = performance.now()
-    const endpoints = distinct(target.endpoints).filter((each) => !isPunched(each))
+    const endpoints = distinct(target.endpoints)
     const where = endpoints.length === 1 && endpoints[0] ? formatEndpoint(endpoints[0]) : (target.id ?? 'The peer')
     try {
       const { endpoint, result } = await race(
@@ -133,7 +129,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     const where = formatEndpoint(endpoint)
     const { isTrusted, urgent = false } = options
     const [allowed] = isTrusted
-      ? [await guard.authorize(endpoint, { trusted: isTrusted(endpoint), urgent, signal })]
+      ? [await guard.authorize(endpoint, { trusted: isTrusted(endpoint), urgent, signal, id: options.target.id })]
       : []
     const named = allowed ?? endpoint
     const found = isNumeric(named) ? [named] : await resolved(named, where)
@@ -148,18 +144,18 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
     return (await race(alternateFamilies(found), proveAt, { where, signal, discard })).result
   }
 
-  async function resolved({ host, port }: Endpoint, where: string): Promise<Endpoint[]> {
-    const addresses = await resolveName(host).catch((error) => {
+  async function resolved(endpoint: Endpoint, where: string): Promise<Endpoint[]> {
+    const addresses = await resolveName(endpoint.host).catch((error) => {
       throw connectionError(error, where)
     })
-    return preferIPv6(addresses.map((address) => directEndpoint({ host: address, port })))
+    return preferIPv6(addresses.map((host) => ({ ...endpoint, host })))
   }
 
   /** Identifies the peer. This is the one place that tells a node from a Go node. */
   async function prove(at: Endpoint, where: string, options: ProveOptions, signal: AbortSignal): Promise<Attempt> {
     const { target, goNode = 'refused', isOnly, servername, attemptMs = CONNECT_TIMEOUT_MS } = options
     const to = { host: at.host, port: at.port, where, signal, timeoutMs: attemptMs }
-    const mayBeGoNode = goNode !== 'refused' && target.id === undefined
+    const mayBeGoNode = goNode !== 'refused' && target.id === undefined && !isPunched(at)
     if (mayBeGoNode && goNode === 'expected') {
       const stream = await connectPlain(to)
       // The only endpoint needs no check: the caller's own request shows whether it answers.
@@ -171,6 +167,7 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
         ...to,
         tls: identity.tls,
         id: target.id,
+        ...(isPunched(at) && { over: await openPunched(at, target.id, signal) }),
         ...(isName && { servername }),
       })
       return { stream: socket, peer }
@@ -182,6 +179,14 @@ export function createDialer({ identity, publish = () => {}, ...guardOptions }: 
           throw error
         })
     }
+  }
+
+  /** Opens a stream over UDP, through the routers of both ends. `at` is the relay at which the node is found. */
+  async function openPunched(at: Endpoint, id: NodeId | undefined, signal: AbortSignal): Promise<Duplex> {
+    const where = formatEndpoint(at)
+    if (!id) throw new AppError('unreachable', { where, why: 'it names a relay, and no node that is found there' })
+    if (!punched) throw new AppError('punching_missing', { why: 'this process does not use it' })
+    return punched.connect(at, id, signal)
   }
 
   return { dial: dial as Dialer['dial'], isSelf }

@@ -7,6 +7,8 @@ export interface RelayLimits {
   connectionsPerClient: number
   loginsPerClient: number
   logins: number
+  pairsPerClient: number
+  pairs: number
 }
 
 /** Gives back what was taken. May be called more than once. */
@@ -26,6 +28,8 @@ export interface RelayQuota {
   takeConnection(client: string): Release | undefined
   /** Counts a login. Returns undefined if there are too many. */
   takeLogin(client: string): Release | undefined
+  /** Counts a client's half of a pair of streams that are relayed blindly. Returns undefined if there are too many. */
+  takePair(client: string): Release | undefined
 }
 
 /** `isReserved` says which ports are never lent: the node's own. */
@@ -35,8 +39,8 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
   const lent = new Set<string>()
   const portCounts = createCounts()
   const connectionCounts = createCounts()
-  const loginCounts = createCounts()
-  let logins = 0
+  const logins = createCounts()
+  const pairs = createCounts()
 
   /** Returns a random port that is free, searching upwards from it where most are lent. */
   function randomPort(protocol: string): number {
@@ -68,14 +72,10 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
     },
     takeConnection: (client) =>
       connectionCounts.get(client) < limits.connectionsPerClient ? connectionCounts.add(client) : undefined,
-    takeLogin(client) {
-      if (logins >= limits.logins || loginCounts.get(client) >= limits.loginsPerClient) return undefined
-      logins += 1
-      const uncount = loginCounts.add(client)
-      return () => {
-        if (uncount()) logins -= 1
-      }
-    },
+    takeLogin: (client) =>
+      logins.total() < limits.logins && logins.get(client) < limits.loginsPerClient ? logins.add(client) : undefined,
+    takePair: (client) =>
+      pairs.total() < 2 * limits.pairs && pairs.get(client) < limits.pairsPerClient ? pairs.add(client) : undefined,
   }
 }
 
@@ -83,15 +83,19 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
 function createCounts() {
   const counts = new Map<string, number>()
   const get = (client: string) => counts.get(client) ?? 0
+  let total = 0
   return {
     get,
+    total: () => total,
     /** Returns what takes one off again; it returns whether it has, which it does once. */
     add(client: string): () => boolean {
       counts.set(client, get(client) + 1)
+      total += 1
       let isCounted = true
       return () => {
         if (!isCounted) return false
         isCounted = false
+        total -= 1
         const left = get(client) - 1
         if (left > 0) counts.set(client, left)
         else counts.delete(client)

@@ -9,6 +9,8 @@ import type { Table } from './peerTable.ts'
 export interface ResolvedPeer {
   /** The node that must answer. Absent if the owner named an address: then any node may answer. */
   id?: NodeId
+  /** The OpenSSH public key of that node, as the table has it. */
+  key?: string
   /** Best first, at least one. */
   endpoints: Endpoint[]
 }
@@ -20,6 +22,9 @@ export type LookedUp =
   | { resolveDns: Endpoint; fallback: { found: ResolvedPeer } | { failure: Failure } }
 
 const MATCHES_SHOWN = 5
+
+/** The keys of nodes are shorter; a file may have anything. */
+const KEY_MAX_CHARS = 1_024
 
 /**
  * Resolves `where`. A word is a peer's name, or else a node id prefix, or else a host name. Text with a dot or a
@@ -85,8 +90,8 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
     const why = 'it has no address at which it could be dialled'
     return { failure: new AppError('unreachable', { where: where.slice(0, 128), why }).toJSON() }
   }
-  const id = row.entry.NodeId as NodeId | undefined
-  return { found: { endpoints, ...(id && { id }) } }
+  const { NodeId: id, PublicKey: key } = row.entry
+  return { found: { endpoints, ...(id && { id: id as NodeId, ...(key && { key: key.slice(0, KEY_MAX_CHARS) }) }) } }
 }
 
 /**

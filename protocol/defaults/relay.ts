@@ -10,6 +10,9 @@ export const RELAY_LIMITS = {
   connectionsPerClient: 256,
   loginsPerClient: 16,
   logins: 256,
+  /** Pairs of streams that are relayed blindly, where no direct path comes up: those of one client, and all. */
+  pairsPerClient: 16,
+  pairs: 128,
 } as const
 
 /** The first port that needs no privilege. */

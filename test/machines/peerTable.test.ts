@@ -19,6 +19,8 @@ import { startOwnTime } from '../support/ownTime.ts'
 import { listOf, publicTableOf } from '../support/tableLists.ts'
 
 const id = (letter: string) => `SHA256:${letter.repeat(43)}` as NodeId
+/** The key of a node of these tests. */
+const keyOf = (of: NodeId) => `ssh-ed25519 ${of.slice(7, 8)}`
 const own = ['10.0.0.9', 'fd00::9']
 const self = { id: id('s'), name: 'me', port: 8_088, addresses: own, advertisable: own, information: 'mine' }
 const at = (where: string): Endpoint => {
@@ -535,7 +537,7 @@ for (const [name, where, expected] of names) {
     if (typeof expected === 'string') assert.equal('failure' in outcome && outcome.failure.code, expected)
     else {
       const { id, ...address } = expected
-      const found = { endpoints: [directEndpoint(address)], ...(id && { id }) }
+      const found = { endpoints: [directEndpoint(address)], ...(id && { id, key: keyOf(id) }) }
       assert.deepEqual('found' in outcome && outcome.found, found)
     }
   })
@@ -557,7 +559,9 @@ test('a name with a dot is looked up in DNS before the table, a bare word in the
   const { table } = proved(empty, 'a', '10.0.0.1:8088', 0, 'pc.example')
   assert.deepEqual(lookUp(table, 'pc.example'), {
     resolveDns: directEndpoint({ host: 'pc.example', port: 8088 }),
-    fallback: { found: { endpoints: [directEndpoint({ host: '10.0.0.1', port: 8088 })], id: id('a') } },
+    fallback: {
+      found: { endpoints: [directEndpoint({ host: '10.0.0.1', port: 8088 })], id: id('a'), key: keyOf(id('a')) },
+    },
   })
   const answer = lookUp(table, 'printer')
   assert.deepEqual('resolveDns' in answer && answer.resolveDns, directEndpoint({ host: 'printer', port: 8088 }))

@@ -294,12 +294,12 @@ test('an error thrown by the receiver of the facts is returned unchanged', async
   await assert.rejects(peers.request(where, show, { onFact }), RangeError)
 })
 
-test('a mapped and a relayed endpoint are dialled as TCP; a punched one is none for TCP', async () => {
+test('a mapped and a relayed endpoint are dialled as TCP; a punched one is not, and needs what opens streams over UDP', async () => {
   const { id } = harness.identity
   const { port } = where
   const dial = (...kinds: EndpointKind[]) =>
     client.request({ id, endpoints: kinds.map((kind) => ({ kind, host: '127.0.0.1', port })) }, { type: 'node.show' })
   assert.equal((await dial('mapped')).endpoint.kind, 'mapped')
   assert.equal((await dial('punched', 'relayed')).endpoint.kind, 'relayed')
-  await assert.rejects(dial('punched'), { code: 'unreachable' })
+  await assert.rejects(dial('punched'), { code: 'punching_missing' })
 })

@@ -8,6 +8,8 @@ const limits: RelayLimits = {
   connectionsPerClient: 2,
   loginsPerClient: 1,
   logins: 2,
+  pairsPerClient: 2,
+  pairs: 2,
 }
 const isOwn = (port: number) => port === 1_025
 
@@ -59,4 +61,17 @@ test('each client has its own number of ports, connections and logins, and what 
   assert.equal(quota.takeLogin('c'), undefined)
   login()
   assert.ok(quota.takeLogin('c'))
+})
+
+test('halves of blind pairs are counted for each client and in all, and given back once', () => {
+  const quota = createRelayQuota(limits, isOwn)
+  const first = quota.takePair('a')
+  assert.ok(first && quota.takePair('a'))
+  assert.equal(quota.takePair('a'), undefined)
+  assert.ok(quota.takePair('b') && quota.takePair('b'))
+  assert.equal(quota.takePair('c'), undefined)
+  first()
+  first()
+  assert.ok(quota.takePair('c'))
+  assert.equal(quota.takePair('c'), undefined)
 })
