@@ -9,6 +9,7 @@ import { provenPeer } from '../identity/certificate.ts'
 import type { Identity } from '../identity.ts'
 import { once } from '../once.ts'
 import { type ConnectionLimits, connectionLimits, createConnectionLimit } from './connectionLimit.ts'
+import { onFirstChunk } from './firstChunk.ts'
 import type { AcceptFrp, Handle, Principal, Upgrade } from './principal.ts'
 import { shutDown } from './shutDown.ts'
 
@@ -87,7 +88,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     (socket) => {
       principals.set(socket, principalOf(socket))
       socket.on('error', () => {})
-      onFirstByte(socket, headersTimeoutMs, (byte) => begin(byte, socket))
+      onFirstChunk(socket, headersTimeoutMs, ([byte]) => begin(byte as number, socket))
     },
   )
   tls.on('tlsClientError', (_error, socket) => socket.destroy())
@@ -111,10 +112,10 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     // HTTP or TLS handles the errors of the socket later. Until then, an error without a listener would end the
     // process.
     socket.on('error', () => {})
-    onFirstByte(socket, headersTimeoutMs, (byte) => {
+    onFirstChunk(socket, headersTimeoutMs, ([byte]) => {
       if (byte === FRP_TLS_HEAD) socket.read(1)
       if (byte === TLS_HANDSHAKE || byte === FRP_TLS_HEAD) tls.emit('connection', socket)
-      else begin(byte, socket)
+      else begin(byte as number, socket)
     })
   })
 
@@ -132,29 +133,6 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     },
     close: once(() => shutDown(server, sockets)),
   }
-}
-
-/** Peeks at the first byte of a connection. Closes a connection that sends nothing within `ms`. */
-function onFirstByte(socket: Socket, ms: number, onByte: (byte: number) => void): void {
-  const timer = setTimeout(() => socket.destroy(), ms)
-  const peek = () => {
-    const chunk: Buffer | null = socket.read()
-    const byte = chunk?.[0]
-    if (chunk === null || byte === undefined) return
-    cleanUp()
-    socket.unshift(chunk)
-    onByte(byte)
-  }
-  const hangUp = () => socket.destroy()
-  const cleanUp = () => {
-    clearTimeout(timer)
-    socket.off('readable', peek)
-    socket.off('end', hangUp)
-    socket.off('close', cleanUp)
-  }
-  socket.on('readable', peek)
-  socket.on('end', hangUp)
-  socket.on('close', cleanUp)
 }
 
 /** The two ends of a connection, which are the same for its socket and for the TLS in it. */

@@ -20,3 +20,21 @@ export const UNPRIVILEGED_PORT_MIN = 1_024
 
 /** How many random ports are tried for a request that names none, as in stock frp. */
 export const RANDOM_PORT_TRIES = 5
+
+/** The names under which a relay shows ports that it lends. */
+export const DOMAIN_LIMITS = {
+  perClient: 16,
+  total: 1_024,
+  /** How long a name stays with its owner after it was last claimed. */
+  keepMs: 90 * 86_400_000,
+} as const
+
+/** Limits of the reverse proxy of these names. The relay's own limits for each client hold too. */
+export const DOMAIN_PROXY = {
+  /** How long the machine behind a name may take until the head of its answer. */
+  answerTimeoutMs: 60_000,
+  /** How long a connection to the machine behind a name is kept for the next request. */
+  keepAliveMs: 5_000,
+  /** How long the certificate that a node signs itself is valid. Browsers refuse those that are valid for longer. */
+  selfSignedDays: 397,
+} as const
