@@ -8,6 +8,8 @@ export interface SpliceOptions {
    * both directions then and reads no more, so the other side gets what is under way and then ends.
    */
   halfClose: 'kept' | 'lost'
+  /** Is told of the bytes that have passed. Returns for how many milliseconds their side is not read any more. */
+  pace?: (bytes: number) => number
 }
 
 /** The bytes that went in each direction. */
@@ -20,7 +22,11 @@ export interface SplicedBytes {
  * Joins two streams until both directions have ended or either fails. Resolves with the bytes from `one` to `other` (up) and
  * back, and never rejects. It owns both streams.
  */
-export function splice(one: Duplex, other: Duplex, { halfClose }: SpliceOptions): Promise<SplicedBytes> {
+export function splice(
+  one: Duplex,
+  other: Duplex,
+  { halfClose, pace = () => 0 }: SpliceOptions,
+): Promise<SplicedBytes> {
   return new Promise((resolve) => {
     const bytes = { up: 0, down: 0 }
     let open = 2
@@ -35,6 +41,7 @@ export function splice(one: Duplex, other: Duplex, { halfClose }: SpliceOptions)
 
     const count = (direction: keyof SplicedBytes) => (length: number) => {
       bytes[direction] += length
+      return pace(length)
     }
     const join = canTakeOver(one) && canTakeOver(other) ? joinSockets : joinStreams
     const ends = join(one, other, count('up'), count('down'))
@@ -54,16 +61,20 @@ export function splice(one: Duplex, other: Duplex, { halfClose }: SpliceOptions)
   })
 }
 
-type Count = (length: number) => void
+/** Counts bytes. Returns for how many milliseconds their side is not read. */
+type Count = (length: number) => number
 
 /** Passes the bytes of both on, whatever they are. Returns them. */
 function joinStreams(one: Duplex, other: Duplex, up: Count, down: Count): [Duplex, Duplex] {
   const forward = (from: Duplex, to: Duplex, count: Count) => {
     from.on('data', (chunk: Uint8Array) => {
-      count(chunk.length)
-      if (to.write(chunk) || to.writableLength < SPLICE_BUFFER_BYTES) return
+      const waitMs = count(chunk.length)
+      const isTaken = to.write(chunk) || to.writableLength < SPLICE_BUFFER_BYTES
+      if (isTaken && waitMs <= 0) return
       from.pause()
-      to.once('drain', () => from.resume())
+      const resume = () => resumeIn(from, waitMs)
+      if (isTaken) resume()
+      else to.once('drain', resume)
     })
   }
   forward(one, other, up)
@@ -79,11 +90,11 @@ function joinSockets(one: Duplex, other: Duplex, up: Count, down: Count): [Duple
   if (!canTakeOver(one) || !canTakeOver(other)) return joinStreams(one, other, up, down)
   const [fromOne, fromOther] = [readAll(one), readAll(other)]
   const pass = (from: () => Duplex, to: () => Duplex, count: Count) => (bytes: Uint8Array) => {
-    count(bytes.length)
+    const waitMs = count(bytes.length)
     to().write(bytes)
-    if (to().writableLength === 0) return true
-    // The system has not taken all of it. The buffer is free when it has.
-    to().write('', () => from().resume())
+    if (to().writableLength === 0 && waitMs <= 0) return true
+    // The system may not have taken all of it. The buffer is free when it has.
+    to().write('', () => resumeIn(from(), waitMs))
     return false
   }
   const near: Duplex = takeOver(
@@ -113,6 +124,11 @@ function joinSockets(one: Duplex, other: Duplex, up: Count, down: Count): [Duple
   near.resume()
   far.resume()
   return [near, far]
+}
+
+function resumeIn(from: Duplex, ms: number): void {
+  if (ms <= 0) from.resume()
+  else setTimeout(() => from.resume(), ms)
 }
 
 /** What a socket has read and nobody has taken. */

@@ -21,6 +21,8 @@ export interface YamuxOptions {
   windowBytes?: number
   /** Streams that may be open at the same time. */
   maxStreams?: number
+  /** How often the other end must prove that it is alive, and how long it may take. */
+  ping?: { intervalMs: number; timeoutMs: number }
   clock?: Clock
 }
 
@@ -46,6 +48,7 @@ export function createYamux(connection: Duplex, options: YamuxOptions): YamuxSes
     onStream,
     windowBytes = YAMUX.maxWindowBytes,
     maxStreams = YAMUX.maxStreams,
+    ping = { intervalMs: YAMUX.pingIntervalMs, timeoutMs: YAMUX.pingTimeoutMs },
     clock = realClock,
   } = options
   const streams = new Map<number, YamuxStream>()
@@ -175,12 +178,12 @@ export function createYamux(connection: Duplex, options: YamuxOptions): YamuxSes
   function sendPing(): void {
     pingId = (pingId + 1) % 2 ** 32
     clock.clearTimeout(pingTimer)
-    pingTimer = clock.setTimeout(() => end('pingTimeout'), YAMUX.pingTimeoutMs)
-    pingInterval = clock.setTimeout(sendPing, YAMUX.pingIntervalMs)
+    pingTimer = clock.setTimeout(() => end('pingTimeout'), ping.timeoutMs)
+    pingInterval = clock.setTimeout(sendPing, ping.intervalMs)
     send(yamuxType.ping, yamuxFlag.syn, 0, pingId)
   }
 
-  let pingInterval = clock.setTimeout(sendPing, YAMUX.pingIntervalMs)
+  let pingInterval = clock.setTimeout(sendPing, ping.intervalMs)
   connection.on('data', (chunk: Uint8Array) => {
     if (!read(chunk)) end('protocolError')
   })

@@ -8,7 +8,7 @@ import type { LendOptions } from './lentPorts.ts'
 const MAPPED = '::ffff:'
 
 /** Lends a UDP port. All of its datagrams go through one work connection, which is replaced when it ends. */
-export async function lendDatagrams({ name, host, port, work, key }: LendOptions) {
+export async function lendDatagrams({ name, host, port, work, key, pass }: LendOptions) {
   const isDual = host.includes(':')
   const socket = createSocket({ type: isDual ? 'udp6' : 'udp4' })
   let channel: FrpChannel | undefined
@@ -16,6 +16,8 @@ export async function lendDatagrams({ name, host, port, work, key }: LendOptions
   let retry: NodeJS.Timeout | undefined
 
   socket.on('message', (payload, { address, port: userPort }) => {
+    // What exceeds the rate is lost, as on a link of that rate.
+    if (pass(payload.length) > 0) return
     const r = { IP: address.replace(MAPPED, ''), Port: userPort, Zone: '' }
     channel?.send({ kind: 'UDPPacket', body: { c: payload.toString('base64'), r } })
   })
@@ -34,7 +36,9 @@ export async function lendDatagrams({ name, host, port, work, key }: LendOptions
         const user = message.kind === 'UDPPacket' ? message.body.r : undefined
         if (message.kind !== 'UDPPacket' || !user) return
         const to = isDual && !user.IP.includes(':') ? `${MAPPED}${user.IP}` : user.IP
-        socket.send(Buffer.from(message.body.c, 'base64'), user.Port, to, () => {})
+        const payload = Buffer.from(message.body.c, 'base64')
+        if (pass(payload.length) > 0) return
+        socket.send(payload, user.Port, to, () => {})
       },
       onEnd: scheduleRetry,
     })

@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { fromCallback } from 'xstate'
 import type { PortsCommand, PortsEmits } from '../../machines/relay/login.ts'
 import { RANDOM_PORT_TRIES } from '../../protocol/defaults/relay.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
@@ -7,12 +6,23 @@ import { createFrpChannel } from '../frp/frpChannel.ts'
 import { splice } from '../frp/splice.ts'
 import { lendDatagrams } from './lendDatagrams.ts'
 import type { RelayQuota, Release } from './quota.ts'
+import type { ActorEnds } from './relayLogin.ts'
 import type { WorkPool } from './workPool.ts'
 
 /** A port that is lent. `close` frees it and ends the connections of its users. */
 interface Lent {
   port: number
   close(): void
+}
+
+/** What a lent port carries. */
+export interface PortMeter {
+  /** Milliseconds since 1970. */
+  since: number
+  /** Connections of users at this moment. */
+  connections: number
+  /** Bytes in both directions so far. */
+  bytes: number
 }
 
 export interface LentPortsOptions {
@@ -24,34 +34,44 @@ export interface LentPortsOptions {
   /** Whose ports they are, as `quota` counts. */
   client: string
   quota: RelayQuota
+  /** Aborts when the login has ended. */
+  signal: AbortSignal
+  /** What each port carries, by the name of the port, kept here. */
+  meters: Map<string, PortMeter>
 }
 
 /** Binds the ports that a client requests, and joins each user's connection with a work connection. */
-export function lentPorts({ work, key, host = '::', client, quota }: LentPortsOptions) {
-  return fromCallback<PortsCommand, undefined, PortsEmits>(({ sendBack, receive }) => {
+export function lentPorts({ work, key, host = '::', client, quota, signal, meters }: LentPortsOptions) {
+  return ({ sendBack, receive }: ActorEnds<PortsCommand, PortsEmits>): (() => void) => {
     const lent = new Map<string, Lent>()
     let isOver = false
 
     async function bind({ name, protocol, port, encrypted }: Extract<PortsCommand, { type: 'bind' }>): Promise<void> {
       try {
-        const found = await lend(name, protocol, port, encrypted)
+        const meter = { since: Date.now(), connections: 0, bytes: 0 }
+        const found = await lend({ name, protocol, port, encrypted, meter })
         if (isOver) return found.close()
         if (lent.has(name)) {
           found.close()
           throw new Error(`proxy [${name}] already exists`)
         }
         lent.set(name, found)
+        meters.set(name, meter)
         sendBack({ type: 'port.bound', port: { name, protocol, port: found.port } })
       } catch (error) {
         sendBack({ type: 'port.refused', name, error: errorOf(error as NodeJS.ErrnoException) })
       }
     }
 
-    async function lend(name: string, protocol: 'tcp' | 'udp', requested: number, encrypted: boolean): Promise<Lent> {
+    async function lend({ name, protocol, port: requested, encrypted, meter }: Requested): Promise<Lent> {
       for (let tries = 1; ; tries++) {
         const { port, release } = quota.takePort(client, protocol, requested)
         const takeUser = () => quota.takeConnection(client)
-        const options = { name, host, port, work, key: encrypted ? key : undefined, takeUser }
+        const pass = (bytes: number) => {
+          meter.bytes += bytes
+          return quota.takeBytes(client, bytes)
+        }
+        const options = { name, host, port, work, key: encrypted ? key : undefined, takeUser, pass, meter }
         try {
           const { close } = protocol === 'udp' ? await lendDatagrams(options) : await lendConnections(options)
           return {
@@ -73,13 +93,23 @@ export function lentPorts({ work, key, host = '::', client, quota }: LentPortsOp
       if (command.type === 'bind') return void bind(command)
       lent.get(command.name)?.close()
       lent.delete(command.name)
+      meters.delete(command.name)
     })
-    return () => {
+    const end = () => {
       isOver = true
       for (const { close } of lent.values()) close()
+      lent.clear()
     }
-  })
+    // A crash of the concern stops none of its actors, but aborts the signal.
+    signal.addEventListener('abort', end)
+    return () => {
+      signal.removeEventListener('abort', end)
+      end()
+    }
+  }
 }
+
+type Requested = Omit<Extract<PortsCommand, { type: 'bind' }>, 'type'> & { meter: PortMeter }
 
 /** In the words of stock frp, for which its clients look. */
 function errorOf({ code, message }: NodeJS.ErrnoException): string {
@@ -95,17 +125,22 @@ export interface LendOptions {
   key: Uint8Array | undefined
   /** Counts the connection of a user. Returns undefined for one too many. */
   takeUser(): Release | undefined
+  /** Counts bytes of users. Returns for how many milliseconds no more should pass. */
+  pass(bytes: number): number
+  meter: PortMeter
 }
 
-async function lendConnections({ name, host, port, work, key, takeUser }: LendOptions): Promise<Lent> {
+async function lendConnections({ name, host, port, work, key, takeUser, pass, meter }: LendOptions): Promise<Lent> {
   const users = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (user) => {
     user.on('error', () => {})
     const release = takeUser()
     if (!release) return void user.destroy()
     users.add(user)
+    meter.connections = users.size
     user.once('close', () => {
       users.delete(user)
+      meter.connections = users.size
       release()
     })
     void join(user)
@@ -129,7 +164,7 @@ async function lendConnections({ name, host, port, work, key, takeUser }: LendOp
       },
     })
     const bytes = channel.detach()
-    await splice(user, key ? encryptedStream(bytes, key) : bytes, { halfClose: 'lost' })
+    await splice(user, key ? encryptedStream(bytes, key) : bytes, { halfClose: 'lost', pace: pass })
   }
 
   await listen(server, port, host)

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { UNPRIVILEGED_PORT_MIN } from '../../protocol/defaults/relay.ts'
+import { PACED_CLIENTS_MAX, RELAY_BURST_MS, UNPRIVILEGED_PORT_MIN } from '../../protocol/defaults/relay.ts'
 
 export interface RelayLimits {
   ports: { from: number; to: number }
@@ -9,6 +9,8 @@ export interface RelayLimits {
   logins: number
   pairsPerClient: number
   pairs: number
+  /** What the users of one client may transfer in a second, in both directions. */
+  bytesPerSecond: number
 }
 
 /** Gives back what was taken. May be called more than once. */
@@ -26,6 +28,8 @@ export interface RelayQuota {
   takePort(client: string, protocol: 'tcp' | 'udp', requested: number): ReservedPort
   /** Counts the connection of a user. Returns undefined if the client has too many. */
   takeConnection(client: string): Release | undefined
+  /** Counts bytes of a client's users. Returns for how many milliseconds no more of them should pass. */
+  takeBytes(client: string, bytes: number): number
   /** Counts a login. Returns undefined if there are too many. */
   takeLogin(client: string): Release | undefined
   /** Counts a client's half of a pair of streams that are relayed blindly. Returns undefined if there are too many. */
@@ -53,6 +57,8 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
     throw new Error('no available port')
   }
 
+  const pace = createPace(limits.bytesPerSecond)
+
   return {
     takePort(client, protocol, requested) {
       if (portCounts.get(client) >= limits.portsPerClient) throw new Error('exceed the max_ports_per_client')
@@ -72,6 +78,7 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
     },
     takeConnection: (client) =>
       connectionCounts.get(client) < limits.connectionsPerClient ? connectionCounts.add(client) : undefined,
+    takeBytes: pace,
     takeLogin: (client) =>
       logins.total() < limits.logins && logins.get(client) < limits.loginsPerClient ? logins.add(client) : undefined,
     takePair: (client) =>
@@ -102,5 +109,18 @@ function createCounts() {
         return true
       }
     },
+  }
+}
+
+/** A token bucket for each client that holds the bytes of one burst. */
+function createPace(bytesPerSecond: number) {
+  /** When all that has passed would have passed at the rate. */
+  const paidUntil = new Map<string, number>()
+  return (client: string, bytes: number): number => {
+    const now = performance.now()
+    if (paidUntil.size >= PACED_CLIENTS_MAX) for (const [one, at] of paidUntil) if (at < now) paidUntil.delete(one)
+    const at = Math.max(now, paidUntil.get(client) ?? 0) + (bytes / bytesPerSecond) * 1_000
+    paidUntil.set(client, at)
+    return Math.max(0, at - now - RELAY_BURST_MS)
   }
 }

@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream'
 import { fromCallback } from 'xstate'
 import type { RelayCommand, RelayEmits } from '../../machines/turnClient/session.ts'
 import type { TunnelSpec } from '../../machines/turnClient/tunnel.ts'
-import { FRP_PING_INTERVAL_MS, FRP_SILENCE_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
+import { RELAY_PING_INTERVAL_MS } from '../../protocol/defaults/relay.ts'
+import { FRP_SILENCE_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
 import { frpKey, privilegeKey } from '../../protocol/wire/frp/cipher.ts'
 import type { FrpMessage, FrpOutgoing } from '../../protocol/wire/frp/message.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
@@ -67,7 +68,7 @@ export function relayConnection(options: RelayConnectionOptions) {
     function onLogin(id: string): void {
       runId = id
       control?.encrypt(key)
-      timers.ping = setInterval(() => send({ kind: 'Ping', body: proof() }), FRP_PING_INTERVAL_MS)
+      timers.ping = setInterval(() => send({ kind: 'Ping', body: proof() }), RELAY_PING_INTERVAL_MS)
       timers.silence = setTimeout(() => end('the relay is silent'), FRP_SILENCE_TIMEOUT_MS)
     }
 

@@ -1,4 +1,4 @@
-import { assign, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
+import { type AnyActorRef, assign, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
 import type { FrpMessage, FrpOutgoing } from '../../protocol/wire/frp/message.ts'
 
 /** A port of this relay that a client has. `name` is empty for Go P2PRC. */
@@ -21,9 +21,24 @@ export type PortsCommand =
   | { type: 'bind'; name: string; protocol: 'tcp' | 'udp'; port: number; encrypted: boolean }
   | { type: 'release'; name: string }
 
-export type LoginEvent = ClientEmits | PortsEmits | { type: 'login.close'; why: string }
+export type LoginEvent =
+  | ClientEmits
+  | PortsEmits
+  | { type: 'login.close'; why: string }
+  /** Frees one port, of which frp cannot tell the client. */
+  | { type: 'login.freePort'; name: string; why: string }
+
+/** The events of a login to its parent. */
+export type LoginEmits =
+  | { type: 'login.lent'; loginId: string; port: LentPort }
+  | { type: 'login.freed'; loginId: string; port: LentPort; why: string }
+  | { type: 'login.ended'; loginId: string; why: string }
 
 export interface LoginInput {
+  /** The id of the login in this process. */
+  loginId: string
+  /** Is told what is lent and freed; absent for a login that runs by itself. */
+  parent?: AnyActorRef
   runId: string
   /** Work connections that are requested in advance. */
   poolCount: number
@@ -42,9 +57,9 @@ export const loginMachine = setup({
   types: { context: {} as Context, input: {} as LoginInput, events: {} as LoginEvent, output: {} as { why: string } },
   actors: {
     /** Owns the control connection. */
-    client: fromCallback<ClientCommand, undefined, ClientEmits>(() => {}),
+    client: fromCallback<ClientCommand, { loginId: string }, ClientEmits>(() => {}),
     /** Owns the listeners and the users' connections, and frees them when it is stopped. */
-    ports: fromCallback<PortsCommand, undefined, PortsEmits>(() => {}),
+    ports: fromCallback<PortsCommand, { loginId: string }, PortsEmits>(() => {}),
   },
   guards: {
     isPing: (_, { message }: { message: FrpMessage }) => message.kind === 'Ping',
@@ -74,11 +89,19 @@ export const loginMachine = setup({
         enqueue.sendTo('ports', { type: 'bind', name, protocol, port, encrypted } satisfies PortsCommand)
       }
     }),
-    releasePort: enqueueActions(({ context, enqueue }, { message }: { message: FrpMessage }) => {
-      if (message.kind !== 'CloseProxy') return
-      const { [message.body.proxy_name]: released, ...ports } = context.ports
-      enqueue.sendTo('ports', { type: 'release', name: message.body.proxy_name } satisfies PortsCommand)
-      if (released) enqueue.assign({ ports })
+    releasePort: enqueueActions(({ context, enqueue }, { name, why }: { name: string; why: string }) => {
+      const { [name]: released, ...ports } = context.ports
+      enqueue.sendTo('ports', { type: 'release', name } satisfies PortsCommand)
+      if (!released) return
+      enqueue.assign({ ports })
+      const { parent, loginId } = context
+      if (parent) enqueue.sendTo(parent, { type: 'login.freed', loginId, port: released, why } satisfies LoginEmits)
+    }),
+    tellLent: enqueueActions(({ context: { parent, loginId }, enqueue }, { port }: { port: LentPort }) => {
+      if (parent) enqueue.sendTo(parent, { type: 'login.lent', loginId, port } satisfies LoginEmits)
+    }),
+    tellEnded: enqueueActions(({ context: { parent, loginId, why }, enqueue }) => {
+      if (parent) enqueue.sendTo(parent, { type: 'login.ended', loginId, why } satisfies LoginEmits)
     }),
     addPort: assign({
       ports: ({ context }, { port }: { port: LentPort }) => ({ ...context.ports, [port.name]: port }),
@@ -95,8 +118,8 @@ export const loginMachine = setup({
   options: { maxIterations: 1_000 },
   context: ({ input }) => ({ ...input, ports: {}, why: '' }),
   invoke: [
-    { id: 'client', src: 'client' },
-    { id: 'ports', src: 'ports' },
+    { id: 'client', src: 'client', input: ({ context: { loginId } }) => ({ loginId }) },
+    { id: 'ports', src: 'ports', input: ({ context: { loginId } }) => ({ loginId }) },
   ],
   initial: 'active',
   output: ({ context: { why } }) => ({ why }),
@@ -112,26 +135,33 @@ export const loginMachine = setup({
           },
           {
             guard: { type: 'isRelease', params: ({ event }) => event },
-            actions: { type: 'releasePort', params: ({ event }) => event },
+            actions: { type: 'releasePort', params: ({ event }) => releaseOf(event.message) },
           },
         ],
         'port.bound': {
           actions: [
             { type: 'addPort', params: ({ event }) => event },
             { type: 'sendBound', params: ({ event }) => event },
+            { type: 'tellLent', params: ({ event }) => event },
           ],
         },
         'port.refused': { actions: { type: 'sendRefused', params: ({ event }) => event } },
         'client.ended': { target: 'ended', actions: { type: 'setWhy', params: ({ event }) => event } },
+        'login.freePort': { actions: { type: 'releasePort', params: ({ event }) => event } },
         'login.close': { target: 'ended', actions: { type: 'setWhy', params: ({ event }) => event } },
       },
     },
-    ended: { type: 'final' },
+    ended: { type: 'final', entry: 'tellEnded' },
   },
 })
 
 function toSend(message: FrpOutgoing): ClientCommand {
   return { type: 'send', message }
+}
+
+function releaseOf(message: FrpMessage): { name: string; why: string } {
+  const name = message.kind === 'CloseProxy' ? message.body.proxy_name : ''
+  return { name, why: 'the client gave it back' }
 }
 
 /** Why a request for a port is refused before anything is bound, in the words of stock frp where it has any. */

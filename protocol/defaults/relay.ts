@@ -13,7 +13,38 @@ export const RELAY_LIMITS = {
   /** Pairs of streams that are relayed blindly, where no direct path comes up: those of one client, and all. */
   pairsPerClient: 16,
   pairs: 128,
+  /** What all users of one client may transfer in a second, in both directions: 100 Mbit/s. */
+  bytesPerSecond: 12_500_000,
 } as const
+
+/** The ports that an owner may lend: from the first one that no service of the system is expected at. */
+export const LENT_PORT_MIN = 10_000
+export const LENT_PORT_MAX = 65_535
+
+/** How long users may exceed the rate before they are held back. */
+export const RELAY_BURST_MS = 250
+
+/** The clients whose rates are remembered, of which more than `logins` are never active. */
+export const PACED_CLIENTS_MAX = 1_024
+
+/**
+ * How often a client of this project says that it is alive, and how long it may be silent until its ports are freed: a
+ * port leads nowhere for 5 s at most.
+ */
+export const RELAY_PING_INTERVAL_MS = 1_500
+export const RELAY_SILENCE_TIMEOUT_MS = 4_500
+
+/** The same for stock clients with a multiplexer, where the relay itself sends the pings. */
+export const RELAY_MUX_PING = { intervalMs: 2_000, timeoutMs: 2_500 } as const
+
+/** How far the clock of a client with a token may be off. Logins are remembered as long, so that none counts twice. */
+export const LOGIN_CLOCK_SKEW_MS = 900_000
+
+/** Logins with a token that are remembered; further ones are refused until the oldest has expired. */
+export const LOGINS_REMEMBERED_MAX = 4_096
+
+/** How long a client that the owner has closed is refused. */
+export const CLOSED_CLIENT_MS = 600_000
 
 /** The first port that needs no privilege. */
 export const UNPRIVILEGED_PORT_MIN = 1_024

@@ -129,7 +129,7 @@ async function listenAsRelay() {
   const { privateKey } = generateKeyPairSync('ed25519')
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
   const secure = createTlsServer({ key, cert: makeCertificate(privateKey, 'relay') }, (socket) =>
-    relay.accept(socket, 'stock'),
+    relay.accept(socket, { caller: 'anonymous', address: '127.0.0.1' }),
   )
   const sockets = new Set<Socket>()
   let tls: FrpMode['tls'] = 'none'
@@ -144,15 +144,11 @@ async function listenAsRelay() {
       if (isHead || chunk[0] === 0x16) {
         tls = isHead ? '0x17' : '0x16'
         secure.emit('connection', socket)
-      } else relay.accept(socket, 'stock')
+      } else relay.accept(socket, { caller: 'anonymous', address: '127.0.0.1' })
     })
   }).listen(0, '127.0.0.1')
   await once(listener, 'listening')
-  const lent = () =>
-    [...relay.logins.values()].reduce(
-      (sum, { actor }) => sum + Object.keys(actor.getSnapshot().context.ports).length,
-      0,
-    )
+  const lent = () => [...relay.logins.values()].reduce((sum, { meters }) => sum + meters.size, 0)
   return {
     port: (listener.address() as { port: number }).port,
     tls: () => tls,

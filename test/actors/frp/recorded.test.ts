@@ -62,7 +62,7 @@ for (const [version, session] of Object.entries(vectors.sessions)) {
     })
     const [near, far] = duplexPair()
     const answers = follow(near)
-    relay.accept(far, 'recorded')
+    relay.accept(far, { caller: 'anonymous', address: 'recorded' })
     // The client repeats the run id that it is given, and this relay gives another one.
     near.write(fromClient.subarray(0, frameAt(fromClient, 'w\0')))
     const login = await answers.until(controlOf('LoginResp'))

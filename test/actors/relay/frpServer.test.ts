@@ -16,7 +16,9 @@ const relay = createRelayServer({
   quota: createRelayQuota({ ...RELAY_LIMITS, connectionsPerClient: 2, loginsPerClient: 2 }, () => false),
 })
 // A client is its address here, as it is for those without a key.
-const server = createServer((socket) => relay.accept(socket, socket.remoteAddress ?? '')).listen(0, '127.0.0.1')
+const server = createServer((socket) =>
+  relay.accept(socket, { caller: 'anonymous', address: socket.remoteAddress ?? '' }),
+).listen(0, '127.0.0.1')
 await once(server, 'listening')
 const { port } = server.address() as { port: number }
 const sockets = new Set<Socket>()

@@ -10,6 +10,7 @@ const limits: RelayLimits = {
   logins: 2,
   pairsPerClient: 2,
   pairs: 2,
+  bytesPerSecond: 1_000_000,
 }
 const isOwn = (port: number) => port === 1_025
 

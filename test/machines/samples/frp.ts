@@ -77,8 +77,10 @@ const fromClient = (message: FrpOutgoing) => ({ type: 'client.received', message
 const request = { proxy_name: 'web', proxy_type: 'tcp', remote_port: 7_000 }
 const lent = { type: 'port.bound', port: { name: 'web', protocol: 'tcp', port: 7_000 } } as const
 
+const loginInput = { loginId: 'login 1', parent, runId: 'abc', poolCount: 2 }
+
 export const loginSamples = samplesOf(loginMachine, {
-  input: { runId: 'abc', poolCount: 2 },
+  input: { loginId: 'login 1', runId: 'abc', poolCount: 2 },
   events: {
     ping: fromClient({ kind: 'Ping', body: {} }),
     'request for tcp': fromClient({ kind: 'NewProxy', body: request }),
@@ -92,7 +94,14 @@ export const loginSamples = samplesOf(loginMachine, {
     'port.bound': lent,
     'port.refused': { type: 'port.refused', name: 'web', error: 'port already used' },
     'client.ended': { type: 'client.ended', why: 'closed' },
+    'login.freePort': { type: 'login.freePort', name: 'web', why: 'the owner closed it' },
     'login.close': { type: 'login.close', why: 'the owner closed it' },
   },
-  situations: { active: [], lending: ['port.bound'], ended: ['client.ended'] },
+  situations: {
+    active: [],
+    lending: ['port.bound'],
+    ended: ['client.ended'],
+    'active, for a parent': { input: loginInput, after: [] },
+    'lending, for a parent': { input: loginInput, after: ['port.bound'] },
+  },
 })
