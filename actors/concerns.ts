@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import type { BusEvent } from '../protocol/index.ts'
+import { isAuthorized, type Rights, relayCapabilities } from '../protocol/rights.ts'
 import { createContainerManager } from './containerManager.ts'
 import { createDockerEngine } from './engine/dockerEngine.ts'
 import { createGossip, type GossipListener } from './gossip.ts'
@@ -15,11 +16,13 @@ import type { Identity } from './identity.ts'
 import { advertisableAddresses, type ListenAddresses, ownAddresses } from './ipTable/listening.ts'
 import { recoverEndpoints } from './ipTable/recoverEndpoints.ts'
 import { createIpTable } from './ipTable.ts'
+import type { AcceptFrp } from './listeners/principal.ts'
 import { createDialer } from './net/dialer.ts'
 import { createResolve } from './net/resolve.ts'
 import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
 import { createReachability } from './reachability.ts'
+import { createRelay, type RelayChoices } from './relay.ts'
 import { createSpecs } from './specs.ts'
 import { createSpeedTester } from './speedTester.ts'
 import { sshConfigPath } from './ssh/borrowedFiles.ts'
@@ -35,6 +38,9 @@ interface ConcernDependencies {
   listenAddresses: ListenAddresses
   /** Accepts the gossip links of other nodes. */
   gossipListener: GossipListener
+  /** The current rights. */
+  rights: () => Rights
+  relay: RelayChoices
   /** Whether to do background work: to read specifications, probe peers and build images. */
   background: boolean
 }
@@ -49,10 +55,12 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   concerns: ConcernFactory[]
   /** The files that could not be read. */
   quarantined: ReadonlyMap<string, Quarantined>
+  /** Takes over the connections that speak frp. */
+  acceptFrp: AcceptFrp
   /** Resolves when the remaining work of the concerns has ended and all files are written. */
   settled(): Promise<void>
 }> {
-  const { home, bus, identity, listenAddresses, gossipListener, background } = dependencies
+  const { home, bus, identity, listenAddresses, gossipListener, rights, background } = dependencies
   const { paths, config } = home
   const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
   const quarantinedTable = quarantined.get(paths.ipTable)?.quarantinePath
@@ -68,6 +76,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     name,
     ...ownEndpoints(),
     advertisable: background ? advertisableAddresses(listenAddresses, { test: config.Test }) : [],
+    relaysToAll: background && isAuthorized(rights(), 'anonymous', 'relay'),
   })
   const resolve = createResolve(bus)
   const dialer = createDialer({
@@ -85,6 +94,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     identity,
     paths: { ...paths, extras: loanExtrasPath(paths.trackContainers) },
   })
+  const relay = createRelay({ id, rights, choices: dependencies.relay, listenAddresses })
   const engine = createDockerEngine({})
   const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
   const plugins = createPluginRunner({
@@ -114,10 +124,12 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
       createGossip({
         identity,
         store: gossip,
+        capabilities: relayCapabilities(rights()),
         ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
     toFactory(createReachability({ resolve, dialer })),
+    toFactory(relay.parts),
     toFactory(createTrust({ store: trust })),
     toFactory(createSpecs({ resolve, dialer, background })),
     toFactory(createSpeedTester({ resolve, dialer })),
@@ -130,7 +142,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     await Promise.all([containerManager.settled(), borrowed.settled(), plugins.settled(), sshConfig.idle()])
     await written()
   }
-  return { concerns, quarantined, settled }
+  return { concerns, quarantined, acceptFrp: relay.accept, settled }
 }
 
 function toFactory(parts: ConcernParts): ConcernFactory {

@@ -29,6 +29,8 @@ export interface GossipOptions {
   /** Without it the concern has no links, as for a single command. A new text then spreads when the node runs. */
   links?: TransportOptions
   config?: GossipStart['config']
+  /** What the own record says that this node offers. */
+  capabilities?: readonly string[]
 }
 
 /**
@@ -36,7 +38,7 @@ export interface GossipOptions {
  * bootstrap addresses are facts of other concerns: each start begins with the latest of them and accepts later ones.
  */
 export function createGossip(options: GossipOptions): ConcernParts<typeof gossipMachine> {
-  const { identity, store, links, config } = options
+  const { identity, store, links, config, capabilities = [] } = options
   const { id, name, publicKey, tls } = identity
   const persist = fromCallback<{ type: 'none' }, { requestId: string; text: string }, FromPersist>(
     ({ input, sendBack }) => {
@@ -71,7 +73,7 @@ export function createGossip(options: GossipOptions): ConcernParts<typeof gossip
           port,
           version,
           customInformation: store.data.customInformation,
-          capabilities: [],
+          capabilities: [...capabilities],
         },
         // The file may lag behind the seq that a crashed run has signed.
         lastSeq: Math.max(store.data.seq, retained['record.ownSigned']?.record.seq ?? 0),

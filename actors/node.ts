@@ -18,6 +18,7 @@ import { createHttpServer } from './listeners/httpServer.ts'
 import { openListener } from './listeners/tcp.ts'
 import { once } from './once.ts'
 import { createRegistry, replyWithActors } from './registry.ts'
+import type { RelayChoices } from './relay.ts'
 import { type RequestOptions, request } from './request.ts'
 
 export interface NodeOptions {
@@ -28,6 +29,8 @@ export interface NodeOptions {
   open: boolean
   /** To whom this node lends ports. */
   relay?: RelayPolicy
+  /** The token with which clients of stock frp may log in, and other caps of what this node lends. */
+  relayChoices?: RelayChoices
   /** The URL of a service that reports the public address in the form of ip-api.com. */
   ipService?: string
   /** Receives every event, including the first. */
@@ -65,6 +68,7 @@ export async function createNode({
   listen,
   open,
   relay = 'peers',
+  relayChoices = {},
   ipService,
   tap,
   onError = (error, type) => process.emitWarning(`on the bus, with ${type}: ${String(error)}`),
@@ -82,7 +86,7 @@ export async function createNode({
     const registry = createRegistry()
     replyWithActors(bus, registry)
     const events = createEventStream({ bus, registry })
-    const rights = followRights(bus, identity.id, { open, relay })
+    const rights = followRights(bus, identity.id, { open, relay: listen ? relay : 'off' })
     replyForNode(bus, identity)
     const addresses: string[] = []
 
@@ -90,12 +94,14 @@ export async function createNode({
     undo.push(() => httpServer.close())
     const listenAddresses: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
-    const { concerns, quarantined, settled } = await openConcerns({
+    const { concerns, quarantined, acceptFrp, settled } = await openConcerns({
       home,
       bus,
       identity,
       listenAddresses,
       gossipListener,
+      rights,
+      relay: relayChoices,
       background: listen !== null,
     })
     undo.push(settled)
@@ -107,6 +113,7 @@ export async function createNode({
         identity,
         handle: httpServer.handle,
         upgrade: gossipListener.upgrade,
+        acceptFrp,
         ...listen,
       })
       undo.push(() => listener.close())

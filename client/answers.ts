@@ -38,6 +38,8 @@ export const answers = {
   'reach.dialBack': 'reach.dialledBack',
   'reach.show': 'reach.shown',
   'record.describe': 'record.described',
+  'relay.close': 'relay.closed',
+  'relay.list': 'relay.listed',
   'specs.get': 'specs.got',
   'specs.request': 'specs.got',
   'speed.measure': 'speed.measured',

@@ -34,6 +34,7 @@ const listCommands = {
   'group or borrowed container': 'See `p2prc group ls` and `p2prc ps`.',
   plugin: 'See `p2prc plugin ls`.',
   'plugin of yours': 'See `p2prc plugin ls`; the plugins that ship with P2PRC cannot be deleted.',
+  'lent port': 'See `p2prc relay ls`.',
   'trusted peer': 'See `p2prc trust ls`.',
   member: 'See `p2prc group show {group}`.',
 }

@@ -28,6 +28,7 @@ import {
   reachabilityCommands,
   reachabilityFacts,
 } from './reachability.ts'
+import { type RelayCommand, type RelayEmits, relayCommands, relayFacts } from './relay.ts'
 import { type RequestFact, requestFacts } from './request.ts'
 import { type SpecsCommand, type SpecsEmits, specsCommands, specsFacts } from './specs.ts'
 import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands, speedTesterFacts } from './speedTester.ts'
@@ -48,6 +49,7 @@ export type Command =
   | NodeCommand
   | PluginRunnerCommand
   | ReachabilityCommand
+  | RelayCommand
   | SpecsCommand
   | SpeedTesterCommand
   | TrustCommand
@@ -61,6 +63,7 @@ export type Fact =
   | NodeEmits
   | PluginRunnerEmits
   | ReachabilityEmits
+  | RelayEmits
   | RequestFact
   | SpecsEmits
   | SpeedTesterEmits
@@ -78,6 +81,7 @@ export const commandsByConcern = {
   node: nodeCommands,
   pluginRunner: pluginRunnerCommands,
   reachability: reachabilityCommands,
+  relay: relayCommands,
   specs: specsCommands,
   speedTester: speedTesterCommands,
   trust: trustCommands,
@@ -92,6 +96,7 @@ export const factsByConcern = {
   node: { ...nodeFacts, ...requestFacts, ...dialerFacts },
   pluginRunner: pluginRunnerFacts,
   reachability: reachabilityFacts,
+  relay: relayFacts,
   specs: specsFacts,
   speedTester: speedTesterFacts,
   trust: trustFacts,

@@ -56,3 +56,9 @@ function mayRelay({ trusted, open, relay }: Rights, caller: Caller): boolean {
 export function isGrantable(action: Action): boolean {
   return table[action].trusted
 }
+
+/** What the own record says of the ports that a node lends: to every node, to those whom the owner trusts, or nothing. */
+export function relayCapabilities({ open, relay }: Pick<Rights, 'open' | 'relay'>): string[] {
+  if (relay === 'off') return []
+  return relay === 'trusted' && !open ? ['relay:trusted'] : ['relay']
+}

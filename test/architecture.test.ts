@@ -10,6 +10,7 @@ import type { groupTrackerMachine } from '../machines/groupTracker.ts'
 import type { ipTableMachine } from '../machines/ipTable.ts'
 import type { pluginRunnerMachine } from '../machines/pluginRunner.ts'
 import type { reachabilityMachine } from '../machines/reachability.ts'
+import type { relayMachine } from '../machines/relay.ts'
 import type { specsMachine } from '../machines/specs.ts'
 import type { speedTesterMachine } from '../machines/speedTester.ts'
 import type { trustMachine } from '../machines/trust.ts'
@@ -236,6 +237,7 @@ const emitsOwnFacts: Record<Exclude<Concern, 'node'>, true> = {
   ipTable: true satisfies EmitsOwn<typeof ipTableMachine, 'ipTable'>,
   pluginRunner: true satisfies EmitsOwn<typeof pluginRunnerMachine, 'pluginRunner'>,
   reachability: true satisfies EmitsOwn<typeof reachabilityMachine, 'reachability'>,
+  relay: true satisfies EmitsOwn<typeof relayMachine, 'relay'>,
   specs: true satisfies EmitsOwn<typeof specsMachine, 'specs'>,
   speedTester: true satisfies EmitsOwn<typeof speedTesterMachine, 'speedTester'>,
   trust: true satisfies EmitsOwn<typeof trustMachine, 'trust'>,

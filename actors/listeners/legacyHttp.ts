@@ -90,6 +90,17 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
     },
   })
 
+  // P2PRC starts a server for each call. Here the one listener of the node speaks frp too, for UDP as for TCP.
+  app.get('/FRPPort', async (httpRequest, reply) => {
+    authorize(rights(), principalOf(httpRequest), 'relay')
+    return reply.type('text/plain; charset=utf-8').send(String(httpRequest.raw.socket.localPort ?? ''))
+  })
+
+  app.get('/AddProxy', async (httpRequest) => {
+    authorize(rights(), principalOf(httpRequest), 'relay')
+    throw new AppError('not_found', { kind: 'route', id: 'GET /AddProxy' })
+  })
+
   if (images) {
     app.get('/ShowImages', async (httpRequest) => {
       authorize(rights(), principalOf(httpRequest), 'see')

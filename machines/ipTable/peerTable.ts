@@ -27,6 +27,8 @@ export interface Self {
   advertisable: readonly string[]
   /** The owner's free text. */
   information: string
+  /** Whether it lends ports to Go nodes, which have no key. */
+  relaysToAll?: boolean
 }
 
 export type PeerFact = Extract<

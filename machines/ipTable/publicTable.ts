@@ -26,7 +26,7 @@ export function publicRows(table: Table, self: Self, now: number): Row[] {
       IPV4: advertisable.find((host) => !host.includes(':')) ?? '',
       IPV6: advertisable.find((host) => host.includes(':')) ?? '',
       ServerPort: String(self.port),
-      NAT: true,
+      NAT: !self.relaysToAll,
       CustomInformation: self.information,
     }),
   )

@@ -87,6 +87,9 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'reach.dialBack': REMOTE_MS,
   'reach.show': FROM_MEMORY_MS,
 
+  'relay.list': FROM_MEMORY_MS,
+  'relay.close': FROM_MEMORY_MS,
+
   // One reading takes 10 s at most, and the request may arrive during a reading that fails.
   'specs.get': 30_000,
   'specs.request': REMOTE_MS,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { openHome } from '../../actors/home.ts'
-import { createNode, type Node } from '../../actors/node.ts'
+import { createNode, type Node, type NodeOptions } from '../../actors/node.ts'
 import { type Answer, commands } from '../../protocol/index.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { temporaryHome } from './processes.ts'
@@ -9,11 +9,15 @@ import { temporaryHome } from './processes.ts'
 export type NodeHere = Node & { port: number; where: string }
 
 /** Starts a whole node in the test's process: loopback is its network, it has its own home, and it finds no engine. */
-export async function nodeHere(t: TestContext, env: NodeJS.ProcessEnv = temporaryHome()): Promise<NodeHere> {
+export async function nodeHere(
+  t: TestContext,
+  env: NodeJS.ProcessEnv = temporaryHome(),
+  options: Partial<NodeOptions> = {},
+): Promise<NodeHere> {
   process.env.DOCKER_HOST = 'unix:///nonexistent/docker.sock'
   const home = await openHome(env)
   home.config.Test = true
-  const node = await createNode({ home, listen: { host: '127.0.0.1', port: 0 }, open: false, onError })
+  const node = await createNode({ home, listen: { host: '127.0.0.1', port: 0 }, open: false, onError, ...options })
   t.after(() => node.stop())
   const where = node.addresses[0] as string
   return { ...node, where, port: Number(where.split(':')[1]) }

@@ -1,5 +1,7 @@
 import { dhtMachine } from '../../../machines/relay/dht.ts'
+import { relayMachine } from '../../../machines/relay.ts'
 import { passed, samplesOf } from '../../support/playTable.ts'
+import { nodeIdOf, owner } from './common.ts'
 
 export const dhtSamples = samplesOf(dhtMachine, {
   isPrivate: true,
@@ -17,5 +19,50 @@ export const dhtSamples = samplesOf(dhtMachine, {
     'starting again': ['process.ended', 'after backoff'],
     'running again': ['process.ended', 'after backoff', 'process.ready'],
     missing: ['process.missing'],
+  },
+})
+
+const [own, alice] = [nodeIdOf('o'), nodeIdOf('a')]
+const rights = { trusted: new Set([own]), open: false, relay: 'peers' } as const
+const input = { ...rights, id: own, signal: new AbortController().signal }
+const loggedIn = (loginId: string, client: typeof alice | 'anonymous') =>
+  ({
+    type: 'server.loggedIn',
+    login: { loginId, runId: 'abc', poolCount: 1, client, from: '192.0.2.1' },
+  }) as const
+const web = { name: 'web', protocol: 'tcp', port: 20_000 } as const
+const measured = { ...web, client: alice, from: '192.0.2.1', since: 1, connections: 1, bytes: 2 }
+
+export const relaySamples = samplesOf(relayMachine, {
+  input,
+  events: {
+    'login of alice': loggedIn('1', alice),
+    'login of frpc': loggedIn('2', 'anonymous'),
+    'server.refused': { type: 'server.refused', client: 'anonymous', from: '192.0.2.2', why: 'wrong token' },
+    'measured for a list': { type: 'server.measured', requestId: 'l', reply: 'relay.listed', ports: [measured] },
+    'measured for a close': { type: 'server.measured', requestId: 'c', reply: 'relay.closed', ports: [measured] },
+    'login.lent': { type: 'login.lent', loginId: '1', port: web },
+    'login.freed': { type: 'login.freed', loginId: '1', port: web, why: 'the client gave it back' },
+    'login.lent of nobody': { type: 'login.lent', loginId: '9', port: web },
+    'login.freed of nobody': { type: 'login.freed', loginId: '9', port: web, why: 'the client gave it back' },
+    'end of alice': { type: 'login.ended', loginId: '1', why: 'closed' },
+    'end of frpc': { type: 'login.ended', loginId: '2', why: 'closed' },
+    'end of nobody': { type: 'login.ended', loginId: '9', why: 'closed' },
+    'relay.list': owner('relay.list', 'l'),
+    'relay.close 20000': { ...owner('relay.close', 'c'), which: '20000' },
+    'relay.close alice': { ...owner('relay.close', 'c'), which: alice },
+    'relay.close an address': { ...owner('relay.close', 'c'), which: '192.0.2.1' },
+    'client.forgiven': { type: 'client.forgiven', holder: alice },
+    'trust.changed': { type: 'trust.changed', trusted: [] },
+  },
+  situations: {
+    idle: [],
+    'with alice': ['login of alice'],
+    'with a port of alice': ['login of alice', 'login.lent'],
+    'with frpc': ['login of frpc'],
+    'with both': ['login of alice', 'login.lent', 'login of frpc'],
+    'with alice, whom the owner has closed': ['login of alice', 'relay.close alice'],
+    'with alice, trusted ones only': { input: { ...input, relay: 'trusted' }, after: ['login of alice'] },
+    open: { input: { ...input, open: true }, after: [] },
   },
 })

@@ -1,0 +1,115 @@
+import { fromCallback } from 'xstate'
+import type { PortOfLogin, RelayServerCommand, RelayServerEmits } from '../machines/relay/logins.ts'
+import { relayMachine } from '../machines/relay.ts'
+import { REFUSALS_REPORTED_RATE } from '../protocol/defaults/listeners.ts'
+import { RELAY_LIMITS } from '../protocol/defaults/relay.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import type { LentPortView } from '../protocol/relay.ts'
+import { isAuthorized, type Rights } from '../protocol/rights.ts'
+import type { AcceptFrp } from './listeners/principal.ts'
+import { createRateLimit } from './listeners/rateLimit.ts'
+import { createRelayServer, type RelayServer } from './relay/frpServer.ts'
+import { createRelayQuota, type RelayLimits } from './relay/quota.ts'
+import { loginLogic, type RelayClient, type RelayLogin } from './relay/relayLogin.ts'
+import type { ConcernParts } from './supervise.ts'
+
+/** What the owner has decided about the ports that this node lends, beside to whom. */
+export interface RelayChoices {
+  /** The token with which clients without a key may log in. */
+  token?: string
+  limits?: Partial<RelayLimits>
+}
+
+export interface RelayOptions {
+  /** This node. */
+  id: NodeId
+  /** The current rights. */
+  rights: () => Rights
+  choices: RelayChoices
+  /** Set when the listener is open. */
+  listenAddresses: { port: number; hosts: readonly string[] }
+}
+
+export interface Relay {
+  parts: ConcernParts<typeof relayMachine>
+  /** Takes over a connection of the listener. */
+  accept: AcceptFrp
+}
+
+/** Creates the concern that lends ports to nodes that nobody can dial. */
+export function createRelay({ id, rights, choices, listenAddresses }: RelayOptions): Relay {
+  const { token = '', limits } = choices
+  const quota = createRelayQuota({ ...RELAY_LIMITS, ...limits }, (port) => port === listenAddresses.port)
+  /** The server of the present life of the concern. */
+  let current: RelayServer | undefined
+  const logins = new Map<string, RelayLogin>()
+
+  const server = fromCallback<RelayServerCommand, { signal: AbortSignal }, RelayServerEmits>(
+    ({ input: { signal }, sendBack, receive }) => {
+      let closed: readonly string[] = []
+      const isReported = createRateLimit(REFUSALS_REPORTED_RATE)
+      const [host] = listenAddresses.hosts
+
+      function refusalOf({ caller, address }: RelayClient, hasToken: boolean): string | undefined {
+        const now = rights()
+        if (closed.includes(caller) || closed.includes(address)) return 'the owner of this node has closed this client'
+        if (isAuthorized(now, caller, 'relay')) return undefined
+        if (now.relay === 'off') return 'this node lends no ports'
+        if (caller !== 'anonymous') return 'this node lends ports to those alone whom its owner trusts'
+        return hasToken ? undefined : 'this node lends ports to those alone who prove a node key or know its token'
+      }
+
+      const own = createRelayServer({
+        ...{ quota, token, authorize: refusalOf, ...(host !== undefined && { host }) },
+        onLogin(login) {
+          logins.set(login.id, login)
+          const { id: loginId, runId, poolCount, caller: client, address: from } = login
+          sendBack({ type: 'server.loggedIn', login: { loginId, runId, poolCount, client, from } })
+        },
+        onRefused({ caller: client, address: from }, why) {
+          if (isReported(from, performance.now())) sendBack({ type: 'server.refused', client, from, why })
+        },
+      })
+      const end = () => {
+        if (current === own) current = undefined
+        own.close()
+        logins.clear()
+      }
+      current = own
+      // xstate stops no child of a concern that has crashed.
+      signal.addEventListener('abort', end)
+      receive((command) => {
+        if (command.type === 'refuse') closed = command.holders
+        else sendBack({ ...command, type: 'server.measured', ports: command.ports.flatMap(viewOf) })
+      })
+      return () => {
+        signal.removeEventListener('abort', end)
+        end()
+      }
+    },
+  )
+
+  function viewOf({ loginId, port }: PortOfLogin): LentPortView[] {
+    const login = logins.get(loginId)
+    const meter = login?.meters.get(port.name)
+    return login && meter ? [{ ...port, ...meter, client: login.caller, from: login.address }] : []
+  }
+
+  return {
+    parts: {
+      name: 'relay',
+      logic: relayMachine.provide({ actors: { server, login: loginLogic((loginId) => logins.get(loginId)) } }),
+      input: (signal, retained) => ({
+        ...rights(),
+        trusted: new Set([id, ...(retained['trust.changed']?.trusted ?? [])]),
+        id,
+        signal,
+      }),
+      retains: ['trust.changed'],
+    },
+    accept(connection, { caller, address }, release) {
+      if (current) current.accept(connection, { caller, address }, release)
+      else connection.destroy()
+    },
+  }
+}
