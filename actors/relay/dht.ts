@@ -22,8 +22,9 @@ export interface RelayDhtProcessOptions {
   authorize(client: NodeId): boolean
   quota: Pick<RelayQuota, 'takePair'>
   onChange?(change: DhtEmits): void
-  /** The program of the process. */
+  /** The program of the process, and the options of Node for it. */
   script?: string
+  execArgv?: readonly string[]
 }
 
 /** A stream of a client that this relay passes on, and since when, in milliseconds since 1970. */
@@ -53,7 +54,7 @@ export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess 
   const dhtProcess = fromCallback<EventObject, undefined, DhtProcessEmits>(({ sendBack }) => {
     const child = fork(options.script ?? program(), [], {
       // The last one counts, where this process has a limit of its own.
-      execArgv: [...process.execArgv, `--max-old-space-size=${DHT_PROCESS.heapMb}`],
+      execArgv: [...(options.execArgv ?? process.execArgv), `--max-old-space-size=${DHT_PROCESS.heapMb}`],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
     let why = 'it ended'

@@ -18,6 +18,10 @@ declare module 'hyperdht' {
     readonly remotePort: number
     /** Bytes of payload that arrived, also while the stream is relayed to another one. */
     readonly bytesReceived: number
+    readonly id: number
+    readonly socket: object | null
+    connect(socket: object, remoteId: number, port: number, host: string): void
+    write(chunk: Uint8Array): boolean
     destroy(error?: Error): void
   }
 
@@ -26,6 +30,7 @@ declare module 'hyperdht' {
     /** Null until there is a path. */
     readonly rawStream: RawStream | null
     readonly remotePublicKey: Buffer
+    readonly publicKey: Buffer
     write(chunk: Uint8Array): boolean
     end(): void
     pause(): void
@@ -126,6 +131,12 @@ declare module 'blind-relay' {
     close(): Promise<void>
   }
 
-  const blindRelay: { Server: typeof RelayServer }
+  class RelayClient extends EventEmitter {
+    static from(stream: SecretStream, options: { id: Buffer }): RelayClient
+    /** Emits `data` with the id of the relay's stream, or `error`. */
+    pair(isInitiator: boolean, token: Buffer, stream: RawStream): EventEmitter
+  }
+
+  const blindRelay: { Server: typeof RelayServer; Client: typeof RelayClient; token(): Buffer }
   export default blindRelay
 }

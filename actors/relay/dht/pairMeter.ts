@@ -11,7 +11,7 @@ interface Pair {
   end(why: string): void
 }
 
-export type PairLimits = Pick<typeof BLIND_RELAY, 'bytesPerSecond' | 'burstBytes' | 'tickMs'>
+export type PairLimits = Record<'bytesPerSecond' | 'burstBytes' | 'tickMs', number>
 
 /** Measures pairs, and ends those that exceed the rate: what the kernel passes on cannot be held back here. */
 export function createPairMeter(limits: PairLimits = BLIND_RELAY) {
