@@ -30,6 +30,8 @@ export const BLIND_RELAY = {
   burstBytes: 16 * 1024 * 1024,
   /** How long one node of a pair may wait for the other one. hyperdht waits as long. */
   pairTimeoutMs: 15_000,
+  /** How long a pair is relayed after one of its nodes has left, so that what is under way arrives. */
+  lingerMs: 5_000,
   /** How often the pairs are measured. */
   tickMs: 250,
 } as const

@@ -122,6 +122,8 @@ declare module 'blind-relay' {
   export interface RelaySession extends EventEmitter {
     /** The handler of the request to be paired. */
     readonly _pair: { onmessage: (message: PairMessage, session: unknown) => unknown }
+    /** The relayed streams by their token, which the session destroys when it closes. */
+    _links: Map<string, unknown>
     destroy(error?: Error): void
   }
 

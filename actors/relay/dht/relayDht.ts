@@ -1,7 +1,7 @@
 import type BlindRelay from 'blind-relay'
 import type { RelaySession } from 'blind-relay'
 import type HyperDht from 'hyperdht'
-import type { SecretStream } from 'hyperdht'
+import type { RawStream, SecretStream } from 'hyperdht'
 import { BLIND_RELAY, DHT_PORTS, DHT_PROCESS } from '../../../protocol/defaults/punched.ts'
 import type { NodeId } from '../../../protocol/ids.ts'
 import { formatAddress } from '../../../protocol/net/address.ts'
@@ -29,6 +29,7 @@ export interface RelayDhtOptions extends Consent {
   seed: Buffer
   limits?: PairLimits
   pairTimeoutMs?: number
+  lingerMs?: number
 }
 
 export interface RelayDht {
@@ -50,7 +51,15 @@ interface Relayed {
  * not free.
  */
 export async function openRelayDht(options: RelayDhtOptions): Promise<RelayDht> {
-  const { Dht, blindRelay, host, authorize, take, pairTimeoutMs = BLIND_RELAY.pairTimeoutMs } = options
+  const {
+    Dht,
+    blindRelay,
+    host,
+    authorize,
+    take,
+    pairTimeoutMs = BLIND_RELAY.pairTimeoutMs,
+    lingerMs = BLIND_RELAY.lingerMs,
+  } = options
   const nodes: HyperDht[] = []
   const relayed = new Map<number, Relayed>()
   const meter = createPairMeter(options.limits)
@@ -70,33 +79,48 @@ export async function openRelayDht(options: RelayDhtOptions): Promise<RelayDht> 
     const { remoteHost, remotePort } = stream.rawStream ?? {}
     const from = formatAddress({ host: remoteHost ?? '', port: remotePort ?? 0 })
     let isOpen = true
-    let timer: NodeJS.Timeout | undefined
-    let release = () => {}
     stream.once('close', () => {
       isOpen = false
-      clearTimeout(timer)
-      relayed.delete(serial)
-      release()
     })
-    const granted = await take(serial, client, from)
-    if (!granted) return stream.destroy()
-    if (!isOpen) return granted()
-    release = granted
+    const release = await take(serial, client, from)
+    if (!release) return stream.destroy()
+    if (!isOpen) return release()
     const session = relay.accept(stream, { id: stream.remotePublicKey })
     session.on('error', () => {})
+    session._links = new LingeringLinks()
+    const forget = () => {
+      relayed.delete(serial)
+      release()
+    }
+    let raw: RawStream | undefined
     const end = () => {
       session.destroy()
       stream.destroy()
+      raw?.destroy()
     }
     const entry: Relayed = { client, from, end }
     relayed.set(serial, entry)
-    timer = setTimeout(end, pairTimeoutMs)
+    let timer = setTimeout(end, pairTimeoutMs)
     onlyOnePair(session, end)
-    session.on('pair', (_isInitiator, token: Buffer, raw) => {
+    session.on('pair', (_isInitiator, token: Buffer, paired: RawStream, remoteId: number) => {
       clearTimeout(timer)
+      raw = paired
       entry.token = token.toString('hex')
-      meter.add(entry.token, raw, end)
-      raw.once('close', end)
+      meter.add(entry.token, paired, end)
+      // The relay would otherwise learn the address from the client's first packet, and there is none where the client
+      // already has a direct path while the other one has not.
+      const { socket, remotePort: port, remoteHost: at } = stream.rawStream ?? {}
+      if (socket && port && at) paired.connect(socket, remoteId, port, at)
+      paired.once('close', () => {
+        clearTimeout(timer)
+        forget()
+        end()
+      })
+    })
+    stream.once('close', () => {
+      clearTimeout(timer)
+      if (raw) timer = setTimeout(end, lingerMs)
+      else forget()
     })
   }
 
@@ -149,6 +173,17 @@ export async function openRelayDht(options: RelayDhtOptions): Promise<RelayDht> 
       await dht.destroy({ force: true }).catch(() => {})
       throw error
     }
+  }
+}
+
+/**
+ * Keeps a session that closes from destroying what it has paired, which `accept` does later. A node whose direct path comes
+ * up first closes its session at once, while the other node has sent a packet over the relay. That one is sent again over
+ * the relay alone, also after the stream has moved, and would never arrive.
+ */
+class LingeringLinks extends Map<string, unknown> {
+  override values() {
+    return new Map<string, unknown>().values()
   }
 }
 
