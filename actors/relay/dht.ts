@@ -57,14 +57,10 @@ export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess 
       execArgv: [...(options.execArgv ?? process.execArgv), `--max-old-space-size=${DHT_PROCESS.heapMb}`],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
-    let why = 'it ended'
+    let why = ''
     send = (message) => {
       if (child.connected) child.send(message, () => {})
     }
-    child.on('error', (error) => {
-      why = error.message
-      sendBack({ type: 'process.ended', why })
-    })
     child.on('message', (message: FromDht) => {
       if (message.type === 'ready') sendBack({ type: 'process.ready', port: message.port })
       else if (message.type === 'missing') sendBack({ type: 'process.missing', why: message.why })
@@ -72,12 +68,15 @@ export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess 
       else receive(message)
     })
     ended = new Promise((resolve) => {
-      child.once('close', (code, signal) => {
+      const end = (reason: string) => {
         clearTimeout(timer)
         releaseAll()
-        sendBack({ type: 'process.ended', why: why === 'it ended' ? `it ended with ${signal ?? code}` : why })
+        sendBack({ type: 'process.ended', why: why || reason })
         resolve()
-      })
+      }
+      // It is not closed where the pipe was closed from this end.
+      child.once('exit', (code, signal) => end(`it ended with ${signal ?? code}`))
+      child.on('error', ({ message }) => end(message))
     })
     let timer: NodeJS.Timeout | undefined
     const { host, bind = '0.0.0.0', port, identity } = options

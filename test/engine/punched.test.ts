@@ -10,7 +10,10 @@ import type { Tried } from '../support/punchedNode.ts'
 const isFull = process.env.P2PRC_SOAK === 'full'
 const tries = isFull ? 20 : 1
 
-/** How long a stream may take to become direct. A symmetric router is punched by chance: 99.7 of 100 within this time. */
+/**
+ * How long a stream may take to become direct. A symmetric router is punched by chance: 99.7 of 100 within this time, so
+ * that a test of one try has a second one.
+ */
 const PUNCH_MS = 30_000
 
 /** How long a stream that no direct path is expected for is used. */
@@ -65,10 +68,11 @@ async function tryOnce(from: Machine, to: Machine, ms: number): Promise<Tried> {
 
 test('nodes behind routers reach each other over a relay, and move to a direct path in the same stream', async (t) => {
   const results = await Promise.all(
-    pairs.map(async ({ ms }, at) => {
+    pairs.map(async ({ ms, punched }, at) => {
       const [one, other] = [2 * at, 2 * at + 1].map((index) => lab.routers[index]?.machines[0] as Machine)
       const reached: Tried[] = []
-      for (let count = 0; count < tries; count++) {
+      const isPunched = () => reached.some(({ directMs }) => directMs !== null)
+      for (let count = 0; count < tries || (!isFull && count < 2 && punched > 0 && !isPunched()); count++) {
         // Each of the two is the one that dials.
         const [from, to] = (count % 2 === 0 ? [one, other] : [other, one]) as [Machine, Machine]
         const tried = await tryOnce(from, to, ms).catch((error: Error) => error)
@@ -90,7 +94,7 @@ test('nodes behind routers reach each other over a relay, and move to a direct p
   for (const [at, { routers, punched }] of pairs.entries()) {
     const reached = results[at] as Tried[]
     const direct = reached.filter(({ directMs }) => directMs !== null).length
-    assert.equal(reached.length, tries, `${routers.join(' ↔ ')} reached`)
+    assert.ok(reached.length >= tries, `${routers.join(' ↔ ')} reached: ${reached.length} of ${tries}`)
     assert.ok(direct >= punched * tries, `${routers.join(' ↔ ')} punched: ${direct} of ${tries}`)
     if (punched === 0) for (const { wasRelayed, echoes } of reached) assert.ok(wasRelayed && echoes > 1)
   }

@@ -31,6 +31,7 @@ declare module 'hyperdht' {
     readonly rawStream: RawStream | null
     readonly remotePublicKey: Buffer
     readonly publicKey: Buffer
+    readonly destroyed: boolean
     write(chunk: Uint8Array): boolean
     end(): void
     pause(): void

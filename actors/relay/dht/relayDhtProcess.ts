@@ -62,9 +62,8 @@ function reportTransfer(): void {
 }
 
 function fail(error: unknown): void {
-  const { code, params, message } = error as Error & { code?: string; params?: { why?: string } }
-  if (error instanceof AppError && code === 'punching_missing') send({ type: 'missing', why: params?.why ?? message })
-  else send({ type: 'failed', why: message })
+  if (error instanceof AppError && error.code === 'punching_missing') send({ type: 'missing', why: error.what })
+  else send({ type: 'failed', why: (error as Error).message })
   process.disconnect?.()
 }
 
