@@ -69,3 +69,16 @@ export const DOMAIN_PROXY = {
   /** How long the certificate that a node signs itself is valid. Browsers refuse those that are valid for longer. */
   selfSignedDays: 397,
 } as const
+
+/** Certificates that an authority issues for domains. */
+export const CERTIFICATE = {
+  /** The part of its validity after which one is renewed, as Let's Encrypt advises. */
+  renewAtPart: 2 / 3,
+  /** How often it is looked at whether one is to be renewed. */
+  checkMs: 86_400_000,
+  /** The time to the next order after one that failed; it doubles. Let's Encrypt allows five failures of a name an hour. */
+  initialBackoffMs: 15 * 60_000,
+  maxBackoffMs: 86_400_000,
+  /** Where orders go. */
+  directoryUrl: 'https://acme-v02.api.letsencrypt.org/directory',
+} as const
