@@ -54,6 +54,7 @@ export const certificateMachine = setup({
   },
 }).createMachine({
   id: 'certificate',
+  options: { maxIterations: 1_000 },
   context: ({ input }) => ({ ...input, failures: 0 }),
   initial: 'deciding',
   states: {
