@@ -4,6 +4,7 @@ import { wholeNumber } from './cli/commandLine.ts'
 import { exitWith } from './cli/exit.ts'
 import { groupCommands } from './cli/groupCommands.ts'
 import { loanCommands } from './cli/loanCommands.ts'
+import { mapCommands } from './cli/mapCommands.ts'
 import { openedHome } from './cli/openedHome.ts'
 import { peerCommands } from './cli/peerCommands.ts'
 import { pluginCommands } from './cli/pluginCommands.ts'
@@ -16,12 +17,13 @@ import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
 /**
  * Each handler reads its arguments, sends ONE command to the node and renders the answer. Its row in
  * `cli/cliCommands.ts` defines its name, arguments and flags; `cli/tables.ts` renders the tables. The handlers for
- * groups, the network and plugins are in files of their own.
+ * groups, mapped ports, the network and plugins are in files of their own.
  */
 const handlers: Record<CommandName, Handler> = {
   ...actorCommands,
   ...groupCommands,
   ...loanCommands,
+  ...mapCommands,
   ...peerCommands,
   ...pluginCommands,
 

@@ -13,7 +13,7 @@ import { loanExtrasPath } from './home/loanExtras.ts'
 import type { Home } from './home.ts'
 import { shipped } from './homePaths.ts'
 import type { Identity } from './identity.ts'
-import { advertisableAddresses, type ListenAddresses, ownAddresses } from './ipTable/listening.ts'
+import { advertisableAddresses, type ListenAddresses, loopbackOf, ownAddresses } from './ipTable/listening.ts'
 import { recoverEndpoints } from './ipTable/recoverEndpoints.ts'
 import { createIpTable } from './ipTable.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
@@ -29,6 +29,7 @@ import { sshConfigPath } from './ssh/borrowedFiles.ts'
 import { syncSshConfig } from './ssh/sshConfig.ts'
 import { type ConcernParts, type Supervised, supervise } from './supervise.ts'
 import { createTrust } from './trust.ts'
+import { createTurnClient } from './turnClient.ts'
 
 interface ConcernDependencies {
   home: Home
@@ -62,7 +63,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
 }> {
   const { home, bus, identity, listenAddresses, gossipListener, rights, background } = dependencies
   const { paths, config } = home
-  const { trust, gossip, table, loans, groups, quarantined, written } = await openFiles(paths)
+  const { trust, gossip, table, loans, groups, mappings, quarantined, written } = await openFiles(paths)
   const quarantinedTable = quarantined.get(paths.ipTable)?.quarantinePath
   const { id, name } = identity
   // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
@@ -136,6 +137,16 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     toFactory(containerManager),
     toFactory(borrowed),
     toFactory(plugins),
+    toFactory(
+      createTurnClient({
+        bus,
+        store: mappings,
+        resolve,
+        dialer,
+        listening: () => ({ host: loopbackOf(listenAddresses), port: background ? listenAddresses.port : 0 }),
+        isBehindNat: background && config.BehindNAT,
+      }),
+    ),
   ]
   const settled = async () => {
     sshConfig.undo()

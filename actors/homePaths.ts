@@ -15,6 +15,8 @@ export interface HomePaths {
   trust: string
   /** What this node has said of itself under which number. */
   gossip: string
+  /** The ports that the owner shows to the outside. */
+  mappings: string
   /** The node's Ed25519 key in OpenSSH form, which is not P2PRC's RSA key. */
   key: string
   publicKey: string
@@ -67,6 +69,7 @@ function ownPaths(dir: string, env: NodeJS.ProcessEnv) {
     images: shipped.images,
     trust: join(dir, 'trust.json'),
     gossip: join(dir, 'gossip.json'),
+    mappings: join(dir, 'mappings.json'),
     key: join(dir, 'id_ed25519'),
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),

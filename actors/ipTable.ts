@@ -93,9 +93,10 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       signal,
       ...(quarantined && { quarantined }),
       ...(recovered && { recovered }),
+      relayed: retained['port.nodeRelayed']?.endpoints ?? [],
       ...(retained['node.addressFound'] && { publicAddress: retained['node.addressFound'].address }),
     }),
-    retains: ['record.ownSigned', 'node.addressFound'],
+    retains: ['record.ownSigned', 'node.addressFound', 'port.nodeRelayed'],
   }
 }
 

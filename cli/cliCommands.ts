@@ -194,6 +194,21 @@ export const commandLines = [
     prints: 'value',
   },
   {
+    name: 'map',
+    args: '<port>',
+    help: 'Show a port of this machine to the outside through a relay, now and after each restart, and print its address there',
+    flags: ['udp', 'via', 'on'],
+    prints: 'value',
+  },
+  { name: 'map ls', args: '', help: 'List the ports that are shown to the outside', flags: ['on'], prints: 'value' },
+  {
+    name: 'map rm',
+    args: '<which>',
+    help: 'Stop showing a port. WHICH is the port, with /udp for UDP, or its address outside',
+    flags: ['on'],
+    prints: 'value',
+  },
+  {
     name: 'plugin ls',
     args: '',
     help: 'List the plugins, and what is wrong with each invalid one',

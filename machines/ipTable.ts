@@ -37,7 +37,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
   invoke: { src: 'watchAddresses', id: 'watchAddresses', input: ({ context }) => ({ signal: context.signal }) },
   entry: enqueueActions(({ context, enqueue }) => {
     if (context.quarantined) enqueue.emit({ type: 'table.damaged', quarantined: context.quarantined })
-    enqueue.emit(selfAddressesFact(context.self, context.observedAddresses))
+    enqueue.emit(selfAddressesFact(context))
   }),
   type: 'parallel',
   states: {
@@ -216,6 +216,9 @@ export const ipTableMachine = ipTableSetup.createMachine({
           self: { ...context.self, addresses, advertisable },
         }),
       },
+    },
+    'port.nodeRelayed': {
+      actions: { type: 'updateSelf', params: ({ event }) => ({ relayed: event.endpoints }) },
     },
     'node.addressFound': {
       actions: { type: 'updateSelf', params: ({ event }) => ({ publicAddress: event.address }) },

@@ -137,6 +137,9 @@ export const containerManagerFacts = {
 
 export type ContainerManagerEmits = FactsOf<typeof containerManagerFacts>
 
+/** The facts that a container may be gone. */
+export type ContainerGone = Extract<ContainerManagerEmits, { type: 'container.removed' | 'container.changed' }>
+
 export type ContainerManagerCommand = CommandsOf<typeof containerManagerCommands>
 
 export type ContainerManagerAccepts = ContainerManagerCommand | RequestFact

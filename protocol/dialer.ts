@@ -4,7 +4,7 @@ import { failure, nodeId } from './ids.ts'
 import { endpointSchema as endpoint } from './net/endpointSchema.ts'
 
 /** The purpose of a connection. */
-const purpose = z.enum(['command', 'gossip', 'speed', 'probe', 'crawl', 'dialBack'])
+const purpose = z.enum(['command', 'gossip', 'speed', 'probe', 'crawl', 'dialBack', 'relay'])
 
 export type DialPurpose = z.infer<typeof purpose>
 

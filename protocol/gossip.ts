@@ -70,6 +70,8 @@ export const gossipFacts = {
 
 export type GossipEmits = FactsOf<typeof gossipFacts>
 
+export type RecordMerged = Extract<GossipEmits, { type: 'record.merged' }>
+
 /** The facts from which the IP table is updated. */
 export type NetworkFact = Exclude<
   GossipEmits,

@@ -33,6 +33,7 @@ import { type RequestFact, requestFacts } from './request.ts'
 import { type SpecsCommand, type SpecsEmits, specsCommands, specsFacts } from './specs.ts'
 import { type SpeedTesterCommand, type SpeedTesterEmits, speedTesterCommands, speedTesterFacts } from './speedTester.ts'
 import { type TrustCommand, type TrustEmits, trustCommands, trustFacts } from './trust.ts'
+import { type TurnClientCommand, type TurnClientEmits, turnClientCommands, turnClientFacts } from './turnClient.ts'
 
 /**
  * Every event on a node's bus; start reading here. A command requests something: its name is an imperative, and it
@@ -53,6 +54,7 @@ export type Command =
   | SpecsCommand
   | SpeedTesterCommand
   | TrustCommand
+  | TurnClientCommand
 
 export type Fact =
   | ContainerManagerEmits
@@ -68,6 +70,7 @@ export type Fact =
   | SpecsEmits
   | SpeedTesterEmits
   | TrustEmits
+  | TurnClientEmits
 
 /** A fact that answers a command. */
 export type Answer = Extract<Fact, { requestId: string }>
@@ -85,6 +88,7 @@ export const commandsByConcern = {
   specs: specsCommands,
   speedTester: speedTesterCommands,
   trust: trustCommands,
+  turnClient: turnClientCommands,
 } as const satisfies Record<string, Record<string, CommandSpec>>
 
 /** The facts that each concern emits. The composition root, `node`, also publishes those about requests and dials. */
@@ -100,6 +104,7 @@ export const factsByConcern = {
   specs: specsFacts,
   speedTester: speedTesterFacts,
   trust: trustFacts,
+  turnClient: turnClientFacts,
 } as const satisfies Record<Concern, FactSpecs>
 
 export type Concern = keyof typeof commandsByConcern

@@ -11,6 +11,7 @@ import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { RequestFact } from './request.ts'
 import { specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
+import type { NodeRelayed } from './turnClient.ts'
 import { machine } from './wire/record.ts'
 
 const where = z.string().min(1).max(512)
@@ -70,6 +71,8 @@ export const peer = z.object({
   linked: z.boolean(),
   /** Whether it has answered at one of its endpoints, or none of them has failed yet. */
   dialable: z.boolean(),
+  /** Whether its record says that it lends ports to nodes that nobody can dial. */
+  relays: z.boolean(),
   /** The round trip time in nanoseconds, and both rates in Mbit/s; null until measured. */
   latencyNs: z.number().nullable(),
   download: z.number().nullable(),
@@ -154,3 +157,4 @@ export type IpTableAccepts =
   | NetworkFact
   | ConcernCrashed
   | AddressFound
+  | NodeRelayed

@@ -1,48 +1,57 @@
 import { z } from 'zod'
+import type { ContainerGone } from './containerManager.ts'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
-import { failure, nodeId } from './ids.ts'
+import type { RecordMerged } from './gossip.ts'
+import { containerId, failure, nodeId } from './ids.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
+import type { ReachChanged } from './reachability.ts'
 import type { RequestFact } from './request.ts'
 
 const port = z.int().min(1).max(65_535)
+const where = z.string().min(1).max(512)
+const protocol = z.enum(['tcp', 'udp'])
+
+/** Another node that is to do it, at the owner's request. */
+const on = where.optional()
 
 /** The commands about what this node shows to the outside through a relay. */
 export const turnClientCommands = {
   /**
-   * Maps a port of this machine out. Other nodes than the owner may map only ports of their own containers here. `via` is
-   * the relay to use; without it, the nearest that is willing. With `on`, the port is one of that peer's machine.
+   * Maps a port of this machine out through a relay: `via`, or else the nearest one that is willing. It is answered as
+   * soon as something sent to the relay's port has arrived here. A peer may map the ports of its own containers here.
    */
   'port.map': {
-    schema: z.object({
-      port,
-      protocol: z.enum(['tcp', 'udp']).default('tcp'),
-      via: z.string().max(512).default(''),
-      on: z.string().max(512).default(''),
-    }),
+    schema: z.object({ port, protocol: protocol.default('tcp'), via: where.optional(), on }),
     action: 'map',
     terminalEvents: ['port.mapped', 'port.mapFailed'],
   },
-  'port.list': { schema: z.object({}), action: 'administer', terminalEvents: ['port.listed'] },
+  /** Lists the mappings; for a peer, those that it has requested. */
+  'port.list': { schema: z.object({ on }), action: 'map', terminalEvents: ['port.listed', 'port.listFailed'] },
   /** `which` is the mapped port, with `/udp` for UDP, or the address outside. */
   'port.unmap': {
-    schema: z.object({ which: z.string().min(1).max(512) }),
-    action: 'administer',
+    schema: z.object({ which: where, on }),
+    action: 'map',
     terminalEvents: ['port.unmapped', 'port.unmapFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
-const mapping = z.object({
+export const mapping = z.object({
   port,
-  protocol: z.enum(['tcp', 'udp']),
+  protocol,
   /** The address outside; absent while there is none. */
   address: endpointSchema.optional(),
   /** The relay that lends it. */
   relay: nodeId.optional(),
+  /** The relay that must lend it, as the owner named it. */
+  via: where.optional(),
+  /** The peer that requested it, for its container. Absent for the owner. */
+  by: nodeId.optional(),
+  container: containerId.optional(),
   /** `open`: users outside reach it. `waiting`: its relay is gone or refuses; `why` says so. */
   state: z.enum(['connecting', 'open', 'waiting']),
   why: failure.optional(),
-  /** When it last came into its state, in milliseconds since 1970. */
+  /** When it was last opened, in milliseconds since 1970; 0 before. */
   since: z.number(),
 })
 
@@ -52,16 +61,22 @@ export const turnClientFacts = {
   'port.mapped': answer({ mapping }),
   'port.mapFailed': failed,
   'port.listed': answer({ mappings: z.array(mapping) }),
+  'port.listFailed': failed,
   'port.unmapped': answer({ mapping }),
   'port.unmapFailed': failed,
   /** A mapping that was open cannot be reached any more; it comes back by itself. */
   'port.lost': z.object({ mapping }),
+  'port.saveFailed': failure,
   /** It can be reached again, maybe at another address. */
   'port.restored': z.object({ mapping }),
+  /** Where others reach this node itself through a relay; no endpoint while it needs none or has none. */
+  'port.nodeRelayed': z.object({ endpoints: z.array(endpointSchema).max(1) }),
 } as const satisfies FactSpecs
 
 export type TurnClientEmits = FactsOf<typeof turnClientFacts>
 
+export type NodeRelayed = Extract<TurnClientEmits, { type: 'port.nodeRelayed' }>
+
 export type TurnClientCommand = CommandsOf<typeof turnClientCommands>
 
-export type TurnClientAccepts = TurnClientCommand | RequestFact
+export type TurnClientAccepts = TurnClientCommand | ContainerGone | ReachChanged | RecordMerged | RequestFact

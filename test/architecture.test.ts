@@ -14,6 +14,7 @@ import type { relayMachine } from '../machines/relay.ts'
 import type { specsMachine } from '../machines/specs.ts'
 import type { speedTesterMachine } from '../machines/speedTester.ts'
 import type { trustMachine } from '../machines/trust.ts'
+import type { turnClientMachine } from '../machines/turnClient.ts'
 import type { FactsOf } from '../protocol/facts.ts'
 import { type Concern, commands, commandsByConcern, facts, factsByConcern } from '../protocol/index.ts'
 
@@ -241,6 +242,7 @@ const emitsOwnFacts: Record<Exclude<Concern, 'node'>, true> = {
   specs: true satisfies EmitsOwn<typeof specsMachine, 'specs'>,
   speedTester: true satisfies EmitsOwn<typeof speedTesterMachine, 'speedTester'>,
   trust: true satisfies EmitsOwn<typeof trustMachine, 'trust'>,
+  turnClient: true satisfies EmitsOwn<typeof turnClientMachine, 'turnClient'>,
 }
 
 test('every concern emits only facts of its own slice: the compiler has checked each', () => {

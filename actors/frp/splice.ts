@@ -46,12 +46,15 @@ export function splice(
     const join = canTakeOver(one) && canTakeOver(other) ? joinSockets : joinStreams
     const ends = join(one, other, count('up'), count('down'))
     for (const [from, to] of [ends, [...ends].reverse()] as [Duplex, Duplex][]) {
-      from.once('end', () => {
+      const onEnd = () => {
         // The other side has all the time that it needs to take what is under way.
         to.end(() => {
           if (halfClose === 'lost' && open > 0) timer ??= setTimeout(finish, HALF_CLOSED_TIMEOUT_MS)
         })
-      })
+      }
+      // A stream that has ended before it was joined does not say so again.
+      if (from.readableEnded) onEnd()
+      else from.once('end', onEnd)
       from.once('error', finish)
       from.once('close', () => {
         open -= 1

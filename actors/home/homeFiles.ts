@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { emptyGossip, gossipFile } from '../../protocol/files/gossip.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/files/ipTable.ts'
 import { recoverTracked, trackContainersFile, withExtras } from '../../protocol/files/loans.ts'
+import { emptyMappings, mappingsFile } from '../../protocol/files/mappings.ts'
 import { openGroupStore } from '../groupTracker/groupFile.ts'
 import type { HomePaths } from '../homePaths.ts'
 import { openStore } from '../store.ts'
@@ -20,7 +21,7 @@ export async function openFiles(paths: HomePaths) {
   const quarantined = new Map<string, Quarantined>()
   const onDamaged = (path: string) => (quarantinePath: string, lost?: readonly string[]) =>
     quarantined.set(path, { quarantinePath, ...(lost && { lost: [...lost] }) })
-  const [trust, gossip, table, loans, groups] = await Promise.all([
+  const [trust, gossip, table, loans, groups, mappings] = await Promise.all([
     openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
     openStore(paths.gossip, {
       schema: gossipFile,
@@ -42,6 +43,12 @@ export async function openFiles(paths: HomePaths) {
       onDamaged: onDamaged(paths.trackContainers),
     }),
     openGroupStore(paths.groupTrackContainers, onDamaged(paths.groupTrackContainers)),
+    openStore(paths.mappings, {
+      schema: mappingsFile,
+      empty: emptyMappings,
+      indent: '  ',
+      onDamaged: onDamaged(paths.mappings),
+    }),
   ])
   const extras = await readLoanExtras(paths.trackContainers)
   const restored = withExtras(loans.data, extras)
@@ -51,9 +58,9 @@ export async function openFiles(paths: HomePaths) {
     quarantined.set(paths.trackContainers, { quarantinePath: '', lost })
   /** Resolves when all pending writes are done. */
   const written = async () => {
-    await Promise.all([trust, gossip, table, loans, groups].map((store) => store.settled()))
+    await Promise.all([trust, gossip, table, loans, groups, mappings].map((store) => store.settled()))
   }
-  return { trust, gossip, table, loans, groups, quarantined, written }
+  return { trust, gossip, table, loans, groups, mappings, quarantined, written }
 }
 
 async function isEmptyFile(path: string): Promise<boolean> {

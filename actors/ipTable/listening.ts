@@ -30,6 +30,11 @@ export function ownAddresses({ hosts }: ListenAddresses): string[] {
   return isWildcard(hosts) ? interfaceAddresses() : [...hosts]
 }
 
+/** Returns an address at which this machine itself reaches the node. */
+export function loopbackOf({ hosts }: ListenAddresses): string {
+  return isWildcard(hosts) || hosts[0] === undefined ? 'localhost' : hosts[0]
+}
+
 /**
  * Returns the own addresses that may be advertised: not loopback, not link-local, and not the bridges of container
  * engines, which every lender has under the same address. With `test`, loopback addresses may be advertised too.

@@ -26,6 +26,8 @@ export interface RelayConnectionOptions {
   connectLocal(name: string): Promise<Duplex>
   /** The port of this machine to which the datagrams of a tunnel go. */
   localUdpPort(name: string): number | undefined
+  /** Whether a datagram that came out of a tunnel is not for its port. */
+  isProbe?(name: string, payload: Buffer): boolean
   /** The wall clock, in seconds, for the proof in a login. */
   now?: () => number
 }
@@ -80,7 +82,8 @@ export function relayConnection(options: RelayConnectionOptions) {
           if (message.kind !== 'StartWorkConn' || message.body.error !== '') return work.close()
           const name = message.body.proxy_name
           const bytes = encryptWork ? encryptedStream(work.detach(), key) : work.detach()
-          if (protocols.get(name) === 'udp') serveDatagrams(bytes, options.localUdpPort(name))
+          if (protocols.get(name) === 'udp')
+            serveDatagrams(bytes, options.localUdpPort(name), (payload) => options.isProbe?.(name, payload) ?? false)
           else void serveUser(bytes, name)
         },
         onEnd: () => {},

@@ -8,14 +8,19 @@ type UdpAddress = NonNullable<Extract<FrpMessage, { kind: 'UDPPacket' }>['body']
 
 /**
  * Passes the datagrams of a work connection to a port of this machine, from a socket of its own for each user, so that the
- * answers find their way back.
+ * answers find their way back. `isProbe` keeps a datagram from the port.
  */
-export function serveDatagrams(stream: Duplex, port: number | undefined): void {
+export function serveDatagrams(
+  stream: Duplex,
+  port: number | undefined,
+  isProbe: (payload: Buffer) => boolean = () => false,
+): void {
   const users = new Map<string, { socket: Socket; idle: NodeJS.Timeout }>()
   const channel = createFrpChannel(stream, {
     onMessage(message) {
       if (message.kind !== 'UDPPacket' || !message.body.r || port === undefined) return
-      socketOf(message.body.r).send(Buffer.from(message.body.c, 'base64'), port, '127.0.0.1')
+      const payload = Buffer.from(message.body.c, 'base64')
+      if (!isProbe(payload)) socketOf(message.body.r).send(payload, port, '127.0.0.1')
     },
     onEnd() {
       clearInterval(ping)

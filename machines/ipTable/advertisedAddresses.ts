@@ -32,11 +32,16 @@ export function observeAddress(observed: ObservedAddresses, by: NodeId, address:
   return new Map([...[...observed].filter(([id]) => id !== by), [by, host] as const].slice(-OBSERVERS_MAX))
 }
 
-/** Returns the endpoints to advertise, best first. */
-export function advertisedAddresses({ advertisable, port }: Self, observed: ObservedAddresses): Endpoint[] {
+/** Returns the endpoints to advertise, best first. Those at relays are the last, because the others are faster. */
+export function advertisedAddresses(
+  { advertisable, port }: Self,
+  observed: ObservedAddresses,
+  relayed: readonly Endpoint[] = [],
+): Endpoint[] {
   const counts = new Map<string, number>()
   for (const host of observed.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
   const agreed = [...counts].filter(([, count]) => count >= OBSERVERS_MIN).map(([host]) => host)
   const hosts = [...new Set([...advertisable.filter((host) => !isShared(host)), ...agreed, ...advertisable])]
-  return hosts.slice(0, ADVERTISED_MAX).map((host) => directEndpoint({ host, port }))
+  const direct = hosts.slice(0, ADVERTISED_MAX - relayed.length).map((host) => directEndpoint({ host, port }))
+  return [...direct, ...relayed]
 }

@@ -30,6 +30,8 @@ export interface IpTableInput {
   startedAt: number
   /** The address that an external service reported, if the owner configured one. */
   publicAddress?: string
+  /** Where relays pass connections on to this node. */
+  relayed?: readonly Endpoint[]
   /** Whether to probe peers in the background, as a running node does and a single command does not. */
   watch: boolean
   /** P2PRC's `Test` option for networks on one machine: anonymous callers may name loopback addresses. */
@@ -59,7 +61,7 @@ export interface Context extends IpTableInput {
 }
 
 /** The parts of the context that determine where this node can be dialled. */
-export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses'>>
+export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses' | 'relayed'>>
 
 export function contextOf(input: IpTableInput): Context {
   const table = loadTable(input.file, input.self, input)

@@ -80,10 +80,10 @@ export const ipTableSetup = setup({
       if (membersChanged || count !== countOf(context.table)) enqueue.emit({ type: 'table.changed', count })
     }),
     updateSelf: enqueueActions(({ context, enqueue }, change: SelfChange) => {
-      const { observedAddresses, publicAddress } = { ...context, ...change }
-      const self = withPublicAddress(change.self ?? context.self, publicAddress)
-      const fact = selfAddressesFact(self, observedAddresses)
-      const before = selfAddressesFact(context.self, context.observedAddresses)
+      const next = { ...context, ...change }
+      const self = withPublicAddress(next.self, next.publicAddress)
+      const fact = selfAddressesFact({ ...next, self })
+      const before = selfAddressesFact(context)
       enqueue.assign({ ...change, self })
       if (fact.endpoints.map(formatEndpoint).join() !== before.endpoints.map(formatEndpoint).join()) enqueue.emit(fact)
     }),

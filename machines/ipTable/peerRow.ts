@@ -48,6 +48,8 @@ export interface Row {
   seq: number
   /** The machine specifications in that record. */
   machine: Machine | null
+  /** Whether that record has the capability to relay. */
+  relays: boolean
   /** Whether gossip reports it alive. Then a failed probe only means that it cannot be dialled from here. */
   alive: boolean
   specs: Specs | null
@@ -117,6 +119,7 @@ export function newRow(
     measuredAt: null,
     seq: 0,
     machine: null,
+    relays: false,
     alive: false,
     specs: null,
   }
@@ -162,6 +165,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     answeredAgoMs: linked ? 0 : answeredAgoMs,
     linked,
     dialable: row.endpoints.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
+    relays: row.relays,
     latencyNs: entry.Latency || null,
     download: entry.Download || null,
     upload: entry.Upload || null,

@@ -3,11 +3,11 @@ import { AppError } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableEmits, SelfAddressesChanged } from '../../protocol/ipTable.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
-import { advertisedAddresses, type ObservedAddresses } from './advertisedAddresses.ts'
+import { advertisedAddresses } from './advertisedAddresses.ts'
 import type { Context, TableRequest } from './ipTableContext.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
-import { countOf, findByAddress, isSelfAt, type Self } from './peerTable.ts'
+import { countOf, findByAddress, isSelfAt } from './peerTable.ts'
 
 /**
  * The facts that answer the table's commands, and the interpretation of the commands, as pure functions of its
@@ -44,7 +44,11 @@ export function savedFact(
 }
 
 /** Returns the fact with the endpoints at which this node can be dialled, which gossip sends to others. */
-export function selfAddressesFact(self: Self, observedAddresses: ObservedAddresses): SelfAddressesChanged {
-  const endpoints = advertisedAddresses(self, observedAddresses)
+export function selfAddressesFact({
+  self,
+  observedAddresses,
+  relayed,
+}: Pick<Context, 'self' | 'observedAddresses' | 'relayed'>): SelfAddressesChanged {
+  const endpoints = advertisedAddresses(self, observedAddresses, relayed)
   return { type: 'table.selfAddressesChanged', endpoints, port: self.port }
 }

@@ -83,6 +83,11 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'plugin.pull': 600_000,
   'plugin.remove': ON_DISK_MS,
 
+  // Login, tunnel and confirmation each have a timeout of their own; with `on`, another node does this.
+  'port.map': 2 * REMOTE_MS,
+  'port.list': REMOTE_MS,
+  'port.unmap': REMOTE_MS,
+
   // The dial waits for the budget of dials too.
   'reach.dialBack': REMOTE_MS,
   'reach.show': FROM_MEMORY_MS,

@@ -64,3 +64,13 @@ export const RELAY_USER_TIMEOUT_MS = 10_000
 
 /** The delay before the work connection of a UDP port is requested again. Stock frp's value. */
 export const UDP_WORK_RETRY_MS = 1_000
+
+/** How often relays are searched for while fewer than two work. */
+export const RELAY_SEARCH_INTERVAL_MS = 5_000
+
+/** How long a connection to the address outside may take to arrive here, until the mapping counts as unreachable. */
+export const MAPPING_CONFIRM_TIMEOUT_MS = 10_000
+
+/** The delay before a mapping that could not be confirmed is tried again, and between two datagrams of one attempt. */
+export const MAPPING_RETRY_MS = 5_000
+export const MAPPING_PROBE_INTERVAL_MS = 500

@@ -22,6 +22,9 @@ export const SEQ_MAX = 0xffff_ffff
 /** Domain separation: it precedes the text in what is signed, so that no other signature of the key is valid for a record. */
 const DOMAIN = 'p2prc record 1\n'
 
+/** The capability in the record of a node that lends ports to nodes that nobody can dial. */
+export const RELAY_CAPABILITY = 'relay'
+
 const SIZE_MAX_MIB = 2 ** 40
 
 export const machine = z.object({

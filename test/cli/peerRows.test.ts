@@ -25,6 +25,7 @@ const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   answeredAgoMs: 4_000,
   linked: false,
   dialable: true,
+  relays: false,
   latencyNs: null,
   download: null,
   upload: null,

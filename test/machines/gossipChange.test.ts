@@ -16,7 +16,7 @@ import { emptyIpTable } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
-import { directEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
+import { directEndpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { NodeRecord } from '../../protocol/wire/record.ts'
 import { listOf } from '../support/tableLists.ts'
 
@@ -204,6 +204,17 @@ test('this node advertises its own addresses, and a public one that two peers ob
   ]
   for (const [name, observed, advertised] of rows)
     assert.deepEqual(advertisedAddresses(self, observed), parseEndpoints(advertised), name)
+})
+
+test('an endpoint at a relay is advertised last, and always has its place', () => {
+  const relayed = parseEndpoints(['relayed://20.0.0.8:20000'])
+  assert.deepEqual(
+    advertisedAddresses(self, new Map(), relayed),
+    parseEndpoints(['10.0.0.9:8088', ...relayed.map(formatEndpoint)]),
+  )
+  const many = Array.from({ length: 9 }, (_, index) => `10.0.0.${index}`)
+  const advertised = advertisedAddresses({ ...self, advertisable: many }, new Map(), relayed)
+  assert.deepEqual([advertised.length, advertised.at(-1)], [8, relayed[0]])
 })
 
 test('the number of observers is bounded', () => {

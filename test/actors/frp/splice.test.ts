@@ -131,3 +131,17 @@ test('stock frp reads no more after one direction has ended: the other ends afte
   await over
   assert.deepEqual(await bytes, { up: 7, down: 6 })
 })
+
+test('a stream that has ended before it was joined ends the other one', async () => {
+  const [[user, one], [service, other]] = await Promise.all([socketPair(), socketPair()])
+  user.end()
+  one.resume()
+  await once(one, 'end')
+  const done = splice(one, other, { halfClose: 'kept' })
+  service.resume()
+  await once(service, 'end')
+  service.end()
+  user.resume()
+  await done
+  assert.ok(one.destroyed && other.destroyed)
+})

@@ -89,6 +89,10 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'gossip.started': { type: 'gossip.started' },
     'gossip.selfAddressObserved': { type: 'gossip.selfAddressObserved', by: other.id, address: '20.0.0.8:8088' },
     'self.addressesChanged': { type: 'self.addressesChanged', addresses: ['20.0.0.7'], advertisable: ['20.0.0.7'] },
+    'port.nodeRelayed': {
+      type: 'port.nodeRelayed',
+      endpoints: [{ kind: 'relayed', host: '20.0.0.8', port: 20_000 }],
+    },
     'node.addressFound': { type: 'node.addressFound', address: '20.0.0.6' },
     'request.abandoned w': abandoned('w'),
     'request.abandoned a': abandoned('a'),

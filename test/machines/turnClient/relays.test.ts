@@ -13,6 +13,7 @@ const relayOf = (letter: string, latencyNs: number | null): Relay => ({
   id: nodeIdOf(letter),
   endpoints: [],
   latencyNs,
+  names: [],
 })
 
 const [near, middle, far, unmeasured] = [relayOf('a', 1), relayOf('b', 2), relayOf('c', 3), relayOf('d', null)]
@@ -32,6 +33,12 @@ test('relays are added, the nearest first, until two work', () => {
     [heldAs([near, 'refused'], [middle, 'lost'], [far, 'active']), [unmeasured]],
   ]
   for (const [held, added] of table) assert.deepEqual(relaysToAdd(held, found), added, JSON.stringify(held))
+})
+
+test('a relay that the owner named is added beside two that work', () => {
+  const named = { ...far, names: ['far'] }
+  assert.deepEqual(relaysToAdd(heldAs([near, 'active'], [middle, 'active']), [named, unmeasured]), [named])
+  assert.deepEqual(relaysToAdd({}, [near, named, middle]), [named, near])
 })
 
 test('a relay lends the ports for as long as it works, and then the nearest that does takes over', () => {

@@ -1,0 +1,130 @@
+import { connect, type Socket } from 'node:net'
+import { fromCallback } from 'xstate'
+import { sessionMachine } from '../machines/turnClient/session.ts'
+import {
+  type FromSearch,
+  type FromStore,
+  NODE_TUNNEL,
+  type WantedPort,
+} from '../machines/turnClient/turnClientContext.ts'
+import { turnClientMachine } from '../machines/turnClient.ts'
+import type { Bus } from '../protocol/bus.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
+import type { MappingsFile } from '../protocol/files/mappings.ts'
+import type { BusEvent } from '../protocol/index.ts'
+import type { Dialer } from './net/dialer.ts'
+import type { Resolve } from './net/resolve.ts'
+import type { Store } from './store.ts'
+import type { ConcernParts } from './supervise.ts'
+import { createConfirm } from './turnClient/confirm.ts'
+import { unmultiplexed } from './turnClient/frpTransport.ts'
+import { relayConnection } from './turnClient/relayConnection.ts'
+import { createAuthorize, createDelegate, createFindRelays, type FindRelays } from './turnClient/turnClientRequests.ts'
+
+export interface TurnClientDependencies {
+  bus: Bus<BusEvent>
+  store: Store<MappingsFile>
+  resolve: Resolve
+  dialer: Dialer
+  /** Where this node listens; port 0 if nowhere. `host` is one of its own addresses. */
+  listening: () => { host: string; port: number }
+  /** Whether the owner said that nobody can dial this node. */
+  isBehindNat: boolean
+  /** Replaced in tests. */
+  findRelays?: FindRelays
+}
+
+/** Creates the concern that keeps ports of this machine reachable through relays. */
+export function createTurnClient({
+  bus,
+  store,
+  resolve,
+  dialer,
+  listening,
+  isBehindNat,
+  findRelays = createFindRelays(bus, resolve),
+}: TurnClientDependencies): ConcernParts<typeof turnClientMachine> {
+  let concernSignal: AbortSignal = AbortSignal.abort()
+  /** The relays by id, as the search found them last. */
+  const known = new Map<string, FromSearch['relays'][number]>()
+  /** The hosts at which relays were reached last. */
+  const hosts = new Map<string, string>()
+  const { confirm, arrivals } = createConfirm((id) => hosts.get(id))
+
+  const relay = relayConnection({
+    token: '',
+    // A connection of its own for each user, over mutual TLS: the key of the relay is pinned.
+    transport: async (id) =>
+      unmultiplexed(async () => {
+        const found = known.get(id)
+        if (!found) throw new AppError('not_found', { kind: 'node', id })
+        const { stream, endpoint } = await dialer.dial(found, { purpose: 'relay', signal: concernSignal })
+        hosts.set(id, endpoint.host)
+        return stream
+      }),
+    connectLocal(name) {
+      arrivals.connected(name)
+      return connected(name === NODE_TUNNEL ? listening() : { host: 'localhost', port: portOf(name) })
+    },
+    localUdpPort: portOf,
+    isProbe: arrivals.isProbe,
+  })
+
+  const search = fromCallback<{ type: 'none' }, { names: string[] }, FromSearch>(({ input: { names }, sendBack }) => {
+    const abort = new AbortController()
+    findRelays(names, AbortSignal.any([abort.signal, concernSignal])).then((found) => {
+      for (const one of found.relays) known.set(one.id, one)
+      sendBack({ type: 'relays.found', ...found })
+    })
+    return () => abort.abort()
+  })
+
+  const save = fromCallback<{ type: 'save'; wanted: WantedPort[] }, undefined, FromStore>(({ receive, sendBack }) => {
+    receive(({ wanted }) => {
+      store.write({ ...store.data, ports: wanted.map((one) => ({ ...one })) }).catch((error) => {
+        sendBack({ type: 'save.failed', failure: toFailure(error) })
+      })
+    })
+  })
+
+  return {
+    name: 'turnClient',
+    logic: turnClientMachine.provide({
+      actors: {
+        session: sessionMachine.provide({ actors: { relay } }),
+        search,
+        confirm,
+        store: save,
+        authorize: createAuthorize(bus),
+        delegate: createDelegate({ resolve, dialer }),
+      },
+    }),
+    input: (signal, retained) => {
+      concernSignal = signal
+      const { state = 'unknown' } = retained['reach.changed'] ?? {}
+      return {
+        signal,
+        wanted: store.data.ports,
+        port: listening().port,
+        isBehindNat: state === 'unknown' ? isBehindNat : state === 'unreachable',
+      }
+    },
+    retains: ['reach.changed'],
+  }
+}
+
+/** The port of this machine to which a tunnel leads. */
+function portOf(name: string): number {
+  return Number(name.slice(name.indexOf('/') + 1))
+}
+
+function connected(to: { host: string; port: number }): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...to, allowHalfOpen: true, noDelay: true })
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+  })
+}

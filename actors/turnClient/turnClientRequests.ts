@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto'
+import { fromCallback } from 'xstate'
+import { z } from 'zod'
+import type { Relay } from '../../machines/turnClient/relays.ts'
+import type { FromAuthorize, FromDelegate, FromSearch, PortMap } from '../../machines/turnClient/turnClientContext.ts'
+import type { Bus } from '../../protocol/bus.ts'
+import { AppError, toFailure } from '../../protocol/errors.ts'
+import type { Failure } from '../../protocol/ids.ts'
+import type { BusEvent } from '../../protocol/index.ts'
+import type { Peer } from '../../protocol/ipTable.ts'
+import { isPunched } from '../../protocol/net/endpoint.ts'
+import { mapping, type TurnClientCommand } from '../../protocol/turnClient.ts'
+import type { Dialer } from '../net/dialer.ts'
+import { createPeerClient } from '../net/peerClient.ts'
+import type { Resolve } from '../net/resolve.ts'
+import { request } from '../request.ts'
+
+/** Finds the relays that are willing, and those that the owner named. Never rejects. */
+export type FindRelays = (names: readonly string[], signal: AbortSignal) => Promise<Omit<FromSearch, 'type'>>
+
+/** Offers the IP table's peers that lend ports, and its resolution of names. */
+export function createFindRelays(bus: Bus<BusEvent>, resolve: Resolve): FindRelays {
+  return async (names, signal) => {
+    const relays = await listRelays(bus, signal).catch(() => [])
+    const unresolved: Record<string, Failure> = {}
+    for (const name of new Set(names)) {
+      try {
+        const { id, endpoints } = await resolve(name, signal)
+        if (!id) throw new AppError('not_found', { kind: 'node', id: name })
+        const at = relays.findIndex((one) => one.id === id)
+        const known = relays[at] ?? { id, endpoints, latencyNs: null, names: [] }
+        relays[at < 0 ? relays.length : at] = { ...known, names: [...known.names, name] }
+      } catch (error) {
+        unresolved[name] = toFailure(error)
+      }
+    }
+    return { relays, unresolved }
+  }
+}
+
+async function listRelays(bus: Bus<BusEvent>, signal: AbortSignal): Promise<Relay[]> {
+  const relays: Relay[] = []
+  await request(
+    bus,
+    { type: 'peer.list', requestId: randomUUID(), caller: 'owner' },
+    {
+      signal,
+      onFact: (fact) => {
+        if (fact.type === 'peer.page') relays.push(...fact.peers.flatMap(relayOf))
+      },
+    },
+  )
+  return relays
+}
+
+/** A node that is itself reached through others lends no ports that anybody reaches. */
+function relayOf({ id, endpoints, relays, latencyNs }: Peer): Relay[] {
+  const isPublic = endpoints.length > 0 && !endpoints.some((at) => at.kind === 'relayed' || isPunched(at))
+  return id && relays && isPublic ? [{ id, endpoints, latencyNs, names: [] }] : []
+}
+
+/** Creates the actor that looks for a port among those of the containers that the peer has borrowed here. */
+export function createAuthorize(bus: Bus<BusEvent>) {
+  return fromCallback<{ type: 'none' }, { command: PortMap; signal: AbortSignal }, FromAuthorize>(
+    ({ input: { command, signal }, sendBack }) => {
+      const { requestId } = command
+      const abort = new AbortController()
+      containerOf(bus, command, AbortSignal.any([signal, abort.signal])).then(
+        (container) => sendBack({ type: 'authorize.ended', requestId, command, container }),
+        (error) => sendBack({ type: 'authorize.ended', requestId, failure: toFailure(error) }),
+      )
+      return () => abort.abort()
+    },
+  )
+}
+
+async function containerOf(bus: Bus<BusEvent>, command: PortMap, signal: AbortSignal) {
+  const { caller, port, protocol, via, on } = command
+  // The relay, and the node that is dialled for it, are the owner's choice.
+  if (via !== undefined || on !== undefined) throw new AppError('not_owner')
+  const fact = await request(bus, { type: 'container.list', requestId: randomUUID(), caller }, { signal })
+  const containers = fact.type === 'container.listed' ? fact.containers : []
+  const own = containers.find(
+    ({ borrower, ports }) =>
+      borrower === caller && ports.some(({ ExternalPort, Type }) => ExternalPort === port && Type === protocol),
+  )
+  if (!own) throw new AppError('not_owner')
+  return own.id
+}
+
+/** Creates the actor that sends a command of the owner to the node that it names. */
+export function createDelegate({ resolve, dialer }: { resolve: Resolve; dialer: Dialer }) {
+  const peers = createPeerClient(dialer)
+  const send = async ({ on = '', ...command }: TurnClientCommand, signal: AbortSignal) => {
+    const { caller: _, ...sent } = command
+    const { fact } = await peers.request(await resolve(on, signal), sent, { signal })
+    const answer = answered.safeParse(fact)
+    if (!answer.success) throw new AppError('protocol_error', { where: on, why: 'its answer is not in the known form' })
+    return 'mappings' in answer.data ? answer.data.mappings : [answer.data.mapping]
+  }
+  return fromCallback<{ type: 'none' }, { command: TurnClientCommand; signal: AbortSignal }, FromDelegate>(
+    ({ input: { command, signal }, sendBack }) => {
+      const { requestId } = command
+      const abort = new AbortController()
+      send(command, AbortSignal.any([signal, abort.signal])).then(
+        (mappings) => sendBack({ type: 'delegate.ended', requestId, mappings }),
+        (error) => sendBack({ type: 'delegate.ended', requestId, failure: toFailure(error) }),
+      )
+      return () => abort.abort()
+    },
+  )
+}
+
+/** What another node answers, which may be hostile. */
+const answered = z.union([z.object({ mapping }), z.object({ mappings: z.array(mapping).max(1_024) })])

@@ -1,0 +1,160 @@
+import { assign, enqueueActions, fromCallback, setup } from 'xstate'
+import { RELAY_SEARCH_INTERVAL_MS } from '../../protocol/defaults/turnClient.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { TurnClientCommand, TurnClientEmits } from '../../protocol/turnClient.ts'
+import { RELAY_CAPABILITY } from '../../protocol/wire/record.ts'
+import { requestActions, requestGuards } from '../requests.ts'
+import { type HeldRelays, RELAYS_KEPT, relayNamed, relaysToAdd, workingCount } from './relays.ts'
+import { sessionMachine } from './session.ts'
+import {
+  type ConfirmInput,
+  type Context,
+  connecting,
+  type Events,
+  type FromAuthorize,
+  type FromConfirm,
+  type FromDelegate,
+  type FromSearch,
+  type FromStore,
+  NODE_TUNNEL,
+  type PortMap,
+  relayFor,
+  type TurnClientInput,
+  type WantedPort,
+} from './turnClientContext.ts'
+
+/** Holds the children of the concern's chart, and what it does with relays. */
+export const turnClientSetup = setup({
+  types: {
+    context: {} as Context,
+    input: {} as TurnClientInput,
+    events: {} as Events,
+    emitted: {} as TurnClientEmits,
+  },
+  actors: {
+    session: sessionMachine,
+    /** Looks once for willing relays and for those that the owner named. */
+    search: fromCallback<{ type: 'none' }, { names: string[] }, FromSearch>(() => {
+      throw new Error('not provided')
+    }),
+    /** Sends something to the address outside until it arrives here, and reports each failure. */
+    confirm: fromCallback<{ type: 'none' }, ConfirmInput, FromConfirm>(() => {
+      throw new Error('not provided')
+    }),
+    store: fromCallback<{ type: 'save'; wanted: WantedPort[] }, undefined, FromStore>(() => {}),
+    /** Looks for the port among those of the peer's containers. */
+    authorize: fromCallback<{ type: 'none' }, { command: PortMap; signal: AbortSignal }, FromAuthorize>(() => {
+      throw new Error('not provided')
+    }),
+    /** Sends the owner's command to another node. */
+    delegate: fromCallback<{ type: 'none' }, { command: TurnClientCommand; signal: AbortSignal }, FromDelegate>(() => {
+      throw new Error('not provided')
+    }),
+  },
+  delays: { searchInterval: RELAY_SEARCH_INTERVAL_MS },
+  guards: {
+    ...requestGuards<Context>(),
+    /** A process for a single command reaches nothing for others: it ends with the command. */
+    isWanted: ({ context }) => context.port > 0 && Object.keys(context.wanted).length > 0,
+    listensNowhere: ({ context }) => context.port === 0,
+    /** Whether a relay is missing: one that lends the ports, the idle one, or one that the owner named. */
+    isShort: ({ context }) => isShort(context),
+    /** Whether a relay has become known while one is missing. */
+    isRelay: ({ context }, { capabilities }: { capabilities: readonly string[] }) =>
+      capabilities.includes(RELAY_CAPABILITY) && isShort(context),
+    isElsewhere: (_, { caller, on }: { caller: string; on?: string | undefined }) =>
+      caller === 'owner' && on !== undefined,
+    isPeer: (_, { caller }: { caller: string }) => caller !== 'owner',
+    /** Whether the mapping must go through a relay that was not searched for yet. */
+    namesNewRelay: ({ context }, { via }: PortMap) => via !== undefined && !relayNamed(context.relays, via),
+    hadPort: ({ context }, { name }: { name: string }) => (context.wanted[name]?.remotePort ?? 0) > 0,
+  },
+  actions: requestActions<Context, Events>(),
+}).extend({
+  actions: {
+    hold: enqueueActions(({ context, enqueue, self }, { relays: found }: FromSearch) => {
+      // What was refused is tried again only if the search still finds it.
+      const kept = Object.values(context.relays).filter(({ state }) => state !== 'refused')
+      const named = kept.map((held) => {
+        const names = found.find(({ id }) => id === held.relay.id)?.names ?? held.relay.names
+        return [held.relay.id, { ...held, relay: { ...held.relay, names } }] as const
+      })
+      const relays: HeldRelays = Object.fromEntries(named)
+      const added = relaysToAdd(relays, found)
+      enqueue.assign(({ spawn }) => ({
+        relays: {
+          ...relays,
+          ...Object.fromEntries(added.map((relay) => [relay.id, { relay, state: 'connecting', why: '' }])),
+        },
+        sessions: {
+          ...context.sessions,
+          ...Object.fromEntries(
+            added.map(({ id }) => [id, spawn('session', { id: `session ${id}`, input: { parent: self, relay: id } })]),
+          ),
+        },
+      }))
+    }),
+    setRelay: assign({
+      relays: (
+        { context },
+        { relay, state, why }: { relay: NodeId; state: 'active' | 'lost' | 'refused'; why: string },
+      ) => {
+        const held = context.relays[relay]
+        return held ? { ...context.relays, [relay]: { ...held, state, why } } : context.relays
+      },
+    }),
+    /** Stops the sessions at lost relays that others have replaced. */
+    dropReplaced: enqueueActions(({ context, enqueue }) => {
+      if (workingCount(context.relays) < RELAYS_KEPT) return
+      const replaced = Object.values(context.relays)
+        .filter(({ state, relay }) => state === 'lost' && relay.names.length === 0)
+        .map(({ relay }) => relay.id)
+      for (const id of replaced) enqueue.stopChild(`session ${id}`)
+      enqueue.assign({
+        relays: omit(context.relays, replaced),
+        sessions: omit(context.sessions, replaced),
+      })
+    }),
+    /** Nothing is to be reached any more. */
+    dropAll: enqueueActions(({ context, enqueue }) => {
+      for (const id of Object.keys(context.sessions)) enqueue.stopChild(`session ${id}`)
+      enqueue.assign({ relays: {}, sessions: {}, leading: undefined, served: {} })
+    }),
+    /** Moves each tunnel to the relay at which it belongs now. */
+    serve: enqueueActions(({ context, enqueue }) => {
+      const leading = relayFor(context, { port: 0, protocol: 'tcp', remotePort: 0 })
+      const served = { ...context.served }
+      const mappings = { ...context.mappings }
+      for (const [name, wanted] of Object.entries(context.wanted)) {
+        const [former, next] = [served[name], relayFor({ ...context, leading }, wanted)]
+        if (former === next) continue
+        const mapping = mappings[name]
+        enqueue.stopChild(`confirm ${name}`)
+        const session = former && context.sessions[former]
+        if (session) enqueue.sendTo(session, { type: 'tunnel.close', name })
+        if (mapping?.state === 'open')
+          enqueue.emit(
+            name === NODE_TUNNEL ? { type: 'port.nodeRelayed', endpoints: [] } : { type: 'port.lost', mapping },
+          )
+        mappings[name] = connecting(wanted)
+        delete served[name]
+        if (!next) continue
+        served[name] = next
+        const { protocol, remotePort } = wanted
+        const opened = context.sessions[next]
+        if (opened) enqueue.sendTo(opened, { type: 'tunnel.open', tunnel: { name, protocol, remotePort } })
+      }
+      enqueue.assign({ leading, served, mappings })
+    }),
+  },
+})
+
+function isShort({ relays, wanted }: Context): boolean {
+  if (workingCount(relays) < RELAYS_KEPT) return true
+  return Object.values(wanted).some(({ via }) => via !== undefined && !relayNamed(relays, via))
+}
+
+/** Returns the record without these keys. */
+export function omit<T>(record: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)))
+}
