@@ -8,6 +8,7 @@ import { mapCommands } from './cli/mapCommands.ts'
 import { openedHome } from './cli/openedHome.ts'
 import { peerCommands } from './cli/peerCommands.ts'
 import { pluginCommands } from './cli/pluginCommands.ts'
+import { relayCommands } from './cli/relayCommands.ts'
 import { confirmAction, type Handler, runCommandLine } from './cli/runCommand.ts'
 import * as show from './cli/tables.ts'
 import { list } from './cli/terminal.ts'
@@ -26,6 +27,7 @@ const handlers: Record<CommandName, Handler> = {
   ...mapCommands,
   ...peerCommands,
   ...pluginCommands,
+  ...relayCommands,
 
   async 'plugin rm'(call) {
     if (!call.legacy && !(await confirmAction(`Deleting the plugin ${call.args[0]}`, call))) return 1
@@ -35,7 +37,8 @@ const handlers: Record<CommandName, Handler> = {
   async start({ args, option, has, terminal, signal }) {
     const { runNode } = await import('./cli/daemon.ts')
     const listen = { host: option('host'), port: option('port'), ipService: option('ip-service') }
-    await runNode({ ...listen, bootstrapAddresses: args, open: has('open'), terminal, signal })
+    const relay = { policy: option('relay'), ports: option('relay-ports'), rate: option('relay-rate') }
+    await runNode({ ...listen, relay, bootstrapAddresses: args, open: has('open'), terminal, signal })
     // A node runs until Ctrl-C, so that is not an error.
     return 0
   },

@@ -10,6 +10,7 @@ import { AppError } from '../protocol/errors.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { parseAddress } from '../protocol/net/address.ts'
 import { wholeNumber } from './commandLine.ts'
+import { type RelayFlags, relayOptions } from './relayFlags.ts'
 import { ownerLine } from './tables.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -21,6 +22,8 @@ export interface DaemonOptions {
   /** Addresses of nodes to bootstrap from. */
   bootstrapAddresses: readonly string[]
   open: boolean
+  /** What was typed about the ports to lend. */
+  relay: RelayFlags
   terminal: Terminal
   /** Stops the node; its containers keep running. */
   signal: AbortSignal
@@ -39,6 +42,7 @@ const PORT_MAX = 65_535
 /** Runs a node until `signal` aborts, and prints one line for each fact that the owner should see. */
 export async function runNode(options: DaemonOptions): Promise<void> {
   const { host, port, ipService, bootstrapAddresses, open, terminal, signal } = options
+  const relay = relayOptions(options.relay)
   await assertNotRunning()
   const { openHome, createNode } = await import('./inProcess.ts')
   const home = await openHome(process.env)
@@ -57,7 +61,7 @@ export async function runNode(options: DaemonOptions): Promise<void> {
   }
   // Rejects a malformed address before the node starts.
   for (const where of bootstrapAddresses) parseAddress(where)
-  const node = await createNode({ home, listen, open, tap, ...(ipService && { ipService }) })
+  const node = await createNode({ home, listen, open, ...relay, tap, ...(ipService && { ipService }) })
   const { identity, addresses, stop } = node
   if (!terminal.json) {
     printLine(`Node ${identity.name} runs, ${identity.id}`)

@@ -95,6 +95,27 @@ export const flags: readonly FlagSpec[] = [
   { name: 'port', aliases: [], value: 'number', help: 'Listen on this port; default: as configured, 8088', env: true },
   { name: 'open', aliases: [], help: 'Lend to anyone who can reach this machine', env: true },
   {
+    name: 'relay',
+    aliases: [],
+    value: 'who',
+    help: 'Lend ports to nodes behind routers: off, trusted, peers (every node that proves its key) or all; default: peers. Stock frpc logs in with the token in P2PRC_RELAY_TOKEN',
+    env: ['start'],
+  },
+  {
+    name: 'relay-ports',
+    aliases: [],
+    value: 'range',
+    help: 'The ports to lend, from 10000 to 65535; default: 10000-65535',
+    env: ['start'],
+  },
+  {
+    name: 'relay-rate',
+    aliases: [],
+    value: 'rate',
+    help: 'What the users of one client may transfer, in Mbit/s; default: 100',
+    env: ['start'],
+  },
+  {
     name: 'ip-service',
     aliases: [],
     value: 'url',

@@ -190,6 +190,10 @@ export function ownerLine(event: ReceivedFact): string | undefined {
       return event.key
         ? `Refused ${text('from')}, which is not trusted. To let it borrow: p2prc trust add "${text('key')}"`
         : `Refused ${text('from')}, which has shown no key. Only \`p2prc start --open\` lets it borrow`
+    case 'relay.portLent':
+      return `Lent port ${text('port')} to ${event.client === 'anonymous' ? text('from') : text('client')}`
+    case 'relay.portFreed':
+      return `Port ${text('port')} is free again: ${text('why')}`
     case 'node.fileQuarantined':
       return quarantineLine(event)
     case 'node.concernCrashed':
@@ -224,4 +228,11 @@ function quarantineLine({ path, quarantinePath, lost }: ReceivedFact): string {
   if (!quarantinePath)
     return `${path} is empty, but ${names} was borrowed before. \`p2prc ps --on WHERE\` lists what a machine lends you.`
   return `${path}: ${names} could not be read and was left out, the others stay; the former file is ${quarantinePath}`
+}
+
+/** A number of bytes as a person reads it. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
 }
