@@ -87,7 +87,7 @@ export async function openRelayDht(options: RelayDhtOptions): Promise<RelayDht> 
     if (!isOpen) return release()
     const session = relay.accept(stream, { id: stream.remotePublicKey })
     session.on('error', () => {})
-    session._links = new LingeringLinks()
+    session._links = new KeptLinks()
     const forget = () => {
       relayed.delete(serial)
       release()
@@ -181,7 +181,7 @@ export async function openRelayDht(options: RelayDhtOptions): Promise<RelayDht> 
  * up first closes its session at once, while the other node has sent a packet over the relay. That one is sent again over
  * the relay alone, also after the stream has moved, and would never arrive.
  */
-class LingeringLinks extends Map<string, unknown> {
+class KeptLinks extends Map<string, unknown> {
   override values() {
     return new Map<string, unknown>().values()
   }

@@ -84,12 +84,12 @@ test('two clients are paired once for each stream, exchange bytes, and end withi
   }
 })
 
-test('nodes of strangers do not become members, and no other DHT is asked', async () => {
+test('nodes of others do not become members, and no other DHT is asked', async () => {
   const relay = await openHere({})
   const bootstrap = [{ host: '127.0.0.1', port: relay.port }]
   const local = { bootstrap, port: [0, 0] as const, host: '127.0.0.1', firewalled: false }
-  const stranger = new HyperDht({ ...local, ephemeral: false })
-  await stranger.fullyBootstrapped()
+  const outsider = new HyperDht({ ...local, ephemeral: false })
+  await outsider.fullyBootstrapped()
   const client = new HyperDht({ ...local, ephemeral: true })
   try {
     await client.fullyBootstrapped()
@@ -99,7 +99,7 @@ test('nodes of strangers do not become members, and no other DHT is asked', asyn
       [0, 1, 2, 3].map((at) => relay.port + at),
     )
   } finally {
-    await Promise.all([client, stranger].map((each) => each.destroy({ force: true })))
+    await Promise.all([client, outsider].map((each) => each.destroy({ force: true })))
     await relay.close()
   }
 })
@@ -128,7 +128,7 @@ const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, '
 
 test('the process asks about each client, counts in the quota, lists what it relays, and lets the owner end it', async () => {
   const friend = newPair()
-  const stranger = newPair()
+  const outsider = newPair()
   const asked = new Set<string>()
   const relay = await startProcess({
     authorize: (id) => {
@@ -138,7 +138,7 @@ test('the process asks about each client, counts in the quota, lists what it rel
     quota: createRelayQuota({ ...RELAY_LIMITS, pairsPerClient: 2 }, () => false),
   })
   const started = await until(() => relay.changes.find((change) => change.type === 'dht.started'))
-  const [alice, mallory] = await Promise.all([blindClient(friend, started.port), blindClient(stranger, started.port)])
+  const [alice, mallory] = await Promise.all([blindClient(friend, started.port), blindClient(outsider, started.port)])
   try {
     let isOpen = false
     const open = () => {
@@ -161,7 +161,7 @@ test('the process asks about each client, counts in the quota, lists what it rel
     relay.closeClient(idOf(friend.publicKey))
     await Promise.all([closed(one), closed(other)])
     await until(() => relay.streams().length === 0)
-    await until(() => asked.has(idOf(stranger.publicKey)))
+    await until(() => asked.has(idOf(outsider.publicKey)))
     assert.equal(isOpen, false)
   } finally {
     await Promise.all([alice.close(), mallory.close(), relay.stop()])
