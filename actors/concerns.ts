@@ -98,6 +98,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   const relay = createRelay({ id, rights, choices: dependencies.relay, listenAddresses })
   const engine = createDockerEngine({})
   const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
+  const reachability = createReachability({ resolve, dialer, test: config.Test })
   const plugins = createPluginRunner({
     folders: { own: paths.plugins, shipped: shipped.plugins },
     files: paths,
@@ -129,7 +130,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
-    toFactory(createReachability({ resolve, dialer })),
+    toFactory(reachability),
     toFactory(relay.parts),
     toFactory(createTrust({ store: trust })),
     toFactory(createSpecs({ resolve, dialer, background })),
@@ -150,7 +151,8 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   ]
   const settled = async () => {
     sshConfig.undo()
-    await Promise.all([containerManager.settled(), borrowed.settled(), plugins.settled(), sshConfig.idle()])
+    const working = [containerManager, borrowed, plugins, reachability]
+    await Promise.all([...working.map((each) => each.settled()), sshConfig.idle()])
     await written()
   }
   return { concerns, quarantined, acceptFrp: relay.accept, settled }

@@ -94,9 +94,10 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
       ...(quarantined && { quarantined }),
       ...(recovered && { recovered }),
       relayed: retained['port.nodeRelayed']?.endpoints ?? [],
+      ...(retained['reach.changed'] && { dialled: retained['reach.changed'].endpoints }),
       ...(retained['node.addressFound'] && { publicAddress: retained['node.addressFound'].address }),
     }),
-    retains: ['record.ownSigned', 'node.addressFound', 'port.nodeRelayed'],
+    retains: ['record.ownSigned', 'node.addressFound', 'port.nodeRelayed', 'reach.changed'],
   }
 }
 

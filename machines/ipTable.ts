@@ -220,6 +220,9 @@ export const ipTableMachine = ipTableSetup.createMachine({
     'port.nodeRelayed': {
       actions: { type: 'updateSelf', params: ({ event }) => ({ relayed: event.endpoints }) },
     },
+    'reach.changed': {
+      actions: { type: 'updateSelf', params: ({ event }) => ({ dialled: event.endpoints }) },
+    },
     'node.addressFound': {
       actions: { type: 'updateSelf', params: ({ event }) => ({ publicAddress: event.address }) },
     },

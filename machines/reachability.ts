@@ -1,113 +1,20 @@
-import { assign, emit, enqueueActions, fromCallback, fromPromise, setup, spawnChild } from 'xstate'
-import { DIAL_BACK_INTERVAL_MS } from '../protocol/defaults/reachability.ts'
-import type { Failure, NodeId } from '../protocol/ids.ts'
-import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
-import type { Endpoint } from '../protocol/net/endpoint.ts'
-import type { Reach, ReachabilityAccepts, ReachabilityCommand, ReachabilityEmits } from '../protocol/reachability.ts'
-import { addAnswers, type DialBackAnswer, nextToAsk, reachOf } from './reachability/dialBackAnswers.ts'
+import { assign, emit, spawnChild } from 'xstate'
+import type { NodeId } from '../protocol/ids.ts'
+import { outsidePeers } from './reachability/dialBackAnswers.ts'
 import {
-  beginAs,
-  childId,
-  endIfAbandoned,
-  joinIfRepeated,
-  type Requests,
-  requestActions,
-  requestGuards,
-  type Tracked,
-} from './requests.ts'
+  confirmed,
+  type DialBack,
+  reachabilitySetup,
+  reachOf,
+  unconfirmed,
+  withAnswers,
+} from './reachability/reachabilitySetup.ts'
+import { beginAs, childId, endIfAbandoned, joinIfRepeated } from './requests.ts'
 
-export interface ReachabilityInput {
-  /** The port on which this node listens; 0 if it listens nowhere. */
-  port: number
-  signal: AbortSignal
-}
-
-/** The peer to ask, and the port at which it is to dial this node back. */
-export interface DialBackRequest {
-  id: NodeId
-  port: number
-  signal: AbortSignal
-}
-
-/** What the peer answered, at `at` milliseconds since 1970: nothing if it could not be asked. */
-export interface DialBackReply {
-  answers: readonly DialBackAnswer[]
-  at: number
-}
-
-type DialBack = Extract<ReachabilityCommand, { type: 'reach.dialBack' }>
-
-/** How a dial back ended. `refused`: it was not made. */
-export type FromDialBack = { type: 'dialBack.ended'; requestId: string } & (
-  | { endpoint: Endpoint; failure?: Failure }
-  | { refused: Failure }
-)
-
-export interface DialBackInput {
-  command: DialBack
-  signal: AbortSignal
-}
-
-interface Context extends ReachabilityInput {
-  /** The links by their id, and who is at the other end. */
-  links: ReadonlyMap<string, NodeId>
-  /** The hosts of this node as the table named them last. */
-  hosts: readonly string[]
-  /** Who was asked since the last change or interval. */
-  asked: readonly NodeId[]
-  answers: readonly DialBackAnswer[]
-  reach: Reach
-  /** The peers that this node is dialling back. */
-  requests: Requests<Tracked<'diallingBack'>>
-}
-
-const reachabilitySetup = setup({
-  types: {
-    context: {} as Context,
-    input: {} as ReachabilityInput,
-    events: {} as ReachabilityAccepts | FromDialBack,
-    emitted: {} as ReachabilityEmits,
-  },
-  actors: {
-    /** Asks a peer to dial this node back. Never rejects. */
-    requestDialBack: fromPromise<DialBackReply, DialBackRequest>(() => Promise.reject(new Error('not provided'))),
-    /** Dials a peer back that asked for it. */
-    dialBack: fromCallback<FromDialBack, DialBackInput>(() => {
-      throw new Error('not provided')
-    }),
-  },
-  delays: { interval: DIAL_BACK_INTERVAL_MS },
-  guards: { ...requestGuards<Context>(), isSomeoneToAsk: ({ context }) => peerToAsk(context) !== undefined },
-  actions: requestActions<Context, ReachabilityAccepts | FromDialBack>(),
-}).extend({
-  actions: {
-    markAsked: assign({
-      asked: ({ context }) => [...context.asked, peerToAsk(context)].filter((id) => id !== undefined),
-    }),
-    addAnswers: enqueueActions(({ context, enqueue }, { answers: added, at }: DialBackReply) => {
-      const answers = addAnswers(context.answers, context.asked.at(-1) as NodeId, added)
-      const reach = reachOf(answers, context.reach, at)
-      enqueue.assign({ answers, reach })
-      if (JSON.stringify(reach) !== JSON.stringify(context.reach)) enqueue.emit({ type: 'reach.changed', ...reach })
-    }),
-    askAnew: assign({ asked: [] }),
-    setSelf: enqueueActions(({ context, enqueue }, { endpoints, port }: SelfAddressesChanged) => {
-      const hosts = endpoints.map(({ host }) => host)
-      enqueue.assign({ hosts, port })
-      // What becomes known or is forgotten because of the answers is no change of the network.
-      const isMoved = port !== context.port || hosts.some((host) => !context.hosts.includes(host))
-      if (isMoved) enqueue.assign({ asked: [] })
-    }),
-    reply: emit(({ event }) => {
-      const { requestId, ...ended } = event as FromDialBack
-      if ('refused' in ended) return { type: 'reach.dialBackFailed' as const, requestId, ...ended.refused }
-      const { endpoint, failure } = ended
-      return { type: 'reach.dialledBack' as const, requestId, endpoint, ...(failure && { failure }) }
-    }),
-  },
-})
-
-/** Finds out how others can reach this node: peers dial it back, and it dials them back. Nothing else is asked. */
+/**
+ * Finds out how others can reach this node: peers dial it back, and it dials them back. Nothing else is asked. Where they do not
+ * reach it, the router is asked to map its port, and peers confirm that.
+ */
 export const reachabilityMachine = reachabilitySetup.createMachine({
   id: 'reachability',
   context: ({ input }) => ({
@@ -116,24 +23,132 @@ export const reachabilityMachine = reachabilitySetup.createMachine({
     hosts: [],
     asked: [],
     answers: [],
-    reach: { state: 'unknown', endpoints: [] },
+    endpoints: [],
+    mapping: { state: 'unneeded', since: 0 },
+    attempt: 0,
+    externalPort: 0,
+    mapped: null,
     requests: [],
   }),
-  entry: emit(({ context }) => ({ type: 'reach.changed', ...context.reach })),
-  initial: 'waiting',
+  entry: emit(({ context }) => ({ type: 'reach.changed', ...reachOf(context) })),
+  type: 'parallel',
   states: {
-    /** Enough peers have answered, or nobody is there to be asked. */
-    waiting: {
-      always: { guard: 'isSomeoneToAsk', target: 'asking' },
-      after: { interval: { target: 'waiting', reenter: true, actions: 'askAnew' } },
+    dialling: {
+      initial: 'waiting',
+      states: {
+        /** Enough peers have answered, or nobody is there to be asked. */
+        waiting: {
+          always: { guard: 'isSomeoneToAsk', target: 'asking' },
+          after: { interval: { target: 'waiting', reenter: true, actions: 'askAnew' } },
+        },
+        asking: {
+          entry: 'markAsked',
+          invoke: {
+            id: 'requestDialBack',
+            src: 'requestDialBack',
+            input: ({ context: { asked, port, signal } }) => ({ ids: [asked.at(-1) as NodeId], port, signal }),
+            onDone: {
+              target: 'waiting',
+              actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
+            },
+          },
+        },
+      },
     },
-    asking: {
-      entry: 'markAsked',
-      invoke: {
-        id: 'requestDialBack',
-        src: 'requestDialBack',
-        input: ({ context: { asked, port, signal } }) => ({ id: asked.at(-1) as NodeId, port, signal }),
-        onDone: { target: 'waiting', actions: { type: 'addAnswers', params: ({ event }) => event.output } },
+    mapping: {
+      initial: 'unneeded',
+      states: {
+        unneeded: { always: { guard: 'isMappingNeeded', target: 'held' } },
+        /** A mapping is asked of the router, or there is one; it is removed when this state is left. */
+        held: {
+          always: {
+            guard: 'isMappingUnneeded',
+            target: 'unneeded',
+            actions: { type: 'change', params: { mapped: null, attempt: 0, mapping: { state: 'unneeded', since: 0 } } },
+          },
+          invoke: {
+            id: 'router',
+            src: 'router',
+            input: ({ context: { port, attempt, signal } }) => ({ port, attempt, signal }),
+          },
+          on: {
+            'router.refused': {
+              target: 'refused',
+              actions: {
+                type: 'change',
+                params: ({ event: { code, message, at } }) => ({
+                  mapped: null,
+                  asked: [],
+                  mapping: { state: 'refused', since: at, why: { code, message } },
+                }),
+              },
+            },
+          },
+          initial: 'requesting',
+          states: {
+            requesting: {
+              on: {
+                'router.mapped': {
+                  target: 'confirming',
+                  actions: {
+                    type: 'change',
+                    params: ({ event: { externalPort, by, at } }) => ({
+                      externalPort,
+                      mapping: { state: 'confirming', since: at, by },
+                    }),
+                  },
+                },
+              },
+            },
+            confirming: {
+              invoke: {
+                id: 'confirmMapping',
+                src: 'requestDialBack',
+                input: ({ context: { answers, externalPort, signal } }) => ({
+                  ids: outsidePeers(answers),
+                  port: externalPort,
+                  signal,
+                }),
+                onDone: [
+                  {
+                    guard: { type: 'isReached', params: ({ event }) => event.output },
+                    target: 'confirmed',
+                    actions: { type: 'change', params: ({ context, event }) => confirmed(context, event.output) },
+                  },
+                  {
+                    guard: 'isAttemptLeft',
+                    target: '#reachability.mapping.held',
+                    reenter: true,
+                    actions: [
+                      assign({ attempt: ({ context }) => context.attempt + 1 }),
+                      {
+                        type: 'change',
+                        params: ({ event }) => ({
+                          mapped: null,
+                          externalPort: 0,
+                          mapping: { state: 'requesting', since: event.output.at },
+                        }),
+                      },
+                    ],
+                  },
+                  {
+                    target: '#reachability.mapping.refused',
+                    actions: { type: 'change', params: ({ context, event }) => unconfirmed(context, event.output.at) },
+                  },
+                ],
+              },
+            },
+            confirmed: {
+              after: { interval: 'confirming' },
+              on: { 'network.changed': { target: '#reachability.mapping.held', reenter: true } },
+            },
+          },
+        },
+        refused: {
+          entry: assign({ attempt: 0 }),
+          after: { interval: 'unneeded' },
+          on: { 'network.changed': 'unneeded' },
+        },
       },
     },
   },
@@ -148,7 +163,7 @@ export const reachabilityMachine = reachabilitySetup.createMachine({
     },
     'table.selfAddressesChanged': { actions: { type: 'setSelf', params: ({ event }) => event } },
     'reach.show': {
-      actions: emit(({ context, event: { requestId } }) => ({ type: 'reach.shown', requestId, ...context.reach })),
+      actions: emit(({ context, event: { requestId } }) => ({ type: 'reach.shown', requestId, ...reachOf(context) })),
     },
     'reach.dialBack': [
       joinIfRepeated,
@@ -167,7 +182,3 @@ export const reachabilityMachine = reachabilitySetup.createMachine({
   },
   options: { maxIterations: 1_000 },
 })
-
-function peerToAsk({ port, links, asked, answers }: Context): NodeId | undefined {
-  return port === 0 ? undefined : nextToAsk([...new Set(links.values())], asked, answers)
-}

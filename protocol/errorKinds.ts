@@ -70,6 +70,8 @@ export const catalogue = {
   wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; find the address of the right one with `p2prc ls`.' },
   not_dialled: { status: 403, exit: 5, what: '{where} comes from an anonymous caller and is not dialled: it is {why}', todo: 'If it is a node of yours, add it with `p2prc add`.' },
   no_relay: { status: 503, exit: 5, what: 'No relay lends a port to this node: {why}', todo: 'See `p2prc ls` for other machines; a public node relays unless its owner has turned it off.' },
+  router_refused: { status: 502, exit: 5, what: 'No router maps a port to this machine', todo: 'Allow UPnP or NAT-PMP in the settings of the router, or forward the port there by hand.' },
+  mapping_unconfirmed: { status: 502, exit: 5, what: 'The router says that it maps port {port}, but nobody outside reaches this machine there', todo: 'Maybe there is another router before it, of the provider; a relay helps then.' },
   connection_lost: { status: 502, exit: 5, what: 'The connection to {where} was lost before the answer came', todo: 'Try again; it is safe to repeat a request.' },
   reader_slow: { status: 503, exit: 1, what: 'The answer was read too slowly, and the rest of it was dropped', todo: 'Try again, and read the answer as it arrives.' },
   abandoned: { status: 499, exit: 1, what: 'The client closed the connection before the request was done', todo: 'Try again.' },

@@ -8,6 +8,7 @@ import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { AddressFound, ConcernCrashed } from './node.ts'
+import type { ReachChanged } from './reachability.ts'
 import type { RequestFact } from './request.ts'
 import { specs } from './specs.ts'
 import type { SpeedMeasured } from './speedTester.ts'
@@ -158,3 +159,4 @@ export type IpTableAccepts =
   | ConcernCrashed
   | AddressFound
   | NodeRelayed
+  | ReachChanged

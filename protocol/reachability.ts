@@ -41,11 +41,25 @@ const dialledEndpoint = z.object({
 
 export type DialledEndpoint = z.infer<typeof dialledEndpoint>
 
+/**
+ * What the router does. `unneeded`: peers reach this node without it, or nobody has tried. `confirming`: the router says that it
+ * maps the port, and peers outside try it. `refused`: there is no router that maps, or nobody reaches the port; `why` says which.
+ */
+const mapping = z.object({
+  state: z.enum(['unneeded', 'requesting', 'confirming', 'confirmed', 'refused']),
+  /** When it last came into this state, in milliseconds since 1970. */
+  since: z.number(),
+  by: z.enum(['NAT-PMP', 'UPnP']).optional(),
+  why: failure.optional(),
+})
+
 /** How others can reach this node. */
 export const reach = z.object({
   /** Whether they reach it from outside its own network. */
   state: reachState,
+  /** Among them the one that the router maps, once a peer outside has reached this node there. */
   endpoints: z.array(dialledEndpoint),
+  mapping,
 })
 
 export type Reach = z.infer<typeof reach>

@@ -114,6 +114,7 @@ await Promise.all([
     outfile: join(dist, 'temporaryNode.js'),
     plugins: [inProcessApart],
   }),
+  build({ ...common, entryPoints: ['actors/reachability/routerProcess.ts'], outfile: join(dist, 'routerProcess.js') }),
   build({
     ...common,
     entryPoints: ['cli/inProcess.ts'],

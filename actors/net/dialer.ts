@@ -84,14 +84,6 @@ export interface DialerOptions extends Partial<DialGuardOptions> {
   publish?: (fact: DialerEmits) => void
 }
 
-/** The codes of dials that ended before anything was sent to the peer, so that nothing was learned about it. */
-export const DIAL_ENDED_EARLY: ReadonlySet<string> = new Set([
-  'not_dialled',
-  'dialled_lately',
-  'abandoned',
-  'not_found',
-])
-
 /** The result of one attempt, before it is known to have won the race. */
 type Attempt = Omit<NodeConnection, 'endpoint' | 'ms'> | Omit<GoConnection, 'endpoint' | 'ms'>
 

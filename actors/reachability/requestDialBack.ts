@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { DialBackAnswer } from '../../machines/reachability/dialBackAnswers.ts'
-import type { DialBackRequest } from '../../machines/reachability.ts'
+import type { DialBackRequest } from '../../machines/reachability/reachabilitySetup.ts'
 import { DIAL_BACK_TIMEOUT_MS } from '../../protocol/defaults/reachability.ts'
-import { failure } from '../../protocol/ids.ts'
+import { failure, type NodeId } from '../../protocol/ids.ts'
 import { isIPv6 } from '../../protocol/net/address.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { endpointSchema } from '../../protocol/net/endpointSchema.ts'
@@ -13,11 +13,24 @@ import type { Resolve } from '../net/resolve.ts'
 import { openScope } from '../scope.ts'
 
 /**
- * Asks a peer to dial this node back, once over each family of addresses, for a router may do with one what it does not
- * with the other. Resolves with what it answered: nothing if it cannot be reached or refuses.
+ * Asks peers one after the other to dial this node back, until one has reached it. Resolves with what they answered: nothing
+ * of a peer that cannot be reached or refuses.
  */
 export async function requestDialBack(
-  { id, port, signal }: DialBackRequest,
+  { ids, port, signal }: DialBackRequest,
+  parts: { resolve: Resolve; dialer: Dialer },
+): Promise<DialBackAnswer[]> {
+  const answers: DialBackAnswer[] = []
+  for (const id of ids) {
+    answers.push(...(await requestOf({ id, port, signal }, parts)))
+    if (answers.some(({ failure }) => !failure)) break
+  }
+  return answers
+}
+
+/** Asks once over each family of addresses, for a router may do with one what it does not with the other. */
+async function requestOf(
+  { id, port, signal }: { id: NodeId; port: number; signal: AbortSignal },
   { resolve, dialer }: { resolve: Resolve; dialer: Dialer },
 ): Promise<DialBackAnswer[]> {
   const client = createPeerClient(dialer)

@@ -1,6 +1,7 @@
 import type { IpTableFile } from '../../protocol/files/ipTable.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
+import type { DialledEndpoint } from '../../protocol/reachability.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import type { ObservedAddresses } from './advertisedAddresses.ts'
 import type { Links } from './gossipChange.ts'
@@ -39,6 +40,8 @@ export interface IpTableInput {
   /** The path of a quarantined table, and the endpoints that could still be read from it. */
   quarantined?: string
   recovered?: readonly Endpoint[]
+  /** What is known already of how this node is reached. */
+  dialled?: readonly DialledEndpoint[]
   signal: AbortSignal
 }
 
@@ -57,11 +60,15 @@ export interface Context extends IpTableInput {
   unverified: Unverified
   probing: ReadonlySet<string>
   observedAddresses: ObservedAddresses
+  /** What peers found that dialled this node, and the endpoint that its router maps. */
+  dialled: readonly DialledEndpoint[]
   links: Links
 }
 
 /** The parts of the context that determine where this node can be dialled. */
-export type SelfChange = Partial<Pick<Context, 'self' | 'publicAddress' | 'observedAddresses' | 'relayed'>>
+export type SelfContext = Pick<Context, 'self' | 'publicAddress' | 'observedAddresses' | 'relayed' | 'dialled'>
+
+export type SelfChange = Partial<SelfContext>
 
 export function contextOf(input: IpTableInput): Context {
   const table = loadTable(input.file, input.self, input)
@@ -83,6 +90,7 @@ export function contextOf(input: IpTableInput): Context {
     ),
     probing: new Set(),
     observedAddresses: new Map(),
+    dialled: input.dialled ?? [],
     links: new Map(),
   }
 }

@@ -42,7 +42,9 @@ export function keyProved(table: Table, contact: Contact, self: Self, now: numbe
   const before = row ?? rowAt(at)
   if (!row && next.size >= PEERS_MAX && !evict(next)) return { table: next, emitted }
   next.delete(before.key)
-  const proved: KnownEndpoint = { ...at, provedAt: now, failedAt: null, trusted: true }
+  // Only the record says of which kind an address is that somebody typed or observed.
+  const kind = before.endpoints.find((address) => isSameEndpoint(address, at))?.kind ?? at.kind
+  const proved: KnownEndpoint = { ...at, kind, provedAt: now, failedAt: null, trusted: true }
   const known: Row = {
     ...before,
     key: contact.id,

@@ -4,7 +4,7 @@ import type { Failure } from '../../protocol/ids.ts'
 import type { IpTableEmits, SelfAddressesChanged } from '../../protocol/ipTable.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { advertisedAddresses } from './advertisedAddresses.ts'
-import type { Context, TableRequest } from './ipTableContext.ts'
+import type { Context, SelfContext, TableRequest } from './ipTableContext.ts'
 import type { ResolvedPeer } from './peerLookUp.ts'
 import { parsed, peerOf } from './peerRow.ts'
 import { countOf, findByAddress, isSelfAt } from './peerTable.ts'
@@ -44,11 +44,7 @@ export function savedFact(
 }
 
 /** Returns the fact with the endpoints at which this node can be dialled, which gossip sends to others. */
-export function selfAddressesFact({
-  self,
-  observedAddresses,
-  relayed,
-}: Pick<Context, 'self' | 'observedAddresses' | 'relayed'>): SelfAddressesChanged {
-  const endpoints = advertisedAddresses(self, observedAddresses, relayed)
+export function selfAddressesFact({ self, observedAddresses, relayed, dialled }: SelfContext): SelfAddressesChanged {
+  const endpoints = advertisedAddresses(self, observedAddresses, relayed, dialled)
   return { type: 'table.selfAddressesChanged', endpoints, port: self.port }
 }

@@ -2,7 +2,7 @@ import { DIAL_BACK_ASKED_MAX, DIAL_BACK_PEERS } from '../../protocol/defaults/re
 import type { Failure, NodeId } from '../../protocol/ids.ts'
 import { type Endpoint, formatEndpoint } from '../../protocol/net/endpoint.ts'
 import { isShared } from '../../protocol/net/ranges.ts'
-import type { DialledEndpoint, Reach, ReachState } from '../../protocol/reachability.ts'
+import type { DialledEndpoint, ReachState } from '../../protocol/reachability.ts'
 
 /** What one peer found that dialled back. */
 export interface DialBackAnswer {
@@ -41,20 +41,23 @@ export function nextToAsk(
 }
 
 /**
- * Returns how others reach this node. Of contrary answers half suffice for `reachable`: an endpoint that works for some is
+ * Returns what the peers found at each endpoint. Of contrary answers half suffice for `reachable`: an endpoint that works for some is
  * worth to be known, and a peer that lies can name any address in its own record anyway.
  */
-export function reachOf(answers: readonly DialBackAnswer[], before: Reach, now: number): Reach {
+export function endpointsOf(
+  answers: readonly DialBackAnswer[],
+  before: readonly DialledEndpoint[],
+  now: number,
+): DialledEndpoint[] {
   const byText = new Map<string, DialBackAnswer[]>()
   for (const answer of answers) {
     const text = formatEndpoint(answer.endpoint)
     byText.set(text, [...(byText.get(text) ?? []), answer])
   }
-  const endpoints = [...byText].map(([text, found]) => {
-    const known = before.endpoints.find(({ endpoint }) => formatEndpoint(endpoint) === text)
+  return [...byText].map(([text, found]) => {
+    const known = before.find(({ endpoint }) => formatEndpoint(endpoint) === text)
     return endpointOf(found, known, now)
   })
-  return { state: outsideState(endpoints), endpoints }
 }
 
 function endpointOf(
@@ -76,7 +79,7 @@ function endpointOf(
 }
 
 /** A node in a network without an outside does not know how it would be reached from there. */
-function outsideState(endpoints: readonly DialledEndpoint[]): ReachState {
+export function outsideState(endpoints: readonly DialledEndpoint[]): ReachState {
   const outside = endpoints.filter(({ endpoint }) => !isShared(endpoint.host))
   if (outside.length === 0) return 'unknown'
   return outside.some(({ state }) => state === 'reachable') ? 'reachable' : 'unreachable'

@@ -13,3 +13,21 @@ export const DIAL_BACK_TIMEOUT_MS = 10_000
 /** How often one node is dialled back, and all together: enough for a start with a mapping, too little to harm anybody. */
 export const DIAL_BACKS_PER_PEER = { max: 6, windowMs: 60_000 } as const
 export const DIAL_BACKS_IN_ALL = { max: 60, windowMs: 60_000 } as const
+
+/** Mappings that are asked of the router. */
+export const ROUTER = {
+  /** How long the router keeps a mapping: what RFC 6886, section 3.3, recommends. It is renewed after half of it. */
+  leaseSeconds: 7_200,
+  renewMs: 3_600_000,
+  /** How long a router may take for one answer, and all answers of one task, with the search for it, together. */
+  answerTimeoutMs: 3_000,
+  taskTimeoutMs: 10_000,
+  /** A router's description has 5 to 20 KB. */
+  answerMaxBytes: 256 * 1024,
+  memoryMiB: 64,
+  /** The ports outside that are tried where the node's own one is taken, and how many of them. */
+  portMin: 20_000,
+  portMax: 60_000,
+  attempts: 3,
+  description: 'P2PRC',
+} as const

@@ -27,7 +27,9 @@ async function answering(options: Partial<DialerOptions> = { test: true }) {
     }) as typeof dialer.dial,
   }
   const resolve = async () => ({ endpoints: [] })
-  const concern = supervise(createReachability({ resolve, dialer: recording }), { bus: harness.bus })
+  const concern = supervise(createReachability({ resolve, dialer: recording, test: options.test ?? false }), {
+    bus: harness.bus,
+  })
   concern.start()
   undo.push(() => harness.close(), concern.stop)
   return { ...harness, dialled }
@@ -44,7 +46,7 @@ function dialBackFrom(requester: HttpHarness, peer: HttpHarness, port: number) {
   const { signal } = new AbortController()
   const resolve = async () => ({ id, endpoints: [directEndpoint(peer.where)] })
   return requestDialBack(
-    { id, port, signal },
+    { ids: [id], port, signal },
     { resolve, dialer: createDialer({ identity: requester.identity, test: true }) },
   )
 }

@@ -77,6 +77,8 @@ test('an address that becomes a mapped one stays one endpoint with its proof', (
   const after = merged(before, 'a', ['mapped://20.0.0.2:9000'], 2)
   assert.deepEqual(textsOf(after, 'a'), ['mapped://20.0.0.2:9000'])
   assert.equal(after.get(id('a'))?.endpoints[0]?.provedAt, 1)
+  // A node that dials an observed address knows no kind.
+  assert.deepEqual(textsOf(proved(after, 'a', '20.0.0.2:9000', 3), 'a'), ['mapped://20.0.0.2:9000'])
 })
 
 test('peers share the punched endpoint of their relay, but no TCP address', () => {

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { createActor, fromCallback, fromPromise } from 'xstate'
-import { addAnswers, type DialBackAnswer, nextToAsk, reachOf } from '../../machines/reachability/dialBackAnswers.ts'
+import {
+  addAnswers,
+  type DialBackAnswer,
+  endpointsOf,
+  nextToAsk,
+  outsideState,
+} from '../../machines/reachability/dialBackAnswers.ts'
 import { reachabilityMachine } from '../../machines/reachability.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
@@ -11,7 +17,6 @@ import { nodeIdOf } from './samples/common.ts'
 
 const at = (text: string) => parseEndpoints([text])[0] as Endpoint
 const why = { code: 'timed_out', message: 'it did not answer' }
-const nothing: Reach = { state: 'unknown', endpoints: [] }
 const answerOf = (letter: string, text: string, failure?: typeof why): DialBackAnswer => ({
   by: nodeIdOf(letter),
   endpoint: at(text),
@@ -44,13 +49,13 @@ test('what peers say decides, an even half suffices, and a network without an ou
     ],
   ]
   for (const [name, answers, state, each] of table) {
-    const reach = reachOf(answers, nothing, 5)
-    assert.deepEqual([reach.state, reach.endpoints.map((one) => one.state)], [state, each], name)
-    for (const one of reach.endpoints) assert.deepEqual(one.why, one.state === 'unreachable' ? why : undefined, name)
+    const endpoints = endpointsOf(answers, [], 5)
+    assert.deepEqual([outsideState(endpoints), endpoints.map((one) => one.state)], [state, each], name)
+    for (const one of endpoints) assert.deepEqual(one.why, one.state === 'unreachable' ? why : undefined, name)
   }
-  const before = reachOf([answerOf('a', '20.0.0.1:8088')], nothing, 5)
-  assert.equal(reachOf([answerOf('b', '20.0.0.1:8088')], before, 9).endpoints[0]?.since, 5, 'since it is so')
-  assert.equal(reachOf([answerOf('b', '20.0.0.1:8088', why)], before, 9).endpoints[0]?.since, 9)
+  const before = endpointsOf([answerOf('a', '20.0.0.1:8088')], [], 5)
+  assert.equal(endpointsOf([answerOf('b', '20.0.0.1:8088')], before, 9)[0]?.since, 5, 'since it is so')
+  assert.equal(endpointsOf([answerOf('b', '20.0.0.1:8088', why)], before, 9)[0]?.since, 9)
 })
 
 test('however many peers answer however often, few answers are kept, and one of each peer', () => {
@@ -107,8 +112,9 @@ function started(t: TestContext, answer: (id: NodeId) => DialBackAnswer[]) {
     reachabilityMachine.provide({
       actors: {
         requestDialBack: fromPromise(async ({ input }) => {
-          asked.push(`${input.id[7]} ${input.port}`)
-          return { answers: answer(input.id), at: 1 }
+          const [id] = input.ids as [NodeId]
+          asked.push(`${id[7]} ${input.port}`)
+          return { answers: answer(id), at: 1 }
         }),
         dialBack: fromCallback(() => {}),
       },
@@ -142,7 +148,7 @@ test('a new address asks everybody anew; one that is gone, or named because of t
   await self('192.168.1.2:8088')
   assert.equal(asked.length, 3)
   assert.deepEqual(
-    actor.getSnapshot().context.reach.endpoints.map(({ endpoint }) => formatEndpoint(endpoint)),
+    actor.getSnapshot().context.endpoints.map(({ endpoint }) => formatEndpoint(endpoint)),
     ['20.0.0.1:8088'],
   )
 })

@@ -31,6 +31,7 @@ export interface Router {
   machines: readonly Machine[]
   /** Runs a program on the router itself. */
   run: Machine['run']
+  start: Machine['start']
   /** Sets a token bucket in both directions of its line to the public side. */
   limit(mbit: number): void
   /** Cuts or reconnects the line to the public side. */
@@ -106,6 +107,7 @@ async function addRouter(
     address,
     machines,
     run: itself.run,
+    start: itself.start,
     limit(mbit) {
       for (const device of ['wan', 'lan']) namespaces.limit(space, device, mbit)
     },

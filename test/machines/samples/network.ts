@@ -94,6 +94,14 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
       endpoints: [{ kind: 'relayed', host: '20.0.0.8', port: 20_000 }],
     },
     'node.addressFound': { type: 'node.addressFound', address: '20.0.0.6' },
+    'reach.changed': {
+      type: 'reach.changed',
+      state: 'reachable',
+      endpoints: [
+        { endpoint: { kind: 'mapped', host: '20.0.0.9', port: 9_000 }, state: 'reachable', since: 1, by: [] },
+      ],
+      mapping: { state: 'confirmed', since: 1, by: 'UPnP' },
+    },
     'request.abandoned w': abandoned('w'),
     'request.abandoned a': abandoned('a'),
     'request.abandoned u': abandoned('u'),

@@ -14,6 +14,13 @@ const self = (endpoints: string[], port = 8_088) =>
 const answered = (letter: string, endpoint: typeof outside, more = {}) =>
   done('requestDialBack', { answers: [{ by: nodeIdOf(letter), endpoint, ...more }], at: 9 })
 
+const confirmedBy = (endpoint: typeof outside, more = {}) =>
+  done('confirmMapping', { answers: [{ by: nodeIdOf('a'), endpoint, ...more }], at: 12 })
+
+const unreachable = ['link.opened', 'done requestDialBack, not reached'] as const
+const mapped = [...unreachable, 'router.mapped', 'done confirmMapping'] as const
+const another = ['router.mapped', 'done confirmMapping, not reached'] as const
+
 export const reachabilitySamples = samplesOf(reachabilityMachine, {
   input: { port: 8_088, signal: new AbortController().signal },
   events: {
@@ -32,14 +39,29 @@ export const reachabilitySamples = samplesOf(reachabilityMachine, {
     'done requestDialBack, not reached': answered('a', outside, { failure }),
     'done requestDialBack in the LAN': answered('a', lan),
     'done requestDialBack without an answer': done('requestDialBack', { answers: [], at: 9 }),
-    'after interval': passed('interval', 'reachability.waiting'),
+    'router.mapped': { type: 'router.mapped', externalPort: 8_088, by: 'UPnP', at: 10 },
+    'router.refused': { type: 'router.refused', at: 11, ...new AppError('router_refused').toJSON() },
+    'network.changed': { type: 'network.changed' },
+    'done confirmMapping': confirmedBy(outside),
+    'done confirmMapping, not reached': confirmedBy(outside, { failure }),
+    'done confirmMapping in the LAN': confirmedBy(lan),
+    'after interval, of a confirmed mapping': passed('interval', 'reachability.mapping.held.confirmed'),
+    'after interval, of a refused one': passed('interval', 'reachability.mapping.refused'),
+    'after interval': passed('interval', 'reachability.dialling.waiting'),
   },
   situations: {
     'nobody is linked': [],
     'asking a peer': ['link.opened'],
     'asking the first of two': ['link.opened', 'link.opened b'],
     'it was reached': ['link.opened', 'done requestDialBack'],
-    'it was not reached': ['link.opened', 'done requestDialBack, not reached'],
+    'it was not reached: the router is asked': unreachable,
+    'the router maps': [...unreachable, 'router.mapped'],
+    'it is reached through the router': mapped,
+    'it is confirmed again': [...mapped, 'after interval, of a confirmed mapping'],
+    'the router maps nothing': [...unreachable, 'router.refused'],
+    'another port is tried': [...unreachable, ...another],
+    'peers are asked anew meanwhile': [...unreachable, ...another, 'after interval'],
+    'it maps the last port': [...unreachable, ...another, ...another, 'router.mapped'],
     'dialling back': ['reach.dialBack'],
     'dialling back for two': ['reach.dialBack', 'reach.dialBack'],
     'a process that does not listen': {
