@@ -108,7 +108,7 @@ test('each protocol maps and removes for itself, and a port that another machine
 })
 
 test('a router that answers nonsense ends nobody, leads nowhere, and is not believed', async (t) => {
-  const modes = ['nonsense', 'deep', 'endless', 'silent', 'redirect', 'elsewhere', 'fault']
+  const modes = ['elsewhere', 'endless', 'nonsense']
   const { publicMachines, routers } = await lab(
     t,
     1,
@@ -125,9 +125,11 @@ test('a router that answers nonsense ends nobody, leads nowhere, and is not beli
   for (const [index, mode] of modes.entries()) {
     const router = routers[index] as Router
     await router.start(process.execPath, [...liar, mode, victim.address], /the router lies/)
-    const answer = await routerTask(router.machines[0] as Machine, { task: 'map' })
-    assert.equal(answer.by, null, mode)
-    assert.ok(answer.rssMiB < 300, `${mode}: ${answer.rssMiB} MiB`)
+    for (const by of ['UPnP', 'NAT-PMP']) {
+      const answer = await routerTask(router.machines[0] as Machine, { task: 'map', by })
+      assert.equal(answer.by, null, `${mode}, ${by}`)
+      assert.ok(answer.rssMiB < 300, `${mode}: ${answer.rssMiB} MiB`)
+    }
   }
   assert.equal(called, false)
 })

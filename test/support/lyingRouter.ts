@@ -15,7 +15,6 @@ const service = (controlURL: string) =>
 
 const answers: Record<string, (response: ServerResponse) => unknown> = {
   nonsense: (response) => response.end('<a><b></a>&'),
-  deep: (response) => response.end('<a>'.repeat(100_000)),
   endless(response) {
     const more = () => {
       while (response.write('<a>'.repeat(20_000)));
@@ -23,16 +22,12 @@ const answers: Record<string, (response: ServerResponse) => unknown> = {
     response.on('drain', more)
     more()
   },
-  silent() {},
-  redirect: (response) => response.writeHead(302, { location: `http://${elsewhere}:8088/` }).end(),
   elsewhere: (response) => response.end(service(`http://${elsewhere}:8088/control`)),
-  fault: (response) => response.end(service('/control')),
 }
 
-createServer((request, response) => {
+createServer((_, response) => {
   response.on('error', () => {})
-  if (request.url === '/control') response.writeHead(500).end('<s:Envelope><s:Body/></s:Envelope>')
-  else answers[mode]?.(response)
+  answers[mode]?.(response)
 }).listen(HTTP_PORT, LAN_ADDRESS)
 
 const pmp = createSocket('udp4')
