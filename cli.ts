@@ -1,11 +1,13 @@
 import { actorCommands } from './cli/actorCommands.ts'
 import type { CommandName } from './cli/cliCommands.ts'
 import { wholeNumber } from './cli/commandLine.ts'
+import { doctorCommand } from './cli/doctorCommand.ts'
 import { exitWith } from './cli/exit.ts'
 import { groupCommands } from './cli/groupCommands.ts'
 import { loanCommands } from './cli/loanCommands.ts'
 import { mapCommands } from './cli/mapCommands.ts'
 import { openedHome } from './cli/openedHome.ts'
+import { pathCommand } from './cli/pathCommand.ts'
 import { peerCommands } from './cli/peerCommands.ts'
 import { pluginCommands } from './cli/pluginCommands.ts'
 import { relayCommands } from './cli/relayCommands.ts'
@@ -22,9 +24,11 @@ import { EXTRA_PORTS_MAX } from './protocol/defaults/containerManager.ts'
  */
 const handlers: Record<CommandName, Handler> = {
   ...actorCommands,
+  ...doctorCommand,
   ...groupCommands,
   ...loanCommands,
   ...mapCommands,
+  ...pathCommand,
   ...peerCommands,
   ...pluginCommands,
   ...relayCommands,

@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import type { Bus } from '../protocol/bus.ts'
+import { PORT } from '../protocol/defaults/node.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import { isAuthorized, type Rights, relayCapabilities } from '../protocol/rights.ts'
 import { createContainerManager } from './containerManager.ts'
+import { createDoctor } from './doctor.ts'
 import { createDockerEngine } from './engine/dockerEngine.ts'
 import { createGossip, type GossipListener } from './gossip.ts'
 import { createNearest } from './groupTracker/nearest.ts'
@@ -72,6 +74,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     port: background ? listenAddresses.port : 0,
     addresses: ownAddresses(listenAddresses),
   })
+  const listening = () => ({ host: loopbackOf(listenAddresses), port: background ? listenAddresses.port : 0 })
   const self = () => ({
     id,
     name,
@@ -144,8 +147,21 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         store: mappings,
         resolve,
         dialer,
-        listening: () => ({ host: loopbackOf(listenAddresses), port: background ? listenAddresses.port : 0 }),
+        listening,
         isBehindNat: background && config.BehindNAT,
+      }),
+    ),
+    toFactory(
+      createDoctor({
+        engine,
+        imagesDir: paths.images,
+        homeDir: home.dir,
+        configuredPort: Number(config.ServerPort) || PORT,
+        bus,
+        resolve,
+        dialer,
+        listening,
+        ownAddresses: () => ownEndpoints().addresses,
       }),
     ),
   ]

@@ -187,6 +187,20 @@ export const commandLines = [
     prints: 'value',
   },
   {
+    name: 'path',
+    args: '<where>',
+    help: 'Show how this machine reaches another one, since when, and why not in a better way',
+    flags: [],
+    prints: 'value',
+  },
+  {
+    name: 'doctor',
+    args: '[where]',
+    help: 'Check what it takes to lend and to be reached, and name the first thing that does not work; with WHERE, also each way to that machine and back. Exits with 1 if something does not work',
+    flags: [],
+    prints: 'value',
+  },
+  {
     name: 'speed',
     args: '<where>',
     help: 'Measure latency and bandwidth to a machine; the machine must allow it',

@@ -1,14 +1,15 @@
 import { AppError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { Peer } from '../protocol/ipTable.ts'
-import { formatAddress, isIPv4, isIPv6 } from '../protocol/net/address.ts'
+import { formatAddress } from '../protocol/net/address.ts'
+import { isNumeric, type Rung, rungNameOf } from '../protocol/net/endpoint.ts'
 
 /** One row of `p2prc ls`. Null and '' stand for unknown values; `peerCells` shows them as `?`. */
 export interface PeerRow {
   name: string
   id: NodeId | ''
   address: string
-  path: 'direct IPv6' | 'direct IPv4' | 'by name' | 'mapped' | 'punched' | 'relayed' | 'its link' | 'none'
+  path: Rung | 'by name' | 'its link' | 'none'
   latencyMs: number | null
   /** Mbit/s. */
   download: number | null
@@ -168,12 +169,15 @@ function rowOf(peer: Peer): PeerRow {
   }
 }
 
-/** How a peer can be reached: at an address, or only over the link that it opened itself, as behind NAT. */
-function pathOf({ endpoints: [best], dialable, linked }: Peer): PeerRow['path'] {
-  if (linked && !dialable) return 'its link'
-  if (!best) return 'none'
-  if (best.kind !== 'direct') return best.kind
-  return isIPv6(best.host) ? 'direct IPv6' : isIPv4(best.host) ? 'direct IPv4' : 'by name'
+/**
+ * The rung of the ladder on which a peer is reached, or else the best one that it offers; a link that it opened itself where
+ * none works, as behind NAT.
+ */
+function pathOf({ path, endpoints: [best], dialable, linked }: Peer): PeerRow['path'] {
+  if (!path && linked && !dialable) return 'its link'
+  const at = path?.endpoint ?? best
+  if (!at) return 'none'
+  return at.kind === 'direct' && !isNumeric(at) ? 'by name' : rungNameOf(at)
 }
 
 function passes(row: PeerRow, { gpu, minRamMiB, minCores, minDownload, minUpload, maxLatencyMs }: PeerFilter): boolean {

@@ -7,6 +7,7 @@ import { onGossipFact, onGossipLost } from './ipTable/gossipChange.ts'
 import { type Context, contextOf } from './ipTable/ipTableContext.ts'
 import { ipTableSetup } from './ipTable/ipTableSetup.ts'
 import { addObservation, keyProved } from './ipTable/peerChange.ts'
+import { dialled, notAnswered, pathFact } from './ipTable/peerPath.ts'
 import { fileOf, seedsOf } from './ipTable/peerTable.ts'
 import { applyOutcome, namedBy } from './ipTable/peerWatch.ts'
 import { selfAddressesFact } from './ipTable/tableFacts.ts'
@@ -126,6 +127,7 @@ export const ipTableMachine = ipTableSetup.createMachine({
       },
       { actions: { type: 'rejectAdd', params: ({ event }) => event } },
     ],
+    'peer.showPath': { actions: emit(({ context, event }) => pathFact(context, event)) },
     'peer.list': { actions: { type: 'list', params: ({ event }) => event } },
     'table.show': { actions: { type: 'list', params: ({ event }) => event } },
     'request.continued': { actions: { type: 'listNext', params: ({ event }) => event } },
@@ -159,14 +161,18 @@ export const ipTableMachine = ipTableSetup.createMachine({
       ],
     },
     'dial.succeeded': {
-      actions: {
-        type: 'commit',
-        params: ({ context, event: { id, name = '', key = '', endpoint } }) =>
-          id
-            ? keyProved(context.table, { id, name, key, endpoint }, context.self, context.now)
-            : { table: context.table, emitted: [] },
-      },
+      actions: [
+        {
+          type: 'commit',
+          params: ({ context, event: { id, name = '', key = '', endpoint } }) =>
+            id
+              ? keyProved(context.table, { id, name, key, endpoint }, context.self, context.now)
+              : { table: context.table, emitted: [] },
+        },
+        assign({ table: ({ context, event }) => dialled(context.table, event) }),
+      ],
     },
+    'dial.failed': { actions: assign({ table: ({ context, event }) => notAnswered(context.table, event) }) },
     'speed.measured': {
       actions: {
         type: 'commit',

@@ -1,12 +1,33 @@
 import { not } from 'xstate'
 import { AppError } from '../protocol/errors.ts'
+import type { RecordMerged } from '../protocol/gossip.ts'
 import { isLastWaiterIn, joinIfRepeated, otherwiseLeave } from './requests.ts'
 import { type MapRequest, mappingSetup } from './turnClient/mappingSetup.ts'
-import { contextOf, type PortMap } from './turnClient/turnClientContext.ts'
+import { type Context, contextOf, type FromSearch, type PortMap } from './turnClient/turnClientContext.ts'
 
 const addMapping = {
   type: 'addMapping',
   params: ({ event }: { event: PortMap }): MapRequest => ({ command: event }),
+} as const
+
+const search = {
+  id: 'search',
+  src: 'search',
+  input: ({ context: { wanted } }: { context: Context }) => ({
+    names: Object.values(wanted).flatMap(({ via }) => via ?? []),
+  }),
+} as const
+
+const onFound = [
+  { type: 'hold', params: ({ event }: { event: FromSearch }) => event },
+  'logIn',
+  'serve',
+  { type: 'failUnserved', params: ({ event }: { event: FromSearch }) => event },
+] as const
+
+const onRelayMerged = {
+  guard: { type: 'isRelay', params: ({ event }: { event: RecordMerged }) => event.record },
+  target: 'searching',
 } as const
 
 /**
@@ -25,31 +46,37 @@ export const turnClientMachine = mappingSetup.createMachine({
     idle: { always: { guard: 'isWanted', target: 'reaching' } },
     reaching: {
       always: { guard: not('isWanted'), target: 'idle', actions: 'dropAll' },
-      initial: 'searching',
+      initial: 'discovering',
       states: {
-        searching: {
-          invoke: {
-            id: 'search',
-            src: 'search',
-            input: ({ context: { wanted } }) => ({ names: Object.values(wanted).flatMap(({ via }) => via ?? []) }),
-          },
-          on: {
-            'relays.found': {
-              target: 'loggedIn',
-              actions: [
-                { type: 'hold', params: ({ event }) => event },
-                'serve',
-                { type: 'failUnserved', params: ({ event }) => event },
-              ],
+        /** No relay is known: a node that has just started knows nobody yet. */
+        discovering: {
+          after: { discoveryTimeout: 'searching' },
+          initial: 'searching',
+          states: {
+            searching: {
+              invoke: search,
+              on: {
+                'relays.found': [
+                  {
+                    guard: { type: 'isNoneKnown', params: ({ event }) => event },
+                    target: 'waiting',
+                    actions: 'reportNone',
+                  },
+                  { target: '#turnClient.reaching.loggedIn', actions: onFound },
+                ],
+              },
             },
+            waiting: { after: { searchInterval: 'searching' }, on: { 'record.merged': onRelayMerged } },
           },
+        },
+        searching: {
+          invoke: search,
+          on: { 'relays.found': { target: 'loggedIn', actions: onFound } },
         },
         /** Logged in, or about to, at as many relays as were found. */
         loggedIn: {
           after: { searchInterval: { guard: 'isShort', target: 'searching', reenter: true } },
-          on: {
-            'record.merged': { guard: { type: 'isRelay', params: ({ event }) => event.record }, target: 'searching' },
-          },
+          on: { 'record.merged': onRelayMerged },
         },
       },
     },
@@ -65,6 +92,11 @@ export const turnClientMachine = mappingSetup.createMachine({
       {
         guard: { type: 'isPeer', params: ({ event }) => event },
         actions: { type: 'authorize', params: ({ event }) => event },
+      },
+      {
+        guard: { type: 'namesFirstRelay', params: ({ event }) => event },
+        target: '.reaching',
+        actions: [addMapping, 'serve', 'save'],
       },
       {
         guard: { type: 'namesNewRelay', params: ({ event }) => event },
@@ -93,6 +125,7 @@ export const turnClientMachine = mappingSetup.createMachine({
       },
       { actions: { type: 'list', params: ({ event }) => event } },
     ],
+    'port.showNode': { actions: { type: 'showNode', params: ({ event }) => event } },
     'port.unmap': [
       {
         guard: { type: 'isElsewhere', params: ({ event }) => event },
@@ -129,6 +162,7 @@ export const turnClientMachine = mappingSetup.createMachine({
     'session.lost': {
       actions: [
         { type: 'setRelay', params: ({ event }) => ({ ...event, state: 'lost' }) },
+        'logIn',
         'serve',
         { type: 'failUnserved', params: {} },
       ],
@@ -136,6 +170,7 @@ export const turnClientMachine = mappingSetup.createMachine({
     'session.refused': {
       actions: [
         { type: 'setRelay', params: ({ event }) => ({ ...event, state: 'refused' }) },
+        'logIn',
         'serve',
         { type: 'failUnserved', params: {} },
       ],

@@ -8,6 +8,8 @@ const purpose = z.enum(['command', 'gossip', 'speed', 'probe', 'crawl', 'dialBac
 
 export type DialPurpose = z.infer<typeof purpose>
 
+const attempts = z.array(failure.extend({ endpoint }))
+
 export const dialerFacts = {
   /**
    * `endpoint` was the first to answer, `ms` milliseconds after the dial started. `id`, `name` and `key` describe the
@@ -18,6 +20,10 @@ export const dialerFacts = {
     purpose,
     endpoint,
     ms: z.number(),
+    /** Milliseconds since 1970. */
+    at: z.number(),
+    /** The endpoints that had failed by then, or had not answered yet; absent if there is none. */
+    attempts: attempts.optional(),
     id: nodeId.optional(),
     name: z.string().optional(),
     key: z.string().optional(),
@@ -26,10 +32,14 @@ export const dialerFacts = {
   'dial.failed': failure.extend({
     purpose,
     id: nodeId.optional(),
-    attempts: z.array(failure.extend({ endpoint })),
+    attempts,
+    /** Milliseconds since 1970. */
+    at: z.number(),
   }),
 } as const satisfies FactSpecs
 
 export type DialerEmits = FactsOf<typeof dialerFacts>
 
 export type DialSucceeded = Extract<DialerEmits, { type: 'dial.succeeded' }>
+
+export type DialFailed = Extract<DialerEmits, { type: 'dial.failed' }>

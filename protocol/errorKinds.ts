@@ -67,6 +67,7 @@ export const catalogue = {
   protocol_error: { status: 502, exit: 5, what: '{where} does not answer as a P2PRC node: {why}', todo: 'Check the address and the port.' },
   other_version: { status: 502, exit: 5, what: '{where} speaks protocol version {theirs}, and this P2PRC speaks {ours}', todo: 'Update the older one.' },
   punching_missing: { status: 501, exit: 5, what: 'UDP cannot be punched through routers here, because hyperdht does not load: {why}', todo: 'Run `npm install hyperdht` where P2PRC is installed. Until then, peers behind routers are reached over a relay.' },
+  family_missing: { status: 502, exit: 5, what: 'This machine has no IPv6 address that others reach', todo: 'Ask the provider for IPv6; until then, other ways are used.' },
   wrong_node: { status: 502, exit: 5, what: '{where} is not the node {expected}, it is {found}', todo: 'The address belongs to another node now; find the address of the right one with `p2prc ls`.' },
   not_dialled: { status: 403, exit: 5, what: '{where} comes from an anonymous caller and is not dialled: it is {why}', todo: 'If it is a node of yours, add it with `p2prc add`.' },
   no_relay: { status: 503, exit: 5, what: 'No relay lends a port to this node: {why}', todo: 'See `p2prc ls` for other machines; a public node relays unless its owner has turned it off.' },

@@ -70,6 +70,13 @@ export function fromFailure({ code, message }: Failure): AppError {
   return error
 }
 
+/** Splits the message of a failure into what happened and what to do, which is empty where the catalogue says something else. */
+export function splitFailure({ code, message }: Failure): { what: string; todo: string } {
+  const [todo] = isKnown(code) ? catalogue[code].todo.split('{') : []
+  const end = todo ? message.lastIndexOf(`. ${todo}`) : -1
+  return end < 0 ? { what: message, todo: '' } : { what: message.slice(0, end), todo: message.slice(end + 2) }
+}
+
 /** Whether a fact or a body reports a failure. */
 export function isFailure(value: unknown): value is Failure {
   const candidate = value as Failure | null

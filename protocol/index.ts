@@ -6,6 +6,7 @@ import {
 } from './containerManager.ts'
 import type { CommandSpec } from './control.ts'
 import { type DialerEmits, dialerFacts } from './dialer.ts'
+import { type DoctorCommand, type DoctorEmits, doctorCommands, doctorFacts } from './doctor.ts'
 import type { FactSpecs } from './facts.ts'
 import { type GossipCommand, type GossipEmits, gossipCommands, gossipFacts } from './gossip.ts'
 import {
@@ -44,6 +45,7 @@ export type BusEvent = Command | Fact
 
 export type Command =
   | ContainerManagerCommand
+  | DoctorCommand
   | GossipCommand
   | GroupTrackerCommand
   | IpTableCommand
@@ -59,6 +61,7 @@ export type Command =
 export type Fact =
   | ContainerManagerEmits
   | DialerEmits
+  | DoctorEmits
   | GossipEmits
   | GroupTrackerEmits
   | IpTableEmits
@@ -78,6 +81,7 @@ export type Answer = Extract<Fact, { requestId: string }>
 /** The commands that each concern answers. A concern, its slice, its machine and its actor have the same name. */
 export const commandsByConcern = {
   containerManager: containerManagerCommands,
+  doctor: doctorCommands,
   gossip: gossipCommands,
   groupTracker: groupTrackerCommands,
   ipTable: ipTableCommands,
@@ -94,6 +98,7 @@ export const commandsByConcern = {
 /** The facts that each concern emits. The composition root, `node`, also publishes those about requests and dials. */
 export const factsByConcern = {
   containerManager: containerManagerFacts,
+  doctor: doctorFacts,
   gossip: gossipFacts,
   groupTracker: groupTrackerFacts,
   ipTable: ipTableFacts,

@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { HOPS, SEEDS_PER_FACT_MAX, UNVERIFIED_MAX } from './defaults/ipTable.ts'
-import type { DialSucceeded } from './dialer.ts'
+import type { DialFailed, DialSucceeded } from './dialer.ts'
 import { answer, done, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { legacyFields, tableEntry } from './files/ipTable.ts'
 import type { NetworkFact } from './gossip.ts'
 import { failure, nodeId } from './ids.ts'
+import { rungs } from './net/endpoint.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { AddressFound, ConcernCrashed } from './node.ts'
 import type { ReachChanged } from './reachability.ts'
@@ -36,6 +37,12 @@ export const ipTableCommands = {
     action: 'administer',
     terminalEvents: ['peer.added', 'peer.addFailed'],
   },
+  /** Says how this node reaches a peer, and why not in a better way. */
+  'peer.showPath': {
+    schema: z.object({ where }),
+    action: 'administer',
+    terminalEvents: ['peer.pathShown', 'peer.showPathFailed'],
+  },
   /** Lists the peers, the nearest first, in pages. */
   'peer.list': { schema: z.object({}), action: 'administer', page: 'peer.page', terminalEvents: ['peer.listed'] },
   'table.update': {
@@ -56,6 +63,28 @@ export const ipTableCommands = {
   'table.show': { schema: z.object({}), action: 'administer', page: 'table.page', terminalEvents: ['table.shown'] },
 } as const satisfies Record<string, CommandSpec>
 
+/**
+ * The endpoint at which the last dial has reached a peer, and since when its rung of the ladder is in use, in milliseconds since
+ * 1970.
+ */
+const path = z.object({ endpoint: endpointSchema, since: z.number() })
+
+/**
+ * Why a rung of the ladder is not in use. `notOffered`: the peer names no such endpoint. `untried`: this node has not dialled
+ * it. `failed`: it did not answer. `answered`: it did, and another one was faster the last time. `impossible`: this
+ * machine cannot use it.
+ */
+const betterRung = z.object({
+  rung: z.enum(rungs),
+  state: z.enum(['notOffered', 'untried', 'failed', 'answered', 'impossible']),
+  endpoint: endpointSchema.optional(),
+  /** When it failed, in milliseconds since 1970. */
+  at: z.number().optional(),
+  why: failure.optional(),
+})
+
+export type BetterRung = z.infer<typeof betterRung>
+
 /** A peer as this node sees it. Measurements are this node's own and are never sent to others. */
 export const peer = z.object({
   /** Absent for Go peers, which have no key and are identified by their address. */
@@ -68,12 +97,14 @@ export const peer = z.object({
   state: z.enum(['unproved', 'answering', 'suspected']),
   /** Milliseconds since its last answer; null if it has never answered this process. */
   answeredAgoMs: z.number().nullable(),
+  /** How this node reaches it; null before the first dial that has reached it, and after one that has not. */
+  path: path.nullable(),
   /** Whether this node has an open gossip link to it. */
   linked: z.boolean(),
   /** Whether it has answered at one of its endpoints, or none of them has failed yet. */
   dialable: z.boolean(),
-  /** Whether its record says that it lends ports to nodes that nobody can dial. */
-  relays: z.boolean(),
+  /** To whom it lends ports, as its record says. It does not say whom its owner trusts. */
+  relays: z.enum(['nobody', 'trusted', 'peers']),
   /** The round trip time in nanoseconds, and both rates in Mbit/s; null until measured. */
   latencyNs: z.number().nullable(),
   download: z.number().nullable(),
@@ -102,6 +133,15 @@ export const ipTableFacts = {
     endpoints: z.array(endpointSchema),
   }),
   'peer.resolveFailed': failed,
+  /** `path` is absent while none is in use; then `better` has all rungs. `linked`: it is connected, whoever dialled. */
+  'peer.pathShown': answer({
+    id: nodeId.optional(),
+    name: z.string(),
+    path: path.extend({ rung: z.enum(rungs) }).optional(),
+    linked: z.boolean(),
+    better: z.array(betterRung),
+  }),
+  'peer.showPathFailed': failed,
   'peer.added': answer({ peer }),
   'peer.addFailed': failed,
   /** `entries` are the same peers in the same order, in the form of P2PRC's table. */
@@ -152,6 +192,7 @@ export type IpTableCommand = CommandsOf<typeof ipTableCommands>
 
 export type IpTableAccepts =
   | IpTableCommand
+  | DialFailed
   | DialSucceeded
   | RequestFact
   | SpeedMeasured

@@ -28,6 +28,8 @@ export const turnClientCommands = {
   },
   /** Lists the mappings; for a peer, those that it has requested. */
   'port.list': { schema: z.object({ on }), action: 'map', terminalEvents: ['port.listed', 'port.listFailed'] },
+  /** How others reach this node itself through a relay. */
+  'port.showNode': { schema: z.object({}), action: 'administer', terminalEvents: ['port.nodeShown'] },
   /** `which` is the mapped port, with `/udp` for UDP, or the address outside. */
   'port.unmap': {
     schema: z.object({ which: where, on }),
@@ -60,8 +62,12 @@ export type Mapping = z.infer<typeof mapping>
 export const turnClientFacts = {
   'port.mapped': answer({ mapping }),
   'port.mapFailed': failed,
+  /** What a request to map a port waits for. */
+  'port.progress': answer({ line: z.string() }),
   'port.listed': answer({ mappings: z.array(mapping) }),
   'port.listFailed': failed,
+  /** No mapping while the node needs none. */
+  'port.nodeShown': answer({ mapping: mapping.optional() }),
   'port.unmapped': answer({ mapping }),
   'port.unmapFailed': failed,
   /** A mapping that was open cannot be reached any more; it comes back by itself. */

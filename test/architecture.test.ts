@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import type { AnyActorLogic, AnyStateMachine, AnyStateNode, EmittedFrom } from 'xstate'
 import { acceptedTypes, matches } from '../actors/bridge.ts'
 import type { containerManagerMachine } from '../machines/containerManager.ts'
+import type { doctorMachine } from '../machines/doctor.ts'
 import type { gossipMachine } from '../machines/gossip.ts'
 import type { groupTrackerMachine } from '../machines/groupTracker.ts'
 import type { ipTableMachine } from '../machines/ipTable.ts'
@@ -233,6 +234,7 @@ type EmitsOwn<L extends AnyActorLogic, C extends Concern> = [EmittedFrom<L>] ext
 
 const emitsOwnFacts: Record<Exclude<Concern, 'node'>, true> = {
   containerManager: true satisfies EmitsOwn<typeof containerManagerMachine, 'containerManager'>,
+  doctor: true satisfies EmitsOwn<typeof doctorMachine, 'doctor'>,
   gossip: true satisfies EmitsOwn<typeof gossipMachine, 'gossip'>,
   groupTracker: true satisfies EmitsOwn<typeof groupTrackerMachine, 'groupTracker'>,
   ipTable: true satisfies EmitsOwn<typeof ipTableMachine, 'ipTable'>,

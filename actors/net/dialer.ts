@@ -11,7 +11,7 @@ import { connectPlain, connectSecure } from './connect.ts'
 import { addressesOf, createDialGuard, type DialGuardOptions } from './dialGuard.ts'
 import { fetchText } from './httpClient.ts'
 import type { Punched } from './punched.ts'
-import { alternateFamilies, DialError, preferIPv6, race } from './race.ts'
+import { alternateFamilies, DialError, type FailedAttempt, preferIPv6, race } from './race.ts'
 
 /** A peer to dial. */
 export interface DialTarget {
@@ -98,19 +98,31 @@ export function createDialer({ identity, publish = () => {}, punched, ...guardOp
     const endpoints = distinct(target.endpoints)
     const where = endpoints.length === 1 && endpoints[0] ? formatEndpoint(endpoints[0]) : (target.id ?? 'The peer')
     try {
-      const { endpoint, result } = await race(
+      const { endpoint, result, failed } = await race(
         alternateFamilies(endpoints),
         (each, attemptSignal) => attempt(each, { ...options, target, isOnly: endpoints.length === 1 }, attemptSignal),
         { where, signal, discard: ({ stream }) => stream.destroy() },
       )
       const ms = performance.now() - startedAt
       const { id, name, key } = result.peer ?? {}
-      publish({ type: 'dial.succeeded', purpose, endpoint, ms, ...(id && { id }), ...(key && { name, key }) })
+      publish({
+        ...{
+          type: 'dial.succeeded',
+          purpose,
+          endpoint,
+          ms,
+          at: Date.now(),
+          ...(id && { id }),
+          ...(key && { name, key }),
+        },
+        ...(failed.length > 0 && { attempts: toAttempts(failed) }),
+      })
       return { ...result, endpoint, ms }
     } catch (error) {
       if (error instanceof DialError) {
-        const attempts = error.attempts.map((one) => ({ endpoint: one.endpoint, ...toFailure(one.error) }))
-        publish({ type: 'dial.failed', purpose, ...(target.id && { id: target.id }), attempts, ...error.toJSON() })
+        const attempts = toAttempts(error.attempts)
+        const at = Date.now()
+        publish({ type: 'dial.failed', purpose, ...(target.id && { id: target.id }), attempts, at, ...error.toJSON() })
       }
       throw error
     }
@@ -182,6 +194,10 @@ export function createDialer({ identity, publish = () => {}, punched, ...guardOp
   }
 
   return { dial: dial as Dialer['dial'], isSelf }
+}
+
+function toAttempts(failed: readonly FailedAttempt[]) {
+  return failed.map(({ endpoint, error }) => ({ endpoint, ...toFailure(error) }))
 }
 
 type AttemptOptions = DialOptions & { target: DialTarget; isOnly: boolean }

@@ -42,19 +42,21 @@ export interface RaceOptions<T> {
 /**
  * Races the endpoints in this order (RFC 8305, section 5): the next attempt starts when one fails or after
  * `DIAL.staggerMs`, and the first one that succeeds ends the others through their signal. Rejects with `DialError`,
- * with `abandoned`, or with `timed_out` where `signal` is a timeout's.
+ * with `abandoned`, or with `timed_out` where `signal` is a timeout's. `failed` has the endpoints that were tried before or
+ * beside the one that has answered.
  */
 export function race<T>(
   endpoints: readonly Endpoint[],
   attempt: (endpoint: Endpoint, signal: AbortSignal) => Promise<T>,
   { where, signal, discard }: RaceOptions<T>,
-): Promise<{ endpoint: Endpoint; result: T }> {
+): Promise<{ endpoint: Endpoint; result: T; failed: FailedAttempt[] }> {
   return new Promise((resolve, reject) => {
     const attempts = new AbortController()
     setMaxListeners(0, attempts.signal)
     const waiting = endpoints.slice(0, DIAL.maxEndpoints)
     const failed: FailedAttempt[] = []
-    let running = 0
+    /** When the attempts began that are under way. */
+    const running = new Map<Endpoint, number>()
     const startedAt = performance.now()
     let isOver = false
     let timer: NodeJS.Timeout | undefined
@@ -73,20 +75,21 @@ export function race<T>(
       clearTimeout(timer)
       const endpoint = waiting.shift()
       if (!endpoint) {
-        if (running > 0) return
+        if (running.size > 0) return
         end()
         return reject(new DialError(where, failed, Math.max(0, endpoints.length - DIAL.maxEndpoints)))
       }
-      running += 1
+      running.set(endpoint, performance.now())
       if (waiting.length > 0) timer = setTimeout(startNext, DIAL.staggerMs)
       attempt(endpoint, attempts.signal).then(
         (result) => {
           if (isOver) return discard(result)
           end()
-          resolve({ endpoint, result })
+          running.delete(endpoint)
+          resolve({ endpoint, result, failed: [...failed, ...[...running].map(unanswered)] })
         },
         (error) => {
-          running -= 1
+          running.delete(endpoint)
           if (isOver) return
           failed.push({ endpoint, error: toAppError(error) })
           startNext()
@@ -98,6 +101,12 @@ export function race<T>(
     signal?.addEventListener('abort', abort)
     startNext()
   })
+}
+
+/** An attempt that was given up because another one had answered. */
+function unanswered([endpoint, startedAt]: [Endpoint, number]): FailedAttempt {
+  const ms = Math.round(performance.now() - startedAt)
+  return { endpoint, error: new AppError('timed_out', { where: formatEndpoint(endpoint), ms }) }
 }
 
 /** Converts the reason of an aborted signal: its deadline passed, or nobody waits any more. */

@@ -2,15 +2,22 @@ import { randomUUID } from 'node:crypto'
 import { fromCallback } from 'xstate'
 import { z } from 'zod'
 import type { Relay } from '../../machines/turnClient/relays.ts'
-import type { FromAuthorize, FromDelegate, FromSearch, PortMap } from '../../machines/turnClient/turnClientContext.ts'
+import type {
+  FromAuthorize,
+  FromDelegate,
+  FromSearch,
+  PortCommand,
+  PortMap,
+} from '../../machines/turnClient/turnClientContext.ts'
 import type { Bus } from '../../protocol/bus.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { isPunched } from '../../protocol/net/endpoint.ts'
-import { mapping, type TurnClientCommand } from '../../protocol/turnClient.ts'
+import { mapping } from '../../protocol/turnClient.ts'
 import type { Dialer } from '../net/dialer.ts'
+import { listPeers } from '../net/listPeers.ts'
 import { createPeerClient } from '../net/peerClient.ts'
 import type { Resolve } from '../net/resolve.ts'
 import { request } from '../request.ts'
@@ -21,14 +28,17 @@ export type FindRelays = (names: readonly string[], signal: AbortSignal) => Prom
 /** Offers the IP table's peers that lend ports, and its resolution of names. */
 export function createFindRelays(bus: Bus<BusEvent>, resolve: Resolve): FindRelays {
   return async (names, signal) => {
-    const relays = await listRelays(bus, signal).catch(() => [])
+    const relays = await listPeers(bus, signal).then(
+      (peers) => peers.flatMap(relayOf),
+      () => [],
+    )
     const unresolved: Record<string, Failure> = {}
     for (const name of new Set(names)) {
       try {
         const { id, endpoints } = await resolve(name, signal)
         if (!id) throw new AppError('not_found', { kind: 'node', id: name })
         const at = relays.findIndex((one) => one.id === id)
-        const known = relays[at] ?? { id, endpoints, latencyNs: null, names: [] }
+        const known = relays[at] ?? { id, endpoints, latencyNs: null, names: [], isForTrusted: false }
         relays[at < 0 ? relays.length : at] = { ...known, names: [...known.names, name] }
       } catch (error) {
         unresolved[name] = toFailure(error)
@@ -38,25 +48,12 @@ export function createFindRelays(bus: Bus<BusEvent>, resolve: Resolve): FindRela
   }
 }
 
-async function listRelays(bus: Bus<BusEvent>, signal: AbortSignal): Promise<Relay[]> {
-  const relays: Relay[] = []
-  await request(
-    bus,
-    { type: 'peer.list', requestId: randomUUID(), caller: 'owner' },
-    {
-      signal,
-      onFact: (fact) => {
-        if (fact.type === 'peer.page') relays.push(...fact.peers.flatMap(relayOf))
-      },
-    },
-  )
-  return relays
-}
-
 /** A node that is itself reached through others lends no ports that anybody reaches. */
 function relayOf({ id, endpoints, relays, latencyNs }: Peer): Relay[] {
   const isPublic = endpoints.length > 0 && !endpoints.some((at) => at.kind === 'relayed' || isPunched(at))
-  return id && relays && isPublic ? [{ id, endpoints, latencyNs, names: [] }] : []
+  return id && relays !== 'nobody' && isPublic
+    ? [{ id, endpoints, latencyNs, names: [], isForTrusted: relays === 'trusted' }]
+    : []
 }
 
 /** Creates the actor that looks for a port among those of the containers that the peer has borrowed here. */
@@ -91,14 +88,14 @@ async function containerOf(bus: Bus<BusEvent>, command: PortMap, signal: AbortSi
 /** Creates the actor that sends a command of the owner to the node that it names. */
 export function createDelegate({ resolve, dialer }: { resolve: Resolve; dialer: Dialer }) {
   const peers = createPeerClient(dialer)
-  const send = async ({ on = '', ...command }: TurnClientCommand, signal: AbortSignal) => {
+  const send = async ({ on = '', ...command }: PortCommand, signal: AbortSignal) => {
     const { caller: _, ...sent } = command
     const { fact } = await peers.request(await resolve(on, signal), sent, { signal })
     const answer = answered.safeParse(fact)
     if (!answer.success) throw new AppError('protocol_error', { where: on, why: 'its answer is not in the known form' })
     return 'mappings' in answer.data ? answer.data.mappings : [answer.data.mapping]
   }
-  return fromCallback<{ type: 'none' }, { command: TurnClientCommand; signal: AbortSignal }, FromDelegate>(
+  return fromCallback<{ type: 'none' }, { command: PortCommand; signal: AbortSignal }, FromDelegate>(
     ({ input: { command, signal }, sendBack }) => {
       const { requestId } = command
       const abort = new AbortController()

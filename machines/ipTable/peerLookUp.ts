@@ -3,8 +3,8 @@ import type { Failure, NodeId } from '../../protocol/ids.ts'
 import { parseAddress } from '../../protocol/net/address.ts'
 import { directEndpoint, type Endpoint, isNumeric } from '../../protocol/net/endpoint.ts'
 import { refusal } from '../../protocol/net/reachable.ts'
-import { bestFirst, endpointOf, type KnownEndpoint, type Row } from './peerRow.ts'
-import type { Table } from './peerTable.ts'
+import { bestFirst, endpointOf, type KnownEndpoint, parsed, type Row } from './peerRow.ts'
+import { findByAddress, type Table } from './peerTable.ts'
 
 export interface ResolvedPeer {
   /** The node that must answer. Absent if the owner named an address: then any node may answer. */
@@ -69,7 +69,16 @@ function withId(table: Table, prefix: string): Row[] {
 
 type Choose = (where: string, rows: Row[]) => { found: ResolvedPeer } | { failure: Failure } | undefined
 
-function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose> {
+/** Returns the row of the peer that people mean by `where`, also of one that has no endpoint. */
+export function rowNamed(table: Table, where: string): { row: Row } | { failure: Failure } {
+  const named = () => [...table.values()].filter((row) => row.entry.Name === where)
+  const at = /[.:]/.test(where) && !where.startsWith('SHA256:') ? parsed(where) : undefined
+  const addressed = at && findByAddress(table, at)
+  const choices = [addressed ? [addressed] : [], named(), withId(table, where), withId(table, `SHA256:${where}`)]
+  return onlyRow(where, choices.find((rows) => rows.length > 0) ?? []) ?? unknown(where)
+}
+
+function onlyRow(where: string, rows: Row[]): { row: Row } | { failure: Failure } | undefined {
   // Peers that answer precede those that were dropped.
   const live = rows.filter(({ status }) => status !== 'dropped')
   const matches = live.length > 0 ? live : rows
@@ -82,6 +91,13 @@ function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose
       failure: new AppError('ambiguous', { id: where, kind: 'node', matches: [...shown, ...more].join(', ') }).toJSON(),
     }
   }
+  return { row }
+}
+
+function onlyMatch(where: string, rows: Row[], test: boolean): ReturnType<Choose> {
+  const only = onlyRow(where, rows)
+  if (!only || 'failure' in only) return only
+  const { row } = only
   const endpoints = bestFirst({
     ...row,
     endpoints: row.endpoints.filter((at) => mayBeDialled(at, test)),

@@ -1,6 +1,6 @@
 import { TABLE_TICK_MS } from '../../protocol/defaults/ipTable.ts'
 import { newEntry, type TableEntry } from '../../protocol/files/ipTable.ts'
-import type { NodeId } from '../../protocol/ids.ts'
+import type { Failure, NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../../protocol/ipTable.ts'
 import { formatAddress, isIPv6 } from '../../protocol/net/address.ts'
 import {
@@ -22,6 +22,8 @@ export type KnownEndpoint = Endpoint & {
   failedAt: number | null
   /** Whether the owner named it or a key was proved there. Then it may be dialled in any range. */
   trusted: boolean
+  /** Why the last dial did not reach the peer there, and when, in milliseconds since 1970. */
+  failure?: Failure & { at: number }
 }
 
 /** A peer in the table: its entry in the file, and its status. */
@@ -48,10 +50,12 @@ export interface Row {
   seq: number
   /** The machine specifications in that record. */
   machine: Machine | null
-  /** Whether that record has the capability to relay. */
-  relays: boolean
+  /** To whom it lends ports, by that record. */
+  relays: Peer['relays']
   /** Whether gossip reports it alive. Then a failed probe only means that it cannot be dialled from here. */
   alive: boolean
+  /** How this node reaches it. */
+  path: Peer['path']
   specs: Specs | null
 }
 
@@ -89,13 +93,8 @@ export function untried(endpoint: Endpoint, trusted = false): KnownEndpoint {
 }
 
 /** Returns an endpoint without what the table knows of it. */
-export function endpointOf({
-  provedAt: _proved,
-  failedAt: _failed,
-  trusted: _trusted,
-  ...endpoint
-}: KnownEndpoint): Endpoint {
-  return endpoint
+export function endpointOf({ kind, host, port }: KnownEndpoint): Endpoint {
+  return { kind, host, port }
 }
 
 /** Returns the row of a peer that has not been observed yet. */
@@ -119,8 +118,9 @@ export function newRow(
     measuredAt: null,
     seq: 0,
     machine: null,
-    relays: false,
+    relays: 'nobody',
     alive: false,
+    path: null,
     specs: null,
   }
 }
@@ -163,6 +163,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     endpoints: bestFirst(row).map(endpointOf),
     state: row.status === 'dropped' ? 'suspected' : row.status,
     answeredAgoMs: linked ? 0 : answeredAgoMs,
+    path: row.path,
     linked,
     dialable: row.endpoints.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
     relays: row.relays,

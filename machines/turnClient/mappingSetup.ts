@@ -1,7 +1,6 @@
 import { assign, emit, enqueueActions } from 'xstate'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, ContainerId, Failure, NodeId } from '../../protocol/ids.ts'
-import type { TurnClientCommand } from '../../protocol/turnClient.ts'
 import { begin, childId, end, find } from '../requests.ts'
 import {
   type Context,
@@ -13,6 +12,7 @@ import {
   type FromStore,
   isFor,
   NODE_TUNNEL,
+  type PortCommand,
   type PortMap,
   tunnelName,
   unservedReason,
@@ -20,7 +20,7 @@ import {
 } from './turnClientContext.ts'
 import { omit, turnClientSetup } from './turnClientSetup.ts'
 
-type PortUnmap = Extract<TurnClientCommand, { type: 'port.unmap' }>
+type PortUnmap = Extract<PortCommand, { type: 'port.unmap' }>
 
 /** Adds what the concern does with mappings. */
 export const mappingSetup = turnClientSetup.extend({
@@ -62,7 +62,7 @@ export const mappingSetup = turnClientSetup.extend({
       enqueue.assign({ requests: end(context.requests, requestId) })
       enqueue.emit({ type: 'port.mapFailed', requestId, ...ended.failure })
     }),
-    delegate: enqueueActions(({ context: { requests, signal }, enqueue }, command: TurnClientCommand) => {
+    delegate: enqueueActions(({ context: { requests, signal }, enqueue }, command: PortCommand) => {
       const { requestId } = command
       enqueue.assign({ requests: begin(requests, { requestId, phase: 'delegating', command }) })
       enqueue.spawnChild('delegate', { id: childId(requestId), input: { command, signal } })

@@ -60,6 +60,9 @@ export interface ConfirmInput {
   remotePort: number
 }
 
+/** A command that another node may perform. */
+export type PortCommand = Exclude<TurnClientCommand, { type: 'port.showNode' }>
+
 export type PortMap = Extract<TurnClientCommand, { type: 'port.map' }>
 
 /**
@@ -69,12 +72,14 @@ export type PortMap = Extract<TurnClientCommand, { type: 'port.map' }>
 export type TurnClientRequest =
   | (Tracked<'mapping'> & { name: string; isNew: boolean })
   | Tracked<'authorizing'>
-  | (Tracked<'delegating'> & { command: TurnClientCommand })
+  | (Tracked<'delegating'> & { command: PortCommand })
 
 export interface Context extends Omit<TurnClientInput, 'wanted'> {
   wanted: Readonly<Record<string, WantedPort>>
   mappings: Readonly<Record<string, Mapping>>
   relays: HeldRelays
+  /** What the last search offered. */
+  offered: readonly Relay[]
   sessions: Readonly<Record<NodeId, ActorRefFrom<typeof sessionMachine>>>
   /** The relay that lends the ports for which the owner named none. */
   leading: NodeId | undefined
@@ -111,6 +116,7 @@ export function contextOf({ wanted, ...input }: TurnClientInput): Context {
     wanted: Object.fromEntries(named),
     mappings: Object.fromEntries(named.map(([name, one]) => [name, connecting(one)])),
     relays: {},
+    offered: [],
     sessions: {},
     leading: undefined,
     served: {},

@@ -1,10 +1,10 @@
-import { assign, enqueueActions, fromCallback, setup } from 'xstate'
-import { RELAY_SEARCH_INTERVAL_MS } from '../../protocol/defaults/turnClient.ts'
+import { assign, emit, enqueueActions, fromCallback, setup } from 'xstate'
+import { RELAY_DISCOVERY_TIMEOUT_MS, RELAY_SEARCH_INTERVAL_MS } from '../../protocol/defaults/turnClient.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import type { TurnClientCommand, TurnClientEmits } from '../../protocol/turnClient.ts'
-import { RELAY_CAPABILITY } from '../../protocol/wire/record.ts'
-import { requestActions, requestGuards } from '../requests.ts'
-import { type HeldRelays, RELAYS_KEPT, relayNamed, relaysToAdd, workingCount } from './relays.ts'
+import type { TurnClientEmits } from '../../protocol/turnClient.ts'
+import { relaysTo } from '../../protocol/wire/record.ts'
+import { inPhase, requestActions, requestGuards } from '../requests.ts'
+import { heldAfter, offeredRelays, RELAYS_KEPT, relayNamed, relaysToAdd, workingCount } from './relays.ts'
 import { sessionMachine } from './session.ts'
 import {
   type ConfirmInput,
@@ -17,6 +17,7 @@ import {
   type FromSearch,
   type FromStore,
   NODE_TUNNEL,
+  type PortCommand,
   type PortMap,
   relayFor,
   type TurnClientInput,
@@ -47,11 +48,11 @@ export const turnClientSetup = setup({
       throw new Error('not provided')
     }),
     /** Sends the owner's command to another node. */
-    delegate: fromCallback<{ type: 'none' }, { command: TurnClientCommand; signal: AbortSignal }, FromDelegate>(() => {
+    delegate: fromCallback<{ type: 'none' }, { command: PortCommand; signal: AbortSignal }, FromDelegate>(() => {
       throw new Error('not provided')
     }),
   },
-  delays: { searchInterval: RELAY_SEARCH_INTERVAL_MS },
+  delays: { searchInterval: RELAY_SEARCH_INTERVAL_MS, discoveryTimeout: RELAY_DISCOVERY_TIMEOUT_MS },
   guards: {
     ...requestGuards<Context>(),
     /** A process for a single command reaches nothing for others: it ends with the command. */
@@ -61,38 +62,53 @@ export const turnClientSetup = setup({
     isShort: ({ context }) => isShort(context),
     /** Whether a relay has become known while one is missing. */
     isRelay: ({ context }, { capabilities }: { capabilities: readonly string[] }) =>
-      capabilities.includes(RELAY_CAPABILITY) && isShort(context),
+      relaysTo(capabilities) !== 'nobody' && isShort(context),
+    /** Whether a search that found these relays leaves none to log in at. */
+    isNoneKnown: ({ context }, { relays: found }: Pick<FromSearch, 'relays'>) =>
+      found.length === 0 && Object.keys(context.relays).length === 0,
     isElsewhere: (_, { caller, on }: { caller: string; on?: string | undefined }) =>
       caller === 'owner' && on !== undefined,
     isPeer: (_, { caller }: { caller: string }) => caller !== 'owner',
     /** Whether the mapping must go through a relay that was not searched for yet. */
     namesNewRelay: ({ context }, { via }: PortMap) => via !== undefined && !relayNamed(context.relays, via),
+    /** The same while no relay is known. */
+    namesFirstRelay: ({ context: { relays } }, { via }: PortMap) =>
+      via !== undefined && Object.keys(relays).length === 0,
     hadPort: ({ context }, { name }: { name: string }) => (context.wanted[name]?.remotePort ?? 0) > 0,
   },
   actions: requestActions<Context, Events>(),
 }).extend({
   actions: {
-    hold: enqueueActions(({ context, enqueue, self }, { relays: found }: FromSearch) => {
-      // What was refused is tried again only if the search still finds it.
-      const kept = Object.values(context.relays).filter(({ state }) => state !== 'refused')
-      const named = kept.map((held) => {
-        const names = found.find(({ id }) => id === held.relay.id)?.names ?? held.relay.names
-        return [held.relay.id, { ...held, relay: { ...held.relay, names } }] as const
-      })
-      const relays: HeldRelays = Object.fromEntries(named)
-      const added = relaysToAdd(relays, found)
+    hold: assign(({ context: { relays: held } }, { relays: found }: Pick<FromSearch, 'relays'>) => {
+      const relays = heldAfter(held, found)
+      return { relays, offered: offeredRelays(relays, found) }
+    }),
+    /** Logs in at the next relays on offer until two work. */
+    logIn: enqueueActions(({ context, enqueue, self }) => {
+      const { relays, sessions } = context
+      const added = relaysToAdd(relays, context.offered)
       enqueue.assign(({ spawn }) => ({
         relays: {
           ...relays,
           ...Object.fromEntries(added.map((relay) => [relay.id, { relay, state: 'connecting', why: '' }])),
         },
         sessions: {
-          ...context.sessions,
+          ...sessions,
           ...Object.fromEntries(
             added.map(({ id }) => [id, spawn('session', { id: `session ${id}`, input: { parent: self, relay: id } })]),
           ),
         },
       }))
+    }),
+    showNode: emit(({ context: { mappings } }, { requestId }: { requestId: string }) => {
+      const mapping = mappings[NODE_TUNNEL]
+      return { type: 'port.nodeShown' as const, requestId, ...(mapping && { mapping }) }
+    }),
+    /** Nobody lends ports yet, as far as this node knows. Those who wait are told so. */
+    reportNone: enqueueActions(({ context, enqueue }) => {
+      const line = 'No node is known yet that lends a port to this one; waiting for one'
+      for (const { requestId } of inPhase(context.requests, 'mapping'))
+        enqueue.emit({ type: 'port.progress', requestId, line })
     }),
     setRelay: assign({
       relays: (
@@ -118,7 +134,7 @@ export const turnClientSetup = setup({
     /** Nothing is to be reached any more. */
     dropAll: enqueueActions(({ context, enqueue }) => {
       for (const id of Object.keys(context.sessions)) enqueue.stopChild(`session ${id}`)
-      enqueue.assign({ relays: {}, sessions: {}, leading: undefined, served: {} })
+      enqueue.assign({ relays: {}, offered: [], sessions: {}, leading: undefined, served: {} })
     }),
     /** Moves each tunnel to the relay at which it belongs now. */
     serve: enqueueActions(({ context, enqueue }) => {

@@ -1,4 +1,5 @@
 import type { Command } from '../index.ts'
+import { CHECK_TIMEOUT_MS } from './doctor.ts'
 import { CRAWL } from './ipTable.ts'
 
 /**
@@ -41,6 +42,9 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   'container.logs': ({ follow }) => (follow ? null : ENGINE_MS),
   'image.build': BUILD_SILENCE_MS,
 
+  // Every check has a timeout of its own, and they run side by side.
+  'doctor.examine': 2 * CHECK_TIMEOUT_MS,
+
   'record.describe': ON_DISK_MS,
 
   // The lender answers within its own deadline for `container.create`, and reports progress until then.
@@ -67,6 +71,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   // The operating system repeats a query to a silent DNS server for 20 s.
   'peer.resolve': 30_000,
   'peer.add': ON_DISK_MS,
+  'peer.showPath': FROM_MEMORY_MS,
   'peer.list': FROM_MEMORY_MS,
   'table.update': CRAWL.timeoutMs + ON_DISK_MS,
   'table.addUnverified': FROM_MEMORY_MS,
@@ -86,6 +91,7 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   // Login, tunnel and confirmation each have a timeout of their own; with `on`, another node does this.
   'port.map': 2 * REMOTE_MS,
   'port.list': REMOTE_MS,
+  'port.showNode': FROM_MEMORY_MS,
   'port.unmap': REMOTE_MS,
 
   // The dial waits for the budget of dials too.

@@ -68,6 +68,9 @@ export const UDP_WORK_RETRY_MS = 1_000
 /** How often relays are searched for while fewer than two work. */
 export const RELAY_SEARCH_INTERVAL_MS = 5_000
 
+/** How long a mapping waits until any relay is known: gossip brings a node that has just started the records of others in seconds. */
+export const RELAY_DISCOVERY_TIMEOUT_MS = 15_000
+
 /** How long a connection to the address outside may take to arrive here, until the mapping counts as unreachable. */
 export const MAPPING_CONFIRM_TIMEOUT_MS = 10_000
 

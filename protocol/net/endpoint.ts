@@ -91,6 +91,17 @@ export function kindRank({ kind }: Endpoint): number {
   return endpointKinds.indexOf(kind)
 }
 
+/** The rungs of the ladder on which nodes reach each other, the best first. */
+export const rungs = ['direct IPv6', 'direct IPv4', 'mapped', 'punched', 'relayed'] as const
+
+export type Rung = (typeof rungs)[number]
+
+/** Returns the rung of an endpoint. A host name, whose address families are not known, counts as IPv4. */
+export function rungNameOf({ kind, host }: Endpoint): Rung {
+  if (kind !== 'direct') return kind
+  return isIPv6(host) ? 'direct IPv6' : 'direct IPv4'
+}
+
 /** Whether the host is an IP address, rather than a name that must be resolved first. */
 export function isNumeric({ host }: Pick<Endpoint, 'host'>): boolean {
   return isIPv4(host) || isIPv6(host)

@@ -22,8 +22,11 @@ export const SEQ_MAX = 0xffff_ffff
 /** Domain separation: it precedes the text in what is signed, so that no other signature of the key is valid for a record. */
 const DOMAIN = 'p2prc record 1\n'
 
-/** The capability in the record of a node that lends ports to nodes that nobody can dial. */
-export const RELAY_CAPABILITY = 'relay'
+/** The capability in the record of a node that lends ports to every node that nobody can dial. */
+const RELAY_CAPABILITY = 'relay'
+
+/** The capability of one that lends them to those whom its owner trusts. It does not say who they are. */
+const TRUSTED_RELAY_CAPABILITY = 'relay:trusted'
 
 const SIZE_MAX_MIB = 2 ** 40
 
@@ -92,6 +95,12 @@ export function machineOf({ Cores, RAM, Disk, GPUs }: Pick<Specs, 'Cores' | 'RAM
     diskMiB: whole(Disk),
     gpus: GPUs.slice(0, 8).map(({ GpuName }) => GpuName.slice(0, 64).toWellFormed()),
   }
+}
+
+/** Returns to whom the node of a record lends ports: nobody, those whom its owner trusts, or every node. */
+export function relaysTo(capabilities: readonly string[]): 'nobody' | 'trusted' | 'peers' {
+  if (capabilities.includes(RELAY_CAPABILITY)) return 'peers'
+  return capabilities.includes(TRUSTED_RELAY_CAPABILITY) ? 'trusted' : 'nobody'
 }
 
 export function shortOf(id: NodeId): ShortId {

@@ -37,7 +37,7 @@ async function openRelay(latencyNs: number) {
     acceptFrp: (connection, { caller, address }) => server.accept(connection, { caller, address }),
   })
   const endpoints = [directEndpoint({ host: '127.0.0.1', port: listener.port })]
-  const relay: Relay = { id: identity.id, endpoints, latencyNs, names: [] }
+  const relay: Relay = { id: identity.id, endpoints, latencyNs, names: [], isForTrusted: false }
   const kill = async () => {
     server.close()
     await listener.close()

@@ -49,6 +49,7 @@ const contact = (letter: string, host: string, name = letter) => ({
   type: 'dial.succeeded' as const,
   purpose: 'command' as const,
   ms: 1,
+  at: 1,
   id: id(letter),
   name,
   key: 'ssh-ed25519 AAAA',

@@ -47,9 +47,9 @@ test('a peer that the owner does not trust is reported with the key to trust, al
 test('a request that fails for another reason is no refusal', async () => {
   seen.length = 0
   address = '192.0.2.10'
-  rights.current = { trusted: new Set(), open: true }
+  rights.current = { trusted: new Set(), open: true, relay: 'peers' }
   const wrong = await http(listener.port, { path: '/startcontainer?ports=abc' })
-  rights.current = { trusted: new Set(), open: false }
+  rights.current = { trusted: new Set(), open: false, relay: 'peers' }
   assert.equal(codeOf(wrong), 'bad_count', wrong.text)
   assert.deepEqual(notices(), [])
 })

@@ -23,6 +23,7 @@ const endpoint = directEndpoint({ host: '20.0.0.2', port: 8_088 })
 const moved = directEndpoint({ host: '20.0.0.7', port: 8_088 })
 const unverified = directEndpoint({ host: '20.0.0.4', port: 8_088 })
 const contact = { id: other.id, name: record.name, key: other.key, endpoint }
+const noAnswer = { code: 'unreachable', message: 'no' }
 const diskFailed = new AppError('disk_failed', { path: 'ip_table.json', why: 'full' })
 
 const table = {
@@ -52,6 +53,7 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
     'resolveDns.ended (nothing)': { type: 'resolveDns.ended', requestId: 'w', found: null },
     'peer.add': { ...owner('peer.add', 'a'), where: '20.0.0.3', replace: false },
     'peer.add (this node)': { ...owner('peer.add', 'b'), where: '20.0.0.9', replace: false },
+    'peer.showPath': { ...owner('peer.showPath', 'p'), where: '20.0.0.2' },
     'peer.list': owner('peer.list', 'l'),
     'table.show': owner('table.show', 's'),
     'request.continued': { type: 'request.continued', requestId: 'l' },
@@ -70,8 +72,16 @@ export const ipTableSamples = samplesOf(ipTableMachine, {
       outcome: { kind: 'legacy', at: unverified },
     },
     'probe.ended (silent)': { type: 'probe.ended', key: other.id, outcome: { kind: 'silent' } },
-    'dial.succeeded': { type: 'dial.succeeded', purpose: 'command', ms: 1, ...contact },
-    'dial.succeeded (no key)': { type: 'dial.succeeded', purpose: 'command', ms: 1, endpoint },
+    'dial.succeeded': { type: 'dial.succeeded', purpose: 'command', ms: 1, at: 5, ...contact },
+    'dial.succeeded (no key)': { type: 'dial.succeeded', purpose: 'command', ms: 1, at: 5, endpoint },
+    'dial.failed': {
+      type: 'dial.failed',
+      purpose: 'command',
+      at: 6,
+      id: other.id,
+      attempts: [{ ...noAnswer, endpoint }],
+      ...noAnswer,
+    },
     'speed.measured': { ...measured, id: other.id, endpoint },
     'record.merged': { type: 'record.merged', record },
     'record.suspected': { type: 'record.suspected', id: other.id },

@@ -8,8 +8,9 @@ import { abandoned, nodeIdOf, owner } from './common.ts'
 const { record } = makeGossipDriver().record()
 const [near, far, borrower] = [nodeIdOf('a'), nodeIdOf('b'), nodeIdOf('c')]
 const endpoint = { kind: 'direct', host: '203.0.113.9', port: 8_088 } as const
-const nearRelay = { id: near, endpoints: [endpoint], latencyNs: 1_000, names: [] }
-const farRelay = { id: far, endpoints: [endpoint], latencyNs: 9_000, names: [] }
+const nearRelay = { id: near, endpoints: [endpoint], latencyNs: 1_000, names: [], isForTrusted: false }
+const farRelay = { id: far, endpoints: [endpoint], latencyNs: 9_000, names: [], isForTrusted: false }
+const thirdRelay = { ...farRelay, id: nodeIdOf('d'), latencyNs: 10_000 }
 const relays = [nearRelay, farRelay]
 const unresolved = {}
 const name = tunnelName({ protocol: 'tcp', port: 8_000 })
@@ -35,6 +36,7 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'port.map by a peer': peerMap,
     'authorize.ended': { type: 'authorize.ended', requestId: 'r8', command: peerMap, container },
     'authorize.ended, refused': { type: 'authorize.ended', requestId: 'r8', failure },
+    'port.showNode': owner('port.showNode', 'r12'),
     'port.list': owner('port.list', 'r3'),
     'port.list on a peer': { ...owner('port.list', 'r9'), on: 'peer' },
     'port.unmap': { ...owner('port.unmap', 'r4'), which: '8000' },
@@ -66,6 +68,7 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'record.merged, of a relay': { type: 'record.merged', record: { ...record, capabilities: ['relay'] } },
     'relays.found': { type: 'relays.found', relays, unresolved },
     'relays.found, none': { type: 'relays.found', relays: [], unresolved },
+    'relays.found, three': { type: 'relays.found', relays: [...relays, thirdRelay], unresolved },
     'relays.found, far by its name': {
       type: 'relays.found',
       relays: [nearRelay, { ...farRelay, names: ['far'] }],
@@ -91,6 +94,8 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'mapping.unconfirmed': { type: 'mapping.unconfirmed', name, failure: { code: 'timed_out', message: 'no' } },
     'save.failed': { type: 'save.failed', failure: { code: 'disk_failed', message: 'full' } },
     'after searchInterval': passed('searchInterval', 'turnClient.reaching.loggedIn'),
+    'after searchInterval, waiting': passed('searchInterval', 'turnClient.reaching.discovering.waiting'),
+    'after discoveryTimeout': passed('discoveryTimeout', 'turnClient.reaching.discovering'),
   },
   situations: {
     idle: [],
@@ -106,10 +111,14 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'delegating to list': ['port.list on a peer'],
     'delegating to unmap': ['port.unmap on a peer'],
     authorizing: ['port.map by a peer'],
-    searching: ['port.map'],
-    'searching, with two waiters': ['port.map', 'port.map'],
-    'searching for a named one': ['port.map via far'],
-    'found none': ['port.map', 'relays.found, none'],
+    discovering: ['port.map'],
+    'discovering, with two waiters': ['port.map', 'port.map'],
+    'discovering a named one': ['port.map via far'],
+    'waiting for a relay to be known': ['port.map', 'relays.found, none'],
+    'searching for the last time': ['port.map', 'relays.found, none', 'after discoveryTimeout'],
+    'searching for a named one': [...held, 'port.map via far'],
+    'logging in at two of three': ['port.map', 'relays.found, three'],
+    'logging in at two of three, and one refused': ['port.map', 'relays.found, three', 'session.refused'],
     'logging in at two': held,
     'logged in at the near one': led,
     'logged in at both': [...led, 'session.activated, far'],

@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import {
   type Held,
   type HeldRelays,
+  heldAfter,
   leadingRelay,
+  offeredRelays,
   type Relay,
   relaysToAdd,
 } from '../../../machines/turnClient/relays.ts'
@@ -14,6 +16,7 @@ const relayOf = (letter: string, latencyNs: number | null): Relay => ({
   endpoints: [],
   latencyNs,
   names: [],
+  isForTrusted: false,
 })
 
 const [near, middle, far, unmeasured] = [relayOf('a', 1), relayOf('b', 2), relayOf('c', 3), relayOf('d', null)]
@@ -54,4 +57,32 @@ test('a relay lends the ports for as long as it works, and then the nearest that
   ]
   for (const [held, present, leading] of table)
     assert.equal(leadingRelay(held, present?.id), leading?.id, JSON.stringify(held))
+})
+
+test('of the relays for trusted nodes, a search offers the nearest four that were not tried, and each that the owner named', () => {
+  const trusted = ['e', 'f', 'g', 'h', 'i', 'j'].map((letter, at) => ({ ...relayOf(letter, at), isForTrusted: true }))
+  const named = { ...relayOf('k', 99), isForTrusted: true, names: ['mine'] }
+  const found = [far, ...trusted, named].reverse()
+  const idsOf = (relays: readonly Relay[]) => relays.map(({ id }) => id).sort()
+  const first = trusted.slice(0, 4)
+  assert.deepEqual(idsOf(offeredRelays({}, found)), idsOf([far, named, ...first]))
+  const refused = heldAs(...first.map((one): [Relay, Held['state']] => [one, 'refused']))
+  assert.deepEqual(idsOf(offeredRelays(refused, found)), idsOf([far, named, ...trusted.slice(4)]))
+})
+
+test('who has refused is tried again when there is nobody else, or if the owner named it', () => {
+  const held = heldAs([near, 'refused'], [middle, 'active'])
+  const table: [string, HeldRelays, Relay[], Relay[]][] = [
+    ['another one is there', held, [near, middle, far], [near, middle]],
+    ['nobody else is there', held, [near, middle], [middle]],
+    ['it lends nothing any more', held, [middle, far], [middle]],
+    ['the owner named it', held, [{ ...near, names: ['near'] }, middle, far], [middle]],
+    ['one that was lost stays', heldAs([near, 'lost']), [near], [near]],
+  ]
+  for (const [name, before, found, kept] of table)
+    assert.deepEqual(
+      Object.keys(heldAfter(before, found)),
+      kept.map(({ id }) => id),
+      name,
+    )
 })
