@@ -2,23 +2,21 @@ import { createSocket } from 'node:dgram'
 import { UDP_WORK_RETRY_MS } from '../../protocol/defaults/turnClient.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
 import { createFrpChannel, type FrpChannel } from '../frp/frpChannel.ts'
+import { createDatagramUsers } from './datagramUsers.ts'
 import type { LendOptions } from './lentPorts.ts'
-
-/** The prefix of an IPv4 address on a socket of both families. Go's client returns the address without it. */
-const MAPPED = '::ffff:'
 
 /** Lends a UDP port. All of its datagrams go through one work connection, which is replaced when it ends. */
 export async function lendDatagrams({ name, host, port, work, key, pass }: LendOptions) {
-  const isDual = host.includes(':')
-  const socket = createSocket({ type: isDual ? 'udp6' : 'udp4' })
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   let channel: FrpChannel | undefined
   let isClosed = false
   let retry: NodeJS.Timeout | undefined
+  const users = createDatagramUsers()
 
   socket.on('message', (payload, { address, port: userPort }) => {
     // What exceeds the rate is lost, as on a link of that rate.
     if (pass(payload.length) > 0) return
-    const r = { IP: address.replace(MAPPED, ''), Port: userPort, Zone: '' }
+    const r = users.add(address, userPort)
     channel?.send({ kind: 'UDPPacket', body: { c: payload.toString('base64'), r } })
   })
 
@@ -33,12 +31,11 @@ export async function lendDatagrams({ name, host, port, work, key, pass }: LendO
     const bytes = start.detach()
     channel = createFrpChannel(key ? encryptedStream(bytes, key) : bytes, {
       onMessage(message) {
-        const user = message.kind === 'UDPPacket' ? message.body.r : undefined
-        if (message.kind !== 'UDPPacket' || !user) return
-        const to = isDual && !user.IP.includes(':') ? `${MAPPED}${user.IP}` : user.IP
+        const to = message.kind === 'UDPPacket' && message.body.r ? users.addressOf(message.body.r) : undefined
+        if (message.kind !== 'UDPPacket' || to === undefined) return
         const payload = Buffer.from(message.body.c, 'base64')
         if (pass(payload.length) > 0) return
-        socket.send(payload, user.Port, to, () => {})
+        socket.send(payload, message.body.r?.Port, to, () => {})
       },
       onEnd: scheduleRetry,
     })

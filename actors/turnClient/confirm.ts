@@ -64,6 +64,7 @@ export function createConfirm(hostOf: (relay: string) => string | undefined) {
       const onError = (error: Error) => fail(new AppError('unreachable', { where, why: error.message }, error))
       const stop = protocol === 'udp' ? sendDatagrams(address, nonce, onError) : openConnection(address, onError)
       endAttempt = () => {
+        endAttempt = () => {}
         clearTimeout(timer)
         stop()
         if (probes.get(name)?.nonce === nonce) probes.delete(name)

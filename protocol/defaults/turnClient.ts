@@ -50,6 +50,10 @@ export const HALF_CLOSED_TIMEOUT_MS = 5_000
 /** How long the socket of a user of a UDP tunnel is kept without a datagram. Stock frp's value. */
 export const UDP_IDLE_TIMEOUT_MS = 30_000
 
+/** Users of a UDP tunnel for whom this node keeps a socket, and those whom a relay remembers, the latest ones. */
+export const UDP_USERS_MAX = 256
+export const UDP_USERS_REMEMBERED = 1_024
+
 /** How long a new stream may take to send its first message. Stock frp's value. */
 export const FRP_FIRST_MESSAGE_TIMEOUT_MS = 10_000
 
@@ -77,3 +81,9 @@ export const MAPPING_CONFIRM_TIMEOUT_MS = 10_000
 /** The delay before a mapping that could not be confirmed is tried again, and between two datagrams of one attempt. */
 export const MAPPING_RETRY_MS = 5_000
 export const MAPPING_PROBE_INTERVAL_MS = 500
+
+/** How often a server is tried that Go P2PRC has announced and not yet started. */
+export const KEYLESS_RELAY_RETRY_MS = 200
+
+/** How long it is remembered what listens at an endpoint without a key, so that a search does not ask it each time. */
+export const KEYLESS_RELAY_KNOWN_MS = 300_000

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -117,4 +119,31 @@ test('a mapped port is reached through the nearest relay, moves when that is kil
   assert.deepEqual(same.address, moved.address)
   assert.equal(await fetchFrom(same.address?.port), 'hello')
   await again.stop()
+})
+
+test('a mapped UDP port answers users through a relay, and the probe that has confirmed it stays from the service', async (t) => {
+  const service = createSocket('udp4')
+  service.bind(0, '127.0.0.1')
+  await once(service, 'listening')
+  t.after(() => service.close())
+  const arrived: string[] = []
+  service.on('message', (payload, { address, port }) => {
+    arrived.push(String(payload))
+    service.send(`${payload}!`, port, address)
+  })
+  const relay = await openRelay(1)
+  t.after(relay.kill)
+  const client = await startClient([relay.relay], join(folder, 'mappingsOfUdp.json'))
+  t.after(client.stop)
+  const mapped = client.next('port.mapped')
+  client.actor.start()
+  client.actor.send({ ...owner, type: 'port.map', port: service.address().port, protocol: 'udp' })
+  const { mapping } = await mapped
+  const user = createSocket('udp4')
+  t.after(() => user.close())
+  const answered = once(user, 'message')
+  user.send('question', mapping.address?.port ?? 0, '127.0.0.1')
+  assert.equal(String((await answered)[0]), 'question!')
+  assert.deepEqual(arrived, ['question'])
+  assert.equal(client.actor.getSnapshot().status, 'active')
 })

@@ -14,6 +14,8 @@ const flag = z.boolean().default(false)
 /** Go's `net.UDPAddr`. */
 const udpAddress = z.object({ IP: z.string().max(64), Port: z.int().min(0).max(65_535), Zone: text })
 
+export type UdpAddress = z.infer<typeof udpAddress>
+
 /** The type byte and the body of each message that this project sends or reads. APPEND ONLY: frp defines them. */
 const kinds = {
   /** The first message of a control connection. `privilege_key` is `privilegeKey()` of the token and the timestamp in seconds. */
