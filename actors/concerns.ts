@@ -44,6 +44,8 @@ interface ConcernDependencies {
   /** The current rights. */
   rights: () => Rights
   relay: RelayChoices
+  /** The token for stock `frps` that the owner names as a relay. */
+  viaToken: string
   /** Whether to do background work: to read specifications, probe peers and build images. */
   background: boolean
 }
@@ -149,6 +151,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         dialer,
         listening,
         isBehindNat: background && config.BehindNAT,
+        viaToken: dependencies.viaToken,
       }),
     ),
     toFactory(

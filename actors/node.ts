@@ -31,6 +31,8 @@ export interface NodeOptions {
   relay?: RelayPolicy
   /** The token with which clients of stock frp may log in, and other caps of what this node lends. */
   relayChoices?: RelayChoices
+  /** The token for stock `frps` that the owner names as a relay. */
+  viaToken?: string
   /** The URL of a service that reports the public address in the form of ip-api.com. */
   ipService?: string
   /** Receives every event, including the first. */
@@ -69,6 +71,7 @@ export async function createNode({
   open,
   relay = 'peers',
   relayChoices = {},
+  viaToken = '',
   ipService,
   tap,
   onError = (error, type) => process.emitWarning(`on the bus, with ${type}: ${String(error)}`),
@@ -102,6 +105,7 @@ export async function createNode({
       gossipListener,
       rights,
       relay: relayChoices,
+      viaToken,
       background: listen !== null,
     })
     undo.push(settled)

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { fromCallback } from 'xstate'
+import type { Relay } from '../machines/turnClient/relays.ts'
 import { sessionMachine } from '../machines/turnClient/session.ts'
 import {
   type FromSearch,
@@ -11,13 +13,15 @@ import { turnClientMachine } from '../machines/turnClient.ts'
 import type { Bus } from '../protocol/bus.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
 import type { MappingsFile } from '../protocol/files/mappings.ts'
+import type { NodeId } from '../protocol/ids.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { Dialer } from './net/dialer.ts'
 import type { Resolve } from './net/resolve.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 import { createConfirm } from './turnClient/confirm.ts'
-import { unmultiplexed } from './turnClient/frpTransport.ts'
+import { type FrpTransport, unmultiplexed } from './turnClient/frpTransport.ts'
+import { keylessTransport } from './turnClient/keylessRelay.ts'
 import { relayConnection } from './turnClient/relayConnection.ts'
 import { createAuthorize, createDelegate, createFindRelays, type FindRelays } from './turnClient/turnClientRequests.ts'
 
@@ -30,6 +34,8 @@ export interface TurnClientDependencies {
   listening: () => { host: string; port: number }
   /** Whether the owner said that nobody can dial this node. */
   isBehindNat: boolean
+  /** The token for stock `frps` that the owner names as a relay; none if absent. */
+  viaToken?: string
   /** Replaced in tests. */
   findRelays?: FindRelays
 }
@@ -42,26 +48,26 @@ export function createTurnClient({
   dialer,
   listening,
   isBehindNat,
-  findRelays = createFindRelays(bus, resolve),
+  viaToken = '',
+  findRelays = createFindRelays({ bus, resolve, dialer }),
 }: TurnClientDependencies): ConcernParts<typeof turnClientMachine> {
   let concernSignal: AbortSignal = AbortSignal.abort()
   /** The relays by id, as the search found them last. */
-  const known = new Map<string, FromSearch['relays'][number]>()
+  const known = new Map<string, Relay>()
   /** The hosts at which relays were reached last. */
   const hosts = new Map<string, string>()
+  const goPorts = new Map<string, number>()
+  const user = randomBytes(8).toString('hex')
   const { confirm, arrivals } = createConfirm((id) => hosts.get(id))
 
   const relay = relayConnection({
-    token: '',
-    // A connection of its own for each user, over mutual TLS: the key of the relay is pinned.
-    transport: async (id) =>
-      unmultiplexed(async () => {
-        const found = known.get(id)
-        if (!found) throw new AppError('not_found', { kind: 'node', id })
-        const { stream, endpoint } = await dialer.dial(found, { purpose: 'relay', signal: concernSignal })
-        hosts.set(id, endpoint.host)
-        return stream
-      }),
+    token: (id) => (known.get(id)?.keyless === 'frps' ? viaToken : ''),
+    user: (id) => (known.get(id)?.keyless ? user : undefined),
+    transport(id) {
+      const relay = known.get(id)
+      if (!relay) throw new AppError('not_found', { kind: 'node', id })
+      return relay.keyless ? keylessTransport({ dialer, relay, signal: concernSignal, goPorts }) : toNode(relay)
+    },
     connectLocal(name) {
       arrivals.connected(name)
       return connected(name === NODE_TUNNEL ? listening() : { host: 'localhost', port: portOf(name) })
@@ -69,6 +75,16 @@ export function createTurnClient({
     localUdpPort: portOf,
     isProbe: arrivals.isProbe,
   })
+
+  /** A connection of its own for each user, over mutual TLS: the key of the relay is pinned. */
+  async function toNode({ id, endpoints }: Relay): Promise<FrpTransport> {
+    return unmultiplexed(async () => {
+      const target = { id: id as NodeId, endpoints: known.get(id)?.endpoints ?? endpoints }
+      const { stream, endpoint } = await dialer.dial(target, { purpose: 'relay', signal: concernSignal })
+      hosts.set(id, endpoint.host)
+      return stream
+    })
+  }
 
   const search = fromCallback<{ type: 'none' }, { names: string[] }, FromSearch>(({ input: { names }, sendBack }) => {
     const abort = new AbortController()

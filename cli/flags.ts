@@ -190,7 +190,7 @@ export const flags: readonly FlagSpec[] = [
     name: 'via',
     aliases: [],
     value: 'relay',
-    help: 'The machine that lends the port outside; default: the nearest that is willing',
+    help: 'The machine that lends the port outside: a node, or HOST:PORT of Go P2PRC or stock frps, whose token `p2prc start` reads from P2PRC_VIA_TOKEN; default: the nearest node that is willing',
   },
   { name: 'count', aliases: [], value: 'count', help: 'How many containers to take; default: one on each machine' },
   { name: 'nearest', aliases: [], value: 'count', help: 'Take containers on the COUNT nearest machines that respond' },

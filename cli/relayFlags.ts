@@ -17,18 +17,23 @@ const RATE_MAX_MBPS = 100_000
 
 const BYTES_PER_MBIT = 125_000
 
-/** Reads the flags and the token. Throws `bad_request` or `bad_count`. */
+/** Reads the flags and the tokens. Throws `bad_request` or `bad_count`. */
 export function relayOptions({ policy, ports, rate }: RelayFlags, env = process.env) {
   const relay = relayPolicies.find((one) => one === (policy ?? 'peers'))
   if (!relay) throw new AppError('bad_request', { why: `--relay is ${relayPolicies.join(', ')} and not "${policy}"` })
-  const token = env.P2PRC_RELAY_TOKEN
-  // Ansible and other programs that the node starts must not inherit it.
+  const { P2PRC_RELAY_TOKEN: token, P2PRC_VIA_TOKEN: viaToken } = env
+  // Ansible and other programs that the node starts must not inherit them.
   delete env.P2PRC_RELAY_TOKEN
+  delete env.P2PRC_VIA_TOKEN
   const limits = {
     ...(ports !== undefined && { ports: rangeOf(ports) }),
     ...(rate !== undefined && { bytesPerSecond: wholeNumber('--relay-rate', rate, 1, RATE_MAX_MBPS) * BYTES_PER_MBIT }),
   }
-  return { relay, relayChoices: { limits, ...(token && { token }) } } satisfies Partial<NodeOptions>
+  return {
+    relay,
+    relayChoices: { limits, ...(token && { token }) },
+    ...(viaToken && { viaToken }),
+  } satisfies Partial<NodeOptions>
 }
 
 function rangeOf(text: string): { from: number; to: number } {

@@ -99,7 +99,7 @@ export const turnClientMachine = mappingSetup.createMachine({
         actions: [addMapping, 'serve', 'save'],
       },
       {
-        guard: { type: 'namesNewRelay', params: ({ event }) => event },
+        guard: { type: 'needsSearch', params: ({ event }) => event },
         target: '.reaching.searching',
         actions: [addMapping, 'serve', 'save'],
       },
@@ -131,7 +131,7 @@ export const turnClientMachine = mappingSetup.createMachine({
         guard: { type: 'isElsewhere', params: ({ event }) => event },
         actions: { type: 'delegate', params: ({ event }) => event },
       },
-      { actions: [{ type: 'unmap', params: ({ event }) => event }, 'save'] },
+      { actions: [{ type: 'unmap', params: ({ event }) => event }, 'dropUnneeded', 'save'] },
     ],
     'delegate.ended': { actions: { type: 'answerDelegated', params: ({ event }) => event } },
     // What peers find when they dial back supersedes what the owner said.
@@ -145,7 +145,10 @@ export const turnClientMachine = mappingSetup.createMachine({
       actions: { type: 'dropOfContainer', params: ({ event }) => event },
     },
     'request.abandoned': [
-      { guard: isLastWaiterIn('mapping'), actions: [{ type: 'abandon', params: ({ event }) => event }, 'save'] },
+      {
+        guard: isLastWaiterIn('mapping'),
+        actions: [{ type: 'abandon', params: ({ event }) => event }, 'dropUnneeded', 'save'],
+      },
       {
         guard: isLastWaiterIn('authorizing', 'delegating'),
         actions: { type: 'end', params: ({ event }) => event },
@@ -155,7 +158,7 @@ export const turnClientMachine = mappingSetup.createMachine({
     'session.activated': {
       actions: [
         { type: 'setRelay', params: ({ event }) => ({ relay: event.relay, state: 'active', why: '' }) },
-        'dropReplaced',
+        'dropUnneeded',
         'serve',
       ],
     },

@@ -43,8 +43,8 @@ export const mapping = z.object({
   protocol,
   /** The address outside; absent while there is none. */
   address: endpointSchema.optional(),
-  /** The relay that lends it. */
-  relay: nodeId.optional(),
+  /** The relay that lends it: its node id, or the endpoint of one without a key. */
+  relay: z.string().max(512).optional(),
   /** The relay that must lend it, as the owner named it. */
   via: where.optional(),
   /** The peer that requested it, for its container. Absent for the owner. */

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { createYamux } from '../frp/yamux.ts'
+import { createYamux, type YamuxEnd } from '../frp/yamux.ts'
 
 /** How the connections of one session reach the relay. */
 export interface FrpTransport {
@@ -8,13 +8,37 @@ export interface FrpTransport {
   /** Ends every stream. */
   close(): void
   /** Resolves when no stream works any more. Never, if each stream is a connection of its own. */
-  readonly ended: Promise<string>
+  readonly ended: Promise<YamuxEnd>
 }
 
 /** All streams over one connection, as stock frp does by default. */
 export async function multiplexed(connect: () => Promise<Duplex>): Promise<FrpTransport> {
   const session = createYamux(await connect(), { role: 'client' })
   return { open: async () => session.open(), close: () => session.close(), ended: session.ended }
+}
+
+/**
+ * As the relay speaks, which it does not tell: one without a multiplexer takes what begins a session for a message of an
+ * unknown type, and closes the connection at once.
+ */
+export async function detected(connect: () => Promise<Duplex>): Promise<FrpTransport> {
+  const connection = await connect()
+  const isMultiplexed = new Promise<boolean>((resolve) => {
+    connection.once('data', () => resolve(true)).once('close', () => resolve(false))
+  })
+  const session = createYamux(connection, { role: 'client' })
+  const first = session.open()
+  if (!(await isMultiplexed)) return unmultiplexed(connect)
+  let opened: Duplex | undefined = first
+  return {
+    async open() {
+      const stream = opened ?? session.open()
+      opened = undefined
+      return stream
+    },
+    close: () => session.close(),
+    ended: session.ended,
+  }
 }
 
 /** A connection for each stream, which is faster where connections are cheap. */

@@ -8,8 +8,9 @@ import { FRP_SILENCE_TIMEOUT_MS } from '../../protocol/defaults/turnClient.ts'
 import { frpKey, privilegeKey } from '../../protocol/wire/frp/cipher.ts'
 import type { FrpMessage, FrpOutgoing } from '../../protocol/wire/frp/message.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
-import { createFrpChannel, type FrpChannel } from '../frp/frpChannel.ts'
+import { createFrpChannel, type FrpChannel, type FrpChannelEnd } from '../frp/frpChannel.ts'
 import { splice } from '../frp/splice.ts'
+import type { YamuxEnd } from '../frp/yamux.ts'
 import type { FrpTransport } from './frpTransport.ts'
 import { serveDatagrams } from './serveDatagrams.ts'
 
@@ -19,7 +20,13 @@ const FRP_VERSION = '0.45.0'
 export interface RelayConnectionOptions {
   /** Reaches the relay of this id, which is empty for a session that runs by itself. */
   transport(relay: string): Promise<FrpTransport>
-  token: string
+  /** The token of a relay, empty if it has none. */
+  token(relay: string): string
+  /**
+   * The user whose name stands before that of each tunnel, with a point between; none for a relay of this project. Names
+   * are unique among all clients of stock frp.
+   */
+  user?(relay: string): string | undefined
   /** Whether the proxies ask for encrypted work connections, for a relay that is reached without TLS. */
   encryptWork?: boolean
   /** Connects to what a tunnel leads to. */
@@ -34,13 +41,17 @@ export interface RelayConnectionOptions {
 
 /** The connection of a session to its relay. */
 export function relayConnection(options: RelayConnectionOptions) {
-  const { token, encryptWork = false, now = () => Math.floor(Date.now() / 1000) } = options
-  const key = frpKey(token)
-  const proof = () => {
-    const timestamp = now()
-    return { privilege_key: privilegeKey(token, timestamp), timestamp }
-  }
+  const { encryptWork = false, now = () => Math.floor(Date.now() / 1000) } = options
   return fromCallback<RelayCommand, { relay: string }, RelayEmits>(({ input, sendBack, receive }) => {
+    const token = options.token(input.relay)
+    const key = frpKey(token)
+    const proof = () => {
+      const timestamp = now()
+      return { privilege_key: privilegeKey(token, timestamp), timestamp }
+    }
+    const user = options.user?.(input.relay) ?? ''
+    const prefix = user && `${user}.`
+    const nameOf = (proxy: string) => (proxy.startsWith(prefix) ? proxy.slice(prefix.length) : '')
     let transport: FrpTransport | undefined
     let control: FrpChannel | undefined
     let isOver = false
@@ -63,7 +74,10 @@ export function relayConnection(options: RelayConnectionOptions) {
       // A second answer to the login would start the timers again, and the first ones would never end.
       if (message.kind === 'LoginResp' && message.body.error === '' && !timers.ping) onLogin(message.body.run_id)
       if (message.kind === 'ReqWorkConn') void openWork()
-      else sendBack({ type: 'relay.received', message })
+      else if (message.kind === 'NewProxyResp') {
+        const body = { ...message.body, proxy_name: nameOf(message.body.proxy_name) }
+        sendBack({ type: 'relay.received', message: { ...message, body } })
+      } else sendBack({ type: 'relay.received', message })
     }
 
     // The bytes right behind the relay's answer are encrypted already.
@@ -80,7 +94,9 @@ export function relayConnection(options: RelayConnectionOptions) {
       const work = createFrpChannel(stream, {
         onMessage(message) {
           if (message.kind !== 'StartWorkConn' || message.body.error !== '') return work.close()
-          const name = message.body.proxy_name
+          const name = nameOf(message.body.proxy_name)
+          // A relay that names another port of this machine would else reach it.
+          if (!protocols.has(name)) return work.close()
           const bytes = encryptWork ? encryptedStream(work.detach(), key) : work.detach()
           if (protocols.get(name) === 'udp')
             serveDatagrams(bytes, options.localUdpPort(name), (payload) => options.isProbe?.(name, payload) ?? false)
@@ -101,19 +117,27 @@ export function relayConnection(options: RelayConnectionOptions) {
     const send = (message: FrpOutgoing) => control?.send(message)
     receive((command) => {
       if (command.type === 'login') {
-        const body = { version: FRP_VERSION, hostname: hostname(), os: platform(), arch: arch(), pool_count: 1 }
+        const body = { version: FRP_VERSION, hostname: hostname(), os: platform(), arch: arch(), user, pool_count: 1 }
         send({ kind: 'Login', body: { ...body, run_id: command.runId, ...proof() } })
       } else if (command.type === 'request') {
         const { name, protocol, remotePort } = command.tunnel
         protocols.set(name, protocol)
-        const proxy = { proxy_name: name, proxy_type: protocol, remote_port: remotePort, use_encryption: encryptWork }
+        const proxy = {
+          proxy_name: prefix + name,
+          proxy_type: protocol,
+          remote_port: remotePort,
+          use_encryption: encryptWork,
+        }
         send({ kind: 'NewProxy', body: proxy })
-      } else send({ kind: 'CloseProxy', body: { proxy_name: command.name } })
+      } else {
+        protocols.delete(command.name)
+        send({ kind: 'CloseProxy', body: { proxy_name: prefix + command.name } })
+      }
     })
 
     async function begin(): Promise<void> {
       transport = await options.transport(input.relay)
-      void transport.ended.then(end)
+      void transport.ended.then((why) => end(lossOf(why)))
       const stream = await transport.open()
       if (isOver) return transport.close()
       control = createFrpChannel(stream, { onMessage: onControl, onEnd: (why) => end(lossOf(why)) })
@@ -125,7 +149,9 @@ export function relayConnection(options: RelayConnectionOptions) {
 }
 
 /** What the end of a control connection means for the owner. */
-function lossOf(why: string): string {
+function lossOf(why: FrpChannelEnd | YamuxEnd): string {
   if (why === 'unknownType') return 'the relay has another token, or does not speak frp'
-  return why === 'closed' ? 'the relay closed the connection' : `the relay sent what is no message (${why})`
+  if (why === 'closed') return 'the relay closed the connection'
+  if (why === 'pingTimeout' || why === 'backlog') return 'the relay is silent'
+  return why === 'goAway' ? 'the relay ended the connection' : `the relay sent what is no message (${why})`
 }

@@ -10,6 +10,7 @@ import type {
   PortMap,
 } from '../../machines/turnClient/turnClientContext.ts'
 import type { Bus } from '../../protocol/bus.ts'
+import { KEYLESS_RELAY_KNOWN_MS } from '../../protocol/defaults/turnClient.ts'
 import { AppError, toFailure } from '../../protocol/errors.ts'
 import type { Failure } from '../../protocol/ids.ts'
 import type { BusEvent } from '../../protocol/index.ts'
@@ -21,12 +22,31 @@ import { listPeers } from '../net/listPeers.ts'
 import { createPeerClient } from '../net/peerClient.ts'
 import type { Resolve } from '../net/resolve.ts'
 import { request } from '../request.ts'
+import { type Identified, identifyRelay } from './keylessRelay.ts'
+
+interface RequestDependencies {
+  resolve: Resolve
+  dialer: Dialer
+}
 
 /** Finds the relays that are willing, and those that the owner named. Never rejects. */
 export type FindRelays = (names: readonly string[], signal: AbortSignal) => Promise<Omit<FromSearch, 'type'>>
 
-/** Offers the IP table's peers that lend ports, and its resolution of names. */
-export function createFindRelays(bus: Bus<BusEvent>, resolve: Resolve): FindRelays {
+/** Offers the IP table's peers that lend ports, and what listens where the owner said. */
+export function createFindRelays({ bus, resolve, dialer }: RequestDependencies & { bus: Bus<BusEvent> }): FindRelays {
+  /** The relays without a key, by the name that the owner gave, and when they were identified. */
+  const keyless = new Map<string, { relay: Identified; at: number }>()
+
+  async function find(name: string, signal: AbortSignal): Promise<Identified> {
+    const { id, endpoints } = await resolve(name, signal)
+    if (id) return { id, endpoints }
+    const known = keyless.get(name)
+    if (known && performance.now() - known.at < KEYLESS_RELAY_KNOWN_MS) return known.relay
+    const relay = await identifyRelay(dialer, endpoints, signal)
+    if (relay.keyless) keyless.set(name, { relay, at: performance.now() })
+    return relay
+  }
+
   return async (names, signal) => {
     const relays = await listPeers(bus, signal).then(
       (peers) => peers.flatMap(relayOf),
@@ -35,10 +55,9 @@ export function createFindRelays(bus: Bus<BusEvent>, resolve: Resolve): FindRela
     const unresolved: Record<string, Failure> = {}
     for (const name of new Set(names)) {
       try {
-        const { id, endpoints } = await resolve(name, signal)
-        if (!id) throw new AppError('not_found', { kind: 'node', id: name })
-        const at = relays.findIndex((one) => one.id === id)
-        const known = relays[at] ?? { id, endpoints, latencyNs: null, names: [], isForTrusted: false }
+        const found = await find(name, signal)
+        const at = relays.findIndex((one) => one.id === found.id)
+        const known = relays[at] ?? { ...found, latencyNs: null, names: [], isForTrusted: false }
         relays[at < 0 ? relays.length : at] = { ...known, names: [...known.names, name] }
       } catch (error) {
         unresolved[name] = toFailure(error)
@@ -86,7 +105,7 @@ async function containerOf(bus: Bus<BusEvent>, command: PortMap, signal: AbortSi
 }
 
 /** Creates the actor that sends a command of the owner to the node that it names. */
-export function createDelegate({ resolve, dialer }: { resolve: Resolve; dialer: Dialer }) {
+export function createDelegate({ resolve, dialer }: RequestDependencies) {
   const peers = createPeerClient(dialer)
   const send = async ({ on = '', ...command }: PortCommand, signal: AbortSignal) => {
     const { caller: _, ...sent } = command

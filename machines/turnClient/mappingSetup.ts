@@ -1,7 +1,8 @@
 import { assign, emit, enqueueActions } from 'xstate'
 import { AppError } from '../../protocol/errors.ts'
-import type { Caller, ContainerId, Failure, NodeId } from '../../protocol/ids.ts'
+import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
 import { begin, childId, end, find } from '../requests.ts'
+import type { RelayId } from './relays.ts'
 import {
   type Context,
   connecting,
@@ -99,7 +100,7 @@ export const mappingSetup = turnClientSetup.extend({
       enqueue.sendTo('store', { type: 'save', wanted })
     }),
     confirmOpened: enqueueActions(
-      ({ context, enqueue }, { relay, name, remotePort }: { relay: NodeId; name: string; remotePort: number }) => {
+      ({ context, enqueue }, { relay, name, remotePort }: { relay: RelayId; name: string; remotePort: number }) => {
         const held = context.relays[relay]
         const wanted = context.wanted[name]
         if (!held || !wanted || relay !== context.served[name]) return
@@ -143,7 +144,7 @@ export const mappingSetup = turnClientSetup.extend({
       failAll(context, new Map(failed), enqueue)
     }),
     /** The port that it had before is taken at this relay, so that any other must do. */
-    openElsewhere: enqueueActions(({ context, enqueue }, { relay, name }: { relay: NodeId; name: string }) => {
+    openElsewhere: enqueueActions(({ context, enqueue }, { relay, name }: { relay: RelayId; name: string }) => {
       const wanted = context.wanted[name]
       const session = context.sessions[relay]
       if (!wanted || !session) return
@@ -210,7 +211,7 @@ function peer(caller: Caller, container: ContainerId): Pick<WantedPort, 'by' | '
 
 interface Enqueue {
   stopChild(id: string): void
-  sendTo(session: Context['sessions'][NodeId], event: { type: 'tunnel.close'; name: string }): void
+  sendTo(session: Context['sessions'][RelayId], event: { type: 'tunnel.close'; name: string }): void
   assign(change: Partial<Context>): void
   emit(fact: { type: 'port.mapFailed'; requestId: string } & Failure): void
 }

@@ -1,9 +1,16 @@
-import type { NodeId } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 
-/** A node that may lend ports to this one. */
+/** The id of the node; of a relay without a key, the endpoint at which the owner named it. */
+export type RelayId = string
+
+/** A machine that may lend ports to this node. */
 export interface Relay {
-  id: NodeId
+  id: RelayId
+  /**
+   * What it is where it is no node of this project: stock `frps`, or Go P2PRC. Such a relay proves no key, so it lends
+   * those ports alone for which the owner named it.
+   */
+  keyless?: 'frps' | 'go'
   endpoints: readonly Endpoint[]
   /** The round trip time in nanoseconds; null until measured. */
   latencyNs: number | null
@@ -20,7 +27,7 @@ export interface Held {
   why: string
 }
 
-export type HeldRelays = Readonly<Record<NodeId, Held>>
+export type HeldRelays = Readonly<Record<RelayId, Held>>
 
 /** Relays at which this node logs in: one that lends ports, and an idle one that takes over. */
 export const RELAYS_KEPT = 2
@@ -53,14 +60,14 @@ export function relaysToAdd(held: HeldRelays, found: readonly Relay[]): Relay[] 
   const fresh = found.filter(({ id }) => !Object.hasOwn(held, id))
   const named = fresh.filter(({ names }) => names.length > 0)
   const nearest = fresh.filter(({ names }) => names.length === 0).sort(nearestFirst)
-  return [...named, ...nearest.slice(0, Math.max(0, RELAYS_KEPT - workingCount(held) - named.length))]
+  return [...named, ...nearest.slice(0, Math.max(0, RELAYS_KEPT - workingCount(held) - named.filter(isNode).length))]
 }
 
 /** Returns the relay that lends ports: the present one while it works, else the nearest that works. */
-export function leadingRelay(held: HeldRelays, present: NodeId | undefined): NodeId | undefined {
+export function leadingRelay(held: HeldRelays, present: RelayId | undefined): RelayId | undefined {
   if (present && held[present]?.state === 'active') return present
   return Object.values(held)
-    .filter(({ state }) => state === 'active')
+    .filter(({ relay, state }) => state === 'active' && isNode(relay))
     .map(({ relay }) => relay)
     .sort(nearestFirst)[0]?.id
 }
@@ -75,11 +82,15 @@ export function relayNamed(held: HeldRelays, name: string): Held | undefined {
   return Object.values(held).find(({ relay }) => relay.names.includes(name))
 }
 
-/** Returns how many sessions work, or may soon. */
+/** Returns how many sessions at nodes work, or may soon. */
 export function workingCount(held: HeldRelays): number {
-  return Object.values(held).filter(isWorking).length
+  return Object.values(held).filter((one) => isWorking(one) && isNode(one.relay)).length
 }
 
 export function isWorking({ state }: Held): boolean {
   return state === 'active' || state === 'connecting'
+}
+
+function isNode({ keyless }: Relay): boolean {
+  return keyless === undefined
 }

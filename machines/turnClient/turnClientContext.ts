@@ -4,7 +4,15 @@ import type { Caller, ContainerId, Failure, NodeId } from '../../protocol/ids.ts
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Mapping, TurnClientAccepts, TurnClientCommand } from '../../protocol/turnClient.ts'
 import type { Requests, Tracked } from '../requests.ts'
-import { type HeldRelays, isWorking, leadingRelay, type Relay, relayNamed, workingCount } from './relays.ts'
+import {
+  type HeldRelays,
+  isWorking,
+  leadingRelay,
+  type Relay,
+  type RelayId,
+  relayNamed,
+  workingCount,
+} from './relays.ts'
 import type { SessionEmits, sessionMachine } from './session.ts'
 
 /** A port that is to be reached from outside. `remotePort` is the last port outside, 0 before the first. */
@@ -30,7 +38,7 @@ export interface TurnClientInput {
 }
 
 /** What a session reports, with the relay at which it is. */
-export type FromSession = SessionEmits & { relay: NodeId }
+export type FromSession = SessionEmits & { relay: RelayId }
 
 /** `unresolved` has the relays that the owner named and nobody knows. */
 export type FromSearch = { type: 'relays.found'; relays: Relay[]; unresolved: Readonly<Record<string, Failure>> }
@@ -80,11 +88,11 @@ export interface Context extends Omit<TurnClientInput, 'wanted'> {
   relays: HeldRelays
   /** What the last search offered. */
   offered: readonly Relay[]
-  sessions: Readonly<Record<NodeId, ActorRefFrom<typeof sessionMachine>>>
+  sessions: Readonly<Record<RelayId, ActorRefFrom<typeof sessionMachine>>>
   /** The relay that lends the ports for which the owner named none. */
-  leading: NodeId | undefined
+  leading: RelayId | undefined
   /** The relay at which each tunnel is. */
-  served: Readonly<Record<string, NodeId>>
+  served: Readonly<Record<string, RelayId>>
   requests: Requests<TurnClientRequest>
 }
 

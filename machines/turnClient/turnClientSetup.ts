@@ -1,10 +1,18 @@
 import { assign, emit, enqueueActions, fromCallback, setup } from 'xstate'
 import { RELAY_DISCOVERY_TIMEOUT_MS, RELAY_SEARCH_INTERVAL_MS } from '../../protocol/defaults/turnClient.ts'
-import type { NodeId } from '../../protocol/ids.ts'
 import type { TurnClientEmits } from '../../protocol/turnClient.ts'
 import { relaysTo } from '../../protocol/wire/record.ts'
 import { inPhase, requestActions, requestGuards } from '../requests.ts'
-import { heldAfter, offeredRelays, RELAYS_KEPT, relayNamed, relaysToAdd, workingCount } from './relays.ts'
+import {
+  heldAfter,
+  isWorking,
+  offeredRelays,
+  RELAYS_KEPT,
+  type RelayId,
+  relayNamed,
+  relaysToAdd,
+  workingCount,
+} from './relays.ts'
 import { sessionMachine } from './session.ts'
 import {
   type ConfirmInput,
@@ -69,9 +77,12 @@ export const turnClientSetup = setup({
     isElsewhere: (_, { caller, on }: { caller: string; on?: string | undefined }) =>
       caller === 'owner' && on !== undefined,
     isPeer: (_, { caller }: { caller: string }) => caller !== 'owner',
-    /** Whether the mapping must go through a relay that was not searched for yet. */
-    namesNewRelay: ({ context }, { via }: PortMap) => via !== undefined && !relayNamed(context.relays, via),
-    /** The same while no relay is known. */
+    /** Whether the mapping must go through a relay that was not searched for yet, or that has refused this node. */
+    needsSearch: ({ context }, { via }: PortMap) => {
+      const held = via === undefined ? undefined : relayNamed(context.relays, via)
+      return via !== undefined && held?.state !== 'lost' && !(held && isWorking(held))
+    },
+    /** Whether it must go through one, and no relay is known. */
     namesFirstRelay: ({ context: { relays } }, { via }: PortMap) =>
       via !== undefined && Object.keys(relays).length === 0,
     hadPort: ({ context }, { name }: { name: string }) => (context.wanted[name]?.remotePort ?? 0) > 0,
@@ -113,22 +124,27 @@ export const turnClientSetup = setup({
     setRelay: assign({
       relays: (
         { context },
-        { relay, state, why }: { relay: NodeId; state: 'active' | 'lost' | 'refused'; why: string },
+        { relay, state, why }: { relay: RelayId; state: 'active' | 'lost' | 'refused'; why: string },
       ) => {
         const held = context.relays[relay]
         return held ? { ...context.relays, [relay]: { ...held, state, why } } : context.relays
       },
     }),
-    /** Stops the sessions at lost relays that others have replaced. */
-    dropReplaced: enqueueActions(({ context, enqueue }) => {
-      if (workingCount(context.relays) < RELAYS_KEPT) return
-      const replaced = Object.values(context.relays)
-        .filter(({ state, relay }) => state === 'lost' && relay.names.length === 0)
+    /** Stops the sessions at lost relays that others have replaced, and at those without a key that nothing goes through. */
+    dropUnneeded: enqueueActions(({ context, enqueue }) => {
+      const isReplaced = workingCount(context.relays) >= RELAYS_KEPT
+      const vias = Object.values(context.wanted).map(({ via }) => via)
+      const unneeded = Object.values(context.relays)
+        .filter(({ state, relay: { names, keyless } }) =>
+          keyless ? !names.some((name) => vias.includes(name)) : isReplaced && state === 'lost' && names.length === 0,
+        )
         .map(({ relay }) => relay.id)
-      for (const id of replaced) enqueue.stopChild(`session ${id}`)
+      if (unneeded.length === 0) return
+      for (const id of unneeded) enqueue.stopChild(`session ${id}`)
       enqueue.assign({
-        relays: omit(context.relays, replaced),
-        sessions: omit(context.sessions, replaced),
+        relays: omit(context.relays, unneeded),
+        offered: context.offered.filter(({ keyless, id }) => !keyless || !unneeded.includes(id)),
+        sessions: omit(context.sessions, unneeded),
       })
     }),
     /** Nothing is to be reached any more. */

@@ -54,7 +54,7 @@ for (const mode of modes) {
     const session = startSession(
       {
         transport: () => (mode.mux ? multiplexed(dial) : Promise.resolve(unmultiplexed(dial))),
-        token: TOKEN,
+        token: () => TOKEN,
         encryptWork: mode.encrypted,
         localUdpPort: () => echo.udp,
         async connectLocal() {

@@ -107,7 +107,7 @@ for (const [version, session] of Object.entries(vectors.sessions)) {
     const running = startSession(
       {
         transport: () => multiplexed(async () => near),
-        token: '',
+        token: () => '',
         localUdpPort: () => undefined,
         async connectLocal(name) {
           assert.equal(name, proxy_name)

@@ -12,6 +12,14 @@ const nearRelay = { id: near, endpoints: [endpoint], latencyNs: 1_000, names: []
 const farRelay = { id: far, endpoints: [endpoint], latencyNs: 9_000, names: [], isForTrusted: false }
 const thirdRelay = { ...farRelay, id: nodeIdOf('d'), latencyNs: 10_000 }
 const relays = [nearRelay, farRelay]
+const frps = {
+  id: '203.0.113.9:7000',
+  endpoints: [endpoint],
+  latencyNs: null,
+  names: ['frps'],
+  isForTrusted: false,
+  keyless: 'frps',
+} as const
 const unresolved = {}
 const name = tunnelName({ protocol: 'tcp', port: 8_000 })
 const container = 'c'.repeat(64) as ContainerId
@@ -24,6 +32,7 @@ const open = [...led, 'tunnel.opened', 'mapping.confirmed'] as const
 const input = { signal: new AbortController().signal, wanted: [], port: 8_088, isBehindNat: false }
 const both = [...open, 'session.activated, far'] as const
 const lent = ['port.map by a peer', 'authorize.ended', 'relays.found', 'session.activated', 'tunnel.opened'] as const
+const viaFrps = ['port.map via frps', 'relays.found, frps'] as const
 const self = ['relays.found', 'session.activated', 'tunnel.opened, itself'] as const
 
 export const turnClientSamples = samplesOf(turnClientMachine, {
@@ -32,6 +41,7 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'port.map': { ...owner('port.map', 'r1'), port: 8_000, protocol: 'tcp' },
     'port.map again': { ...owner('port.map', 'r2'), port: 8_000, protocol: 'tcp' },
     'port.map via far': { ...owner('port.map', 'r6'), port: 8_000, protocol: 'tcp', via: 'far' },
+    'port.map via frps': { ...owner('port.map', 'r12'), port: 8_000, protocol: 'tcp', via: 'frps' },
     'port.map on a peer': { ...owner('port.map', 'r7'), port: 8_000, protocol: 'tcp', on: 'peer' },
     'port.map by a peer': peerMap,
     'authorize.ended': { type: 'authorize.ended', requestId: 'r8', command: peerMap, container },
@@ -75,13 +85,17 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
       unresolved,
     },
     'relays.found, nobody named far': { type: 'relays.found', relays, unresolved: { far: failure } },
+    'relays.found, frps': { type: 'relays.found', relays: [...relays, frps], unresolved },
     'session.activated': { type: 'session.activated', relay: near },
     'session.activated, far': { type: 'session.activated', relay: far },
+    'session.activated, frps': { type: 'session.activated', relay: frps.id },
     'session.lost': { type: 'session.lost', relay: near, why: 'reset' },
     'session.refused': { type: 'session.refused', relay: near, why: 'not trusted' },
+    'session.refused, frps': { type: 'session.refused', relay: frps.id, why: 'wrong token' },
     'session.refused, far': { type: 'session.refused', relay: far, why: 'not trusted' },
     'tunnel.opened': { type: 'tunnel.opened', relay: near, name, remotePort: 20_000 },
     'tunnel.opened, far': { type: 'tunnel.opened', relay: far, name, remotePort: 20_001 },
+    'tunnel.opened, frps': { type: 'tunnel.opened', relay: frps.id, name, remotePort: 20_003 },
     'tunnel.opened, itself': { type: 'tunnel.opened', relay: near, name: NODE_TUNNEL, remotePort: 20_002 },
     'tunnel.refused': { type: 'tunnel.refused', relay: near, name, why: 'port already used' },
     'mapping.confirmed': { type: 'mapping.confirmed', name, address: { ...endpoint, port: 20_000 }, at: 7 },
@@ -119,6 +133,10 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'searching for a named one': [...held, 'port.map via far'],
     'logging in at two of three': ['port.map', 'relays.found, three'],
     'logging in at two of three, and one refused': ['port.map', 'relays.found, three', 'session.refused'],
+    'searching for frps': ['port.map via frps'],
+    'logging in at frps': viaFrps,
+    'refused by frps': [...viaFrps, 'session.refused, frps'],
+    'open at frps': [...viaFrps, 'session.activated, frps', 'tunnel.opened, frps', 'mapping.confirmed'],
     'logging in at two': held,
     'logged in at the near one': led,
     'logged in at both': [...led, 'session.activated, far'],

@@ -44,6 +44,14 @@ test('a relay that the owner named is added beside two that work', () => {
   assert.deepEqual(relaysToAdd({}, [near, named, middle]), [named, near])
 })
 
+test('a relay without a key serves those alone who name it: it neither leads nor replaces one of two', () => {
+  const stock: Relay = { ...near, id: '203.0.113.9:7000', keyless: 'frps', names: ['203.0.113.9:7000'] }
+  assert.deepEqual(relaysToAdd({}, [stock, near, middle, far]), [stock, near, middle])
+  assert.deepEqual(relaysToAdd(heldAs([stock, 'active'], [near, 'active']), [middle]), [middle])
+  assert.equal(leadingRelay(heldAs([stock, 'active']), undefined), undefined)
+  assert.equal(leadingRelay(heldAs([stock, 'active'], [far, 'active']), undefined), far.id)
+})
+
 test('a relay lends the ports for as long as it works, and then the nearest that does takes over', () => {
   const table: [HeldRelays, Relay | undefined, Relay | undefined][] = [
     [{}, undefined, undefined],
