@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   speed: () => import('./speed.ts'),
   gossip: () => import('./gossip.ts'),
   links: () => import('./links.ts'),
+  relay: () => import('./relay.ts'),
   idle: () => import('./idle.ts'),
   registry: () => import('./registry.ts'),
   ansible: () => import('./ansible.ts'),

@@ -10,9 +10,9 @@ export interface Figure {
   /** Medians. */
   ours: number
   theirs: number
-  /** `ours / theirs`; the goal's sign says which direction is better. */
   ratio: number
-  goal: { sign: '≤' | '≥'; ratio: number }
+  /** The sign says which direction is better. Absent for what is only to be known. */
+  goal?: { sign: '≤' | '≥'; ratio: number }
   rounds: number
 }
 
@@ -23,7 +23,7 @@ interface Pair {
   what: string
   baseline: string
   unit: string
-  goal: Figure['goal']
+  goal?: Figure['goal']
   rounds: number
   /** Each call takes one measurement. Ours runs first in even rounds, the baseline in odd ones. */
   ours: () => Promise<number>
@@ -78,7 +78,7 @@ function processorTimes(): { all: number; stolen: number } {
 /** Makes a figure from two medians. */
 export function figure(pair: Omit<Pair, 'ours' | 'theirs' | 'warmUp'>, ours: number, theirs: number): Figure {
   const { what, baseline, unit, goal, rounds } = pair
-  return { what, baseline, unit, goal, rounds, ours, theirs, ratio: ours / theirs }
+  return { what, baseline, unit, ...(goal && { goal }), rounds, ours, theirs, ratio: ours / theirs }
 }
 
 export function median(values: readonly number[]): number {
@@ -89,6 +89,7 @@ export function median(values: readonly number[]): number {
 }
 
 export function reached({ ratio, goal }: Figure): boolean {
+  if (!goal) return true
   return goal.sign === '≤' ? ratio <= goal.ratio : ratio >= goal.ratio
 }
 
@@ -101,8 +102,8 @@ export function table(figures: readonly Figure[]): string {
       `${readable(one.ours)} ${one.unit}`,
       `${readable(one.theirs)} ${one.unit}`,
       one.ratio.toFixed(one.ratio < 0.1 ? 4 : 2),
-      `${one.goal.sign} ${one.goal.ratio}`,
-      reached(one) ? 'reached' : '**missed**',
+      one.goal ? `${one.goal.sign} ${one.goal.ratio}` : '–',
+      !one.goal ? '' : reached(one) ? 'reached' : '**missed**',
       one.rounds,
     ].join(' | '),
   )
