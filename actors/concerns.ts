@@ -24,6 +24,7 @@ import { createResolve } from './net/resolve.ts'
 import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
 import { createReachability } from './reachability.ts'
+import type { DomainNames } from './relay/domainNames.ts'
 import { createRelay, type RelayChoices } from './relay.ts'
 import { createSpecs } from './specs.ts'
 import { createSpeedTester } from './speedTester.ts'
@@ -46,6 +47,8 @@ interface ConcernDependencies {
   relay: RelayChoices
   /** The token for stock `frps` that the owner names as a relay. */
   viaToken: string
+  /** Whether this node shows lent ports under domains. */
+  showsDomains: boolean
   /** Whether to do background work: to read specifications, probe peers and build images. */
   background: boolean
 }
@@ -62,12 +65,14 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   quarantined: ReadonlyMap<string, Quarantined>
   /** Takes over the connections that speak frp. */
   acceptFrp: AcceptFrp
+  /** The domains under which lent ports are shown, if they are. */
+  names?: DomainNames
   /** Resolves when the remaining work of the concerns has ended and all files are written. */
   settled(): Promise<void>
 }> {
-  const { home, bus, identity, listenAddresses, gossipListener, rights, background } = dependencies
+  const { home, bus, identity, listenAddresses, gossipListener, rights, showsDomains, background } = dependencies
   const { paths, config } = home
-  const { trust, gossip, table, loans, groups, mappings, quarantined, written } = await openFiles(paths)
+  const { trust, gossip, table, loans, groups, mappings, domains, quarantined, written } = await openFiles(paths)
   const quarantinedTable = quarantined.get(paths.ipTable)?.quarantinePath
   const { id, name } = identity
   // A process for a single command does not listen, so it has no port and advertises nothing, and a node of another
@@ -100,7 +105,10 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     identity,
     paths: { ...paths, extras: loanExtrasPath(paths.trackContainers) },
   })
-  const relay = createRelay({ id, rights, choices: dependencies.relay, listenAddresses })
+  const relay = createRelay({
+    ...{ id, rights, choices: dependencies.relay, listenAddresses },
+    domains: showsDomains ? domains : undefined,
+  })
   const engine = createDockerEngine({})
   const containerManager = createContainerManager({ engine, nodeId: id, imagesDir: paths.images, background })
   const reachability = createReachability({ resolve, dialer, test: config.Test })
@@ -131,7 +139,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
       createGossip({
         identity,
         store: gossip,
-        capabilities: relayCapabilities(rights()),
+        capabilities: relayCapabilities(rights(), showsDomains),
         ...(background && { links: { source: gossipListener, dialer } }),
       }),
     ),
@@ -174,7 +182,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     await Promise.all([...working.map((each) => each.settled()), sshConfig.idle()])
     await written()
   }
-  return { concerns, quarantined, acceptFrp: relay.accept, settled }
+  return { concerns, quarantined, acceptFrp: relay.accept, ...(relay.names && { names: relay.names }), settled }
 }
 
 function toFactory(parts: ConcernParts): ConcernFactory {

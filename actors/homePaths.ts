@@ -17,6 +17,8 @@ export interface HomePaths {
   gossip: string
   /** The ports that the owner shows to the outside. */
   mappings: string
+  /** Whose each domain is that this node shows. */
+  domains: string
   /** The node's Ed25519 key in OpenSSH form, which is not P2PRC's RSA key. */
   key: string
   publicKey: string
@@ -70,6 +72,7 @@ function ownPaths(dir: string, env: NodeJS.ProcessEnv) {
     trust: join(dir, 'trust.json'),
     gossip: join(dir, 'gossip.json'),
     mappings: join(dir, 'mappings.json'),
+    domains: join(dir, 'domains.json'),
     key: join(dir, 'id_ed25519'),
     publicKey: join(dir, 'id_ed25519.pub'),
     knownHosts: join(dir, 'known_hosts'),

@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
 import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
-import { toFailure } from '../protocol/errors.ts'
+import { AppError, toFailure } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { Answer, BusEvent, Command } from '../protocol/index.ts'
 import type { RelayPolicy, Rights } from '../protocol/rights.ts'
@@ -10,7 +11,7 @@ import { createImageList } from './containerManager/imageFolders.ts'
 import { openGossipListener } from './gossip.ts'
 import { type Home, lockHome } from './home.ts'
 import { type Identity, loadIdentity } from './identity.ts'
-import { discover, hostsOf, type ListenAddresses } from './ipTable/listening.ts'
+import { discover, hostsOf, type ListenAddresses, loopbackOf } from './ipTable/listening.ts'
 import { fetchPublicAddress } from './ipTable/publicAddress.ts'
 import { listenControl } from './listeners/controlSocket.ts'
 import { createEventStream } from './listeners/eventStream.ts'
@@ -18,6 +19,7 @@ import { createHttpServer } from './listeners/httpServer.ts'
 import { openListener } from './listeners/tcp.ts'
 import { once } from './once.ts'
 import { createRegistry, replyWithActors } from './registry.ts'
+import type { DomainsOptions } from './relay/domains.ts'
 import type { RelayChoices } from './relay.ts'
 import { type RequestOptions, request } from './request.ts'
 
@@ -97,7 +99,8 @@ export async function createNode({
     undo.push(() => httpServer.close())
     const listenAddresses: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
-    const { concerns, quarantined, acceptFrp, settled } = await openConcerns({
+    const proxyPort = listen ? proxyPortOf(home) : undefined
+    const { concerns, quarantined, acceptFrp, names, settled } = await openConcerns({
       home,
       bus,
       identity,
@@ -106,9 +109,21 @@ export async function createNode({
       rights,
       relay: relayChoices,
       viaToken,
+      showsDomains: proxyPort !== undefined,
       background: listen !== null,
     })
     undo.push(settled)
+    if (listen && names && proxyPort !== undefined) {
+      const { ACMEEmail: email, ACMEDirectory: directoryUrl } = home.config
+      const proxy = await loadDomains({
+        ...{ names, email, directoryUrl, folder: join(home.dir, 'domains'), port: proxyPort },
+        ...(listen.host !== undefined && { host: listen.host }),
+        lentHost: loopbackOf({ port: proxyPort, hosts: listen.host === undefined ? [] : [listen.host] }),
+        publish: (fact) => bus.publish(fact),
+      })
+      undo.push(proxy.close)
+      listenAddresses.proxyPort = proxy.port
+    }
     if (listen) {
       // The port is opened first, so that a busy one stops the node before it has changed anything. No request is
       // handled
@@ -156,6 +171,20 @@ export async function createNode({
     await stop()
     throw error
   }
+}
+
+/** Returns `ProxyPort`, undefined if it is not set. Throws `bad_request`. */
+function proxyPortOf({ config: { ProxyPort }, paths }: Home): number | undefined {
+  if (ProxyPort === '') return undefined
+  const port = Number(ProxyPort)
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new AppError('bad_request', { why: `ProxyPort in ${paths.config} is a port and not "${ProxyPort}"` })
+}
+
+/** The code of the reverse proxy is loaded where it is wanted. */
+async function loadDomains(options: DomainsOptions) {
+  const { openDomains } = await import('./relay/domains.ts')
+  return openDomains(options)
 }
 
 function requestPublicAddress(service: string, bus: Bus<BusEvent>): void {

@@ -3,14 +3,17 @@ import type { PortOfLogin, RelayServerCommand, RelayServerEmits } from '../machi
 import { relayMachine } from '../machines/relay.ts'
 import { REFUSALS_REPORTED_RATE } from '../protocol/defaults/listeners.ts'
 import { RELAY_LIMITS } from '../protocol/defaults/relay.ts'
+import type { DomainsFile } from '../protocol/files/domains.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { LentPortView } from '../protocol/relay.ts'
 import { isAuthorized, type Rights } from '../protocol/rights.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
 import { createRateLimit } from './listeners/rateLimit.ts'
+import { createDomainNames, type DomainNames } from './relay/domainNames.ts'
 import { createRelayServer, type RelayServer } from './relay/frpServer.ts'
 import { createRelayQuota, type RelayLimits } from './relay/quota.ts'
 import { loginLogic, type RelayClient, type RelayLogin } from './relay/relayLogin.ts'
+import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 
 /** What the owner has decided about the ports that this node lends, beside to whom. */
@@ -26,20 +29,27 @@ export interface RelayOptions {
   /** The current rights. */
   rights: () => Rights
   choices: RelayChoices
-  /** Set when the listener is open. */
-  listenAddresses: { port: number; hosts: readonly string[] }
+  /** Set when the listener is open; `proxyPort` where domains are shown. */
+  listenAddresses: { port: number; hosts: readonly string[]; proxyPort?: number }
+  /** Whose each domain is. If absent, this node shows none. */
+  domains?: Store<DomainsFile> | undefined
 }
 
 export interface Relay {
   parts: ConcernParts<typeof relayMachine>
   /** Takes over a connection of the listener. */
   accept: AcceptFrp
+  /** Absent if this node shows no domains. */
+  names?: DomainNames
 }
 
 /** Creates the concern that lends ports to nodes that nobody can dial. */
-export function createRelay({ id, rights, choices, listenAddresses }: RelayOptions): Relay {
+export function createRelay({ id, rights, choices, listenAddresses, domains: store }: RelayOptions): Relay {
   const { token = '', limits } = choices
-  const quota = createRelayQuota({ ...RELAY_LIMITS, ...limits }, (port) => port === listenAddresses.port)
+  const isOwn = (port: number) => port === listenAddresses.port || port === listenAddresses.proxyPort
+  const quota = createRelayQuota({ ...RELAY_LIMITS, ...limits }, isOwn)
+  const names =
+    store && createDomainNames({ store, isLent: (port, client) => quota.holds(client, 'tcp', port), now: Date.now })
   /** The server of the present life of the concern. */
   let current: RelayServer | undefined
   const logins = new Map<string, RelayLogin>()
@@ -61,6 +71,7 @@ export function createRelay({ id, rights, choices, listenAddresses }: RelayOptio
 
       const own = createRelayServer({
         ...{ quota, token, authorize: refusalOf, ...(host !== undefined && { host }) },
+        ...(names && { domains: { names, port: () => listenAddresses.proxyPort ?? 0 } }),
         onLogin(login) {
           logins.set(login.id, login)
           const { id: loginId, runId, poolCount, caller: client, address: from } = login
@@ -92,10 +103,17 @@ export function createRelay({ id, rights, choices, listenAddresses }: RelayOptio
   function viewOf({ loginId, port }: PortOfLogin): LentPortView[] {
     const login = logins.get(loginId)
     const meter = login?.meters.get(port.name)
-    return login && meter ? [{ ...port, ...meter, client: login.caller, from: login.address }] : []
+    return login && meter
+      ? [{ ...port, ...meter, client: login.caller, from: login.address, domains: domainsOf(port) }]
+      : []
+  }
+
+  function domainsOf({ protocol, port }: PortOfLogin['port']): string[] {
+    return protocol === 'tcp' ? (names?.namesOf(port) ?? []) : []
   }
 
   return {
+    ...(names && { names }),
     parts: {
       name: 'relay',
       logic: relayMachine.provide({ actors: { server, login: loginLogic((loginId) => logins.get(loginId)) } }),

@@ -45,10 +45,11 @@ export function portsTable(
   if (policy === 'off') return 'This node lends no ports. Start it with --relay peers to do so.'
   if (ports.length === 0) return 'No port is lent.'
   return table(
-    ['PORT', 'NAME', 'PEER', 'FROM', 'AGE', 'USERS', 'BYTES'],
-    ports.map(({ port, protocol, name, peer, client, from, since, connections, bytes }) => [
+    ['PORT', 'NAME', 'DOMAIN', 'PEER', 'FROM', 'AGE', 'USERS', 'BYTES'],
+    ports.map(({ port, protocol, name, domains, peer, client, from, since, connections, bytes }) => [
       `${port}${protocol === 'udp' ? '/udp' : ''}`,
       name,
+      domains.join(' '),
       peer || client,
       from,
       ageText(now - since),

@@ -192,6 +192,12 @@ export function ownerLine(event: ReceivedFact): string | undefined {
         : `Refused ${text('from')}, which has shown no key. Only \`p2prc start --open\` lets it borrow`
     case 'relay.portLent':
       return `Lent port ${text('port')} to ${event.client === 'anonymous' ? text('from') : text('client')}`
+    case 'relay.domainShown':
+      return `Port ${text('port')} is shown as ${text('name')}`
+    case 'relay.certificateIssued':
+      return `${text('name')} has a certificate of the authority`
+    case 'relay.certificateMissing':
+      return `${text('name')} keeps a self-signed certificate: ${text('why')}`
     case 'relay.portFreed':
       return `Port ${text('port')} is free again: ${text('why')}`
     case 'node.fileQuarantined':

@@ -21,6 +21,8 @@ const lentPort = z.object({
   port: z.int(),
   /** The client's name for it; empty for Go P2PRC. */
   name: z.string(),
+  /** The names under which it is shown. */
+  domains: z.array(z.string()),
   /** Who has it: a node id, or `anonymous` for frp's own client and Go P2PRC. */
   client: caller,
   /** The address from which the client has logged in. */
@@ -42,6 +44,11 @@ export const relayFacts = {
   'relay.portLent': lentPort.pick({ protocol: true, port: true, name: true, client: true, from: true }),
   /** `why` is a sentence. */
   'relay.portFreed': lentPort.pick({ protocol: true, port: true, client: true }).extend({ why: z.string() }),
+  /** A port is shown under a domain. */
+  'relay.domainShown': z.object({ name: z.string(), port: z.int() }),
+  /** An authority has issued the certificate of a domain, or has not; then users get one that this node has signed itself. */
+  'relay.certificateIssued': z.object({ name: z.string() }),
+  'relay.certificateMissing': z.object({ name: z.string(), why: z.string() }),
   /** A login or a port was refused; at most one fact for each address in a while. */
   'relay.refused': z.object({ client: caller, from: z.string(), why: z.string() }),
 } as const satisfies FactSpecs

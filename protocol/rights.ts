@@ -57,8 +57,11 @@ export function isGrantable(action: Action): boolean {
   return table[action].trusted
 }
 
-/** What the own record says of the ports that a node lends: to every node, to those whom the owner trusts, or nothing. */
-export function relayCapabilities({ open, relay }: Pick<Rights, 'open' | 'relay'>): string[] {
+/**
+ * What the own record says of the ports that a node lends: to every node, to those whom the owner trusts, or nothing; and
+ * whether it shows them under domains.
+ */
+export function relayCapabilities({ open, relay }: Pick<Rights, 'open' | 'relay'>, showsDomains = false): string[] {
   if (relay === 'off') return []
-  return relay === 'trusted' && !open ? ['relay:trusted'] : ['relay']
+  return [relay === 'trusted' && !open ? 'relay:trusted' : 'relay', ...(showsDomains ? ['domains'] : [])]
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
+import { domainsFile, emptyDomains } from '../../protocol/files/domains.ts'
 import { emptyGossip, gossipFile } from '../../protocol/files/gossip.ts'
 import { emptyIpTable, IP_TABLE_INDENT, ipTableFile } from '../../protocol/files/ipTable.ts'
 import { recoverTracked, trackContainersFile, withExtras } from '../../protocol/files/loans.ts'
@@ -21,7 +22,7 @@ export async function openFiles(paths: HomePaths) {
   const quarantined = new Map<string, Quarantined>()
   const onDamaged = (path: string) => (quarantinePath: string, lost?: readonly string[]) =>
     quarantined.set(path, { quarantinePath, ...(lost && { lost: [...lost] }) })
-  const [trust, gossip, table, loans, groups, mappings] = await Promise.all([
+  const [trust, gossip, table, loans, groups, mappings, domains] = await Promise.all([
     openStore(paths.trust, { schema: trustFile, empty: emptyTrust, indent: '  ', onDamaged: onDamaged(paths.trust) }),
     openStore(paths.gossip, {
       schema: gossipFile,
@@ -49,6 +50,12 @@ export async function openFiles(paths: HomePaths) {
       indent: '  ',
       onDamaged: onDamaged(paths.mappings),
     }),
+    openStore(paths.domains, {
+      schema: domainsFile,
+      empty: emptyDomains,
+      indent: '  ',
+      onDamaged: onDamaged(paths.domains),
+    }),
   ])
   const extras = await readLoanExtras(paths.trackContainers)
   const restored = withExtras(loans.data, extras)
@@ -58,9 +65,9 @@ export async function openFiles(paths: HomePaths) {
     quarantined.set(paths.trackContainers, { quarantinePath: '', lost })
   /** Resolves when all pending writes are done. */
   const written = async () => {
-    await Promise.all([trust, gossip, table, loans, groups, mappings].map((store) => store.settled()))
+    await Promise.all([trust, gossip, table, loans, groups, mappings, domains].map((store) => store.settled()))
   }
-  return { trust, gossip, table, loans, groups, mappings, quarantined, written }
+  return { trust, gossip, table, loans, groups, mappings, domains, quarantined, written }
 }
 
 async function isEmptyFile(path: string): Promise<boolean> {

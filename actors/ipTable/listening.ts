@@ -15,6 +15,8 @@ export interface ListenAddresses {
   port: number
   /** Empty until the listeners are open, and for a process that listens nowhere. */
   hosts: readonly string[]
+  /** Where domains are shown; absent if nowhere. */
+  proxyPort?: number
 }
 
 /** Returns the hosts of listener addresses such as `[::]:8088`. */

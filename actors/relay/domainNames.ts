@@ -21,6 +21,8 @@ export interface DomainNames {
   hide(port: number): void
   /** The port that is shown under a name; undefined if its owner has none at this moment, null if nobody has the name. */
   portOf(name: string): number | undefined | null
+  /** The names under which a port is shown. */
+  namesOf(port: number): string[]
   /** Calls back with each name that is claimed, also again. */
   onClaim(listener: (name: string) => void): void
 }
@@ -81,13 +83,9 @@ export function createDomainNames({ store, isLent, now }: DomainNamesOptions): D
       const port = shown.get(name)?.port
       return port === undefined && ownerOf(name, store.data) === undefined ? null : port
     },
+    namesOf: (port) => [...shown].flatMap(([name, found]) => (found.port === port ? [name] : [])),
     onClaim(listener) {
       listeners.push(listener)
     },
   }
-}
-
-/** Returns the content of a missing `domains.json`. */
-export function emptyDomains(): DomainsFile {
-  return { version: 1, names: [] }
 }

@@ -12,6 +12,7 @@ import { prefix64Of } from '../../protocol/net/subnet.ts'
 import { frpKey } from '../../protocol/wire/frp/cipher.ts'
 import { createFrpChannel, type FrpChannel } from '../frp/frpChannel.ts'
 import { createYamux } from '../frp/yamux.ts'
+import type { LentDomains } from './lentPorts.ts'
 import { createProofCheck, type LoginBody } from './loginProof.ts'
 import type { RelayQuota } from './quota.ts'
 import { createLogin, loginLogic, type RelayClient, type RelayLogin } from './relayLogin.ts'
@@ -26,6 +27,8 @@ export interface RelayServerOptions {
   /** The address on which ports are bound; all of them if it is absent. */
   host?: string
   quota: RelayQuota
+  /** If absent, the relay shows no domains. */
+  domains?: LentDomains
   /** With it, clients without a key may log in where they need a token. Empty if there is none. */
   token: string
   /** Returns why a login is refused, or undefined. `hasToken`: the client has proved that it knows the token. */
@@ -57,7 +60,7 @@ interface Connection extends RelayClient {
 }
 
 export function createRelayServer(options: RelayServerOptions): RelayServer {
-  const { quota, host, token, authorize = () => undefined, onLogin = runAlone, onRefused = () => {} } = options
+  const { quota, domains, host, token, authorize = () => undefined, onLogin = runAlone, onRefused = () => {} } = options
   const check = createProofCheck(token)
   const logins = new Map<string, RelayLogin>()
   const connections = new Set<Duplex>()
@@ -130,6 +133,7 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
     const login = createLogin({
       ...{ id: `login ${serial}`, runId, caller, address, holder: holderOf(from), quota, channel, key: secret },
       poolCount: Math.min(body.pool_count, FRP_POOL_MAX),
+      ...(domains && { domains }),
       ...(host !== undefined && { host }),
       ...(!isMultiplexed && { silenceMs: caller === 'anonymous' ? FRP_SILENCE_TIMEOUT_MS : RELAY_SILENCE_TIMEOUT_MS }),
       release: giveBack,
@@ -160,7 +164,7 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
 }
 
 /** Whom the quota counts: a node by its id, or everybody without a key at one address. */
-function holderOf({ caller, address }: RelayClient): string {
+export function holderOf({ caller, address }: RelayClient): string {
   return caller === 'anonymous' ? prefix64Of(address) : caller
 }
 

@@ -4,6 +4,7 @@ import { RANDOM_PORT_TRIES } from '../../protocol/defaults/relay.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
 import { createFrpChannel } from '../frp/frpChannel.ts'
 import { splice } from '../frp/splice.ts'
+import type { DomainNames } from './domainNames.ts'
 import { lendDatagrams } from './lendDatagrams.ts'
 import type { RelayQuota, Release } from './quota.ts'
 import type { ActorEnds } from './relayLogin.ts'
@@ -34,22 +35,36 @@ export interface LentPortsOptions {
   /** Whose ports they are, as `quota` counts. */
   client: string
   quota: RelayQuota
+  /** If absent, this relay shows no domains. */
+  domains?: LentDomains
   /** Aborts when the login has ended. */
   signal: AbortSignal
   /** What each port carries, by the name of the port, kept here. */
   meters: Map<string, PortMeter>
 }
 
+/** The names of ports, and the port at which they are shown. */
+export interface LentDomains {
+  names: Pick<DomainNames, 'claim' | 'hide'>
+  port(): number
+}
+
 /** Binds the ports that a client requests, and joins each user's connection with a work connection. */
-export function lentPorts({ work, key, host = '::', client, quota, signal, meters }: LentPortsOptions) {
+export function lentPorts(options: LentPortsOptions) {
+  const { work, key, host = '::', client, quota, domains, signal, meters } = options
   return ({ sendBack, receive }: ActorEnds<PortsCommand, PortsEmits>): (() => void) => {
     const lent = new Map<string, Lent>()
     let isOver = false
 
-    async function bind({ name, protocol, port, encrypted }: Extract<PortsCommand, { type: 'bind' }>): Promise<void> {
+    async function bind(request: Extract<PortsCommand, { type: 'bind' }>): Promise<void> {
+      const { name, protocol } = request
       try {
         const meter = { since: Date.now(), connections: 0, bytes: 0 }
-        const found = await lend({ name, protocol, port, encrypted, meter })
+        const found = await lend({ ...request, meter })
+        await claim(request.domains, found).catch((error) => {
+          found.close()
+          throw error
+        })
         if (isOver) return found.close()
         if (lent.has(name)) {
           found.close()
@@ -57,10 +72,17 @@ export function lentPorts({ work, key, host = '::', client, quota, signal, meter
         }
         lent.set(name, found)
         meters.set(name, meter)
-        sendBack({ type: 'port.bound', port: { name, protocol, port: found.port } })
+        const domainPort = request.domains.length > 0 ? (domains?.port() ?? 0) : 0
+        sendBack({ type: 'port.bound', port: { name, protocol, port: found.port }, domainPort })
       } catch (error) {
         sendBack({ type: 'port.refused', name, error: errorOf(error as NodeJS.ErrnoException) })
       }
+    }
+
+    /** Shows the port under these names. Throws if one of them is refused. */
+    async function claim(requested: readonly string[], { port }: Lent): Promise<void> {
+      if (requested.length > 0 && !domains) throw new Error('this relay shows no domains')
+      for (const name of requested) await domains?.names.claim(name, client, port)
     }
 
     async function lend({ name, protocol, port: requested, encrypted, meter }: Requested): Promise<Lent> {
@@ -77,6 +99,7 @@ export function lentPorts({ work, key, host = '::', client, quota, signal, meter
           return {
             port,
             close() {
+              if (protocol === 'tcp') domains?.names.hide(port)
               close()
               release()
             },

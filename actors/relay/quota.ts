@@ -26,6 +26,8 @@ export interface ReservedPort {
 export interface RelayQuota {
   /** Reserves a port, a random one for 0. Throws an error in the words of stock frp, for which its clients look. */
   takePort(client: string, protocol: 'tcp' | 'udp', requested: number): ReservedPort
+  /** Whether the client has this port. */
+  holds(client: string, protocol: 'tcp' | 'udp', port: number): boolean
   /** Counts the connection of a user. Returns undefined if the client has too many. */
   takeConnection(client: string): Release | undefined
   /** Counts bytes of a client's users. Returns for how many milliseconds no more of them should pass. */
@@ -40,7 +42,8 @@ export interface RelayQuota {
 export function createRelayQuota(limits: RelayLimits, isReserved: (port: number) => boolean): RelayQuota {
   const from = Math.max(limits.ports.from, UNPRIVILEGED_PORT_MIN)
   const to = Math.min(limits.ports.to, 65_535)
-  const lent = new Set<string>()
+  /** Who has a port, by its protocol and number. */
+  const lent = new Map<string, string>()
   const portCounts = createCounts()
   const connectionCounts = createCounts()
   const logins = createCounts()
@@ -67,7 +70,7 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
       const port = requested === 0 ? randomPort(protocol) : requested
       const key = `${protocol} ${port}`
       if (lent.has(key)) throw new Error('port already used')
-      lent.add(key)
+      lent.set(key, client)
       const uncount = portCounts.add(client)
       return {
         port,
@@ -76,6 +79,7 @@ export function createRelayQuota(limits: RelayLimits, isReserved: (port: number)
         },
       }
     },
+    holds: (client, protocol, port) => lent.get(`${protocol} ${port}`) === client,
     takeConnection: (client) =>
       connectionCounts.get(client) < limits.connectionsPerClient ? connectionCounts.add(client) : undefined,
     takeBytes: pace,

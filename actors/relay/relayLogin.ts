@@ -9,7 +9,7 @@ import {
 import type { Caller } from '../../protocol/ids.ts'
 import type { FrpMessage } from '../../protocol/wire/frp/message.ts'
 import type { FrpChannel } from '../frp/frpChannel.ts'
-import { lentPorts, type PortMeter } from './lentPorts.ts'
+import { type LentDomains, lentPorts, type PortMeter } from './lentPorts.ts'
 import type { RelayQuota, Release } from './quota.ts'
 import { createWorkPool, type WorkPool } from './workPool.ts'
 
@@ -50,6 +50,7 @@ export interface LoginParts extends RelayClient {
   /** Whom the quota counts. */
   holder: string
   quota: RelayQuota
+  domains?: LentDomains
   host?: string
   key: Uint8Array
   channel: FrpChannel
@@ -61,7 +62,8 @@ export interface LoginParts extends RelayClient {
 }
 
 export function createLogin(parts: LoginParts): RelayLogin {
-  const { id, runId, poolCount, caller, address, holder, quota, host, key, channel, silenceMs, release, onEnd } = parts
+  const { id, runId, poolCount, caller, address, holder, quota, domains, host, key, channel, silenceMs } = parts
+  const { release, onEnd } = parts
   const ended = new AbortController()
   const meters = new Map<string, PortMeter>()
   const work = createWorkPool(() => channel.send({ kind: 'ReqWorkConn', body: {} }))
@@ -95,6 +97,7 @@ export function createLogin(parts: LoginParts): RelayLogin {
     quota,
     signal: ended.signal,
     meters,
+    ...(domains && { domains }),
     ...(host !== undefined && { host }),
   }
   return {

@@ -15,10 +15,19 @@ export type ClientCommand = { type: 'send'; message: FrpOutgoing }
 export type ClientEmits = { type: 'client.received'; message: FrpMessage } | { type: 'client.ended'; why: string }
 
 /** The events of what binds the ports. */
-export type PortsEmits = { type: 'port.bound'; port: LentPort } | { type: 'port.refused'; name: string; error: string }
+export type PortsEmits =
+  /** `domainPort` is where its domains are shown, 0 if it has none. */
+  { type: 'port.bound'; port: LentPort; domainPort: number } | { type: 'port.refused'; name: string; error: string }
 
 export type PortsCommand =
-  | { type: 'bind'; name: string; protocol: 'tcp' | 'udp'; port: number; encrypted: boolean }
+  | {
+      type: 'bind'
+      name: string
+      protocol: 'tcp' | 'udp'
+      port: number
+      encrypted: boolean
+      domains: readonly string[]
+    }
   | { type: 'release'; name: string }
 
 export type LoginEvent =
@@ -79,14 +88,15 @@ export const loginMachine = setup({
         proxy_name: name,
         proxy_type,
         remote_port: port,
-        use_compression,
         use_encryption: encrypted,
+        custom_domains,
       } = message.body
-      const error = refusalOf(context, name, proxy_type, use_compression)
+      const domains = custom_domains ?? []
+      const error = refusalOf(context, message.body)
       if (error) enqueue.sendTo('client', toSend({ kind: 'NewProxyResp', body: { proxy_name: name, error } }))
       else {
         const protocol = proxy_type === 'udp' ? 'udp' : 'tcp'
-        enqueue.sendTo('ports', { type: 'bind', name, protocol, port, encrypted } satisfies PortsCommand)
+        enqueue.sendTo('ports', { type: 'bind', name, protocol, port, encrypted, domains } satisfies PortsCommand)
       }
     }),
     releasePort: enqueueActions(({ context, enqueue }, { name, why }: { name: string; why: string }) => {
@@ -106,8 +116,8 @@ export const loginMachine = setup({
     addPort: assign({
       ports: ({ context }, { port }: { port: LentPort }) => ({ ...context.ports, [port.name]: port }),
     }),
-    sendBound: sendTo('client', (_, { port: { name, port } }: { port: LentPort }) =>
-      toSend({ kind: 'NewProxyResp', body: { proxy_name: name, remote_addr: `:${port}` } }),
+    sendBound: sendTo('client', (_, { port: { name, port }, domainPort }: { port: LentPort; domainPort: number }) =>
+      toSend({ kind: 'NewProxyResp', body: { proxy_name: name, remote_addr: `:${port}`, domain_port: domainPort } }),
     ),
     sendRefused: sendTo('client', (_, { name, error }: { name: string; error: string }) =>
       toSend({ kind: 'NewProxyResp', body: { proxy_name: name, error } }),
@@ -164,10 +174,16 @@ function releaseOf(message: FrpMessage): { name: string; why: string } {
   return { name, why: 'the client gave it back' }
 }
 
+type NewProxyBody = Extract<FrpMessage, { kind: 'NewProxy' }>['body']
+
 /** Why a request for a port is refused before anything is bound, in the words of stock frp where it has any. */
-function refusalOf({ ports }: Context, name: string, type: string, compressed: boolean): string | undefined {
-  if (compressed) return 'compression is not supported'
+function refusalOf(
+  { ports }: Context,
+  { proxy_name: name, proxy_type: type, use_compression, custom_domains }: NewProxyBody,
+): string | undefined {
+  if (use_compression) return 'compression is not supported'
   if (type !== '' && type !== 'tcp' && type !== 'udp') return `unknown proxy type: ${type}`
+  if (type === 'udp' && custom_domains?.length) return 'a domain leads to a tcp port alone'
   if (Object.hasOwn(ports, name)) return `proxy [${name}] already exists`
   return undefined
 }

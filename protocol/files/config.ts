@@ -24,6 +24,10 @@ export const configFile = goObject({
     .union([z.string(), z.number().transform(String)])
     .catch('')
     .default(''),
+  /** The owner's e-mail address: with it, an authority is asked for the certificates of domains. Not a key of Go P2PRC. */
+  ACMEEmail: z.string().optional().catch(undefined),
+  /** The directory of that authority; Let's Encrypt's if absent. */
+  ACMEDirectory: z.url().optional().catch(undefined),
   FRPServerPort: flag,
   BehindNAT: flag,
   IPTableKey: text,

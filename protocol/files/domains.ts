@@ -17,4 +17,9 @@ export const domainsFile = z.object({
   ),
 })
 
+/** Returns the content of a missing `domains.json`. */
+export function emptyDomains(): DomainsFile {
+  return { version: 1, names: [] }
+}
+
 export type DomainsFile = z.infer<typeof domainsFile>

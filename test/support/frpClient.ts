@@ -6,7 +6,7 @@ import { connect as connectTls } from 'node:tls'
 import { createFrpChannel } from '../../actors/frp/frpChannel.ts'
 import type { Identity } from '../../actors/identity.ts'
 import { frpKey, privilegeKey } from '../../protocol/wire/frp/cipher.ts'
-import { encodeFrp, type FrpMessage } from '../../protocol/wire/frp/message.ts'
+import { encodeFrp, type FrpMessage, type FrpOutgoing } from '../../protocol/wire/frp/message.ts'
 import { until } from './lender.ts'
 
 /** Connects to a node's port, as the node with this identity or in clear. */
@@ -56,15 +56,20 @@ export async function frpClient(port: number, { identity, token = '', login = lo
     stream,
     /** Why the login was refused; empty if it was not. */
     refusal: bodiesOf('LoginResp')[0]?.error ?? 'closed without an answer',
+    release: (proxy_name: string) => channel.send({ kind: 'CloseProxy', body: { proxy_name } }),
     ping: () => channel.send({ kind: 'Ping', body: {} }),
     /** Requests a port by a name, and resolves with the port, or throws why not. */
     async request(name: string, remote_port = 0): Promise<number> {
+      const { error, remote_addr } = await this.propose({ proxy_name: name, remote_port })
+      assert.equal(error, '')
+      return Number(remote_addr.slice(1))
+    },
+    /** Sends a request for a port, and resolves with the answer. */
+    async propose(body: Extract<FrpOutgoing, { kind: 'NewProxy' }>['body']) {
       const before = bodiesOf('NewProxyResp').length
-      channel.send({ kind: 'NewProxy', body: { proxy_name: name, proxy_type: 'tcp', remote_port } })
+      channel.send({ kind: 'NewProxy', body: { proxy_type: 'tcp', ...body } })
       await until(async () => bodiesOf('NewProxyResp').length > before, 5_000)
-      const answer = bodiesOf('NewProxyResp').at(-1)
-      assert.equal(answer?.error, '')
-      return Number(answer?.remote_addr.slice(1))
+      return bodiesOf('NewProxyResp').at(-1) as Extract<FrpMessage, { kind: 'NewProxyResp' }>['body']
     },
     ended: () => (stream.closed ? Promise.resolve() : once(stream, 'close')),
   }

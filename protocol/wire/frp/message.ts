@@ -36,7 +36,10 @@ const kinds = {
     }),
   },
   LoginResp: { type: '1', body: z.object({ version: text, run_id: text, error: text }) },
-  /** Requests a port. Go P2PRC sends neither a name nor a type; no type means `tcp`. Port 0 lets the server choose. */
+  /**
+   * Requests a port. Go P2PRC sends neither a name nor a type; no type means `tcp`. Port 0 lets the server choose.
+   * `custom_domains` are the names under which the port is to be shown; stock frp knows them for `http` alone.
+   */
   NewProxy: {
     type: 'p',
     body: z.object({
@@ -45,10 +48,14 @@ const kinds = {
       use_encryption: flag,
       use_compression: flag,
       remote_port: port,
+      custom_domains: z.array(z.string()).nullish(),
     }),
   },
-  /** `remote_addr` is `:port`. */
-  NewProxyResp: { type: '2', body: z.object({ proxy_name: text, remote_addr: text, error: text }) },
+  /**
+   * `remote_addr` is `:port`. `domain_port` is where the requested domains are shown, a field of this project: stock frp
+   * knows none, so that its absence says that they are not.
+   */
+  NewProxyResp: { type: '2', body: z.object({ proxy_name: text, remote_addr: text, error: text, domain_port: port }) },
   CloseProxy: { type: 'c', body: z.object({ proxy_name: text }) },
   /** The first message of a work connection, which the client opens when the server requests one. */
   NewWorkConn: { type: 'w', body: z.object({ run_id: text, privilege_key: text, timestamp: z.int().default(0) }) },

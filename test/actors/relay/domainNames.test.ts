@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { createDomainNames, emptyDomains } from '../../../actors/relay/domainNames.ts'
+import { createDomainNames } from '../../../actors/relay/domainNames.ts'
 import { openStore } from '../../../actors/store.ts'
 import { DOMAIN_LIMITS } from '../../../protocol/defaults/relay.ts'
-import { domainsFile } from '../../../protocol/files/domains.ts'
+import { domainsFile, emptyDomains } from '../../../protocol/files/domains.ts'
 import { domainOfHost, readDomainName } from '../../../protocol/net/domainName.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'p2prc-domains-'))

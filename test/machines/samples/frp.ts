@@ -75,7 +75,7 @@ export const tunnelSamples = samplesOf(tunnelMachine, {
 
 const fromClient = (message: FrpOutgoing) => ({ type: 'client.received', message: messageOf(message) }) as const
 const request = { proxy_name: 'web', proxy_type: 'tcp', remote_port: 7_000 }
-const lent = { type: 'port.bound', port: { name: 'web', protocol: 'tcp', port: 7_000 } } as const
+const lent = { type: 'port.bound', port: { name: 'web', protocol: 'tcp', port: 7_000 }, domainPort: 0 } as const
 
 const loginInput = { loginId: 'login 1', parent, runId: 'abc', poolCount: 2 }
 
@@ -88,10 +88,16 @@ export const loginSamples = samplesOf(loginMachine, {
     'request for udp': fromClient({ kind: 'NewProxy', body: { proxy_name: 'dns', proxy_type: 'udp' } }),
     'request with compression': fromClient({ kind: 'NewProxy', body: { ...request, use_compression: true } }),
     'request of another type': fromClient({ kind: 'NewProxy', body: { ...request, proxy_type: 'xtcp' } }),
+    'request with a domain': fromClient({ kind: 'NewProxy', body: { ...request, custom_domains: ['a.example.org'] } }),
+    'request for udp with a domain': fromClient({
+      kind: 'NewProxy',
+      body: { ...request, proxy_type: 'udp', custom_domains: ['a.example.org'] },
+    }),
     'release of web': fromClient({ kind: 'CloseProxy', body: { proxy_name: 'web' } }),
     'release of another': fromClient({ kind: 'CloseProxy', body: { proxy_name: 'ssh' } }),
     'message that a client does not send': fromClient({ kind: 'Pong', body: {} }),
     'port.bound': lent,
+    'port.bound, with a domain': { ...lent, domainPort: 443 },
     'port.refused': { type: 'port.refused', name: 'web', error: 'port already used' },
     'client.ended': { type: 'client.ended', why: 'closed' },
     'login.freePort': { type: 'login.freePort', name: 'web', why: 'the owner closed it' },

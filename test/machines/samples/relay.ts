@@ -31,7 +31,15 @@ const loggedIn = (loginId: string, client: typeof alice | 'anonymous') =>
     login: { loginId, runId: 'abc', poolCount: 1, client, from: '192.0.2.1' },
   }) as const
 const web = { name: 'web', protocol: 'tcp', port: 20_000 } as const
-const measured = { ...web, client: alice, from: '192.0.2.1', since: 1, connections: 1, bytes: 2 }
+const measured = {
+  ...web,
+  domains: ['shop.example.org'],
+  client: alice,
+  from: '192.0.2.1',
+  since: 1,
+  connections: 1,
+  bytes: 2,
+}
 
 export const relaySamples = samplesOf(relayMachine, {
   input,
