@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { createRequire } from 'node:module'
 import { fromCallback } from 'xstate'
 import { doctorMachine, type ExamineInput, type FromExamine } from '../machines/doctor.ts'
 import { type Endpoint, isPunched } from '../protocol/net/endpoint.ts'
@@ -79,7 +80,7 @@ async function subjectOf(
 /** Whether a package is there. It is not loaded. */
 function isInstalled(name: string): boolean {
   try {
-    return import.meta.resolve(name) !== ''
+    return createRequire(import.meta.filename).resolve(name) !== ''
   } catch {
     return false
   }

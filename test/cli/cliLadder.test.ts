@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { pathText } from '../../cli/pathCommand.ts'
 import { AppError } from '../../protocol/errors.ts'
@@ -11,6 +13,8 @@ import { freePort, p2prc, p2prcJson, startNode } from '../support/processes.ts'
 /** Which way is in use to a machine, and what is broken, through the real command line and between real nodes. */
 
 const loopback = { Test: true }
+
+const hasHyperdht = existsSync(join(import.meta.dirname, '../../node_modules/hyperdht'))
 
 interface Finding {
   check: string
@@ -128,6 +132,7 @@ test('doctor: what is broken first and what to do, the ways to a peer and back, 
   assert.match(of('engine')?.remedy ?? '', /^Install and start one there/)
   assert.deepEqual([of('image')?.state, of('disk')?.state], ['unknown', 'ok'])
   assert.match(of('clock')?.what ?? '', /agrees with that of a peer/)
+  assert.equal(/not installed/.test(of('punching')?.what ?? ''), !hasHyperdht)
   assert.equal(of('port')?.what, `This node listens and answers at ${own.where}`)
   assert.match(
     of(`to ${other.where}, direct IPv4`)?.what ?? '',
