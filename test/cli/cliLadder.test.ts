@@ -8,29 +8,13 @@ import { pathText } from '../../cli/pathCommand.ts'
 import { AppError } from '../../protocol/errors.ts'
 import { nodeIdOf } from '../machines/samples/common.ts'
 import { configuredHome, launched } from '../support/cliHomes.ts'
-import { freePort, p2prc, p2prcJson, startNode } from '../support/processes.ts'
+import { findingsOf, freePort, p2prc, p2prcJson, startNode } from '../support/processes.ts'
 
 /** Which way is in use to a machine, and what is broken, through the real command line and between real nodes. */
 
 const loopback = { Test: true }
 
 const hasHyperdht = existsSync(join(import.meta.dirname, '../../node_modules/hyperdht'))
-
-interface Finding {
-  check: string
-  state: string
-  what: string
-  remedy?: string
-}
-
-async function findingsOf(env: NodeJS.ProcessEnv, ...args: string[]) {
-  const { code, stdout, stderr } = await p2prc(env, 'doctor', ...args, '--json')
-  const lines = stdout.trimEnd().split('\n')
-  const document = JSON.parse(lines.at(-1) as string)
-  const findings: Finding[] = document.findings
-  const progress = lines.slice(0, -1).map((line) => JSON.parse(line))
-  return { code, stderr, document, progress, of: (check: string) => findings.find((one) => one.check === check) }
-}
 
 test('path: the last dial that succeeded is what counts; a better rung is used as soon as it answers, and said why not before', async (t) => {
   const [here, friend] = [await configuredHome(loopback), await configuredHome(loopback)]
@@ -116,10 +100,10 @@ test('doctor: what is broken first and what to do, the ways to a peer and back, 
   const other = await startNode(t, friend)
   await p2prcJson(here, 'add', other.where)
   await p2prcJson(here, 'update', '--hops', '1')
-  const { code, stderr, document, progress, of } = await findingsOf(here, other.where)
+  const { code, stderr, document, findings, progress, of } = await findingsOf(here, other.where)
   assert.deepEqual([code, stderr, document.well, document.broken], [1, '', false, 'engine'])
   assert.deepEqual(
-    document.findings.map(({ check }: Finding) => check),
+    findings.map(({ check }) => check),
     [
       ...['disk', 'engine', 'image', 'DNS', 'clock', 'port', 'firewall', 'router', 'punching', 'relay'],
       ...[`to ${other.where}, direct IPv4`, `from ${other.where}`],
@@ -127,7 +111,7 @@ test('doctor: what is broken first and what to do, the ways to a peer and back, 
   )
   assert.deepEqual(
     progress.map(({ step }) => step),
-    document.findings.map(({ check }: Finding) => check),
+    findings.map(({ check }) => check),
   )
   assert.match(of('engine')?.remedy ?? '', /^Install and start one there/)
   assert.deepEqual([of('image')?.state, of('disk')?.state], ['unknown', 'ok'])

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import { follow } from '../../bench/children.ts'
+import type { Finding } from '../../protocol/doctor.ts'
 
 export { freePort } from '../../bench/children.ts'
 
@@ -54,6 +55,23 @@ export async function p2prcJson(env: NodeJS.ProcessEnv, ...args: string[]): Prom
   const { code, stdout, stderr } = await p2prc(env, ...args, '--json')
   if (code !== 0) throw new Error(`p2prc ${args.join(' ')} ended with ${code}: ${stderr}`)
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) as string)
+}
+
+/** Runs `p2prc doctor`, which ends with 1 where something is broken. `of` returns what one check has found. */
+export async function findingsOf(env: NodeJS.ProcessEnv, ...args: string[]) {
+  const { code, stdout, stderr } = await p2prc(env, 'doctor', ...args, '--json')
+  const lines = stdout.trimEnd().split('\n')
+  const document = JSON.parse(lines.at(-1) as string)
+  const findings: Finding[] = document.findings
+  const progress = lines.slice(0, -1).map((line) => JSON.parse(line))
+  return {
+    code,
+    stderr,
+    document,
+    findings,
+    progress,
+    of: (check: string) => findings.find((one) => one.check === check),
+  }
 }
 
 export interface RunningNode {
