@@ -3,6 +3,7 @@ import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { withoutControlCharacters } from '../../client/text.ts'
 import { PING_PATH } from '../../protocol/control.ts'
+import { PING_TIMEOUT_MS } from '../../protocol/defaults/doctor.ts'
 import { formatAddress } from '../../protocol/net/address.ts'
 import { broken, type CheckResult, ok, type Subject } from './check.ts'
 
@@ -24,9 +25,10 @@ export async function checkPort({ listening, configuredPort, signal }: Subject):
 
 function pingFailure({ host, port }: Subject['listening'], signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const sent = get({ host, port, path: PING_PATH, signal, agent: false }, (response) => {
+    const sent = get({ host, port, path: PING_PATH, signal, agent: false, timeout: PING_TIMEOUT_MS }, (response) => {
       response.resume().once('end', () => resolve(undefined))
     })
+    sent.once('timeout', () => sent.destroy(new Error(`no answer within ${PING_TIMEOUT_MS / 1_000} s`)))
     sent.once('error', (error) => resolve(error.message))
   })
 }

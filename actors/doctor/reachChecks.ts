@@ -53,7 +53,7 @@ export function checkRelay(subject: Subject): CheckResult {
   }
   const { state, address, since, why } = relayed
   if (state === 'open' && address) return ok(`A relay passes connections on from ${formatEndpoint(address)}`, since)
-  return why ? failing(subject, failed(why)) : unknown('This node is about to log in at a relay')
+  return why ? failing(subject, failed(why)) : unknown('This node looks for a relay, or is about to log in there')
 }
 
 /** Which router is in between, as far as what peers see tells, and whether hyperdht is there to punch through it. */

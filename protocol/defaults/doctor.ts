@@ -1,6 +1,9 @@
 /** How long one check may take: a dial to a silent address and the answer to a dial back fit in it. */
 export const CHECK_TIMEOUT_MS = 20_000
 
+/** How long this node may take to answer itself. */
+export const PING_TIMEOUT_MS = 3_000
+
 /** What the folder of a node needs at least: its tables and logs. */
 export const HOME_FREE_MIN_BYTES = 64 * 1024 * 1024
 
