@@ -72,7 +72,13 @@ export const flags: readonly FlagSpec[] = [
     implies: 'replace',
   },
   { name: 'amd', aliases: ['AddMetaData'], value: 'text', help: 'describe TEXT', aliasFor: 'describe' },
-  { name: 'mp', aliases: ['MAPPort'], value: 'port', help: 'map PORT, with --udp and --ra WHERE', aliasFor: 'map' },
+  {
+    name: 'mp',
+    aliases: ['MAPPort'],
+    value: 'port',
+    help: 'map PORT, with --udp, --dn NAME and --ra WHERE',
+    aliasFor: 'map',
+  },
   { name: 'vp', aliases: ['ViewPlugins'], help: 'plugin ls', aliasFor: 'plugin ls' },
   {
     name: 'plugin',
@@ -186,6 +192,12 @@ export const flags: readonly FlagSpec[] = [
     help: 'Take containers on these machines, round-robin: --on A B, --on A,B or --on A --on B',
   },
   { name: 'udp', aliases: ['UDP'], help: 'Map a UDP port', env: ['map'] },
+  {
+    name: 'domain',
+    aliases: ['DomainName', 'dn'],
+    value: 'name',
+    help: 'Show it as https://NAME at a relay that shows domains; DNS must say that NAME is there',
+  },
   {
     name: 'via',
     aliases: [],

@@ -11,15 +11,17 @@ const PORT_MAX = 65_535
 export const mapCommands = {
   async map({ args: [port = ''], option, has, request, terminal, legacy }) {
     const via = option('via')
+    const domain = option('domain')
     const { mapping } = await request({
       type: 'port.map',
       port: wholeNumber('PORT', port, 1, PORT_MAX),
       protocol: has('udp') ? 'udp' : 'tcp',
       ...(via !== undefined && { via }),
+      ...(domain !== undefined && { domain }),
       ...elsewhere(option('on')),
     })
     // Scripts written for Go P2PRC read these keys.
-    terminal.value(legacy ? goMapping(mapping) : mapping, () => `${portText(mapping)} is at ${addressText(mapping)}`)
+    terminal.value(legacy ? goMapping(mapping) : mapping, () => `${portText(mapping)} is at ${whereText(mapping)}`)
   },
 
   async 'map ls'({ option, request, terminal }) {
@@ -51,14 +53,22 @@ export function mappingsText(mappings: readonly Mapping[], style: Terminal['styl
     portText(one),
     addressText(one),
     one.via ?? one.relay ?? '',
+    one.url ?? one.domain ?? '',
     one.state === 'open' ? ageText(now - one.since) : one.state,
     one.why?.message ?? '',
   ])
-  return table(['PORT', 'ADDRESS', 'RELAY', 'AGE', 'WHY NOT'], rows, style)
+  return table(['PORT', 'ADDRESS', 'RELAY', 'DOMAIN', 'AGE', 'WHY NOT'], rows, style)
 }
 
 function portText({ port, protocol }: Mapping): string {
   return protocol === 'udp' ? `${port}/udp` : String(port)
+}
+
+/** Users of a domain find the relay by DNS, which only its owner can tell. */
+function whereText(mapping: Mapping): string {
+  const { url, domain, address } = mapping
+  if (url === undefined) return addressText(mapping)
+  return `${url}, as soon as DNS says that ${domain} is at ${address?.host ?? 'the relay'}`
 }
 
 function addressText({ address }: Mapping): string {

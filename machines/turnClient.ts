@@ -3,7 +3,13 @@ import { AppError } from '../protocol/errors.ts'
 import type { RecordMerged } from '../protocol/gossip.ts'
 import { isLastWaiterIn, joinIfRepeated, otherwiseLeave } from './requests.ts'
 import { type MapRequest, mappingSetup } from './turnClient/mappingSetup.ts'
-import { type Context, contextOf, type FromSearch, type PortMap } from './turnClient/turnClientContext.ts'
+import {
+  type Context,
+  contextOf,
+  type FromAuthorize,
+  type FromSearch,
+  type PortMap,
+} from './turnClient/turnClientContext.ts'
 
 const addMapping = {
   type: 'addMapping',
@@ -23,6 +29,12 @@ const onFound = [
   'logIn',
   'serve',
   { type: 'failUnserved', params: ({ event }: { event: FromSearch }) => event },
+] as const
+
+const onAuthorized = [
+  { type: 'addMapping', params: ({ event }: { event: FromAuthorize }) => ('command' in event ? event : {}) },
+  { type: 'endAuthorizing', params: ({ event }: { event: FromAuthorize }) => event },
+  'serve',
 ] as const
 
 const onRelayMerged = {
@@ -111,12 +123,11 @@ export const turnClientMachine = mappingSetup.createMachine({
         actions: { type: 'endAuthorizing', params: ({ event }) => event },
       },
       {
-        actions: [
-          { type: 'addMapping', params: ({ event }) => ('command' in event ? event : {}) },
-          { type: 'endAuthorizing', params: ({ event }) => event },
-          'serve',
-        ],
+        guard: { type: 'needsDomainRelay', params: ({ event }) => event },
+        target: '.reaching.searching',
+        actions: onAuthorized,
       },
+      { actions: onAuthorized },
     ],
     'port.list': [
       {

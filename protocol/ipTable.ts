@@ -105,6 +105,8 @@ export const peer = z.object({
   dialable: z.boolean(),
   /** To whom it lends ports, as its record says. It does not say whom its owner trusts. */
   relays: z.enum(['nobody', 'trusted', 'peers']),
+  /** Whether it shows them under domains too. */
+  showsDomains: z.boolean(),
   /** The round trip time in nanoseconds, and both rates in Mbit/s; null until measured. */
   latencyNs: z.number().nullable(),
   download: z.number().nullable(),

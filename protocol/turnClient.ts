@@ -4,6 +4,7 @@ import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import type { RecordMerged } from './gossip.ts'
 import { containerId, failure, nodeId } from './ids.ts'
+import { domainName } from './net/domainName.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { ReachChanged } from './reachability.ts'
 import type { RequestFact } from './request.ts'
@@ -22,7 +23,13 @@ export const turnClientCommands = {
    * soon as something sent to the relay's port has arrived here. A peer may map the ports of its own containers here.
    */
   'port.map': {
-    schema: z.object({ port, protocol: protocol.default('tcp'), via: where.optional(), on }),
+    schema: z.object({
+      port,
+      protocol: protocol.default('tcp'),
+      via: where.optional(),
+      domain: domainName.optional(),
+      on,
+    }),
     action: 'map',
     terminalEvents: ['port.mapped', 'port.mapFailed'],
   },
@@ -30,7 +37,7 @@ export const turnClientCommands = {
   'port.list': { schema: z.object({ on }), action: 'map', terminalEvents: ['port.listed', 'port.listFailed'] },
   /** How others reach this node itself through a relay. */
   'port.showNode': { schema: z.object({}), action: 'administer', terminalEvents: ['port.nodeShown'] },
-  /** `which` is the mapped port, with `/udp` for UDP, or the address outside. */
+  /** `which` is the mapped port, with `/udp` for UDP, or the address or the domain outside. */
   'port.unmap': {
     schema: z.object({ which: where, on }),
     action: 'map',
@@ -47,6 +54,9 @@ export const mapping = z.object({
   relay: z.string().max(512).optional(),
   /** The relay that must lend it, as the owner named it. */
   via: where.optional(),
+  /** The name under which the relay shows it, and where users open it. */
+  domain: domainName.optional(),
+  url: z.url().max(512).optional(),
   /** The peer that requested it, for its container. Absent for the owner. */
   by: nodeId.optional(),
   container: containerId.optional(),

@@ -36,7 +36,11 @@ const noNativeCode: Plugin = {
  * The larger libraries of a node. V8 parses nearly all of a bundle when it is loaded, and the memory that this takes is
  * not given back to the system. Parsed one after the other, they use the same memory again: 14 MB less for a node.
  */
-const libraries = ['dockerode', 'fastify', 'js-yaml', 'systeminformation', 'xstate', 'zod']
+const libraries = [
+  ...['dockerode', 'fastify', 'js-yaml', 'systeminformation', 'xstate', 'zod'],
+  // Of domains alone, and loaded at the first one.
+  ...['@peculiar/x509', 'acme-client', 'httpxy'],
+]
 
 /** No other file has them in it: each is a file of its own below `dist/lib/`. */
 const librariesApart: Plugin = {

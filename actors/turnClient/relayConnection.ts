@@ -120,13 +120,14 @@ export function relayConnection(options: RelayConnectionOptions) {
         const body = { version: FRP_VERSION, hostname: hostname(), os: platform(), arch: arch(), user, pool_count: 1 }
         send({ kind: 'Login', body: { ...body, run_id: command.runId, ...proof() } })
       } else if (command.type === 'request') {
-        const { name, protocol, remotePort } = command.tunnel
+        const { name, protocol, remotePort, domain } = command.tunnel
         protocols.set(name, protocol)
         const proxy = {
           proxy_name: prefix + name,
           proxy_type: protocol,
           remote_port: remotePort,
           use_encryption: encryptWork,
+          ...(domain !== undefined && { custom_domains: [domain] }),
         }
         send({ kind: 'NewProxy', body: proxy })
       } else {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { fromCallback } from 'xstate'
 import { z } from 'zod'
-import type { Relay } from '../../machines/turnClient/relays.ts'
+import { DOMAIN_RELAY, type Relay } from '../../machines/turnClient/relays.ts'
 import type {
   FromAuthorize,
   FromDelegate,
@@ -48,14 +48,15 @@ export function createFindRelays({ bus, resolve, dialer }: RequestDependencies &
   }
 
   return async (names, signal) => {
-    const relays = await listPeers(bus, signal).then(
-      (peers) => peers.flatMap(relayOf),
-      () => [],
-    )
+    const peers = await listPeers(bus, signal).catch(() => [])
+    const relays = peers.flatMap(relayOf)
+    const domainRelay = nearestOf(peers.filter((peer) => peer.showsDomains).flatMap(relayOf))
     const unresolved: Record<string, Failure> = {}
     for (const name of new Set(names)) {
       try {
-        const found = await find(name, signal)
+        if (name === DOMAIN_RELAY && !domainRelay)
+          throw new AppError('no_relay', { why: 'none that shows domains is known' })
+        const found = name === DOMAIN_RELAY && domainRelay ? domainRelay : await find(name, signal)
         const at = relays.findIndex((one) => one.id === found.id)
         const known = relays[at] ?? { ...found, latencyNs: null, names: [], isForTrusted: false }
         relays[at < 0 ? relays.length : at] = { ...known, names: [...known.names, name] }
@@ -65,6 +66,12 @@ export function createFindRelays({ bus, resolve, dialer }: RequestDependencies &
     }
     return { relays, unresolved }
   }
+}
+
+/** Whom the owner must trust comes last. */
+function nearestOf(relays: readonly Relay[]): Relay | undefined {
+  const cost = ({ isForTrusted, latencyNs }: Relay) => (isForTrusted ? 1e18 : 0) + (latencyNs ?? 1e15)
+  return relays.toSorted((one, other) => cost(one) - cost(other))[0]
 }
 
 /** A node that is itself reached through others lends no ports that anybody reaches. */

@@ -3,7 +3,7 @@ import { newEntry } from '../../protocol/files/ipTable.ts'
 import type { NetworkFact } from '../../protocol/gossip.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { isPunched, isSameEndpoint, parseEndpoints, placeOf } from '../../protocol/net/endpoint.ts'
-import { type NodeRecord, relaysTo } from '../../protocol/wire/record.ts'
+import { type NodeRecord, relaysTo, showsDomains } from '../../protocol/wire/record.ts'
 import { ADDRESSES_MAX, markAnswering } from './peerChange.ts'
 import { newRow, parsed, peerOf, type Row, untried } from './peerRow.ts'
 import { type Change, evict, isSelfAt, type Self, set, type Table } from './peerTable.ts'
@@ -111,6 +111,7 @@ function mergeRecord(table: Table, record: NodeRecord, self: Self): Change {
     seq: record.seq,
     machine: record.machine ?? null,
     relays: relaysTo(record.capabilities),
+    showsDomains: showsDomains(record.capabilities),
   }
   next.set(record.id, rejoined(row))
   return { table: next, emitted: [] }

@@ -52,6 +52,7 @@ export interface Row {
   machine: Machine | null
   /** To whom it lends ports, by that record. */
   relays: Peer['relays']
+  showsDomains: boolean
   /** Whether gossip reports it alive. Then a failed probe only means that it cannot be dialled from here. */
   alive: boolean
   /** How this node reaches it. */
@@ -119,6 +120,7 @@ export function newRow(
     seq: 0,
     machine: null,
     relays: 'nobody',
+    showsDomains: false,
     alive: false,
     path: null,
     specs: null,
@@ -167,6 +169,7 @@ export function peerOf(row: Row, now: number, tickMs: number, linked = false): P
     linked,
     dialable: row.endpoints.some(({ provedAt, failedAt }) => provedAt !== null || failedAt === null),
     relays: row.relays,
+    showsDomains: row.showsDomains,
     latencyNs: entry.Latency || null,
     download: entry.Download || null,
     upload: entry.Upload || null,

@@ -2,7 +2,7 @@ import { assign, emit, enqueueActions } from 'xstate'
 import { AppError } from '../../protocol/errors.ts'
 import type { Caller, ContainerId, Failure } from '../../protocol/ids.ts'
 import { begin, childId, end, find } from '../requests.ts'
-import type { RelayId } from './relays.ts'
+import { DOMAIN_RELAY, type RelayId } from './relays.ts'
 import {
   type Context,
   connecting,
@@ -10,13 +10,16 @@ import {
   type FromConfirm,
   type FromDelegate,
   type FromSearch,
+  type FromSession,
   type FromStore,
   isFor,
   NODE_TUNNEL,
   type PortCommand,
   type PortMap,
   tunnelName,
+  tunnelOf,
   unservedReason,
+  viaOf,
   type WantedPort,
 } from './turnClientContext.ts'
 import { omit, turnClientSetup } from './turnClientSetup.ts'
@@ -28,23 +31,29 @@ export const mappingSetup = turnClientSetup.extend({
   actions: {
     addMapping: enqueueActions(({ context, enqueue }, { command, container }: Partial<MapRequest>) => {
       if (!command) return
-      const { requestId, port, protocol, via, caller } = command
+      const { requestId, port, protocol, domain, caller } = command
       const name = tunnelName({ port, protocol })
+      const via = viaOf(context, command)
       const known = context.mappings[name]
-      const isElsewhere = via !== undefined && known !== undefined && via !== known.via
-      if (known?.state === 'open' && !isElsewhere) {
+      const isElsewhere = via !== known?.via
+      const isRenamed = domain !== undefined && domain !== known?.domain
+      if (known?.state === 'open' && !isElsewhere && !isRenamed) {
         enqueue.emit({ type: 'port.mapped', requestId, mapping: known })
         return
       }
       const wanted: WantedPort = {
         ...(context.wanted[name] ?? { port, protocol, remotePort: 0, ...(container && peer(caller, container)) }),
         ...(via !== undefined && { via }),
+        ...(domain !== undefined && { domain }),
       }
       enqueue.assign({
         requests: begin(end(context.requests, requestId), { requestId, phase: 'mapping', name, isNew: !known }),
         wanted: { ...context.wanted, [name]: wanted },
         mappings: { ...context.mappings, [name]: known ?? connecting(wanted) },
+        ...(isRenamed && { served: omit(context.served, [name]) }),
       })
+      // A tunnel has one name for good, so that another one takes its place.
+      if (known && isRenamed) closeTunnel(context, name, enqueue)
     }),
     refuse: emit((_, { requestId }: PortMap) => ({
       type: 'port.mapFailed' as const,
@@ -100,11 +109,21 @@ export const mappingSetup = turnClientSetup.extend({
       enqueue.sendTo('store', { type: 'save', wanted })
     }),
     confirmOpened: enqueueActions(
-      ({ context, enqueue }, { relay, name, remotePort }: { relay: RelayId; name: string; remotePort: number }) => {
+      (
+        { context, enqueue },
+        { relay, name, remotePort, domainPort }: Extract<FromSession, { type: 'tunnel.opened' }>,
+      ) => {
         const held = context.relays[relay]
         const wanted = context.wanted[name]
         if (!held || !wanted || relay !== context.served[name]) return
-        enqueue.assign({ wanted: { ...context.wanted, [name]: { ...wanted, remotePort } } })
+        // Users find the domain where this relay shows it, so that the port stays there.
+        const via = wanted.via === DOMAIN_RELAY ? { via: relay } : {}
+        const url = wanted.domain !== undefined && { domain: wanted.domain, url: urlOf(wanted.domain, domainPort) }
+        const mapping = { ...(context.mappings[name] ?? connecting(wanted)), ...via, ...url }
+        enqueue.assign({
+          wanted: { ...context.wanted, [name]: { ...wanted, ...via, remotePort } },
+          mappings: { ...context.mappings, [name]: mapping },
+        })
         enqueue.stopChild(`confirm ${name}`)
         const { protocol } = wanted
         enqueue.spawnChild('confirm', {
@@ -150,7 +169,7 @@ export const mappingSetup = turnClientSetup.extend({
       if (!wanted || !session) return
       enqueue.assign({ wanted: { ...context.wanted, [name]: { ...wanted, remotePort: 0 } } })
       enqueue.sendTo(session, { type: 'tunnel.close', name })
-      enqueue.sendTo(session, { type: 'tunnel.open', tunnel: { name, protocol: wanted.protocol, remotePort: 0 } })
+      enqueue.sendTo(session, { type: 'tunnel.open', tunnel: { name, ...tunnelOf(wanted), remotePort: 0 } })
     }),
     reportUnsaved: emit((_, { failure }: FromStore) => ({ type: 'port.saveFailed' as const, ...failure })),
     list: enqueueActions(({ context, enqueue }, { requestId, caller }: { requestId: string; caller: Caller }) => {
@@ -166,6 +185,7 @@ export const mappingSetup = turnClientSetup.extend({
             name !== NODE_TUNNEL &&
             isFor(caller, one) &&
             (which === (one.protocol === 'udp' ? `${one.port}/udp` : `${one.port}`) ||
+              which === one.domain ||
               (one.address && which === `${one.address.host}:${one.address.port}`)),
         ) ?? []
       if (name !== undefined && mapping) {
@@ -205,6 +225,11 @@ export interface MapRequest {
   container?: ContainerId
 }
 
+/** Where users open a port that has a domain. */
+function urlOf(domain: string, port: number): string {
+  return `https://${domain}${port === 443 ? '' : `:${port}`}/`
+}
+
 function peer(caller: Caller, container: ContainerId): Pick<WantedPort, 'by' | 'container'> {
   return caller === 'owner' || caller === 'anonymous' ? {} : { by: caller, container }
 }
@@ -216,11 +241,15 @@ interface Enqueue {
   emit(fact: { type: 'port.mapFailed'; requestId: string } & Failure): void
 }
 
+function closeTunnel({ sessions }: Context, name: string, enqueue: Pick<Enqueue, 'stopChild' | 'sendTo'>): void {
+  enqueue.stopChild(`confirm ${name}`)
+  for (const session of Object.values(sessions)) enqueue.sendTo(session, { type: 'tunnel.close', name })
+}
+
 /** Ends mappings, and their tunnels at every relay. */
 function drop(context: Context, names: readonly string[], enqueue: Enqueue): void {
   for (const name of names) {
-    enqueue.stopChild(`confirm ${name}`)
-    for (const session of Object.values(context.sessions)) enqueue.sendTo(session, { type: 'tunnel.close', name })
+    closeTunnel(context, name, enqueue)
   }
   enqueue.assign({
     wanted: omit(context.wanted, names),

@@ -32,6 +32,9 @@ export type HeldRelays = Readonly<Record<RelayId, Held>>
 /** Relays at which this node logs in: one that lends ports, and an idle one that takes over. */
 export const RELAYS_KEPT = 2
 
+/** Names the nearest relay that shows domains, until one does. It is no name that a node can have. */
+export const DOMAIN_RELAY = '(any that shows domains)'
+
 /** Relays for trusted nodes that one search offers: most of them will refuse, and each is a dial. */
 const FOR_TRUSTED_MAX = 4
 
@@ -77,9 +80,9 @@ function nearestFirst({ latencyNs: one }: Relay, { latencyNs: other }: Relay): n
   return (one ?? Number.POSITIVE_INFINITY) < (other ?? Number.POSITIVE_INFINITY) ? -1 : 1
 }
 
-/** Returns the relay that the owner calls so. */
+/** Returns the relay that the owner calls so, or that has this id. */
 export function relayNamed(held: HeldRelays, name: string): Held | undefined {
-  return Object.values(held).find(({ relay }) => relay.names.includes(name))
+  return Object.values(held).find(({ relay }) => relay.names.includes(name) || relay.id === name)
 }
 
 /** Returns how many sessions at nodes work, or may soon. */

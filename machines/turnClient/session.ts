@@ -95,10 +95,10 @@ export const sessionMachine = setup({
     }),
     answerTunnel: enqueueActions(({ context, enqueue }, { message }: { message: FrpMessage }) => {
       if (message.kind !== 'NewProxyResp') return
-      const { proxy_name, remote_addr, error } = message.body
+      const { proxy_name, remote_addr, domain_port: domainPort, error } = message.body
       const tunnel = Object.hasOwn(context.tunnels, proxy_name) ? context.tunnels[proxy_name] : undefined
       const [, port = '0'] = /:(\d{1,5})$/.exec(remote_addr) ?? []
-      if (tunnel) enqueue.sendTo(tunnel, { type: 'relay.answered', remotePort: Number(port), error })
+      if (tunnel) enqueue.sendTo(tunnel, { type: 'relay.answered', remotePort: Number(port), domainPort, error })
     }),
     // The name of a tunnel that is open already changes nothing: two of one name would both request its port.
     addTunnel: assign({

@@ -8,19 +8,28 @@ export interface TunnelSpec {
   protocol: 'tcp' | 'udp'
   /** The port at the relay; 0 lets the relay choose one. */
   remotePort: number
+  /** The name under which the relay is to show the port. */
+  domain?: string
 }
 
 /** The events of a tunnel to its session. */
 export type TunnelEmits =
   | { type: 'tunnel.requesting'; tunnel: TunnelSpec }
-  | { type: 'tunnel.opened'; name: string; remotePort: number }
+  /** `domainPort` is where the relay shows its domain, 0 if it has none. */
+  | { type: 'tunnel.opened'; name: string; remotePort: number; domainPort: number }
   | { type: 'tunnel.refused'; name: string; why: string }
 
 /** The events of a session to its tunnels. `relay.answered` has the port, or why there is none. */
 export type TunnelEvent =
   | { type: 'session.activated' }
   | { type: 'session.lost' }
-  | { type: 'relay.answered'; remotePort: number; error: string }
+  | ({ type: 'relay.answered' } & RelayAnswer)
+
+interface RelayAnswer {
+  remotePort: number
+  domainPort: number
+  error: string
+}
 
 export interface TunnelInput {
   session: AnyActorRef
@@ -33,6 +42,7 @@ interface Context {
   session: AnyActorRef
   spec: TunnelSpec
   isActive: boolean
+  domainPort: number
 }
 
 /**
@@ -44,11 +54,13 @@ export const tunnelMachine = setup({
   delays: { answerTimeout: TUNNEL_TIMEOUT_MS, retryDelay: TUNNEL_RETRY_MS },
   guards: {
     isActive: ({ context }) => context.isActive,
-    isAccepted: (_, { error, remotePort }: { error: string; remotePort: number }) => error === '' && remotePort > 0,
+    isAccepted: ({ context: { spec } }, { error, remotePort, domainPort }: RelayAnswer) =>
+      error === '' && remotePort > 0 && (spec.domain === undefined || domainPort > 0),
   },
   actions: {
     setPort: assign({
-      spec: ({ context: { spec } }, { remotePort }: { remotePort: number }) => ({ ...spec, remotePort }),
+      spec: ({ context: { spec } }, { remotePort }: RelayAnswer) => ({ ...spec, remotePort }),
+      domainPort: (_, { domainPort }: RelayAnswer) => domainPort,
     }),
     emitRequesting: sendTo(
       ({ context }) => context.session,
@@ -56,21 +68,26 @@ export const tunnelMachine = setup({
     ),
     emitOpened: sendTo(
       ({ context }) => context.session,
-      ({ context: { spec } }): TunnelEmits => ({ type: 'tunnel.opened', ...spec }),
+      ({ context: { spec, domainPort } }): TunnelEmits => ({
+        type: 'tunnel.opened',
+        name: spec.name,
+        remotePort: spec.remotePort,
+        domainPort,
+      }),
     ),
     emitRefused: sendTo(
       ({ context }) => context.session,
-      ({ context: { spec } }, { error }: { error: string }): TunnelEmits => ({
+      ({ context: { spec } }, { error, remotePort }: RelayAnswer): TunnelEmits => ({
         type: 'tunnel.refused',
         name: spec.name,
-        why: error || 'the relay named no port',
+        why: error || (remotePort > 0 ? 'the relay shows no domains' : 'the relay named no port'),
       }),
     ),
   },
 }).createMachine({
   id: 'tunnel',
   options: { maxIterations: 1_000 },
-  context: ({ input }) => input,
+  context: ({ input }) => ({ ...input, domainPort: 0 }),
   initial: 'checking',
   on: { 'session.lost': '.waiting' },
   states: {

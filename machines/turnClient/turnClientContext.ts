@@ -5,6 +5,7 @@ import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Mapping, TurnClientAccepts, TurnClientCommand } from '../../protocol/turnClient.ts'
 import type { Requests, Tracked } from '../requests.ts'
 import {
+  DOMAIN_RELAY,
   type HeldRelays,
   isWorking,
   leadingRelay,
@@ -14,6 +15,7 @@ import {
   workingCount,
 } from './relays.ts'
 import type { SessionEmits, sessionMachine } from './session.ts'
+import type { TunnelSpec } from './tunnel.ts'
 
 /** A port that is to be reached from outside. `remotePort` is the last port outside, 0 before the first. */
 export interface WantedPort {
@@ -22,6 +24,8 @@ export interface WantedPort {
   remotePort: number
   /** The relay that must lend it, as the owner named it. */
   via?: string
+  /** The name under which the relay shows it. */
+  domain?: string
   /** The peer that requested it, for its container. */
   by?: NodeId
   container?: ContainerId
@@ -130,6 +134,16 @@ export function contextOf({ wanted, ...input }: TurnClientInput): Context {
     served: {},
     requests: [],
   }
+}
+
+/** Returns what the tunnel of a port asks of the relay. */
+export function tunnelOf({ protocol, remotePort, domain }: WantedPort): Omit<TunnelSpec, 'name'> {
+  return { protocol, remotePort, ...(domain !== undefined && { domain }) }
+}
+
+/** Returns the relay through which the mapping must go after this command, as `via` names it; undefined for any. */
+export function viaOf({ wanted }: Pick<Context, 'wanted'>, { via, domain, ...command }: PortMap): string | undefined {
+  return via ?? wanted[tunnelName(command)]?.via ?? (domain === undefined ? undefined : DOMAIN_RELAY)
 }
 
 /** Returns the mapping of a port before it can be reached. */

@@ -4,6 +4,7 @@ import type { TurnClientEmits } from '../../protocol/turnClient.ts'
 import { relaysTo } from '../../protocol/wire/record.ts'
 import { inPhase, requestActions, requestGuards } from '../requests.ts'
 import {
+  DOMAIN_RELAY,
   heldAfter,
   isWorking,
   offeredRelays,
@@ -29,6 +30,8 @@ import {
   type PortMap,
   relayFor,
   type TurnClientInput,
+  tunnelOf,
+  viaOf,
   type WantedPort,
 } from './turnClientContext.ts'
 
@@ -78,13 +81,17 @@ export const turnClientSetup = setup({
       caller === 'owner' && on !== undefined,
     isPeer: (_, { caller }: { caller: string }) => caller !== 'owner',
     /** Whether the mapping must go through a relay that was not searched for yet, or that has refused this node. */
-    needsSearch: ({ context }, { via }: PortMap) => {
+    needsSearch: ({ context }, command: PortMap) => {
+      const via = viaOf(context, command)
       const held = via === undefined ? undefined : relayNamed(context.relays, via)
       return via !== undefined && held?.state !== 'lost' && !(held && isWorking(held))
     },
+    /** The same of a peer's mapping, which names no relay: it may have a domain. */
+    needsDomainRelay: ({ context }, ended: FromAuthorize) =>
+      'command' in ended && viaOf(context, ended.command) !== undefined && !relayNamed(context.relays, DOMAIN_RELAY),
     /** Whether it must go through one, and no relay is known. */
-    namesFirstRelay: ({ context: { relays } }, { via }: PortMap) =>
-      via !== undefined && Object.keys(relays).length === 0,
+    namesFirstRelay: ({ context }, command: PortMap) =>
+      viaOf(context, command) !== undefined && Object.keys(context.relays).length === 0,
     hadPort: ({ context }, { name }: { name: string }) => (context.wanted[name]?.remotePort ?? 0) > 0,
   },
   actions: requestActions<Context, Events>(),
@@ -172,9 +179,8 @@ export const turnClientSetup = setup({
         delete served[name]
         if (!next) continue
         served[name] = next
-        const { protocol, remotePort } = wanted
         const opened = context.sessions[next]
-        if (opened) enqueue.sendTo(opened, { type: 'tunnel.open', tunnel: { name, protocol, remotePort } })
+        if (opened) enqueue.sendTo(opened, { type: 'tunnel.open', tunnel: { name, ...tunnelOf(wanted) } })
       }
       enqueue.assign({ leading, served, mappings })
     }),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { domainName } from '../net/domainName.ts'
 
 const port = z.int().min(1).max(65_535)
 
@@ -13,6 +14,8 @@ export const mappingsFile = z.looseObject({
       remotePort: z.int().min(0).max(65_535),
       /** The relay that must lend it, as the owner named it. */
       via: z.string().min(1).max(512).optional(),
+      /** The name under which the relay shows it. */
+      domain: domainName.optional(),
     }),
   ),
 })

@@ -15,7 +15,7 @@ const DOMAIN_NAME = new RegExp(`^(?:${LABEL}\\.)+(?!\\d+$)${LABEL}$`)
 export const domainName = z
   .string()
   .max(DOMAIN_NAME_MAX_CHARS)
-  .transform((text) => text.toLowerCase().replace(/\.$/, ''))
+  .overwrite((text) => text.toLowerCase().replace(/\.$/, ''))
   .refine((name) => DOMAIN_NAME.test(name) && !/(?:^|\.)localhost$/.test(name), 'not a domain name')
 
 /** Returns the name in the form of `domainName`, or undefined if it is none. */

@@ -28,6 +28,9 @@ const RELAY_CAPABILITY = 'relay'
 /** The capability of one that lends them to those whom its owner trusts. It does not say who they are. */
 const TRUSTED_RELAY_CAPABILITY = 'relay:trusted'
 
+/** The capability of one that shows them under domains too. */
+const DOMAINS_CAPABILITY = 'domains'
+
 const SIZE_MAX_MIB = 2 ** 40
 
 export const machine = z.object({
@@ -101,6 +104,11 @@ export function machineOf({ Cores, RAM, Disk, GPUs }: Pick<Specs, 'Cores' | 'RAM
 export function relaysTo(capabilities: readonly string[]): 'nobody' | 'trusted' | 'peers' {
   if (capabilities.includes(RELAY_CAPABILITY)) return 'peers'
   return capabilities.includes(TRUSTED_RELAY_CAPABILITY) ? 'trusted' : 'nobody'
+}
+
+/** Returns whether the node of a record shows the ports that it lends under domains. */
+export function showsDomains(capabilities: readonly string[]): boolean {
+  return capabilities.includes(DOMAINS_CAPABILITY)
 }
 
 export function shortOf(id: NodeId): ShortId {

@@ -80,6 +80,7 @@ describe('command line: what is meant', () => {
     ['-us', p2prc('update')],
     ['--mp 3000', p2prc('map', ['3000'])],
     ['-MAPPort 3000 --udp --ra h:1', p2prc('map', ['3000'], { udp: true, on: 'h:1' })],
+    ['--mp 3000 --dn shop.example.org', p2prc('map', ['3000'], { domain: 'shop.example.org' })],
     ['map 3000 --on h', line('map', ['3000'], { on: 'h' })],
     ['map rm --on h 3000/udp', line('map rm', ['3000/udp'], { on: 'h' })],
     ['--UpdateServerList --hops 2', p2prc('update', [], { hops: '2' })],

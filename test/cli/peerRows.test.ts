@@ -26,6 +26,7 @@ const peer = (name: string, more: Partial<Peer> = {}): Peer => ({
   linked: false,
   dialable: true,
   relays: 'nobody',
+  showsDomains: false,
   path: null,
   latencyNs: null,
   download: null,

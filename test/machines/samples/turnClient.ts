@@ -1,3 +1,4 @@
+import { DOMAIN_RELAY } from '../../../machines/turnClient/relays.ts'
 import { NODE_TUNNEL, tunnelName } from '../../../machines/turnClient/turnClientContext.ts'
 import { turnClientMachine } from '../../../machines/turnClient.ts'
 import type { ContainerId } from '../../../protocol/ids.ts'
@@ -24,12 +25,20 @@ const unresolved = {}
 const name = tunnelName({ protocol: 'tcp', port: 8_000 })
 const container = 'c'.repeat(64) as ContainerId
 const peerMap = { ...owner('port.map', 'r8'), caller: borrower, port: 8_000, protocol: 'tcp' } as const
+const domain = 'shop.example.org'
 const failure = { code: 'not_found', message: 'no' }
 const waiting = { port: 8_000, protocol: 'tcp', state: 'waiting', since: 0 } as const
 const held = ['port.map', 'relays.found'] as const
 const led = [...held, 'session.activated'] as const
 const open = [...led, 'tunnel.opened', 'mapping.confirmed'] as const
 const input = { signal: new AbortController().signal, wanted: [], port: 8_088, isBehindNat: false }
+const byDomain = [
+  'port.map by a domain',
+  'relays.found, one that shows domains',
+  'session.activated, far',
+  'tunnel.opened, by a domain',
+  'mapping.confirmed',
+] as const
 const both = [...open, 'session.activated, far'] as const
 const lent = ['port.map by a peer', 'authorize.ended', 'relays.found', 'session.activated', 'tunnel.opened'] as const
 const viaFrps = ['port.map via frps', 'relays.found, frps'] as const
@@ -42,9 +51,16 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'port.map again': { ...owner('port.map', 'r2'), port: 8_000, protocol: 'tcp' },
     'port.map via far': { ...owner('port.map', 'r6'), port: 8_000, protocol: 'tcp', via: 'far' },
     'port.map via frps': { ...owner('port.map', 'r12'), port: 8_000, protocol: 'tcp', via: 'frps' },
+    'port.map by a domain': { ...owner('port.map', 'r13'), port: 8_000, protocol: 'tcp', domain },
     'port.map on a peer': { ...owner('port.map', 'r7'), port: 8_000, protocol: 'tcp', on: 'peer' },
     'port.map by a peer': peerMap,
     'authorize.ended': { type: 'authorize.ended', requestId: 'r8', command: peerMap, container },
+    'authorize.ended, by a domain': {
+      type: 'authorize.ended',
+      requestId: 'r8',
+      command: { ...peerMap, domain },
+      container,
+    },
     'authorize.ended, refused': { type: 'authorize.ended', requestId: 'r8', failure },
     'port.showNode': owner('port.showNode', 'r12'),
     'port.list': owner('port.list', 'r3'),
@@ -84,6 +100,11 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
       relays: [nearRelay, { ...farRelay, names: ['far'] }],
       unresolved,
     },
+    'relays.found, one that shows domains': {
+      type: 'relays.found',
+      relays: [nearRelay, { ...farRelay, names: [DOMAIN_RELAY] }],
+      unresolved,
+    },
     'relays.found, nobody named far': { type: 'relays.found', relays, unresolved: { far: failure } },
     'relays.found, frps': { type: 'relays.found', relays: [...relays, frps], unresolved },
     'session.activated': { type: 'session.activated', relay: near },
@@ -93,10 +114,17 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     'session.refused': { type: 'session.refused', relay: near, why: 'not trusted' },
     'session.refused, frps': { type: 'session.refused', relay: frps.id, why: 'wrong token' },
     'session.refused, far': { type: 'session.refused', relay: far, why: 'not trusted' },
-    'tunnel.opened': { type: 'tunnel.opened', relay: near, name, remotePort: 20_000 },
-    'tunnel.opened, far': { type: 'tunnel.opened', relay: far, name, remotePort: 20_001 },
-    'tunnel.opened, frps': { type: 'tunnel.opened', relay: frps.id, name, remotePort: 20_003 },
-    'tunnel.opened, itself': { type: 'tunnel.opened', relay: near, name: NODE_TUNNEL, remotePort: 20_002 },
+    'tunnel.opened': { type: 'tunnel.opened', relay: near, name, remotePort: 20_000, domainPort: 0 },
+    'tunnel.opened, far': { type: 'tunnel.opened', relay: far, name, remotePort: 20_001, domainPort: 0 },
+    'tunnel.opened, frps': { type: 'tunnel.opened', relay: frps.id, name, remotePort: 20_003, domainPort: 0 },
+    'tunnel.opened, by a domain': { type: 'tunnel.opened', relay: far, name, remotePort: 20_001, domainPort: 443 },
+    'tunnel.opened, itself': {
+      type: 'tunnel.opened',
+      relay: near,
+      name: NODE_TUNNEL,
+      remotePort: 20_002,
+      domainPort: 0,
+    },
     'tunnel.refused': { type: 'tunnel.refused', relay: near, name, why: 'port already used' },
     'mapping.confirmed': { type: 'mapping.confirmed', name, address: { ...endpoint, port: 20_000 }, at: 7 },
     'mapping.confirmed, itself': {
@@ -144,6 +172,9 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
     open,
     'open, of a peer': [...lent, 'mapping.confirmed'],
     'open, with a spare': both,
+    'searching for one that shows domains': ['port.map by a domain'],
+    'open, by a domain': byDomain,
+    'open, and by a domain now': [...open, 'port.map by a domain'],
     'open, and the near one is lost': [...both, 'session.lost'],
     'open, and both are lost': [...open, 'session.refused, far', 'session.lost'],
   },
