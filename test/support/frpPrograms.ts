@@ -59,16 +59,20 @@ export interface FrpcOptions extends StockOptions {
   remoteUdp: number
 }
 
+/** Logins of the same second differ by their user, so that a relay takes none for a repetition of another one. */
+let serial = 0
+
 /** Starts stock `frpc` with a TCP and a UDP proxy. */
 export function startFrpc(options: FrpcOptions): ChildProcess {
   const { version, token, port, mux, tls, encrypted, localTcp, localUdp, remoteTcp, remoteUdp } = options
+  serial += 1
   const [isTls, isHeadless] = [tls !== 'none', tls !== '0x17']
   const proxies = [
     ['web', 'tcp', localTcp, remoteTcp],
     ['dns', 'udp', localUdp, remoteUdp],
   ] as const
   const toml = [
-    ...['serverAddr = "127.0.0.1"', `serverPort = ${port}`, `auth.token = "${token}"`],
+    ...[`user = "u${serial}"`, 'serverAddr = "127.0.0.1"', `serverPort = ${port}`, `auth.token = "${token}"`],
     ...[`transport.tcpMux = ${mux}`, `transport.tls.enable = ${isTls}`],
     `transport.tls.disableCustomTLSFirstByte = ${isHeadless}`,
     ...proxies.flatMap(([name, type, local, remote]) => [
@@ -77,7 +81,14 @@ export function startFrpc(options: FrpcOptions): ChildProcess {
     ]),
   ]
   const ini = [
-    ...['[common]', 'server_addr = 127.0.0.1', `server_port = ${port}`, `token = ${token}`, `tcp_mux = ${mux}`],
+    ...[
+      '[common]',
+      `user = u${serial}`,
+      'server_addr = 127.0.0.1',
+      `server_port = ${port}`,
+      `token = ${token}`,
+      `tcp_mux = ${mux}`,
+    ],
     ...[`tls_enable = ${isTls}`, `disable_custom_tls_first_byte = ${isHeadless}`],
     ...proxies.flatMap(([name, type, local, remote]) => [
       ...[`[${name}]`, `type = ${type}`, `local_port = ${local}`, `remote_port = ${remote}`],
