@@ -56,7 +56,10 @@ const YAMUX_VERSION = 0
 
 interface Connection extends RelayClient {
   isMultiplexed: boolean
+  /** The limits of the relay count the connection from now on. */
   release(): void
+  /** Ends the session to which a stream belongs. */
+  close(): void
 }
 
 export function createRelayServer(options: RelayServerOptions): RelayServer {
@@ -78,11 +81,22 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
       const chunk: Buffer | null = connection.read()
       if (chunk === null) return void connection.destroy()
       connection.unshift(chunk)
-      const from = { ...client, release, isMultiplexed: chunk[0] === YAMUX_VERSION }
-      const onStream = (stream: Duplex) => serve(stream, from)
-      if (from.isMultiplexed) createYamux(connection, { role: 'server', onStream, ping: RELAY_MUX_PING })
-      else serve(connection, from)
+      if (chunk[0] === YAMUX_VERSION) acceptSession(connection, client, release)
+      else serve(connection, { ...client, isMultiplexed: false, release, close: () => {} })
     })
+  }
+
+  /** A session that has no login, or whose login has ended, would be counted by nobody. */
+  function acceptSession(connection: Duplex, client: RelayClient, release: () => void): void {
+    const close = () => connection.destroy()
+    const timer = setTimeout(close, FRP_FIRST_MESSAGE_TIMEOUT_MS)
+    connection.once('close', () => clearTimeout(timer))
+    const onLogin = () => {
+      clearTimeout(timer)
+      release()
+    }
+    const from = { ...client, isMultiplexed: true, release: onLogin, close }
+    createYamux(connection, { role: 'server', onStream: (stream) => serve(stream, from), ping: RELAY_MUX_PING })
   }
 
   /** Reads the first message of a stream, which says what it is for. */
@@ -107,7 +121,7 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
   function addWork(runId: string, from: Connection, channel: FrpChannel): void {
     const login = logins.get(keyOf(from, runId))
     if (login) {
-      from.release()
+      if (!from.isMultiplexed) from.release()
       return void login.work.add(channel.detach())
     }
     channel.send({ kind: 'StartWorkConn', body: { error: 'no client control info found' } })
@@ -116,7 +130,7 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
 
   /** Starts the login of a client. Returns undefined if it is refused. */
   function logIn(body: LoginBody, from: Connection, channel: FrpChannel): RelayLogin | undefined {
-    const { caller, address, isMultiplexed, release } = from
+    const { caller, address, isMultiplexed, release, close } = from
     const proof = check(body)
     const refusal = 'refusal' in proof ? proof.refusal : authorize(from, proof.token !== '')
     if (refusal || 'refusal' in proof) return refuse(from, channel, refusal ?? 'refused')
@@ -139,6 +153,7 @@ export function createRelayServer(options: RelayServerOptions): RelayServer {
       release: giveBack,
       onEnd() {
         if (logins.get(key) === login) logins.delete(key)
+        close()
       },
     })
     logins.set(key, login)

@@ -3,11 +3,14 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { createFrpChannel } from '../../../actors/frp/frpChannel.ts'
+import { createYamux } from '../../../actors/frp/yamux.ts'
 import { createRelayServer } from '../../../actors/relay/frpServer.ts'
 import { createRelayQuota } from '../../../actors/relay/quota.ts'
 import { RELAY_LIMITS } from '../../../protocol/defaults/relay.ts'
-import { frpKey, privilegeKey } from '../../../protocol/wire/frp/cipher.ts'
+import { FRP_FIRST_MESSAGE_TIMEOUT_MS } from '../../../protocol/defaults/turnClient.ts'
+import { createFrpEncrypter, frpKey, privilegeKey } from '../../../protocol/wire/frp/cipher.ts'
 import { encodeFrp, type FrpMessage } from '../../../protocol/wire/frp/message.ts'
+import { loginMessage } from '../../support/frpClient.ts'
 import { until } from '../../support/lender.ts'
 
 const relay = createRelayServer({
@@ -151,4 +154,54 @@ test('users beyond the limit of a client are turned away, and one that leaves ma
   await alice.end()
   await Promise.all([one, two].map((socket) => socket.closed || once(socket, 'close')))
   await until(async () => relay.logins.size === 0, 5_000)
+})
+
+test('a client that requests without ever reading an answer is given up, and all that it had is free again', async () => {
+  const idle = resources()
+  const socket = await connectAs('alice')
+  socket.write(loginMessage(''))
+  await once(socket, 'data')
+  socket.pause()
+  assert.equal(relay.logins.size, 1)
+  const encrypt = createFrpEncrypter(frpKey(''))
+  let sent = 0
+  const send = () => {
+    if (socket.destroyed || relay.logins.size === 0) return
+    for (let count = 0; count < 100; count++, sent++)
+      socket.write(encrypt(encodeFrp({ kind: 'NewProxy', body: { proxy_name: `${'x'.repeat(9_000)}${sent}` } })))
+    if (socket.writableNeedDrain) socket.once('drain', send)
+    else setImmediate(send)
+  }
+  send()
+  await until(async () => relay.logins.size === 0, 10_000)
+  assert.ok(sent < 10_000, `${sent} requests`)
+  // What it has not read hides the end from the client.
+  socket.destroy()
+  await until(async () => resources() === idle, 5_000)
+})
+
+test('a multiplexed session without a login, or whose login has ended, is closed', async (t) => {
+  const immediate = () => new Promise<void>((resolve) => setImmediate(resolve))
+  const [silent, active] = [await connectAs('alice'), await connectAs('bob')]
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const ended: string[] = []
+  const sessions = [silent, active].map((socket, at) => {
+    socket.once('close', () => ended.push(at === 0 ? 'silent' : 'active'))
+    return createYamux(socket, { role: 'client' })
+  })
+  const [waiting, control] = sessions.map((session) => session.open())
+  control?.write(loginMessage(''))
+  control?.resume()
+  while (relay.logins.size === 0) await immediate()
+  // Work connections alone are no login.
+  waiting?.write(encodeFrp({ kind: 'NewWorkConn', body: { run_id: 'unknown' } }))
+  waiting?.resume()
+  for (let turns = 0; turns < 20; turns++) await immediate()
+  t.mock.timers.tick(FRP_FIRST_MESSAGE_TIMEOUT_MS)
+  while (ended.length === 0) await immediate()
+  for (let turns = 0; turns < 20; turns++) await immediate()
+  assert.deepEqual(ended, ['silent'])
+  control?.end()
+  while (ended.length === 1) await immediate()
+  assert.equal(relay.logins.size, 0)
 })
