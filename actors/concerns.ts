@@ -18,6 +18,8 @@ import type { Identity } from './identity.ts'
 import { advertisableAddresses, type ListenAddresses, loopbackOf, ownAddresses } from './ipTable/listening.ts'
 import { recoverEndpoints } from './ipTable/recoverEndpoints.ts'
 import { createIpTable } from './ipTable.ts'
+import type { AddDomain } from './listeners/legacyHttp.ts'
+import type { LocalCallers } from './listeners/localCallers.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
 import { createDialer } from './net/dialer.ts'
 import { createResolve } from './net/resolve.ts'
@@ -49,6 +51,7 @@ interface ConcernDependencies {
   viaToken: string
   /** Whether this node shows lent ports under domains. */
   showsDomains: boolean
+  localCallers: LocalCallers
   /** Whether to do background work: to read specifications, probe peers and build images. */
   background: boolean
 }
@@ -67,6 +70,8 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
   acceptFrp: AcceptFrp
   /** The domains under which lent ports are shown, if they are. */
   names?: DomainNames
+  /** Shows a port that a client has under a domain. */
+  addDomain: AddDomain
   /** Resolves when the remaining work of the concerns has ended and all files are written. */
   settled(): Promise<void>
 }> {
@@ -158,6 +163,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         resolve,
         dialer,
         listening,
+        onTunnelled: dependencies.localCallers.tunnelled,
         isBehindNat: background && config.BehindNAT,
         viaToken: dependencies.viaToken,
       }),
@@ -182,7 +188,14 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     await Promise.all([...working.map((each) => each.settled()), sshConfig.idle()])
     await written()
   }
-  return { concerns, quarantined, acceptFrp: relay.accept, ...(relay.names && { names: relay.names }), settled }
+  return {
+    concerns,
+    quarantined,
+    acceptFrp: relay.accept,
+    addDomain: relay.addDomain,
+    ...(relay.names && { names: relay.names }),
+    settled,
+  }
 }
 
 function toFactory(parts: ConcernParts): ConcernFactory {

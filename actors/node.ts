@@ -16,6 +16,7 @@ import { fetchPublicAddress } from './ipTable/publicAddress.ts'
 import { listenControl } from './listeners/controlSocket.ts'
 import { createEventStream } from './listeners/eventStream.ts'
 import { createHttpServer } from './listeners/httpServer.ts'
+import { createLocalCallers } from './listeners/localCallers.ts'
 import { openListener } from './listeners/tcp.ts'
 import { once } from './once.ts'
 import { createRegistry, replyWithActors } from './registry.ts'
@@ -95,12 +96,17 @@ export async function createNode({
     replyForNode(bus, identity)
     const addresses: string[] = []
 
-    const httpServer = await createHttpServer({ bus, rights, events, images: createImageList(home.paths.images) })
+    const localCallers = createLocalCallers()
+    const httpServer = await createHttpServer({
+      ...{ bus, rights, events, images: createImageList(home.paths.images), isLocal: localCallers.isLocal },
+      // No request comes before the concerns have started.
+      addDomain: (...claim) => addDomain(...claim),
+    })
     undo.push(() => httpServer.close())
     const listenAddresses: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
     const proxyPort = listen ? proxyPortOf(home) : undefined
-    const { concerns, quarantined, acceptFrp, names, settled } = await openConcerns({
+    const { concerns, quarantined, acceptFrp, names, addDomain, settled } = await openConcerns({
       home,
       bus,
       identity,
@@ -110,6 +116,7 @@ export async function createNode({
       relay: relayChoices,
       viaToken,
       showsDomains: proxyPort !== undefined,
+      localCallers,
       background: listen !== null,
     })
     undo.push(settled)

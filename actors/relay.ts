@@ -3,6 +3,7 @@ import type { PortOfLogin, RelayServerCommand, RelayServerEmits } from '../machi
 import { relayMachine } from '../machines/relay.ts'
 import { REFUSALS_REPORTED_RATE } from '../protocol/defaults/listeners.ts'
 import { RELAY_LIMITS } from '../protocol/defaults/relay.ts'
+import { AppError } from '../protocol/errors.ts'
 import type { DomainsFile } from '../protocol/files/domains.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { LentPortView } from '../protocol/relay.ts'
@@ -10,7 +11,7 @@ import { isAuthorized, type Rights } from '../protocol/rights.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
 import { createRateLimit } from './listeners/rateLimit.ts'
 import { createDomainNames, type DomainNames } from './relay/domainNames.ts'
-import { createRelayServer, type RelayServer } from './relay/frpServer.ts'
+import { createRelayServer, holderOf, type RelayServer } from './relay/frpServer.ts'
 import { createRelayQuota, type RelayLimits } from './relay/quota.ts'
 import { loginLogic, type RelayClient, type RelayLogin } from './relay/relayLogin.ts'
 import type { Store } from './store.ts'
@@ -41,6 +42,8 @@ export interface Relay {
   accept: AcceptFrp
   /** Absent if this node shows no domains. */
   names?: DomainNames
+  /** Shows a port that a client has under a domain. Throws what `DomainNames.claim` throws, and `no_domains`. */
+  addDomain(name: string, client: RelayClient, port: number): Promise<void>
 }
 
 /** Creates the concern that lends ports to nodes that nobody can dial. */
@@ -124,6 +127,10 @@ export function createRelay({ id, rights, choices, listenAddresses, domains: sto
         signal,
       }),
       retains: ['trust.changed'],
+    },
+    async addDomain(name, client, port) {
+      if (!names) throw new AppError('no_domains')
+      await names.claim(name, holderOf(client), port)
     },
     accept(connection, { caller, address }, release) {
       if (current) current.accept(connection, { caller, address }, release)

@@ -32,6 +32,8 @@ export interface TurnClientDependencies {
   dialer: Dialer
   /** Where this node listens; port 0 if nowhere. `host` is one of its own addresses. */
   listening: () => { host: string; port: number }
+  /** Is told of each connection that is opened to a port of this machine for a user outside, before it passes a byte. */
+  onTunnelled?: (socket: Socket) => void
   /** Whether the owner said that nobody can dial this node. */
   isBehindNat: boolean
   /** The token for stock `frps` that the owner names as a relay; none if absent. */
@@ -49,6 +51,7 @@ export function createTurnClient({
   listening,
   isBehindNat,
   viaToken = '',
+  onTunnelled = () => {},
   findRelays = createFindRelays({ bus, resolve, dialer }),
 }: TurnClientDependencies): ConcernParts<typeof turnClientMachine> {
   let concernSignal: AbortSignal = AbortSignal.abort()
@@ -70,7 +73,8 @@ export function createTurnClient({
     },
     connectLocal(name) {
       arrivals.connected(name)
-      return connected(name === NODE_TUNNEL ? listening() : { host: 'localhost', port: portOf(name) })
+      const to = name === NODE_TUNNEL ? listening() : { host: 'localhost', port: portOf(name) }
+      return connected(to, onTunnelled)
     },
     localUdpPort: portOf,
     isProbe: arrivals.isProbe,
@@ -134,12 +138,13 @@ function portOf(name: string): number {
   return Number(name.slice(name.indexOf('/') + 1))
 }
 
-function connected(to: { host: string; port: number }): Promise<Socket> {
+function connected(to: { host: string; port: number }, onConnect: (socket: Socket) => void): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ ...to, allowHalfOpen: true, noDelay: true })
     socket.once('error', reject)
     socket.once('connect', () => {
       socket.off('error', reject)
+      onConnect(socket)
       resolve(socket)
     })
   })

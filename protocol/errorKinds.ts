@@ -105,6 +105,7 @@ export const catalogue = {
   bad_domain: { status: 400, exit: 2, what: '"{name}" is not a domain name', todo: 'Give a name with a dot, such as shop.example.org; other letters than a to z as DNS has them (xn--…).' },
   domain_taken: { status: 409, exit: 4, what: 'The domain {name} belongs to another node', todo: 'Choose another name, or another relay with --via.' },
   port_not_lent: { status: 403, exit: 4, what: 'Port {port} is not lent to this node, so no domain can lead to it', todo: 'Map a port first; the domain leads to that port.' },
+  no_domains: { status: 501, exit: 4, what: 'This node shows no domains', todo: 'Its owner can set ProxyPort in its config.json; `p2prc map --domain` finds a node that does.' },
   too_many_domains: { status: 429, exit: 4, what: 'There is no room for the domain {name}', todo: 'Give up another domain first, or choose another relay with --via.' },
   port_busy: { status: 500, exit: 7, what: 'Port {port} is already in use', todo: 'Stop the program that uses it, or choose another port with --port.' },
   listen_failed: { status: 500, exit: 7, what: 'The node cannot listen on {where}: {why}', todo: 'Choose another address with --host, or another port with --port.' },

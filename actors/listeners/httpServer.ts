@@ -14,7 +14,7 @@ import { addSpeedRoutes, createSpeedSlots } from '../speedTester/speedRoutes.ts'
 import { authorizeCommand, createCommandRoute } from './commandRoute.ts'
 import type { EventStream } from './eventStream.ts'
 import { type FactStream, openFactStream } from './factStream.ts'
-import { addLegacyRoutes } from './legacyHttp.ts'
+import { addLegacyRoutes, type LegacyOptions } from './legacyHttp.ts'
 import { authorize, type Handle, type Principal, refuseForeignPages } from './principal.ts'
 import { createRateLimit, type Rate } from './rateLimit.ts'
 
@@ -26,6 +26,8 @@ export interface HttpServerOptions {
   anonymousRate?: Rate
   /** If absent, there is no `GET /ShowImages`. */
   images?: () => Promise<ListedImage[]>
+  isLocal?: LegacyOptions['isLocal']
+  addDomain?: LegacyOptions['addDomain']
 }
 
 export interface HttpServer {
@@ -44,7 +46,7 @@ const PONG = Buffer.from('{}')
  * specifications.
  */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { bus, rights, events, anonymousRate = ANONYMOUS_RATE, images } = options
+  const { bus, rights, events, anonymousRate = ANONYMOUS_RATE, images, isLocal, addDomain } = options
   const principals = new WeakMap<IncomingMessage, Principal>()
   const isWithinRate = createRateLimit(anonymousRate)
   const closing = new AbortController()
@@ -81,7 +83,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const serving = { rights, principalOf, slots: createSpeedSlots() }
   await addSpeedRoutes(app, serving)
   await addLegacySpeedRoutes(app, serving)
-  await addLegacyRoutes(app, { bus, rights, principalOf, ...(images && { images }), signal: closing.signal })
+  await addLegacyRoutes(app, {
+    ...{ bus, rights, principalOf, signal: closing.signal },
+    ...(images && { images }),
+    ...(isLocal && { isLocal }),
+    ...(addDomain && { addDomain }),
+  })
   await app.ready()
 
   // Go P2PRC nodes use this route as their ping, so the response is prepared in advance.

@@ -1,19 +1,32 @@
 import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Bus } from '../../protocol/bus.ts'
 import { FAILURE_MAX_CHARS } from '../../protocol/defaults/net.ts'
+import { PORT } from '../../protocol/defaults/node.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { Caller } from '../../protocol/ids.ts'
 import { type Answer, type BusEvent, type Command, commands } from '../../protocol/index.ts'
+import { canonicalHost, formatAddress } from '../../protocol/net/address.ts'
+import { isPrivate } from '../../protocol/net/ranges.ts'
+import { refusal } from '../../protocol/net/reachable.ts'
 import type { Rights } from '../../protocol/rights.ts'
 import { revealed } from '../../protocol/secret.ts'
-import { checked, readPortCount, removeContainerQuery, startContainerQuery } from '../../protocol/wire/http.ts'
+import {
+  addProxyQuery,
+  checked,
+  mapPortQuery,
+  readPortCount,
+  removeContainerQuery,
+  startContainerQuery,
+} from '../../protocol/wire/http.ts'
 import type { ListedImage } from '../containerManager/imageFolders.ts'
 import { keyLimits, parsePublicKey } from '../identity/sshPublicKey.ts'
 import { request } from '../request.ts'
 import { busRequestId } from './commandRoute.ts'
 import { addTableRoute } from './legacyTable.ts'
-import { authorize, type Principal } from './principal.ts'
+import type { LocalCallers } from './localCallers.ts'
+import { authorize, isOwnHost, type Principal } from './principal.ts'
 
 export interface LegacyOptions {
   bus: Bus<BusEvent>
@@ -21,9 +34,16 @@ export interface LegacyOptions {
   principalOf: (httpRequest: FastifyRequest) => Principal
   /** If absent, there is no `/ShowImages`. */
   images?: () => Promise<ListedImage[]>
+  /** If absent, nobody counts as a program of this machine. */
+  isLocal?: LocalCallers['isLocal']
+  /** Shows a port that is lent to the principal under a domain. If absent, this node shows none. */
+  addDomain?: AddDomain
   /** Aborts when the server closes. */
   signal: AbortSignal
 }
+
+/** Throws what `DomainNames.claim` throws. */
+export type AddDomain = (name: string, principal: Principal, port: number) => Promise<unknown>
 
 /** A command without the fields that the listener adds. */
 type CommandInput = WithoutMeta<Command>
@@ -31,11 +51,15 @@ type WithoutMeta<C> = C extends Command ? Omit<C, 'requestId' | 'caller'> : neve
 
 /** Adds P2PRC's routes (compatibility 2.4) with its names, keys and types. Errors are sent as `{ error }`. */
 export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptions): Promise<void> {
-  const { bus, rights, principalOf, images, signal } = options
+  const { bus, rights, principalOf, images, isLocal, addDomain, signal } = options
 
   /** Sends a request on behalf of a principal, and abandons it if the principal disconnects. */
-  async function requestFor(httpRequest: FastifyRequest, reply: FastifyReply, input: CommandInput) {
-    const principal = principalOf(httpRequest)
+  async function requestFor(
+    httpRequest: FastifyRequest,
+    reply: FastifyReply,
+    input: CommandInput,
+    principal = principalOf(httpRequest),
+  ) {
     const action = commands.get(input.type)?.action
     if (!action) throw new AppError('unknown_command', { name: input.type })
     authorize(rights(), principal, action)
@@ -96,9 +120,30 @@ export async function addLegacyRoutes(app: FastifyInstance, options: LegacyOptio
     return reply.type('text/plain; charset=utf-8').send(String(httpRequest.raw.socket.localPort ?? ''))
   })
 
-  app.get('/AddProxy', async (httpRequest) => {
-    authorize(rights(), principalOf(httpRequest), 'relay')
-    throw new AppError('not_found', { kind: 'route', id: 'GET /AddProxy' })
+  app.get('/AddProxy', async (httpRequest, reply) => {
+    const principal = principalOf(httpRequest)
+    authorize(rights(), principal, 'relay')
+    const { domain_name, ip_address, port } = checked(addProxyQuery, httpRequest.query)
+    if (!addDomain) throw new AppError('no_domains')
+    // A domain leads to the caller's own port here, whatever address is named. Whoever names another one is told so.
+    const why = elsewhere(ip_address, httpRequest.raw.socket)
+    if (why) throw new AppError('not_dialled', { where: shown(ip_address), why })
+    await addDomain(domain_name, principal, port)
+    return reply.type('text/plain; charset=utf-8').send('Sucess')
+  })
+
+  // Go's command line maps a port of its own machine.
+  app.get('/MAPPort', async (httpRequest, reply) => {
+    const { headers, socket } = httpRequest.raw
+    if (!isLocal?.(socket) || !isOwnHost(headers.host ?? '')) throw new AppError('not_owner')
+    const { port, domain_name: domain, udp } = checked(mapPortQuery, httpRequest.query)
+    const input = {
+      ...{ type: 'port.map' as const, port, protocol: udp === 'false' ? ('tcp' as const) : ('udp' as const) },
+      ...(domain !== '' && { domain }),
+    }
+    const fact = await requestFor(httpRequest, reply, input, { caller: 'owner', address: '' })
+    const { address } = expect(fact, 'port.mapped').mapping
+    return reply.type('text/plain; charset=utf-8').send(address ? formatAddress(address) : '')
   })
 
   if (images) {
@@ -121,6 +166,16 @@ function replyToGo(error: Error, { headers }: FastifyRequest, reply: FastifyRepl
   if (!headers['user-agent']?.startsWith('Go-http-client')) throw error
   const sentence = shown(toAppError(error).message.replace(/\s+/g, ' '), FAILURE_MAX_CHARS)
   void reply.code(307).header('location', `refused:${sentence}`).send()
+}
+
+/**
+ * Returns why an address cannot be that of this node, where the caller has reached it on this connection; undefined if it
+ * can. Which public addresses lead here, a machine behind a cloud's router does not know.
+ */
+function elsewhere(address: string, { localAddress = '' }: Socket): string | undefined {
+  if (canonicalHost(address) === canonicalHost(localAddress)) return undefined
+  if (isPrivate(canonicalHost(address))) return 'an address of another machine'
+  return refusal(address, PORT)
 }
 
 /** Parses `PublicKey` as P2PRC sends it. A `+` that was not escaped in the URL arrives as a space. Throws `bad_key`. */

@@ -44,11 +44,16 @@ export function authorize(rights: Rights, { caller, key }: Principal, action: Ac
 export function refuseForeignPages({ headers }: IncomingMessage): void {
   const { origin, referer, host = '', 'sec-fetch-site': site } = headers
   const from = origin ?? (referer === undefined ? undefined : originOf(referer))
-  const isOurs = /^(localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])(:\d+)?$/i.test(host)
+  const isOurs = isOwnHost(host)
   const same = from === undefined || (isOurs && (from === `http://${host}` || from === `https://${host}`))
   if (same && (site === undefined || site === 'same-origin' || site === 'none')) return
   const shown = (from ?? 'another site').replace(/[^\x21-\x7e]/g, '?').slice(0, 128)
   throw new AppError('foreign_origin', { origin: shown })
+}
+
+/** Whether a `Host` header has an address of this machine and no name, behind which a page may have had its way. */
+export function isOwnHost(host: string): boolean {
+  return /^(localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])(:\d+)?$/i.test(host)
 }
 
 function originOf(referer: string): string {

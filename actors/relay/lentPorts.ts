@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { PortsCommand, PortsEmits } from '../../machines/relay/login.ts'
 import { RANDOM_PORT_TRIES } from '../../protocol/defaults/relay.ts'
+import { AppError } from '../../protocol/errors.ts'
 import { encryptedStream } from '../frp/encryptedStream.ts'
 import { createFrpChannel } from '../frp/frpChannel.ts'
 import { splice } from '../frp/splice.ts'
@@ -81,7 +82,7 @@ export function lentPorts(options: LentPortsOptions) {
 
     /** Shows the port under these names. Throws if one of them is refused. */
     async function claim(requested: readonly string[], { port }: Lent): Promise<void> {
-      if (requested.length > 0 && !domains) throw new Error('this relay shows no domains')
+      if (requested.length > 0 && !domains) throw new AppError('no_domains')
       for (const name of requested) await domains?.names.claim(name, client, port)
     }
 

@@ -47,3 +47,9 @@ export const CONNECTIONS_MAX = { perAddress: 64, total: 1_024 } as const
 
 /** How long a rejected connection may take to read why. A client that never closes would otherwise keep it open. */
 export const REJECTED_GRACE_MS = 1_000
+
+/**
+ * How long it is remembered that a closed connection came from a user outside: what it sent last is read within this time,
+ * and the system gives its port to another connection later.
+ */
+export const TUNNEL_REMEMBERED_MS = 10_000

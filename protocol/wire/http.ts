@@ -25,6 +25,20 @@ export const startContainerQuery = z.object({
   PublicKey: z.string().max(32_768).default(''),
 })
 
+/** The query of `/AddProxy`. */
+export const addProxyQuery = z.object({
+  domain_name: z.string().min(1).max(1_024),
+  ip_address: z.string().min(1).max(64),
+  port: z.coerce.number().int().min(1).max(65_535),
+})
+
+/** The query of `/MAPPort`. In `udp`, P2PRC takes everything but `false` for true. */
+export const mapPortQuery = z.object({
+  port: z.coerce.number().int().min(1).max(65_535),
+  domain_name: z.string().default(''),
+  udp: z.string().default('false'),
+})
+
 /** The query of `/IpTable`: the largest answer that the caller can read. Go sends none. */
 export const tableQuery = z.object({ maxBytes: z.coerce.number().int().min(0).optional() })
 
