@@ -51,6 +51,8 @@ export interface Node {
   bus: Bus<BusEvent>
   /** The addresses on which it listens, as `host:port`. */
   addresses: string[]
+  /** Where it shows domains; absent if nowhere. */
+  proxyPort?: number
   request(command: Command, options?: RequestOptions): Promise<Answer>
   /** Stops the node; its containers keep running. May be called more than once. */
   stop(): Promise<void>
@@ -168,6 +170,7 @@ export async function createNode({
       identity,
       bus,
       addresses,
+      ...(listenAddresses.proxyPort !== undefined && { proxyPort: listenAddresses.proxyPort }),
       request: (command, options) => request(bus, command, options),
       stop,
       unused: control.unused,

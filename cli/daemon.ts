@@ -62,10 +62,11 @@ export async function runNode(options: DaemonOptions): Promise<void> {
   // Rejects a malformed address before the node starts.
   for (const where of bootstrapAddresses) parseAddress(where)
   const node = await createNode({ home, listen, open, ...relay, tap, ...(ipService && { ipService }) })
-  const { identity, addresses, stop } = node
+  const { identity, addresses, proxyPort, stop } = node
   if (!terminal.json) {
     printLine(`Node ${identity.name} runs, ${identity.id}`)
     for (const address of addresses) printLine(`It listens on ${address}`)
+    if (proxyPort !== undefined) printLine(`It shows domains on port ${proxyPort}`)
     printLine(trustHint(open, identity.publicKey))
   }
   for (const where of bootstrapAddresses) {

@@ -12,7 +12,7 @@ import { freePort } from '../../support/processes.ts'
 
 /** The routes by which Go P2PRC maps ports and names them: `/MAPPort` and `/AddProxy`. */
 
-async function ask(port: number, path: string, headers: Record<string, string> = {}) {
+async function fetchRoute(port: number, path: string, headers: Record<string, string> = {}) {
   const asked = get({ host: '127.0.0.1', port, path, headers, agent: false })
   asked.end()
   const [response] = await once(asked, 'response')
@@ -34,7 +34,7 @@ test('/AddProxy shows a port that Go has here under a domain, and leads nowhere 
   // Go P2PRC's proxies have no name.
   const port = await client.request('')
   const query = { port, domain_name: 'go.example.org', ip_address: '127.0.0.1' }
-  assert.deepEqual(await ask(node.port, addProxy(query)), [200, 'Sucess'])
+  assert.deepEqual(await fetchRoute(node.port, addProxy(query)), [200, 'Sucess'])
   const { ports } = await request(node, { type: 'relay.list' })
   assert.deepEqual(ports[0].domains, ['go.example.org'])
 
@@ -51,20 +51,24 @@ test('/AddProxy shows a port that Go has here under a domain, and leads nowhere 
     [{ domain_name: '127.0.0.1' }, 400, 'bad_domain'],
   ]
   for (const [change, status, code] of refused)
-    assert.deepEqual(await ask(node.port, addProxy({ ...query, ...change })), [status, code], JSON.stringify(change))
+    assert.deepEqual(
+      await fetchRoute(node.port, addProxy({ ...query, ...change })),
+      [status, code],
+      JSON.stringify(change),
+    )
   assert.deepEqual((await request(node, { type: 'relay.list' })).ports[0].domains, ['go.example.org'])
 
   const freed = nextEvent(node.bus, 'relay.portFreed')
   client.stream.destroy()
   await freed
-  assert.deepEqual(await ask(node.port, addProxy(query)), [403, 'port_not_lent'])
+  assert.deepEqual(await fetchRoute(node.port, addProxy(query)), [403, 'port_not_lent'])
 })
 
 test('/AddProxy is refused where only those with a key get ports, and where no domains are shown', async (t) => {
   const query = addProxy({ port: 20_000, domain_name: 'go.example.org', ip_address: '203.0.113.9' })
   const home = await configuredHome({ Test: true, ProxyPort: String(await freePort()) })
-  assert.deepEqual(await ask((await nodeHere(t, home)).port, query), [403, 'not_trusted'])
-  assert.deepEqual(await ask((await nodeHere(t, undefined, { relay: 'all' })).port, query), [501, 'no_domains'])
+  assert.deepEqual(await fetchRoute((await nodeHere(t, home)).port, query), [403, 'not_trusted'])
+  assert.deepEqual(await fetchRoute((await nodeHere(t, undefined, { relay: 'all' })).port, query), [501, 'no_domains'])
 })
 
 test('/MAPPort maps a port for a program of this machine, and for nobody who comes through a mapped port', async (t) => {
@@ -76,21 +80,21 @@ test('/MAPPort maps a port for a program of this machine, and for nobody who com
   const node = await nodeHere(t)
   await request(node, { type: 'peer.add', where: relay.where, replace: false })
 
-  const [status, where] = await ask(node.port, `/MAPPort?port=${local}`)
+  const [status, where] = await fetchRoute(node.port, `/MAPPort?port=${local}`)
   assert.equal(status, 200, where)
   assert.match(where, /^127\.0\.0\.1:\d+$/)
   assert.equal(await (await fetch(`http://${where}/`)).text(), 'hello')
-  assert.deepEqual(await ask(node.port, '/MAPPort?port=0'), [400, 'bad_request'])
+  assert.deepEqual(await fetchRoute(node.port, '/MAPPort?port=0'), [400, 'bad_request'])
   const rebound = { host: `page.example.org:${node.port}` }
-  assert.deepEqual(await ask(node.port, `/MAPPort?port=${local}`, rebound), [403, 'not_owner'])
+  assert.deepEqual(await fetchRoute(node.port, `/MAPPort?port=${local}`, rebound), [403, 'not_owner'])
   const foreign = { origin: 'https://page.example.org' }
-  assert.deepEqual(await ask(node.port, `/MAPPort?port=${local}`, foreign), [403, 'foreign_origin'])
+  assert.deepEqual(await fetchRoute(node.port, `/MAPPort?port=${local}`, foreign), [403, 'foreign_origin'])
 
   // The owner shows the node's own port. What comes through it comes from a loopback address too.
   const { mapping } = await request(node, { type: 'port.map', port: node.port })
   const ping = await fetch(`http://127.0.0.1:${mapping.address.port}/api/v1/ping`)
   assert.equal(ping.status, 200)
-  assert.deepEqual(await ask(mapping.address.port, `/MAPPort?port=${local}`), [403, 'not_owner'])
+  assert.deepEqual(await fetchRoute(mapping.address.port, `/MAPPort?port=${local}`), [403, 'not_owner'])
   const { mappings } = await request(node, { type: 'port.list' })
   assert.equal(mappings.length, 2)
 })

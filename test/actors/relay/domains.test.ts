@@ -96,3 +96,15 @@ test('a node without ProxyPort shows no domains and says so, and one with a wron
   await assert.rejects(start('65536'), { code: 'bad_request' })
   await assert.rejects(start(String(node.port)), { code: 'port_busy' })
 })
+
+test('ACMEEmail: a certificate is ordered for each domain, and why there is none is said', async (t) => {
+  const nobody = `http://127.0.0.1:${await freePort()}/directory`
+  const ACME = { ACMEEmail: 'owner@example.org', ACMEDirectory: nobody }
+  const node = await nodeHere(t, await configuredHome({ Test: true, ProxyPort: String(await freePort()), ...ACME }))
+  const missing = nextEvent(node.bus, 'relay.certificateMissing')
+  const client = await clientOf(t, node.port, 'dora')
+  await client.propose({ proxy_name: 'web', custom_domains: ['shop.example.org'] })
+  const { name, why } = await missing
+  assert.equal(name, 'shop.example.org')
+  assert.match(why, /^127\.0\.0\.1:\d+ does not answer$/)
+})
