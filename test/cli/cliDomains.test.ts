@@ -51,7 +51,7 @@ test('map --domain: a page and a WebSocket through a domain at the relay; anothe
     configuredHome({ Test: true }),
   ])
   const relay = await startNode(t, shows)
-  await Promise.all([plain, borrower, other].map((home) => startNode(t, home, relay.where)))
+  const [, node] = await Promise.all([plain, borrower, other].map((home) => startNode(t, home, relay.where)))
 
   const { id } = await p2prcJson(shows, 'id')
   // Gossip says which node shows domains, a moment after the start.
@@ -94,6 +94,12 @@ test('map --domain: a page and a WebSocket through a domain at the relay; anothe
   assert.equal(renamed.url, `https://books.example.org:${proxyPort}/`)
   assert.equal((await fetched(proxyPort, 'books.example.org')).text, 'hello of books.example.org')
   assert.equal((await fetched(proxyPort)).status, 503)
+
+  // It comes back after a restart of the node, at the same relay.
+  await node?.stop()
+  await until(async () => (await fetched(proxyPort, 'books.example.org')).status === 503, 10_000)
+  await startNode(t, borrower)
+  await until(async () => (await fetched(proxyPort, 'books.example.org')).status === 200, 20_000)
 
   assert.equal((await p2prc(borrower, 'map', 'rm', 'books.example.org')).code, 0)
   await until(async () => (await fetched(proxyPort, 'books.example.org')).status === 503, 5_000)
