@@ -18,13 +18,13 @@ const modes = [
 type Mode = (typeof modes)[number]
 
 /** What one stream transfers in a measurement, and what 63 do together. */
-const STREAM_BYTES = 256 * 1024 * 1024
+const STREAM_BYTES = 128 * 1024 * 1024
 const STREAMS = 63
 
 const ROUND_TRIPS = 2_000
 const CONNECTIONS = 200
 
-const ROUNDS = 7
+const ROUNDS = 5
 
 /** What a relay with 1,000 idle tunnels, and the process of its DHT, may take in MB. */
 const CLIENTS = 63
@@ -137,7 +137,10 @@ function throughput(what: string, baseline: string, ours: number, theirs: number
 /** Connects and reads the byte with which the service begins. */
 async function user(port: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  await once(socket, 'data')
+  await new Promise<void>((resolve, reject) => {
+    socket.once('data', () => resolve()).once('error', reject)
+    socket.once('close', () => reject(new Error(`the connection to port ${port} was closed`)))
+  })
   return socket
 }
 
@@ -150,7 +153,7 @@ async function download(port: number, bytes: number): Promise<number> {
   })
   const began = performance.now()
   socket.write(`d${bytes}`)
-  await once(socket, 'end')
+  await once(socket, 'close')
   if (left !== 0) throw new Error(`${left} bytes are missing`)
   return bytes / (performance.now() - began) / 1_000
 }

@@ -41,13 +41,17 @@ async function connected(port: number): Promise<Socket> {
   return socket
 }
 
+const ECHO = 'e'.charCodeAt(0)
+
 const CHUNK = Buffer.alloc(256 * 1024)
 
 /** Sends a byte at once. `e` is answered with all that follows, `d` and a number of bytes with so many. */
 function serve(socket: Socket): void {
+  socket.on('end', () => socket.end())
   socket.write('x')
   socket.once('data', (chunk) => {
-    if (chunk[0] === 101) {
+    if (chunk[0] === ECHO) {
+      socket.write(chunk.subarray(1))
       socket.pipe(socket)
       return
     }
