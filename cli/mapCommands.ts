@@ -1,3 +1,4 @@
+import { AppError } from '../protocol/errors.ts'
 import { formatAddress } from '../protocol/net/address.ts'
 import type { Mapping } from '../protocol/turnClient.ts'
 import { wholeNumber } from './commandLine.ts'
@@ -12,6 +13,8 @@ export const mapCommands = {
   async map({ args: [port = ''], option, has, request, terminal, legacy }) {
     const via = option('via')
     const domain = option('domain')
+    if (domain !== undefined && has('udp'))
+      throw new AppError('bad_request', { why: '--domain is for TCP and not --udp' })
     const { mapping } = await request({
       type: 'port.map',
       port: wholeNumber('PORT', port, 1, PORT_MAX),

@@ -89,6 +89,10 @@ test('map --domain: a page and a WebSocket through a domain at the relay; anothe
   assert.deepEqual([wrong.code, wrong.stdout], [2, ''])
   assert.match(wrong.stderr, /domain/)
 
+  const udp = await p2prc(borrower, 'map', local, '--udp', '--domain', DOMAIN)
+  assert.deepEqual([udp.code, udp.stdout], [2, ''])
+  assert.match(udp.stderr, /--domain is for TCP/)
+
   // Another name for the port takes the place of the first one.
   const renamed = await p2prcJson(borrower, 'map', local, '--domain', 'books.example.org')
   assert.equal(renamed.url, `https://books.example.org:${proxyPort}/`)
