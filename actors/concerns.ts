@@ -111,7 +111,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     paths: { ...paths, extras: loanExtrasPath(paths.trackContainers) },
   })
   const relay = createRelay({
-    ...{ id, rights, choices: dependencies.relay, listenAddresses },
+    ...{ identity, rights, choices: dependencies.relay, listenAddresses },
     domains: showsDomains ? domains : undefined,
   })
   const engine = createDockerEngine({})

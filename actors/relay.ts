@@ -1,4 +1,5 @@
 import { fromCallback } from 'xstate'
+import { dhtHostOf } from '../machines/relay/lentDht.ts'
 import type { PortOfLogin, RelayServerCommand, RelayServerEmits } from '../machines/relay/logins.ts'
 import { relayMachine } from '../machines/relay.ts'
 import { REFUSALS_REPORTED_RATE } from '../protocol/defaults/listeners.ts'
@@ -8,10 +9,12 @@ import type { DomainsFile } from '../protocol/files/domains.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { LentPortView } from '../protocol/relay.ts'
 import { isAuthorized, type Rights } from '../protocol/rights.ts'
+import type { Identity } from './identity.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
 import { createRateLimit } from './listeners/rateLimit.ts'
 import { createDomainNames, type DomainNames } from './relay/domainNames.ts'
 import { createRelayServer, holderOf, type RelayServer } from './relay/frpServer.ts'
+import { createLentDht } from './relay/lentDht.ts'
 import { createRelayQuota, type RelayLimits } from './relay/quota.ts'
 import { loginLogic, type RelayClient, type RelayLogin } from './relay/relayLogin.ts'
 import type { Store } from './store.ts'
@@ -26,7 +29,7 @@ export interface RelayChoices {
 
 export interface RelayOptions {
   /** This node. */
-  id: NodeId
+  identity: Pick<Identity, 'id' | 'tls'>
   /** The current rights. */
   rights: () => Rights
   choices: RelayChoices
@@ -47,7 +50,8 @@ export interface Relay {
 }
 
 /** Creates the concern that lends ports to nodes that nobody can dial. */
-export function createRelay({ id, rights, choices, listenAddresses, domains: store }: RelayOptions): Relay {
+export function createRelay({ identity, rights, choices, listenAddresses, domains: store }: RelayOptions): Relay {
+  const { id } = identity
   const { token = '', limits } = choices
   const isOwn = (port: number) => port === listenAddresses.port || port === listenAddresses.proxyPort
   const quota = createRelayQuota({ ...RELAY_LIMITS, ...limits }, isOwn)
@@ -56,10 +60,18 @@ export function createRelay({ id, rights, choices, listenAddresses, domains: sto
   /** The server of the present life of the concern. */
   let current: RelayServer | undefined
   const logins = new Map<string, RelayLogin>()
+  let closed: readonly string[] = []
+  let reportClients = (_clients: readonly NodeId[]) => {}
+  const lentDht = createLentDht({
+    ...{ identity, quota, listenAddresses },
+    authorize: (client) => !closed.includes(client) && isAuthorized(rights(), client, 'relay'),
+    onClients: (clients) => reportClients(clients),
+  })
 
   const server = fromCallback<RelayServerCommand, { signal: AbortSignal }, RelayServerEmits>(
     ({ input: { signal }, sendBack, receive }) => {
-      let closed: readonly string[] = []
+      closed = []
+      reportClients = (clients) => sendBack({ type: 'server.dhtClients', clients })
       const isReported = createRateLimit(REFUSALS_REPORTED_RATE)
       const [host] = listenAddresses.hosts
 
@@ -94,7 +106,11 @@ export function createRelay({ id, rights, choices, listenAddresses, domains: sto
       signal.addEventListener('abort', end)
       receive((command) => {
         if (command.type === 'refuse') closed = command.holders
-        else sendBack({ ...command, type: 'server.measured', ports: command.ports.flatMap(viewOf) })
+        else if (command.type === 'endStreams') lentDht.endStreams(command.clients)
+        else {
+          const ports = [...command.ports.flatMap(viewOf), ...lentDht.viewsOf(command.dhtClients)]
+          sendBack({ ...command, type: 'server.measured', ports })
+        }
       })
       return () => {
         signal.removeEventListener('abort', end)
@@ -119,14 +135,17 @@ export function createRelay({ id, rights, choices, listenAddresses, domains: sto
     ...(names && { names }),
     parts: {
       name: 'relay',
-      logic: relayMachine.provide({ actors: { server, login: loginLogic((loginId) => logins.get(loginId)) } }),
+      logic: relayMachine.provide({
+        actors: { server, login: loginLogic((loginId) => logins.get(loginId)), lentDht: lentDht.logic },
+      }),
       input: (signal, retained) => ({
         ...rights(),
         trusted: new Set([id, ...(retained['trust.changed']?.trusted ?? [])]),
         id,
+        host: dhtHostOf(retained['table.selfAddressesChanged'] ?? { endpoints: [] }),
         signal,
       }),
-      retains: ['trust.changed'],
+      retains: ['trust.changed', 'table.selfAddressesChanged'],
     },
     async addDomain(name, client, port) {
       if (!names) throw new AppError('no_domains')

@@ -46,6 +46,7 @@ export const answers = {
   'record.describe': 'record.described',
   'relay.close': 'relay.closed',
   'relay.list': 'relay.listed',
+  'relay.openDht': 'relay.dhtOpened',
   'specs.get': 'specs.got',
   'specs.request': 'specs.got',
   'speed.measure': 'speed.measured',

@@ -3,7 +3,7 @@ import type { GossipAccepts, GossipEmits } from '../protocol/gossip.ts'
 import type { Failure } from '../protocol/ids.ts'
 import type { SelfAddressesChanged } from '../protocol/ipTable.ts'
 import { formatEndpoint } from '../protocol/net/endpoint.ts'
-import { machineOf, type RecordFields } from '../protocol/wire/record.ts'
+import { dhtPortOf, machineOf, type RecordFields, withDhtPort } from '../protocol/wire/record.ts'
 import {
   type GossipEffect,
   type GossipEvent,
@@ -39,11 +39,7 @@ export type FromStepper =
 
 type Fact = Extract<GossipEffect, { type: 'emit' }>['fact']
 
-export interface StepperInput {
-  state: GossipState
-  tools: Tools
-  signal: AbortSignal
-}
+export type StepperInput = Pick<Context, 'state' | 'tools' | 'signal'>
 
 /** The owner's text has been written to the disk, or could not be. */
 export type FromPersist = { type: 'persist.ended'; requestId: string; text: string; failure?: Failure }
@@ -177,6 +173,12 @@ export const gossipMachine = setup({
         if (JSON.stringify(machine) === JSON.stringify(context.state.self.record.machine)) return
         enqueue.sendTo('stepper', recordUpdated({ machine }))
       }),
+    },
+    'relay.dhtChanged': {
+      guard: ({ context, event: { port } }) => port !== dhtPortOf(context.state.self.record.capabilities),
+      actions: sendTo('stepper', ({ context, event: { port } }) =>
+        recordUpdated({ capabilities: withDhtPort(context.state.self.record.capabilities, port) }),
+      ),
     },
     'trust.changed': {
       actions: sendTo('stepper', ({ event: { trusted } }) => ({

@@ -1,9 +1,11 @@
 import { assign, emit, enqueueActions, fromCallback, sendTo, setup } from 'xstate'
 import { CLOSED_CLIENT_MS } from '../protocol/defaults/relay.ts'
 import { AppError, toFailure } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
 import type { RelayAccepts, RelayEmits } from '../protocol/relay.ts'
 import { isAuthorized, type Rights } from '../protocol/rights.ts'
 import type { TrustChanged } from '../protocol/trust.ts'
+import { dhtHostOf, type LentDhtEmits, lentDhtMachine } from './relay/lentDht.ts'
 import { type LentPort, type LoginEmits, type LoginEvent, loginMachine } from './relay/login.ts'
 import {
   allPorts,
@@ -21,13 +23,23 @@ import {
 export interface RelayInput extends Rights {
   /** This node, which may always use its own relay. */
   id: string
+  /** The IPv4 address at which others reach this machine; undefined while none is known. */
+  host: string | undefined
   signal: AbortSignal
 }
 
-type Events = RelayAccepts | TrustChanged | RelayServerEmits | LoginEmits | { type: 'client.forgiven'; holder: string }
+type Events =
+  | RelayAccepts
+  | TrustChanged
+  | RelayServerEmits
+  | LoginEmits
+  | LentDhtEmits
+  | { type: 'client.forgiven'; holder: string }
 
 interface Context extends RelayInput {
   logins: Logins
+  /** The clients that have streams through the DHT now. */
+  dhtClients: readonly NodeId[]
   /** The clients whose logins are refused for a while because the owner has closed them: ids, or addresses without a key. */
   closed: readonly string[]
 }
@@ -47,11 +59,14 @@ export const relayMachine = setup({
     /** Accepts the connections of clients, and measures what ports carry. */
     server: fromCallback<RelayServerCommand, { signal: AbortSignal }, RelayServerEmits>(() => {}),
     login: loginMachine,
+    lentDht: lentDhtMachine,
   },
   guards: {
     isLast: ({ context: { logins } }, { loginId }: { loginId: string }) =>
       Object.keys(logins).every((one) => one === loginId),
-    isMeant: ({ context: { logins } }, { which }: { which: string }) => meantBy(logins, which) !== undefined,
+    isMeant: ({ context: { logins, dhtClients } }, { which }: { which: string }) =>
+      meantBy(logins, dhtClients, which) !== undefined,
+    hasHost: ({ context: { host } }) => host !== undefined,
   },
   actions: {
     addLogin: enqueueActions(({ enqueue, self }, { login }: { login: Omit<Login, 'ports'> }) => {
@@ -85,14 +100,18 @@ export const relayMachine = setup({
       for (const { loginId, client } of Object.values(context.logins))
         if (client !== 'anonymous' && !isAuthorized(context, client, 'relay'))
           enqueue.sendTo(loginId, closing('the owner does not trust the client any more'))
+      const clients = context.dhtClients.filter((client) => !isAuthorized(context, client, 'relay'))
+      if (clients.length > 0) enqueue.sendTo('server', { type: 'endStreams', clients })
     }),
     closeMeant: enqueueActions(({ context, enqueue }, { which }: { which: string }) => {
-      const { logins, ports } = meantBy(context.logins, which) as Meant
+      const { logins, ports, dhtClients } = meantBy(context.logins, context.dhtClients, which) as Meant
       const why = 'the owner closed it'
       for (const { loginId, port } of ports)
         enqueue.sendTo(loginId, { type: 'login.freePort', name: port.name, why } satisfies LoginEvent)
       for (const { loginId } of logins) enqueue.sendTo(loginId, closing(why))
-      const holders = [...new Set(logins.map(({ client, from }) => (client === 'anonymous' ? from : client)))]
+      if (dhtClients.length > 0) enqueue.sendTo('server', { type: 'endStreams', clients: dhtClients })
+      const ofLogins = logins.map(({ client, from }) => (client === 'anonymous' ? from : client))
+      const holders = [...new Set([...ofLogins, ...dhtClients])]
       if (holders.length === 0) return
       enqueue.assign({ closed: [...new Set([...context.closed, ...holders])] })
       for (const holder of holders)
@@ -110,8 +129,11 @@ export const relayMachine = setup({
 }).createMachine({
   id: 'relay',
   options: { maxIterations: 1_000 },
-  context: ({ input }) => ({ ...input, logins: {}, closed: [] }),
-  invoke: { id: 'server', src: 'server', input: ({ context: { signal } }) => ({ signal }) },
+  context: ({ input }) => ({ ...input, logins: {}, dhtClients: [], closed: [] }),
+  invoke: [
+    { id: 'server', src: 'server', input: ({ context: { signal } }) => ({ signal }) },
+    { id: 'lentDht', src: 'lentDht', input: ({ context: { signal }, self }) => ({ parent: self, signal }) },
+  ],
   initial: 'idle',
   states: {
     /** Nobody has logged in. */
@@ -160,6 +182,7 @@ export const relayMachine = setup({
           requestId,
           reply: 'relay.listed' as const,
           ports: allPorts(Object.values(context.logins)),
+          dhtClients: context.dhtClients,
         }),
       },
     },
@@ -170,8 +193,8 @@ export const relayMachine = setup({
           {
             type: 'measure',
             params: ({ context, event: { requestId, which } }) => {
-              const { logins, ports } = meantBy(context.logins, which) as Meant
-              return { requestId, reply: 'relay.closed' as const, ports: [...ports, ...allPorts(logins)] }
+              const { logins, ports, dhtClients } = meantBy(context.logins, context.dhtClients, which) as Meant
+              return { requestId, reply: 'relay.closed' as const, ports: [...ports, ...allPorts(logins)], dhtClients }
             },
           },
           { type: 'closeMeant', params: ({ event }) => event },
@@ -186,6 +209,30 @@ export const relayMachine = setup({
         })),
       },
     ],
+    'server.dhtClients': { actions: assign({ dhtClients: ({ event }) => event.clients }) },
+    'relay.openDht': [
+      {
+        guard: 'hasHost',
+        actions: sendTo('lentDht', ({ context: { host = '' }, event: { requestId } }) => ({
+          type: 'lentDht.open',
+          requestId,
+          host,
+        })),
+      },
+      {
+        actions: emit(({ event: { requestId } }) => ({
+          type: 'relay.openDhtFailed',
+          requestId,
+          ...new AppError('no_relay', { why: 'it does not know an IPv4 address at which others reach it' }).toJSON(),
+        })),
+      },
+    ],
+    'lentDht.opened': { actions: emit(({ event }) => ({ ...event, type: 'relay.dhtOpened' })) },
+    'lentDht.failed': {
+      actions: emit(({ event: { requestId, failure } }) => ({ type: 'relay.openDhtFailed', requestId, ...failure })),
+    },
+    'lentDht.changed': { actions: emit(({ event }) => ({ ...event, type: 'relay.dhtChanged' })) },
+    'table.selfAddressesChanged': { actions: assign({ host: ({ event }) => dhtHostOf(event) }) },
     'client.forgiven': { actions: [{ type: 'forgive', params: ({ event }) => event }, 'tellClosed'] },
     'trust.changed': { actions: [{ type: 'setTrusted', params: ({ event }) => event }, 'closeUntrusted'] },
   },

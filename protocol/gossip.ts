@@ -5,6 +5,7 @@ import { nodeId } from './ids.ts'
 import type { AddressDiscovered, SeedsListed, SelfAddressesChanged } from './ipTable.ts'
 import { endpointSchema } from './net/endpointSchema.ts'
 import type { NodeStopping } from './node.ts'
+import type { RelayDhtChanged } from './relay.ts'
 import type { SpecsChanged } from './specs.ts'
 import type { TrustChanged } from './trust.ts'
 import { recordSchema } from './wire/record.ts'
@@ -86,5 +87,6 @@ export type GossipAccepts =
   | SeedsListed
   | SelfAddressesChanged
   | SpecsChanged
+  | RelayDhtChanged
   | TrustChanged
   | NodeStopping

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { CommandSpec, CommandsOf } from './control.ts'
 import { answer, type FactSpecs, type FactsOf, failed } from './facts.ts'
 import { caller } from './ids.ts'
+import type { SelfAddressesChanged } from './ipTable.ts'
 import type { RequestFact } from './request.ts'
 
 /** The commands of the owner about the ports that this node lends to nodes that nobody can dial. */
@@ -12,6 +13,15 @@ export const relayCommands = {
     schema: z.object({ which: z.string().min(1).max(128) }),
     action: 'administer',
     terminalEvents: ['relay.closed', 'relay.closeFailed'],
+  },
+  /**
+   * Opens the UDP ports through which nodes behind routers find each other, if they are not open yet. They close when
+   * nobody has requested this for `DHT_PROCESS.idleMs`.
+   */
+  'relay.openDht': {
+    schema: z.object({}),
+    action: 'relay',
+    terminalEvents: ['relay.dhtOpened', 'relay.openDhtFailed'],
   },
 } as const satisfies Record<string, CommandSpec>
 
@@ -41,6 +51,15 @@ export const relayFacts = {
   'relay.listed': answer({ policy: z.enum(['off', 'trusted', 'peers', 'all']), ports: z.array(lentPort) }),
   'relay.closed': answer({ ports: z.array(lentPort) }),
   'relay.closeFailed': failed,
+  /** `host` is an IPv4 address of this node, and `port` the first of `DHT_PORTS` UDP ports. */
+  'relay.dhtOpened': answer({ host: z.string(), port: z.int().min(1).max(65_535) }),
+  'relay.openDhtFailed': failed,
+  /** `missing`: hyperdht does not load here, so that this node has one way less to lend. It is said once. */
+  'relay.dhtChanged': z.object({
+    state: z.enum(['running', 'stopped', 'missing']),
+    port: z.int().min(1).max(65_535).optional(),
+    why: z.string().optional(),
+  }),
   'relay.portLent': lentPort.pick({ protocol: true, port: true, name: true, client: true, from: true }),
   /** `why` is a sentence. */
   'relay.portFreed': lentPort.pick({ protocol: true, port: true, client: true }).extend({ why: z.string() }),
@@ -57,4 +76,6 @@ export type RelayEmits = FactsOf<typeof relayFacts>
 
 export type RelayCommand = CommandsOf<typeof relayCommands>
 
-export type RelayAccepts = RelayCommand | RequestFact
+export type RelayDhtChanged = Extract<RelayEmits, { type: 'relay.dhtChanged' }>
+
+export type RelayAccepts = RelayCommand | RequestFact | SelfAddressesChanged

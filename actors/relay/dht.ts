@@ -22,6 +22,8 @@ export interface RelayDhtProcessOptions {
   authorize(client: NodeId): boolean
   quota: Pick<RelayQuota, 'takePair'>
   onChange?(change: DhtEmits): void
+  /** A stream was added or has ended. */
+  onStreams?(): void
   /** The program of the process, and the options of Node for it. */
   script?: string
   execArgv?: readonly string[]
@@ -46,7 +48,7 @@ const program = () => join(import.meta.dirname, programs[extname(import.meta.fil
 
 /** Starts the process, and again whenever it has ended, until `stop`. */
 export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess {
-  const { onChange = () => {}, quota, authorize } = options
+  const { onChange = () => {}, onStreams = () => {}, quota, authorize } = options
   const streams = new Map<number, RelayedStreamView & { release: Release }>()
   let send = (_message: ToDht) => {}
   let ended = Promise.resolve()
@@ -95,9 +97,11 @@ export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess 
       const release = authorize(client) ? quota.takePair(client) : undefined
       if (release) streams.set(serial, { serial, client, from, bytes: 0, since: Date.now(), release })
       send({ type: 'answer', serial, granted: release !== undefined })
+      if (release) onStreams()
     } else if (message.type === 'released') {
       streams.get(message.serial)?.release()
       streams.delete(message.serial)
+      onStreams()
     } else {
       for (const { serial, bytes } of message.streams) {
         const known = streams.get(serial)
@@ -109,6 +113,7 @@ export function startRelayDht(options: RelayDhtProcessOptions): RelayDhtProcess 
   function releaseAll(): void {
     for (const { release } of streams.values()) release()
     streams.clear()
+    onStreams()
   }
 
   const actor = createActor(dhtMachine.provide({ actors: { process: dhtProcess } }))

@@ -1,4 +1,4 @@
-import type { Caller } from '../../protocol/ids.ts'
+import type { Caller, NodeId } from '../../protocol/ids.ts'
 import type { LentPortView } from '../../protocol/relay.ts'
 import type { LentPort } from './login.ts'
 
@@ -23,6 +23,8 @@ export interface PortOfLogin {
 
 interface Measure {
   requestId: string
+  /** The clients whose streams are meant that go through the DHT. */
+  dhtClients: readonly NodeId[]
   /** The fact that answers the request with the ports. */
   reply: 'relay.listed' | 'relay.closed'
 }
@@ -30,6 +32,8 @@ interface Measure {
 /** The events of the server to the concern. */
 export type RelayServerEmits =
   | { type: 'server.loggedIn'; login: Omit<Login, 'ports'> }
+  /** The clients that have streams through the DHT now. */
+  | { type: 'server.dhtClients'; clients: readonly NodeId[] }
   | { type: 'server.refused'; client: Caller; from: string; why: string }
   | ({ type: 'server.measured'; ports: LentPortView[] } & Measure)
 
@@ -38,24 +42,28 @@ export type RelayServerCommand =
   | ({ type: 'measure'; ports: readonly PortOfLogin[] } & Measure)
   /** Refuses the logins of these clients, and of no others that it has refused before. */
   | { type: 'refuse'; holders: readonly string[] }
+  /** Ends the streams of these clients through the DHT. */
+  | { type: 'endStreams'; clients: readonly NodeId[] }
 
 /** What the owner means: whole logins, or single ports of others. */
 export interface Meant {
   logins: readonly Login[]
   ports: readonly PortOfLogin[]
+  dhtClients: readonly NodeId[]
 }
 
 /** Looks up a port by its number or name, or else logins by a node id, the beginning of one, or an address. */
-export function meantBy(logins: Logins, which: string): Meant | undefined {
+export function meantBy(logins: Logins, clients: readonly NodeId[], which: string): Meant | undefined {
   const all = Object.values(logins)
   const ports = allPorts(all).filter(({ port }) => String(port.port) === which || port.name === which)
-  if (ports.length > 0) return { logins: [], ports }
+  if (ports.length > 0) return { logins: [], ports, dhtClients: [] }
   const start = which.replace(/^SHA256:/, '')
   const meant = all.filter(
     ({ client, from }) =>
       (start !== '' && client.startsWith(`SHA256:${start}`)) || (client === 'anonymous' && from === which),
   )
-  return meant.length > 0 ? { logins: meant, ports: [] } : undefined
+  const dhtClients = clients.filter((client) => start !== '' && client.startsWith(`SHA256:${start}`))
+  return meant.length + dhtClients.length > 0 ? { logins: meant, ports: [], dhtClients } : undefined
 }
 
 export function allPorts(logins: readonly Login[]): PortOfLogin[] {

@@ -39,6 +39,8 @@ export const BLIND_RELAY = {
 /** Settings of the process that runs the DHT of a relay. */
 export const DHT_PROCESS = {
   startTimeoutMs: 10_000,
+  /** How long the ports stay open after somebody has requested them. Nodes that listen request them again in a third of it. */
+  idleMs: 15 * 60_000,
   /** How long its end may take before it is killed. */
   stopTimeoutMs: 2_000,
   /** The delay before it starts again: it doubles with each failure. */

@@ -100,6 +100,8 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
 
   'relay.list': FROM_MEMORY_MS,
   'relay.close': FROM_MEMORY_MS,
+  // A process starts.
+  'relay.openDht': REMOTE_MS,
 
   // One reading takes 10 s at most, and the request may arrive during a reading that fails.
   'specs.get': 30_000,

@@ -31,6 +31,9 @@ const TRUSTED_RELAY_CAPABILITY = 'relay:trusted'
 /** The capability of one that shows them under domains too. */
 const DOMAINS_CAPABILITY = 'domains'
 
+/** The capability that names the first UDP port of a relay's DHT while that is open. */
+const DHT_CAPABILITY = /^dht:(\d{1,5})$/
+
 const SIZE_MAX_MIB = 2 ** 40
 
 export const machine = z.object({
@@ -109,6 +112,21 @@ export function relaysTo(capabilities: readonly string[]): 'nobody' | 'trusted' 
 /** Returns whether the node of a record shows the ports that it lends under domains. */
 export function showsDomains(capabilities: readonly string[]): boolean {
   return capabilities.includes(DOMAINS_CAPABILITY)
+}
+
+/** Returns the first UDP port of a relay's DHT; undefined while it is closed. */
+export function dhtPortOf(capabilities: readonly string[]): number | undefined {
+  for (const one of capabilities) {
+    const port = Number(DHT_CAPABILITY.exec(one)?.[1])
+    if (port >= 1 && port <= 65_535) return port
+  }
+  return undefined
+}
+
+/** Returns capabilities that name this port of a DHT, or none. */
+export function withDhtPort(capabilities: readonly string[], port: number | undefined): string[] {
+  const others = capabilities.filter((one) => !DHT_CAPABILITY.test(one))
+  return port === undefined ? others : [...others, `dht:${port}`]
 }
 
 export function shortOf(id: NodeId): ShortId {

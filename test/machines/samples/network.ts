@@ -190,6 +190,7 @@ export const gossipSamples = samplesOf(gossipMachine, {
     },
     'specs.changed': { type: 'specs.changed', specs: { ...specs, RAM: 2_048 } },
     'trust.changed': { type: 'trust.changed', trusted: [other.id] },
+    'relay.dhtChanged': { type: 'relay.dhtChanged', state: 'running', port: 8_088 },
     'specs.changed (the same)': { type: 'specs.changed', specs },
     'record.describe': { ...owner('record.describe', 'r'), text: 'hello' },
     'persist.ended': { type: 'persist.ended', requestId: 'r', text: 'hello' },
