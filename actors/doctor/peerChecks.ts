@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { toAppError } from '../../protocol/errors.ts'
-import { type Endpoint, formatEndpoint, rungNameOf, rungs } from '../../protocol/net/endpoint.ts'
+import { type Endpoint, formatEndpoint, isSameEndpoint, rungNameOf, rungs } from '../../protocol/net/endpoint.ts'
+import { isShared } from '../../protocol/net/ranges.ts'
 import { reachabilityFacts } from '../../protocol/reachability.ts'
 import type { DialTarget } from '../net/dialer.ts'
 import { createPeerClient } from '../net/peerClient.ts'
@@ -18,14 +19,34 @@ interface Dialled {
 /** Dials each endpoint of a peer by itself, and has the peer dial this node back. */
 export async function checkPeer(where: string, subject: Subject): Promise<PeerResult[]> {
   try {
-    const target = await subject.resolve(where, subject.signal)
+    const target = await targetOf(where, subject)
     const dials = await Promise.all(target.endpoints.map((endpoint) => dialAlone(target, endpoint, subject)))
     const answering = dials.filter(({ ms }) => ms !== undefined).map(({ endpoint }) => endpoint)
     const back = await checkBack({ ...target, endpoints: answering }, where, subject)
-    return [...rungResults(dials, where), { check: `from ${where}`, ...back }]
+    const router = { check: `router of ${where}`, ...routerResult(target.endpoints) }
+    return [...rungResults(dials, where), { check: `from ${where}`, ...back }, router]
   } catch (error) {
     return [{ check: `to ${where}`, ...brokenBy(error) }]
   }
+}
+
+/** A machine that the owner names by one address is examined at its others too. */
+async function targetOf(where: string, { resolve, peers, signal }: Subject): Promise<DialTarget> {
+  const target = await resolve(where, signal)
+  if (target.id) return target
+  const isNamed = (at: Endpoint) => target.endpoints.some((one) => isSameEndpoint(one, at))
+  const known = peers.find(({ id, endpoints }) => id && endpoints.some(isNamed))
+  return known?.id ? resolve(known.id, signal) : target
+}
+
+/** Which router is on the side of a peer, as far as its endpoints tell. */
+export function routerResult(endpoints: readonly Endpoint[]): CheckResult {
+  const kinds = new Set(endpoints.map(({ kind }) => kind))
+  if (endpoints.some(({ kind, host }) => kind === 'direct' && !isShared(host)))
+    return ok('No router is in the way to it: it names a public address of its own')
+  if (kinds.has('mapped')) return ok('A router passes connections on to it, from a port that it maps')
+  if (kinds.has('punched') || kinds.has('relayed')) return ok('A router passes nothing on to it, so a relay does')
+  return unknown('It names only addresses of its own network')
 }
 
 async function dialAlone({ id }: DialTarget, endpoint: Endpoint, { dialer, signal }: Subject): Promise<Dialled> {

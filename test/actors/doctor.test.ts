@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { brokenBy, type Subject } from '../../actors/doctor/check.ts'
 import { clockResult } from '../../actors/doctor/clockCheck.ts'
-import { rungResults } from '../../actors/doctor/peerChecks.ts'
+import { checkDisk, checkImage } from '../../actors/doctor/machineChecks.ts'
+import { checkPeer, routerResult, rungResults } from '../../actors/doctor/peerChecks.ts'
 import { holderOf } from '../../actors/doctor/portChecks.ts'
 import { checkFirewall, checkPunching, checkRelay, checkRouter } from '../../actors/doctor/reachChecks.ts'
+import { shipped } from '../../actors/homePaths.ts'
 import { AppError, fromFailure } from '../../protocol/errors.ts'
 import { directEndpoint, type Endpoint, parseEndpoint } from '../../protocol/net/endpoint.ts'
 import type { DialledEndpoint, Reach } from '../../protocol/reachability.ts'
@@ -178,4 +183,59 @@ test('who holds a port', { skip: process.platform !== 'linux' && 'only Linux tel
   server.close()
   await new Promise((resolve) => server.once('close', resolve))
   assert.equal(await holderOf(port), undefined)
+})
+
+test('which router is on the side of a peer', () => {
+  const endpointsOf = (...texts: string[]) => texts.map((text) => parseEndpoint(text) as Endpoint)
+  const rows: [string[], string, RegExp][] = [
+    [['192.168.1.2:8088', '203.0.113.1:8088'], 'ok', /^No router/],
+    [['192.168.1.2:8088', 'mapped://203.0.113.1:9000', 'relayed://203.0.113.2:20000'], 'ok', /a port that it maps$/],
+    [['192.168.1.2:8088', 'relayed://203.0.113.2:20000'], 'ok', /passes nothing on/],
+    [['192.168.1.2:8088'], 'unknown', /its own network/],
+  ]
+  for (const [texts, state, what] of rows) {
+    const result = routerResult(endpointsOf(...texts))
+    assert.equal(result.state, state, texts.join())
+    assert.match(result.what, what)
+  }
+})
+
+test('a machine that is named by one address is examined at its others too', async () => {
+  const other = directEndpoint({ host: '203.0.113.8', port: 8_088 })
+  const id = nodeIdOf('a')
+  const dialledEndpoints: Endpoint[] = []
+  const results = await checkPeer('203.0.113.9', {
+    ...subjectOf({}, { listening: { host: '', port: 0 } }),
+    peers: [{ id, endpoints: [outside, other] }],
+    resolve: async (where: string) => (where === id ? { id, endpoints: [outside, other] } : { endpoints: [outside] }),
+    dialer: {
+      async dial({ endpoints: [endpoint] }: { endpoints: Endpoint[] }) {
+        dialledEndpoints.push(endpoint as Endpoint)
+        throw new AppError('unreachable', { where: 'there', why: 'no' })
+      },
+    },
+  } as unknown as Subject)
+  assert.deepEqual(dialledEndpoints, [outside, other])
+  assert.deepEqual(
+    results.map(({ check, state }) => `${check}: ${state}`),
+    ['to 203.0.113.9, direct IPv4: broken', 'from 203.0.113.9: unknown', 'router of 203.0.113.9: ok'],
+  )
+})
+
+test('the disk and the image', async (t) => {
+  const homeDir = await mkdtemp(join(tmpdir(), 'p2prc-doctor-'))
+  t.after(() => rm(homeDir, { recursive: true }))
+  const engine = { local: false, version: async () => '1', hasImage: async () => false }
+  const subject = { ...subjectOf({}), homeDir, imagesDir: shipped.images, engine } as unknown as Subject
+  assert.match((await checkDisk(subject)).what, /can be written and has \d+ MiB free$/)
+  assert.deepEqual(await readdir(homeDir), [])
+  const gone = await checkDisk({ ...subject, homeDir: join(homeDir, 'gone') })
+  assert.deepEqual([gone.state, gone.remedy], ['broken', 'Make it writable.'])
+  const missing = await checkImage(subject)
+  assert.deepEqual([missing.state, missing.remedy], ['broken', 'Run `p2prc image build` and read its output.'])
+  const built = await checkImage({
+    ...subject,
+    engine: { ...engine, hasImage: async () => true },
+  } as unknown as Subject)
+  assert.match(built.what, /^The image for lent containers is built: p2prc\/ssh:/)
 })

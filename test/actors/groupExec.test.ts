@@ -94,7 +94,7 @@ test('a server with another host key receives no command', async (context) => {
   lender.script.hostKey = HOST_KEY
   lender.script.sshPort = Number(port)
   await send('loan.take', { where: lender.address })
-  assert.match(await read('known hosts'), new RegExp(`:${port} ${HOST_KEY.slice(0, 40)}`))
+  assert.ok((await read('known hosts')).includes(`:${port} ${HOST_KEY.slice(0, 40)}`))
   const marker = path('marker')
   const { results } = await exec([`touch '${marker}'`])
   assert.equal(results[0]?.failure?.code, 'unreachable')

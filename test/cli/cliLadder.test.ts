@@ -106,7 +106,7 @@ test('doctor: what is broken first and what to do, the ways to a peer and back, 
     findings.map(({ check }) => check),
     [
       ...['disk', 'engine', 'image', 'DNS', 'clock', 'port', 'firewall', 'router', 'punching', 'relay'],
-      ...[`to ${other.where}, direct IPv4`, `from ${other.where}`],
+      ...[`to ${other.where}, direct IPv4`, `from ${other.where}`, `router of ${other.where}`],
     ],
   )
   assert.deepEqual(
@@ -142,10 +142,13 @@ test('doctor without a node: it says so, and who holds the port', async (t) => {
   assert.equal(taken.code, 1)
   const held = new RegExp(`^No node runs on this home, and port ${port} is held by process ${process.pid} \\(.+\\)$`)
   assert.match(taken.of('port')?.what ?? '', held)
-  const free = await findingsOf(await configuredHome({ ...loopback, ServerPort: String(await freePort()) }))
+  const home = await configuredHome({ ...loopback, ServerPort: String(await freePort()) })
+  await p2prcJson(home, 'add', 'no-such-machine.invalid:8088')
+  const free = await findingsOf(home)
   assert.deepEqual(
     [free.of('port')?.what, free.of('port')?.remedy],
     ['No node runs on this home', 'Start one with `p2prc start`.'],
   )
   assert.equal(free.of('firewall')?.state, 'unknown')
+  assert.equal(free.of('DNS')?.what, 'No name server finds no-such-machine.invalid')
 })

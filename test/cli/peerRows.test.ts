@@ -146,3 +146,12 @@ test('amounts of memory', () => {
   for (const text of ['', 'G', '-1', '1e9', '8K', '8 Gs', '"; touch X; "'])
     assert.throws(() => readMemory(text), { code: 'bad_request' }, text)
 })
+
+test('the way of the last dial is what is shown, whatever the peer offers besides', () => {
+  const relayed = { kind: 'relayed', host: '203.0.113.4', port: 20_000 } as const
+  const used = peer('used', { path: { endpoint: relayed, since: 1 }, linked: true, dialable: false })
+  const pathsOf = (...list: Peer[]) => peerRows(list).map(({ path }) => path)
+  assert.deepEqual(pathsOf(used), ['relayed'])
+  assert.deepEqual(pathsOf({ ...used, path: null }), ['its link'])
+  assert.deepEqual(pathsOf({ ...used, path: null, dialable: true }), ['direct IPv4'])
+})
