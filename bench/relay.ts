@@ -1,11 +1,10 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import { frpVersion, startFrpc, startFrps } from '../test/support/frpPrograms.ts'
 import { bundled } from './bundled.ts'
-import { type Bench, type Figure, figure, interleave, median } from './measure.ts'
-import { ended, freePort, type Started, scratch, started, startedNode } from './processes.ts'
+import { type Bench, type Figure, interleave, median } from './measure.ts'
+import { freePort, scratch, started } from './processes.ts'
+import { dhtMemory, relayMemory } from './relayMemory.ts'
 
 /** How a client and a relay speak with each other, and what is to be reached of frp that does the same. */
 const modes = [
@@ -25,15 +24,6 @@ const ROUND_TRIPS = 2_000
 const CONNECTIONS = 200
 
 const ROUNDS = 5
-
-/** What a relay with 1,000 idle tunnels, and the process of its DHT, may take in MB. */
-const CLIENTS = 63
-const PORTS = 16
-const RELAY_MB = 150
-const DHT_MB = 80
-
-/** A process idles for this long before its memory is read. */
-const IDLE_MS = 5_000
 
 /** Measures a relay: two hops between a user and a service, all four of them processes of their own. */
 export const bench: Bench = async () => {
@@ -101,7 +91,7 @@ export const bench: Bench = async () => {
     }),
   )
   for (const child of running) child.kill('SIGKILL')
-  return [...figures, ...(await memory(host))]
+  return [...figures, await relayMemory(host), await dhtMemory()]
 }
 
 /** Starts frp with the same settings. Returns the port at its server. */
@@ -202,33 +192,4 @@ async function firstByte(port: number): Promise<number> {
     socket.destroy()
   }
   return median(times)
-}
-
-/** Measures a whole node of the build to which many clients have logged in. */
-async function memory(host: string): Promise<Figure[]> {
-  const port = await freePort()
-  const node = await startedNode(scratch('relay'), port)
-  const clients = await started([host, 'idle', String(port), String(CLIENTS), String(PORTS)], {}, /ready \d+/)
-  if (!clients.text.includes(`ready ${CLIENTS * PORTS}`)) throw new Error(`not all ports are open: ${clients.text}`)
-  await wait(IDLE_MS)
-  const pair = { unit: 'MB', goal: { sign: '≤', ratio: 1 }, rounds: 1 } as const
-  const what = `memory of a node that lends ${CLIENTS * PORTS} idle ports to ${CLIENTS} nodes`
-  const figures = [figure({ ...pair, what, baseline: `${RELAY_MB} MB` }, resident(node), RELAY_MB)]
-  const dht = childrenOf(node).find(({ command }) => command.includes('relayDht'))
-  if (dht)
-    figures.push(
-      figure({ ...pair, what: 'memory of its DHT process', baseline: `${DHT_MB} MB` }, resident(dht), DHT_MB),
-    )
-  await ended(clients)
-  await ended(node)
-  return figures
-}
-
-function childrenOf({ pid }: Started): { pid: number; command: string }[] {
-  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean)
-  return pids.map((child) => ({ pid: Number(child), command: readFileSync(`/proc/${child}/cmdline`, 'utf8') }))
-}
-
-function resident({ pid }: { pid?: number | undefined }): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_000
 }
