@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { isSelfAt } from '../machines/ipTable/peerTable.ts'
 import type { Bus } from '../protocol/bus.ts'
 import { PORT } from '../protocol/defaults/node.ts'
@@ -22,6 +23,8 @@ import type { AddDomain } from './listeners/legacyHttp.ts'
 import type { LocalCallers } from './listeners/localCallers.ts'
 import type { AcceptFrp } from './listeners/principal.ts'
 import { createDialer } from './net/dialer.ts'
+import { createKeyOf } from './net/punched/peerKeys.ts'
+import { createPunched } from './net/punched.ts'
 import { createResolve } from './net/resolve.ts'
 import { createLoanRequests } from './pluginRunner/loanRequests.ts'
 import { createPluginRunner } from './pluginRunner.ts'
@@ -47,6 +50,8 @@ interface ConcernDependencies {
   /** The current rights. */
   rights: () => Rights
   relay: RelayChoices
+  /** Takes over the streams that peers open over a punched path. */
+  acceptPunched: (stream: Duplex) => void
   /** The token for stock `frps` that the owner names as a relay. */
   viaToken: string
   /** Whether this node shows lent ports under domains. */
@@ -95,9 +100,15 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     relaysToAll: background && isAuthorized(rights(), 'anonymous', 'relay'),
   })
   const resolve = createResolve(bus)
+  const punched = createPunched({
+    ...{ identity, test: config.Test, keyOf: createKeyOf(bus), accept: dependencies.acceptPunched },
+    // As over TCP, the listener decides about each request.
+    authorize: (peer) => isAuthorized(rights(), peer, 'see'),
+  })
   const dialer = createDialer({
     identity,
     test: config.Test,
+    punched,
     isSelf: (at) => isSelfAt(ownEndpoints(), at),
     publish: (fact) => bus.publish(fact),
   })
@@ -166,6 +177,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
         onTunnelled: dependencies.localCallers.tunnelled,
         isBehindNat: background && config.BehindNAT,
         viaToken: dependencies.viaToken,
+        punched,
       }),
     ),
     toFactory(
@@ -183,6 +195,7 @@ export async function openConcerns(dependencies: ConcernDependencies): Promise<{
     ),
   ]
   const settled = async () => {
+    await punched.close()
     sshConfig.undo()
     const working = [containerManager, borrowed, plugins, reachability]
     await Promise.all([...working.map((each) => each.settled()), sshConfig.idle()])

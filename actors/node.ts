@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { version } from '../package.json'
 import { type Bus, createBus } from '../protocol/bus.ts'
 import { PORT, PROTOCOL_VERSION } from '../protocol/defaults/node.ts'
@@ -107,6 +108,8 @@ export async function createNode({
     undo.push(() => httpServer.close())
     const listenAddresses: ListenAddresses = { port: listen?.port ?? PORT, hosts: [] }
     const gossipListener = openGossipListener()
+    /** Set when the listener is open. */
+    const accept = { punched: (stream: Duplex): void => void stream.destroy() }
     const proxyPort = listen ? proxyPortOf(home) : undefined
     const { concerns, quarantined, acceptFrp, names, addDomain, settled } = await openConcerns({
       home,
@@ -116,6 +119,7 @@ export async function createNode({
       gossipListener,
       rights,
       relay: relayChoices,
+      acceptPunched: (stream) => accept.punched(stream),
       viaToken,
       showsDomains: proxyPort !== undefined,
       localCallers,
@@ -145,6 +149,7 @@ export async function createNode({
         ...listen,
       })
       undo.push(() => listener.close())
+      accept.punched = listener.accept
       listenAddresses.port = listener.port
       listenAddresses.hosts = hostsOf(listener.addresses)
       if (ipService) requestPublicAddress(ipService, bus)

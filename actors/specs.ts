@@ -68,7 +68,7 @@ async function requestSpecs(
   where: string,
   signal: AbortSignal,
 ): Promise<Specs> {
-  const connection = await dialer.dial(await resolve(where, signal), { purpose: 'command', goNode: 'accepted', signal })
+  const connection = await dialer.dial(await resolve(where, signal), { purpose: 'probe', goNode: 'accepted', signal })
   try {
     const checked = receivedSpecs.safeParse(await readAnswer(connection, where, signal))
     if (!checked.success)

@@ -16,12 +16,15 @@ import type { MappingsFile } from '../protocol/files/mappings.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import type { BusEvent } from '../protocol/index.ts'
 import type { Dialer } from './net/dialer.ts'
+import { createKeyOf } from './net/punched/peerKeys.ts'
+import type { Punched } from './net/punched.ts'
 import type { Resolve } from './net/resolve.ts'
 import type { Store } from './store.ts'
 import type { ConcernParts } from './supervise.ts'
 import { createConfirm } from './turnClient/confirm.ts'
 import { type FrpTransport, unmultiplexed } from './turnClient/frpTransport.ts'
 import { keylessTransport } from './turnClient/keylessRelay.ts'
+import { createPunchedListener } from './turnClient/punchedListener.ts'
 import { relayConnection } from './turnClient/relayConnection.ts'
 import { createAuthorize, createDelegate, createFindRelays, type FindRelays } from './turnClient/turnClientRequests.ts'
 
@@ -38,6 +41,8 @@ export interface TurnClientDependencies {
   isBehindNat: boolean
   /** The token for stock `frps` that the owner names as a relay; none if absent. */
   viaToken?: string
+  /** Opens streams through the routers of both ends. If absent, this node is not reached so. */
+  punched?: Pick<Punched, 'listen'>
   /** Replaced in tests. */
   findRelays?: FindRelays
 }
@@ -52,6 +57,7 @@ export function createTurnClient({
   isBehindNat,
   viaToken = '',
   onTunnelled = () => {},
+  punched = noPunching,
   findRelays = createFindRelays({ bus, resolve, dialer }),
 }: TurnClientDependencies): ConcernParts<typeof turnClientMachine> {
   let concernSignal: AbortSignal = AbortSignal.abort()
@@ -90,6 +96,15 @@ export function createTurnClient({
     })
   }
 
+  const punchedPath = createPunchedListener({
+    ...{ dialer, punched, keyOf: createKeyOf(bus), signal: () => concernSignal },
+    targetOf(id) {
+      const relay = known.get(id)
+      if (!relay) throw new AppError('not_found', { kind: 'node', id })
+      return { id: id as NodeId, endpoints: relay.endpoints }
+    },
+  })
+
   const search = fromCallback<{ type: 'none' }, { names: string[] }, FromSearch>(({ input: { names }, sendBack }) => {
     const abort = new AbortController()
     findRelays(names, AbortSignal.any([abort.signal, concernSignal])).then((found) => {
@@ -112,6 +127,7 @@ export function createTurnClient({
     logic: turnClientMachine.provide({
       actors: {
         session: sessionMachine.provide({ actors: { relay } }),
+        punchedPath,
         search,
         confirm,
         store: save,
@@ -131,6 +147,12 @@ export function createTurnClient({
     },
     retains: ['reach.changed'],
   }
+}
+
+const noPunching: Pick<Punched, 'listen'> = {
+  listen: async () => {
+    throw new AppError('punching_missing', { why: 'this process does not use it' })
+  },
 }
 
 /** The port of this machine to which a tunnel leads. */

@@ -189,6 +189,8 @@ export const turnClientMachine = mappingSetup.createMachine({
         { type: 'failUnserved', params: {} },
       ],
     },
+    'punched.opened': { actions: [{ type: 'setPunched', params: ({ event }) => event }, 'emitNode'] },
+    'punched.closed': { actions: [{ type: 'setPunched', params: ({ event }) => event }, 'emitNode'] },
     'tunnel.opened': { actions: [{ type: 'confirmOpened', params: ({ event }) => event }, 'save'] },
     'tunnel.refused': [
       {

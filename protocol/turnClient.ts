@@ -77,7 +77,11 @@ export const turnClientFacts = {
   'port.listed': answer({ mappings: z.array(mapping) }),
   'port.listFailed': failed,
   /** No mapping while the node needs none. */
-  'port.nodeShown': answer({ mapping: mapping.optional() }),
+  'port.nodeShown': answer({
+    mapping: mapping.optional(),
+    /** The punched path to it, or why there is none; absent while none is tried. */
+    punched: z.object({ endpoint: endpointSchema.optional(), why: failure.optional() }).optional(),
+  }),
   'port.unmapped': answer({ mapping }),
   'port.unmapFailed': failed,
   /** A mapping that was open cannot be reached any more; it comes back by itself. */
@@ -85,8 +89,8 @@ export const turnClientFacts = {
   'port.saveFailed': failure,
   /** It can be reached again, maybe at another address. */
   'port.restored': z.object({ mapping }),
-  /** Where others reach this node itself through a relay; no endpoint while it needs none or has none. */
-  'port.nodeRelayed': z.object({ endpoints: z.array(endpointSchema).max(1) }),
+  /** Where others reach this node itself through a relay: punched, relayed; no endpoint while it needs none or has none. */
+  'port.nodeRelayed': z.object({ endpoints: z.array(endpointSchema).max(2) }),
 } as const satisfies FactSpecs
 
 export type TurnClientEmits = FactsOf<typeof turnClientFacts>

@@ -84,6 +84,12 @@ export interface DialerOptions extends Partial<DialGuardOptions> {
   publish?: (fact: DialerEmits) => void
 }
 
+/**
+ * What is dialled over a punched path. The background work of a node, which goes on for every peer, would have every node load
+ * hyperdht; it goes over the relay.
+ */
+const PUNCHED_PURPOSES: ReadonlySet<DialPurpose> = new Set(['command', 'speed'])
+
 /** The result of one attempt, before it is known to have won the race. */
 type Attempt = Omit<NodeConnection, 'endpoint' | 'ms'> | Omit<GoConnection, 'endpoint' | 'ms'>
 
@@ -95,7 +101,9 @@ export function createDialer({ identity, publish = () => {}, punched, ...guardOp
   async function dial(target: DialTarget, options: DialOptions): Promise<Connection> {
     const { purpose, signal } = options
     const startedAt = performance.now()
-    const endpoints = distinct(target.endpoints)
+    const endpoints = relayedLast(
+      distinct(target.endpoints).filter((each) => !isPunched(each) || PUNCHED_PURPOSES.has(purpose)),
+    )
     const where = endpoints.length === 1 && endpoints[0] ? formatEndpoint(endpoints[0]) : (target.id ?? 'The peer')
     try {
       const { endpoint, result, failed } = await race(
@@ -221,6 +229,12 @@ async function withServerInfo(
     stream.destroy()
     throw error
   }
+}
+
+/** Puts relayed endpoints last, though background work has reached the peer there: the punched path is better. */
+function relayedLast(endpoints: readonly Endpoint[]): Endpoint[] {
+  const rank = ({ kind }: Endpoint) => Number(kind === 'relayed')
+  return endpoints.some(isPunched) ? [...endpoints].sort((one, other) => rank(one) - rank(other)) : [...endpoints]
 }
 
 function distinct(endpoints: readonly Endpoint[]): Endpoint[] {

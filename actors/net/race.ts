@@ -80,7 +80,9 @@ export function race<T>(
         return reject(new DialError(where, failed, Math.max(0, endpoints.length - DIAL.maxEndpoints)))
       }
       running.set(endpoint, performance.now())
-      if (waiting.length > 0) timer = setTimeout(startNext, DIAL.staggerMs)
+      const [next] = waiting
+      const isLead = endpoint.kind === 'punched' && next?.kind === 'relayed'
+      if (next) timer = setTimeout(startNext, isLead ? DIAL.punchedLeadMs : DIAL.staggerMs)
       attempt(endpoint, attempts.signal).then(
         (result) => {
           if (isOver) return discard(result)

@@ -14,8 +14,10 @@ import {
   type FromStore,
   isFor,
   NODE_TUNNEL,
+  nodeEndpoints,
   type PortCommand,
   type PortMap,
+  PUNCHED_PATH,
   tunnelName,
   tunnelOf,
   unservedReason,
@@ -142,11 +144,12 @@ export const mappingSetup = turnClientSetup.extend({
         enqueue.stopChild(`confirm ${name}`)
         const waiting = context.requests.filter((one) => one.phase === 'mapping' && one.name === name)
         for (const { requestId } of waiting) enqueue.emit({ type: 'port.mapped', requestId, mapping })
+        const mappings = { ...context.mappings, [name]: mapping }
         if (name === NODE_TUNNEL)
-          enqueue.emit({ type: 'port.nodeRelayed', endpoints: [{ ...address, kind: 'relayed' }] })
+          enqueue.emit({ type: 'port.nodeRelayed', endpoints: nodeEndpoints({ ...context, mappings }) })
         else if (waiting.length === 0) enqueue.emit({ type: 'port.restored', mapping })
         enqueue.assign({
-          mappings: { ...context.mappings, [name]: mapping },
+          mappings,
           requests: end(context.requests, (one) => waiting.includes(one)),
         })
       },
@@ -205,7 +208,9 @@ export const mappingSetup = turnClientSetup.extend({
       }
     }),
     dropNode: enqueueActions(({ context, enqueue }) => {
-      if (context.mappings[NODE_TUNNEL]?.state === 'open') enqueue.emit({ type: 'port.nodeRelayed', endpoints: [] })
+      if (nodeEndpoints(context).length > 0) enqueue.emit({ type: 'port.nodeRelayed', endpoints: [] })
+      enqueue.stopChild(PUNCHED_PATH)
+      enqueue.assign({ punched: undefined })
       drop(context, [NODE_TUNNEL], enqueue)
     }),
     dropOfContainer: enqueueActions(({ context, enqueue }, { id }: { id: ContainerId }) => {

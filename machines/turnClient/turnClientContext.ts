@@ -4,6 +4,7 @@ import type { Caller, ContainerId, Failure, NodeId } from '../../protocol/ids.ts
 import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { Mapping, TurnClientAccepts, TurnClientCommand } from '../../protocol/turnClient.ts'
 import type { Requests, Tracked } from '../requests.ts'
+import type { PunchedPathEmits } from './punchedPath.ts'
 import {
   DOMAIN_RELAY,
   type HeldRelays,
@@ -98,11 +99,14 @@ export interface Context extends Omit<TurnClientInput, 'wanted'> {
   /** The relay at which each tunnel is. */
   served: Readonly<Record<string, RelayId>>
   requests: Requests<TurnClientRequest>
+  /** The punched path to this node at the leading relay. */
+  punched: { relay: NodeId; endpoint?: Endpoint; why?: Failure } | undefined
 }
 
 export type Events =
   | TurnClientAccepts
   | FromSession
+  | PunchedPathEmits
   | FromSearch
   | FromConfirm
   | FromStore
@@ -111,6 +115,9 @@ export type Events =
 
 /** The name of the tunnel to this node itself. */
 export const NODE_TUNNEL = 'node'
+
+/** The id of the child that makes this node known at a relay's DHT. */
+export const PUNCHED_PATH = 'punched path'
 
 /** The name of a tunnel, which says to which port of this machine it leads. */
 export function tunnelName({ protocol, port }: Pick<WantedPort, 'protocol' | 'port'>): string {
@@ -133,6 +140,7 @@ export function contextOf({ wanted, ...input }: TurnClientInput): Context {
     leading: undefined,
     served: {},
     requests: [],
+    punched: undefined,
   }
 }
 
@@ -171,6 +179,13 @@ export function unservedReason(
   if (via === undefined && workingCount(relays) > 0) return undefined
   const reasons = (held ? [held] : Object.values(relays)).map(({ relay, why }) => `${relay.id}: ${why}`)
   return new AppError('no_relay', { why: reasons.join('; ') || 'none is known' }).toJSON()
+}
+
+/** Returns where others reach this node through a relay, the best first. */
+export function nodeEndpoints({ punched, mappings }: Pick<Context, 'punched' | 'mappings'>): Endpoint[] {
+  const { state, address } = mappings[NODE_TUNNEL] ?? {}
+  const relayed = state === 'open' && address ? [{ ...address, kind: 'relayed' as const }] : []
+  return [...(punched?.endpoint ? [punched.endpoint] : []), ...relayed]
 }
 
 /** Whether the caller may see and end the mapping. */

@@ -1,8 +1,11 @@
 import { assign, emit, enqueueActions, fromCallback, setup } from 'xstate'
 import { RELAY_DISCOVERY_TIMEOUT_MS, RELAY_SEARCH_INTERVAL_MS } from '../../protocol/defaults/turnClient.ts'
+import type { Failure, NodeId } from '../../protocol/ids.ts'
+import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import type { TurnClientEmits } from '../../protocol/turnClient.ts'
 import { relaysTo } from '../../protocol/wire/record.ts'
 import { inPhase, requestActions, requestGuards } from '../requests.ts'
+import { punchedPathMachine } from './punchedPath.ts'
 import {
   DOMAIN_RELAY,
   heldAfter,
@@ -26,8 +29,10 @@ import {
   type FromSearch,
   type FromStore,
   NODE_TUNNEL,
+  nodeEndpoints,
   type PortCommand,
   type PortMap,
+  PUNCHED_PATH,
   relayFor,
   type TurnClientInput,
   tunnelOf,
@@ -45,6 +50,7 @@ export const turnClientSetup = setup({
   },
   actors: {
     session: sessionMachine,
+    punchedPath: punchedPathMachine,
     /** Looks once for willing relays and for those that the owner named. */
     search: fromCallback<{ type: 'none' }, { names: string[] }, FromSearch>(() => {
       throw new Error('not provided')
@@ -97,6 +103,10 @@ export const turnClientSetup = setup({
   actions: requestActions<Context, Events>(),
 }).extend({
   actions: {
+    setPunched: assign((_, { relay, endpoint, failure }: PunchedChange) => ({
+      punched: { relay, ...(endpoint && { endpoint }), ...(failure && { why: failure }) },
+    })),
+    emitNode: emit(({ context }) => ({ type: 'port.nodeRelayed' as const, endpoints: nodeEndpoints(context) })),
     hold: assign(({ context: { relays: held } }, { relays: found }: Pick<FromSearch, 'relays'>) => {
       const relays = heldAfter(held, found)
       return { relays, offered: offeredRelays(relays, found) }
@@ -118,9 +128,15 @@ export const turnClientSetup = setup({
         },
       }))
     }),
-    showNode: emit(({ context: { mappings } }, { requestId }: { requestId: string }) => {
+    showNode: emit(({ context: { mappings, punched } }, { requestId }: { requestId: string }) => {
       const mapping = mappings[NODE_TUNNEL]
-      return { type: 'port.nodeShown' as const, requestId, ...(mapping && { mapping }) }
+      const { relay: _, ...shown } = punched ?? { relay: undefined }
+      return {
+        type: 'port.nodeShown' as const,
+        requestId,
+        ...(mapping && { mapping }),
+        ...(shown && { punched: shown }),
+      }
     }),
     /** Nobody lends ports yet, as far as this node knows. Those who wait are told so. */
     reportNone: enqueueActions(({ context, enqueue }) => {
@@ -160,7 +176,7 @@ export const turnClientSetup = setup({
       enqueue.assign({ relays: {}, offered: [], sessions: {}, leading: undefined, served: {} })
     }),
     /** Moves each tunnel to the relay at which it belongs now. */
-    serve: enqueueActions(({ context, enqueue }) => {
+    serve: enqueueActions(({ context, enqueue, self }) => {
       const leading = relayFor(context, { port: 0, protocol: 'tcp', remotePort: 0 })
       const served = { ...context.served }
       const mappings = { ...context.mappings }
@@ -171,10 +187,14 @@ export const turnClientSetup = setup({
         enqueue.stopChild(`confirm ${name}`)
         const session = former && context.sessions[former]
         if (session) enqueue.sendTo(session, { type: 'tunnel.close', name })
-        if (mapping?.state === 'open')
-          enqueue.emit(
-            name === NODE_TUNNEL ? { type: 'port.nodeRelayed', endpoints: [] } : { type: 'port.lost', mapping },
-          )
+        if (name === NODE_TUNNEL) {
+          if (nodeEndpoints(context).length > 0) enqueue.emit({ type: 'port.nodeRelayed', endpoints: [] })
+          enqueue.stopChild(PUNCHED_PATH)
+          // A relay of another program has no DHT.
+          const relay = next && !context.relays[next]?.relay.keyless ? (next as NodeId) : undefined
+          enqueue.assign({ punched: relay && { relay } })
+          if (relay) enqueue.spawnChild('punchedPath', { id: PUNCHED_PATH, input: { parent: self, relay } })
+        } else if (mapping?.state === 'open') enqueue.emit({ type: 'port.lost', mapping })
         mappings[name] = connecting(wanted)
         delete served[name]
         if (!next) continue
@@ -186,6 +206,12 @@ export const turnClientSetup = setup({
     }),
   },
 })
+
+interface PunchedChange {
+  relay: NodeId
+  endpoint?: Endpoint
+  failure?: Failure
+}
 
 function isShort({ relays, wanted }: Context): boolean {
   if (workingCount(relays) < RELAYS_KEPT) return true

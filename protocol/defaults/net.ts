@@ -23,6 +23,8 @@ export const FAILURE_MAX_CHARS = 1_000
 export const DIAL = {
   /** The delay between the starts of two attempts, as the RFC recommends. */
   staggerMs: 250,
+  /** The same before a relay, where a punched path is tried first: over its relay that takes a second. */
+  punchedLeadMs: 1_000,
   /** Maximum number of endpoints of one peer that are tried. The table keeps no more, so a longer list is an abuse. */
   maxEndpoints: 16,
 } as const

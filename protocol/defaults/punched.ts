@@ -5,6 +5,8 @@ export const DHT_PORTS = 4
 export const PUNCHED = {
   /** How long the DHT of a relay may take to answer. UDP that is blocked shows as silence. */
   answerTimeoutMs: 3_000,
+  /** How long a node waits until it tries to listen at a relay's DHT again. */
+  retryMs: 60_000,
   /** How long it may take until a stream is open. Over the relay it takes 1 s, also where it moves to a direct path later. */
   connectTimeoutMs: 10_000,
   /** How long the sockets at a relay's DHT are kept after their last use. */

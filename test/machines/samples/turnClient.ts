@@ -1,3 +1,4 @@
+import { punchedPathMachine } from '../../../machines/turnClient/punchedPath.ts'
 import { DOMAIN_RELAY } from '../../../machines/turnClient/relays.ts'
 import { NODE_TUNNEL, tunnelName } from '../../../machines/turnClient/turnClientContext.ts'
 import { turnClientMachine } from '../../../machines/turnClient.ts'
@@ -43,6 +44,26 @@ const both = [...open, 'session.activated, far'] as const
 const lent = ['port.map by a peer', 'authorize.ended', 'relays.found', 'session.activated', 'tunnel.opened'] as const
 const viaFrps = ['port.map via frps', 'relays.found, frps'] as const
 const self = ['relays.found', 'session.activated', 'tunnel.opened, itself'] as const
+
+export const punchedPathSamples = samplesOf(punchedPathMachine, {
+  isPrivate: true,
+  input: { relay: near },
+  events: {
+    'listen.opened': { type: 'listen.opened', endpoint: { ...endpoint, kind: 'punched' } },
+    'listen.failed': { type: 'listen.failed', failure },
+    'listen.failed, missing': { type: 'listen.failed', failure: { code: 'punching_missing', message: 'no' } },
+    'renew.done': { type: 'renew.done' },
+    'after renewInterval': passed('renewInterval', 'punchedPath.alive.listening'),
+    'after retryInterval': passed('retryInterval', 'punchedPath.waiting'),
+  },
+  situations: {
+    opening: [],
+    listening: ['listen.opened'],
+    renewing: ['listen.opened', 'after renewInterval'],
+    waiting: ['listen.failed'],
+    missing: ['listen.failed, missing'],
+  },
+})
 
 export const turnClientSamples = samplesOf(turnClientMachine, {
   input,
@@ -134,6 +155,8 @@ export const turnClientSamples = samplesOf(turnClientMachine, {
       at: 7,
     },
     'mapping.unconfirmed': { type: 'mapping.unconfirmed', name, failure: { code: 'timed_out', message: 'no' } },
+    'punched.opened': { type: 'punched.opened', relay: near, endpoint: { ...endpoint, kind: 'punched' } },
+    'punched.closed': { type: 'punched.closed', relay: near, failure },
     'save.failed': { type: 'save.failed', failure: { code: 'disk_failed', message: 'full' } },
     'after searchInterval': passed('searchInterval', 'turnClient.reaching.loggedIn'),
     'after searchInterval, waiting': passed('searchInterval', 'turnClient.reaching.discovering.waiting'),
