@@ -15,6 +15,7 @@ import { createLenderClient } from './groupTracker/lenderClient.ts'
 import { createLoans, type LoanFiles } from './groupTracker/loans.ts'
 import type { Nearest } from './groupTracker/nearest.ts'
 import { executeRequest, type RequestServices, returnAll } from './groupTracker/requests.ts'
+import { withShownPorts } from './groupTracker/shownPorts.ts'
 import type { Identity } from './identity.ts'
 import type { Dialer } from './net/dialer.ts'
 import { createPeerClient } from './net/peerClient.ts'
@@ -49,9 +50,9 @@ export function createGroupTracker(
    * Moves every loan of a lender, because it may have several at its former address. A failed write is repeated after
    * the next request to the lender.
    */
-  const onMoved = async ({ NodeId, IpAddress }: Loan, endpoint: Endpoint) => {
+  const onMoved = async ({ NodeId, IpAddress }: Loan, endpoint: Endpoint, signal: AbortSignal) => {
     const moved = loans.all().filter((loan) => loan.NodeId === NodeId && loan.IpAddress === IpAddress)
-    await Promise.all(moved.map(({ ID }) => loans.move(ID, endpoint))).catch(() => {})
+    await Promise.allSettled(moved.map(async (loan) => loans.move(await withShownPorts(peers, loan, endpoint, signal))))
   }
   const peers = createPeerClient(dialer)
   const lenderClient = createLenderClient({ resolve, dialer, peers, identity, files: paths, onMoved })

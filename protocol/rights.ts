@@ -29,7 +29,8 @@ export const relayPolicies = ['off', 'trusted', 'peers', 'all'] as const
 
 export type RelayPolicy = (typeof relayPolicies)[number]
 
-/** The owner's decisions about others. With `open`, everybody may borrow and measure, as in Go P2PRC. */
+/** The owner's decisions about others. With `open`, everybody may borrow and measure, as in Go P2PRC, and
+ * every node may have the ports of what it borrows shown. */
 export interface Rights {
   trusted: ReadonlySet<string>
   open: boolean
@@ -40,10 +41,12 @@ export function isAuthorized(rights: Rights, caller: Caller, action: Action): bo
   if (caller === 'owner') return true
   if (action === 'relay') return mayRelay(rights, caller)
   if (rights.trusted.has(caller)) return table[action].trusted
-  return (
-    table[action][caller === 'anonymous' ? 'anonymous' : 'known'] ||
-    (rights.open && (action === 'borrow' || action === 'measure'))
-  )
+  return table[action][caller === 'anonymous' ? 'anonymous' : 'known'] || (rights.open && isOpen(action, caller))
+}
+
+function isOpen(action: Action, caller: Caller): boolean {
+  // A port is shown for the node that borrowed its container, and an anonymous caller is none.
+  return action === 'borrow' || action === 'measure' || (action === 'map' && caller !== 'anonymous')
 }
 
 function mayRelay({ trusted, open, relay }: Rights, caller: Caller): boolean {

@@ -1,9 +1,10 @@
 import type { TakeCommand } from '../../machines/loan.ts'
+import { ROLLBACK_TIMEOUT_MS } from '../../protocol/defaults/groupTracker.ts'
 import { AppError, toAppError } from '../../protocol/errors.ts'
 import type { HeldContainer, Loan, LoanState } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
 import type { Answer } from '../../protocol/index.ts'
-import { atEndpoint, lenderEndpoint } from '../../protocol/loanRecord.ts'
+import { lenderEndpoint } from '../../protocol/loanRecord.ts'
 import { type Endpoint, formatEndpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
 import { type SshFiles, shellLine, sshArgs } from '../../protocol/ssh.ts'
 import { lenderContainerId, lenderEntry, lenderList, lenderReply } from '../../protocol/wire/lender.ts'
@@ -12,6 +13,7 @@ import type { Dialer, DialTarget } from '../net/dialer.ts'
 import type { PeerClient, PeerRequestOptions } from '../net/peerClient.ts'
 import type { Resolve } from '../net/resolve.ts'
 import { removeAtGoNode } from './goLender.ts'
+import { withShownPorts } from './shownPorts.ts'
 
 export interface LenderClientDependencies {
   resolve: Resolve
@@ -20,7 +22,7 @@ export interface LenderClientDependencies {
   identity: Pick<Identity, 'publicKey'>
   files: SshFiles
   /** Called when a loan's lender answered at an address other than the recorded one. Never rejects. */
-  onMoved: (loan: Loan, endpoint: Endpoint) => Promise<void>
+  onMoved: (loan: Loan, endpoint: Endpoint, signal: AbortSignal) => Promise<void>
 }
 
 /**
@@ -39,6 +41,11 @@ export interface LenderClient {
   cleanUpOrphan(command: TakeCommand, signal: AbortSignal): Promise<void>
   /** Resolves with the states of all containers that one lender lends to this node, by id. */
   list(loan: Loan, signal: AbortSignal): Promise<Map<string, LoanState>>
+  /**
+   * Resolves with the record as it is reached now. Only a lender behind a router is asked: the ports of the others do not
+   * move while their addresses stay.
+   */
+  located(loan: Loan, signal: AbortSignal): Promise<Loan>
   /** Resolves with all containers that the node there lends to this one, tracked or not. */
   listHeld(where: string, signal: AbortSignal): Promise<HeldContainer[]>
   /** Returns whether `to` is the lender of the loan, by its key or else by its recorded address. */
@@ -75,7 +82,8 @@ export function createLenderClient({
     // endpoints.
     const recorded = target.endpoints.at(-1)
     const isListed = target.endpoints.slice(0, -1).some((each) => recorded && isSameEndpoint(each, recorded))
-    if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded)) await onMoved(loan, answer.endpoint)
+    if (recorded && !isListed && !isSameEndpoint(answer.endpoint, recorded))
+      await onMoved(loan, answer.endpoint, options.signal)
     return answer
   }
 
@@ -142,7 +150,13 @@ export function createLenderClient({
         Auth: password ? 'password' : key ? 'userKey' : 'nodeKey',
         ...(key && command.keyFile && { KeyFile: command.keyFile.replace(/\.pub$/, '') }),
       }
-      const loan = atEndpoint(taken, endpoint)
+      const loan = await withShownPorts(peers, taken, endpoint, signal).catch(async (error: unknown) => {
+        // Nobody would reach it.
+        await requestRemoval({ id, endpoints: [endpoint] }, taken.ID, AbortSignal.timeout(ROLLBACK_TIMEOUT_MS)).catch(
+          () => {},
+        )
+        throw error
+      })
       targets.delete(requestId)
       return { ...loan, Container: { ...loan.Container, SSHCommand: `ssh ${shellLine(sshArgs(loan, files))}` } }
     },
@@ -175,6 +189,13 @@ export function createLenderClient({
     async list(loan, signal) {
       const entries = await parseEntries(requestFromLender(loan, { type: 'container.list' }, { signal }))
       return new Map(entries.map(({ id, state }) => [id, state]))
+    },
+
+    async located(loan, signal) {
+      if (recordedEndpoints(loan).every(({ kind }) => kind === 'direct')) return loan
+      // It says where the lender is reached now.
+      const { endpoint } = await peers.request(await lenderOf(loan, signal), { type: 'port.list' }, { signal })
+      return withShownPorts(peers, loan, endpoint, signal)
     },
 
     async listHeld(where, signal) {

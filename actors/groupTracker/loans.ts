@@ -3,8 +3,6 @@ import { AppError } from '../../protocol/errors.ts'
 import type { TrackContainersFile, TrackedContainer } from '../../protocol/files/loans.ts'
 import type { Loan } from '../../protocol/groupTracker.ts'
 import type { ContainerId } from '../../protocol/ids.ts'
-import { atEndpoint } from '../../protocol/loanRecord.ts'
-import type { Endpoint } from '../../protocol/net/endpoint.ts'
 import { knownHostsText } from '../../protocol/ssh.ts'
 import { replace } from '../home/atomicFile.ts'
 import { writeLoanExtras } from '../home/loanExtras.ts'
@@ -24,8 +22,8 @@ export interface Loans {
   change(id: ContainerId, change: (loan: Loan) => Loan): Promise<void>
   /** Marks ports, by their numbers inside the container, as used by a plugin. */
   usePorts(id: ContainerId, plugin: string, internal: readonly number[]): Promise<void>
-  /** Records that the lender has moved to another endpoint, and pins its key there. Rejects with `disk_failed`. */
-  move(id: ContainerId, endpoint: Endpoint): Promise<void>
+  /** Records where the lender and the published ports of `located` are reached now, and pins its key there. Rejects with `disk_failed`. */
+  move(located: Loan): Promise<void>
   /** Removes a record. Does nothing if there is no such record of this lender. Rejects with `disk_failed`. */
   forget(loan: Pick<Loan, 'ID' | 'NodeId'>): Promise<void>
 }
@@ -69,7 +67,7 @@ export function createLoans(store: Store<TrackContainersFile>, { knownHosts, ext
         ...loan,
         Container: { ...loan.Container, Ports: used(loan.Container.Ports, plugin, internal) },
       })),
-    move: (id, endpoint) => change(id, (loan) => atEndpoint(loan, endpoint)),
+    move: (located) => change(located.ID, (loan) => movedTo(loan, located)),
     forget: (loan) =>
       changes.add(async () => {
         const isMeant = (one: Loan) => one.ID === loan.ID && isSameLender(one, loan)
@@ -105,6 +103,22 @@ export function withoutSecrets(loan: Loan): TrackedContainer {
 
 function changed(change: (loans: Loan[]) => Loan[]): (file: TrackContainersFile) => TrackContainersFile {
   return (file) => ({ ...file, TrackContainer: change(file.TrackContainer).map(withoutSecrets) })
+}
+
+/** Returns the record with the endpoints of `located`. Whatever else has changed meanwhile stays. */
+function movedTo(loan: Loan, { IpAddress, Endpoint, Container }: Loan): Loan {
+  const published = loan.Container.Ports.Port.map((one) => {
+    const at = Container.Ports.Port.find(
+      ({ ExternalPort, Type }) => ExternalPort === one.ExternalPort && Type === one.Type,
+    )
+    return at ? { ...one, Endpoint: at.Endpoint } : one
+  })
+  return {
+    ...loan,
+    IpAddress,
+    Endpoint,
+    Container: { ...loan.Container, Ports: { ...loan.Container.Ports, Port: published } },
+  }
 }
 
 function used(

@@ -11,6 +11,7 @@ import { execOnAll } from './groupExec.ts'
 import type { Groups } from './groups.ts'
 import type { LenderClient } from './lenderClient.ts'
 import { findLoan, type Loans } from './loans.ts'
+import { locateAll } from './locate.ts'
 import { findMembers } from './members.ts'
 import { refreshStates } from './refreshStates.ts'
 
@@ -66,7 +67,7 @@ async function execute(
       return { type: 'loan.heldListed', requestId, held: listed }
     }
     case 'loan.find': {
-      const loan = loans.find(command.id)
+      const [loan] = (await locateAll(services, [loans.find(command.id)], signal)) as [Loan]
       return { type: 'loan.found', requestId, loan, sshArgs: sshArgs(loan, files) }
     }
     case 'loan.logs': {
@@ -80,7 +81,11 @@ async function execute(
       return { type: 'loan.logsEnded', requestId }
     }
     case 'loan.resolve':
-      return { type: 'loan.resolved', requestId, loans: findMembers(loans, groups, command.id) }
+      return {
+        type: 'loan.resolved',
+        requestId,
+        loans: await locateAll(services, findMembers(loans, groups, command.id), signal),
+      }
     case 'loan.usePorts': {
       const { ID } = loans.find(command.id)
       await loans.usePorts(ID, command.plugin, command.ports)
@@ -121,7 +126,8 @@ async function execute(
       const { ID, TrackContainer } = groups.find(command.id)
       if (TrackContainer.length === 0) throw new AppError('group_empty', { id: command.id })
       const last = groups.failed(ID)
-      const members = TrackContainer.filter((loan) => !command.retryFailed || last.members.includes(loan.ID))
+      const chosen = TrackContainer.filter((loan) => !command.retryFailed || last.members.includes(loan.ID))
+      const members = await locateAll(services, chosen, signal)
       const words = command.command.length === 0 && command.retryFailed ? last.command : command.command
       if (words.length === 0 && members.length > 0)
         throw new AppError('bad_request', { why: 'There is no command to run' })

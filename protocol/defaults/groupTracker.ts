@@ -29,3 +29,10 @@ export const ROLLBACK_TIMEOUT_MS = 15_000
 
 /** How many seconds ssh waits for a container's SSH server to answer. Without this, a silent one costs two minutes. */
 export const SSH_CONNECT_TIMEOUT_S = 10
+
+/**
+ * How long a command waits to learn where the ports of a lender behind a router are now, and the delay between two questions. A
+ * relay that dies is replaced within five seconds, so that a command of that time succeeds.
+ */
+export const LOCATE_TIMEOUT_MS = 8_000
+export const LOCATE_RETRY_MS = 250

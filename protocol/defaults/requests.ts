@@ -1,5 +1,6 @@
 import type { Command } from '../index.ts'
 import { CHECK_TIMEOUT_MS } from './doctor.ts'
+import { CONCURRENT_LENDERS_MAX, GROUP_MEMBERS_MAX, LOCATE_TIMEOUT_MS } from './groupTracker.ts'
 import { CRAWL } from './ipTable.ts'
 
 /**
@@ -53,9 +54,11 @@ export const DEADLINES_MS: { readonly [T in Command['type']]: Deadline<Extract<C
   // If a thousand lenders are silent for three seconds each, 32 at a time, this takes 96 s.
   'loan.list': ENGINE_MS,
   'loan.listHeld': ENGINE_MS + REMOTE_MS,
-  'loan.find': FROM_MEMORY_MS,
+  // A lender behind a router is asked where its ports are now.
+  'loan.find': LOCATE_TIMEOUT_MS + FROM_MEMORY_MS,
   'loan.logs': ({ follow }) => (follow ? null : ENGINE_MS + REMOTE_MS),
-  'loan.resolve': FROM_MEMORY_MS,
+  // If a thousand lenders are silent, 32 at a time, this takes as many times as long.
+  'loan.resolve': (GROUP_MEMBERS_MAX / CONCURRENT_LENDERS_MAX) * LOCATE_TIMEOUT_MS + FROM_MEMORY_MS,
   'loan.usePorts': ON_DISK_MS,
   // Each container reports progress. Finding the nearest machines comes first and may need a crawl.
   'group.create': BUILD_SILENCE_MS + REMOTE_MS + CRAWL.timeoutMs,

@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { HOST_PORTS } from '../../protocol/defaults/containerManager.ts'
 
 const cli = resolve(import.meta.dirname, '../..', 'dist', 'cli.js')
 const run = promisify(execFile)
@@ -40,8 +41,11 @@ export interface Namespaces {
   exec(space: string, program: string, args: readonly string[], input?: string): void
   /** Sets a token bucket on what leaves through a device. */
   limit(space: string, device: string, mbit: number): void
-  /** Makes a machine of a namespace. */
-  machine(space: string, address: string): Machine
+  /**
+   * Makes a machine of a namespace. With `lends` it has this machine's container engine, and what that publishes is at its
+   * own loopback address and at `lends`, the device of its LAN.
+   */
+  machine(space: string, address: string, lends?: string): Machine
   /** Ends all processes in the namespaces, then removes the namespaces and the homes. */
   close(): Promise<void>
 }
@@ -101,10 +105,11 @@ export function createNamespaces(): Namespaces {
       const bucket = ['root', 'tbf', 'rate', `${mbit}mbit`, 'burst', burst, 'latency', '50ms']
       namespaces.exec(space, 'tc', ['qdisc', 'replace', 'dev', device, ...bucket])
     },
-    machine(space, address) {
+    machine(space, address, lends) {
       const home = mkdtempSync(join(tmpdir(), 'p2prc-link-'))
       homes.push(home)
-      return machineIn(space, { address, home, children })
+      if (lends) connectEngine(namespaces, space, lends)
+      return machineIn(space, { address, home, children, lends: lends !== undefined })
     },
     async close() {
       await Promise.all(children.map(ended))
@@ -112,6 +117,28 @@ export function createNamespaces(): Namespaces {
     },
   }
   return namespaces
+}
+
+/** A cable to where the engine is, and rules that lead to its published ports there as if they were published here. */
+function connectEngine({ ip, exec }: Namespaces, space: string, lan: string): void {
+  const net = `10.${randomInt(64, 128)}.${randomInt(256)}`
+  ip('link', 'add', `e${space}`, 'type', 'veth', 'peer', 'name', 'engine', 'netns', space)
+  ip('address', 'add', `${net}.1/30`, 'dev', `e${space}`)
+  ip('link', 'set', `e${space}`, 'up')
+  ip('-n', space, 'address', 'add', `${net}.2/30`, 'dev', 'engine')
+  ip('-n', space, 'link', 'set', 'engine', 'up')
+  exec(space, 'sysctl', ['-q', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.route_localnet=1'])
+  const published = `--dport ${HOST_PORTS.first}:${HOST_PORTS.last} -j DNAT --to-destination ${net}.1`
+  const rules = ['tcp', 'udp'].flatMap((protocol) => [
+    `-A OUTPUT -d 127.0.0.0/8 -p ${protocol} ${published}`,
+    `-A PREROUTING -i ${lan} -p ${protocol} ${published}`,
+  ])
+  exec(
+    space,
+    'iptables-restore',
+    [],
+    ['*nat', ...rules, '-A POSTROUTING -o engine -j MASQUERADE', 'COMMIT', ''].join('\n'),
+  )
 }
 
 function killNow(pid: number): void {
@@ -133,10 +160,10 @@ async function ended(child: ChildProcess): Promise<void> {
 
 function machineIn(
   space: string,
-  { address, home, children }: { address: string; home: string; children: ChildProcess[] },
+  { address, home, children, lends }: { address: string; home: string; children: ChildProcess[]; lends: boolean },
 ): Machine {
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env
-  const env = { ...inherited, P2PRC: home, DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+  const env = { ...inherited, P2PRC: home, ...(!lends && { DOCKER_HOST: 'unix:///nonexistent/docker.sock' }) }
   const within = (program: string, args: string[]) => ['netns', 'exec', space, program, ...args]
   const start: Machine['start'] = async (program, args, ready, onOutput) => {
     const child = spawn('ip', within(program, args), { env, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -21,6 +21,8 @@ export interface RouterOptions {
   machines?: number
   /** Whether machines may ask it for mappings by UPnP and NAT-PMP (miniupnpd). */
   upnp?: boolean
+  /** Whether the machines behind it have a container engine. */
+  lends?: boolean
 }
 
 export interface Router {
@@ -84,7 +86,14 @@ export async function makeNatLab({
 
 async function addRouter(
   namespaces: Namespaces,
-  { kind, machines: count = 1, upnp = false, index, internet }: RouterOptions & { index: number; internet: string },
+  {
+    kind,
+    machines: count = 1,
+    upnp = false,
+    lends = false,
+    index,
+    internet,
+  }: RouterOptions & { index: number; internet: string },
 ): Promise<Router> {
   if (kind === 'fullCone' && count > 1) throw new Error('a full cone router has one machine')
   const space = namespaces.add(`r${index}`)
@@ -98,7 +107,7 @@ async function addRouter(
     const behind = namespaces.add(`m${index}${at}`)
     namespaces.plug(behind, 'lan', lan, `${lanAddress(at + 2)}/24`)
     namespaces.ip('-n', behind, 'route', 'add', 'default', 'via', lanAddress(1))
-    return namespaces.machine(behind, lanAddress(at + 2))
+    return namespaces.machine(behind, lanAddress(at + 2), lends ? 'lan' : undefined)
   })
   const itself = namespaces.machine(space, address)
   if (upnp) await startUpnp(namespaces, space, itself)
