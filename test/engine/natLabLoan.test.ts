@@ -21,7 +21,11 @@ test('a lender behind a symmetric router lends to a borrower behind another one,
     publicMachines: 1,
     routers: [{ kind: 'symmetric', lends: true }, { kind: 'symmetric' }],
   })
-  t.after(close)
+  let giveBack = async () => {}
+  t.after(async () => {
+    await giveBack()
+    await close()
+  })
   const [relay] = publicMachines as [Machine]
   const [lender, borrower] = routers.map(({ machines: [machine] }) => machine) as [Machine, Machine]
   const known = formatEndpoint(directEndpoint({ host: relay.address, port: 8_088 }))
@@ -40,7 +44,7 @@ test('a lender behind a symmetric router lends to a borrower behind another one,
   }
   while (!(await relayedOf()));
   const loan = await borrower.p2prc<Taken>('touch', lenderId, '--ports', '1')
-  t.after(() => borrower.p2prc('rm', loan.ID, '--yes').catch(() => {}))
+  giveBack = async () => void (await borrower.p2prc('rm', loan.ID, '--yes').catch(() => {}))
   const published = loan.Ports.Port
   assert.equal(published.length, 2)
   for (const { Endpoint } of published) assert.match(Endpoint, new RegExp(`^relayed://${relay.address}:\\d+$`))
