@@ -12,11 +12,11 @@ async function rungBetween(lending: RouterKind, borrowing: RouterKind, ready: Re
   const lab = await makeNatLab({ publicMachines: 2, routers: [{ kind: lending }, { kind: borrowing }] })
   try {
     // Peers dial back: one of them must be another one than the relay.
-    const [relay, witness] = lab.publicMachines as [Machine, Machine]
+    const [relay, other] = lab.publicMachines as [Machine, Machine]
     const [lender, borrower] = lab.routers.map(({ machines }) => machines[0]) as [Machine, Machine]
     const where = `${relay.address}:8088`
     await relay.startNode()
-    await witness.startNode('--relay', 'off', where)
+    await other.startNode('--relay', 'off', where)
     const start = (machine: Machine, text: RegExp) =>
       machine.start(
         process.execPath,
