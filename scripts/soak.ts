@@ -19,7 +19,7 @@ const tests: Record<string, string | readonly string[]> = {
   simulation: 'test/simulation/simulation.test.ts',
   ghosts: 'test/simulation/ghosts.test.ts',
   /** A network of nodes behind routers, and each pair of kinds of real routers, twenty times. */
-  nat: ['test/simulation/nat.test.ts', 'test/engine/punched.test.ts'],
+  nat: ['test/simulation/nat.test.ts', 'test/engine/punched.test.ts', 'test/engine/punchedNodes.test.ts'],
   /** A million mutations for each of frp's codecs. */
   frp: 'test/actors/frp/mutations.test.ts',
   /** Stock frp in every mode. */
