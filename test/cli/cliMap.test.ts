@@ -38,7 +38,12 @@ test('a relay for trusted nodes lends if it trusts this one, and where it refuse
   const homes: NodeJS.ProcessEnv[] = await Promise.all([1, 2, 3, 4].map(() => configuredHome(loopback)))
   const [here = {}, own = {}, foreign = {}, open = {}] = homes
   const trusted = [await startNode(t, own, '--relay', 'trusted'), await startNode(t, foreign, '--relay', 'trusted')]
-  const node = await startNode(t, here, ...trusted.map(({ where }) => where))
+  const node = await startNode(t, here, '--json', ...trusted.map(({ where }) => where))
+  // Whoever maps before both are known is refused by one alone.
+  for (const home of [own, foreign]) {
+    const { id }: { id: string } = await p2prcJson(home, 'id')
+    await node.printed(new RegExp(`"record\\.merged","record":\\{"id":"${id.replaceAll('+', '\\+')}`))
+  }
   const port = await service(t)
   const refused = await p2prc(here, 'map', String(port))
   assert.equal(refused.code, 5, refused.stderr)
