@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { getEntry } from '../../machines/gossip/shardedMap.ts'
+import { getEntry, SHARD_COUNT } from '../../machines/gossip/shardedMap.ts'
 import { GOSSIP } from '../../protocol/defaults/gossip.ts'
 import { shortOf } from '../../protocol/wire/record.ts'
 import {
@@ -18,7 +18,10 @@ import {
 } from '../support/gossipDriver.ts'
 
 /** A node with answering peers, in a network where records grow old within seconds. */
-const config = { renewIntervalMs: 10_000, maxRecordAgeMs: 30_000, targetLinks: 0, minOutboundLinks: 0 }
+const config = { renewIntervalMs: 10_000, maxRecordAgeMs: 30_000, roundMs: 250, targetLinks: 0, minOutboundLinks: 0 }
+
+/** In each round a node looks for records that are too old in one shard. */
+const ALL_SHARDS_S = Math.ceil((SHARD_COUNT * config.roundMs) / 1_000)
 
 function waitAnswered(node: GossipDriver, links: readonly string[], seconds: number) {
   const effects = Array.from({ length: seconds * 4 }, () => {
@@ -37,7 +40,7 @@ test('a member that nobody renews expires, its version stays out, and a newer on
   receive(node, on, 'table/records', { records, hops: 255 })
   waitAnswered(node, links, 25)
   assert.ok(isMember(node, ghost))
-  const effects = waitAnswered(node, links, 10)
+  const effects = waitAnswered(node, links, 6 + ALL_SHARDS_S)
   const dropped = emittedFacts(effects).filter(({ type }) => type === 'record.dropped')
   assert.deepEqual(dropped, [{ type: 'record.dropped', id: ghost.id, why: 'silent' }])
   receive(node, on, 'table/records', { records, hops: 255 })
@@ -85,7 +88,7 @@ test('a record travels with its age, which is that of its author only without a 
   }
   assert.deepEqual(request([young, old, peer]), [[5, 25, 0]])
   assert.deepEqual(request([peer]), [undefined], 'all are new')
-  waitAnswered(node, links, 6)
+  waitAnswered(node, links, 5 + ALL_SHARDS_S)
   assert.ok(isMember(node, young) && !isMember(node, old))
   assert.deepEqual(request([old]), [[30]], 'the removed do not become young again')
 })
