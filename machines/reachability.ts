@@ -47,11 +47,23 @@ export const reachabilityMachine = reachabilitySetup.createMachine({
             id: 'requestDialBack',
             src: 'requestDialBack',
             input: ({ context: { asked, port, signal } }) => ({ ids: [asked.at(-1) as NodeId], port, signal }),
-            onDone: {
-              target: 'waiting',
-              actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
-            },
+            onDone: [
+              {
+                guard: { type: 'isUrgent', params: ({ event }) => event.output },
+                target: 'waiting',
+                actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
+              },
+              {
+                target: 'paused',
+                actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
+              },
+            ],
           },
+        },
+        /** A network that starts has more to do than to confirm what one peer has found. */
+        paused: {
+          after: { pause: 'waiting' },
+          on: { 'network.changed': 'waiting' },
         },
       },
     },

@@ -1,5 +1,5 @@
 import { assign, emit, enqueueActions, fromCallback, fromPromise, setup } from 'xstate'
-import { DIAL_BACK_INTERVAL_MS, ROUTER } from '../../protocol/defaults/reachability.ts'
+import { DIAL_BACK_INTERVAL_MS, DIAL_BACK_PAUSE_MS, ROUTER } from '../../protocol/defaults/reachability.ts'
 import { AppError } from '../../protocol/errors.ts'
 import type { Failure, NodeId } from '../../protocol/ids.ts'
 import type { SelfAddressesChanged } from '../../protocol/ipTable.ts'
@@ -117,9 +117,12 @@ export const reachabilitySetup = setup({
       throw new Error('not provided')
     }),
   },
-  delays: { interval: DIAL_BACK_INTERVAL_MS },
+  delays: { interval: DIAL_BACK_INTERVAL_MS, pause: DIAL_BACK_PAUSE_MS },
   guards: {
     ...requestGuards<Context>(),
+    /** Whether this node may be cut off from outside, or nobody has answered. */
+    isUrgent: (_, { answers }: DialBackReply) =>
+      answers.length === 0 || answers.some(({ endpoint, failure }) => failure && !isShared(endpoint.host)),
     isSomeoneToAsk: ({ context }) => peerToAsk(context) !== undefined,
     /** Whether peers outside see this node at an IPv4 address and do not reach it there. A router maps no other. */
     isMappingNeeded: ({ context: { endpoints } }) => {

@@ -4,6 +4,9 @@ export const DIAL_BACK_PEERS = 3
 /** The peers that are asked at most, where most of them are in this node's own network. */
 export const DIAL_BACK_ASKED_MAX = 8
 
+/** The pause before the next peer where the last one answered and did not find this node cut off from outside: there is time. */
+export const DIAL_BACK_PAUSE_MS = 10_000
+
 /** After this time all peers are asked anew: a router may have been set up or replaced, and forgets what it maps. */
 export const DIAL_BACK_INTERVAL_MS = 15 * 60_000
 

@@ -48,6 +48,7 @@ export const reachabilitySamples = samplesOf(reachabilityMachine, {
     'after interval, of a confirmed mapping': passed('interval', 'reachability.mapping.held.confirmed'),
     'after interval, of a refused one': passed('interval', 'reachability.mapping.refused'),
     'after interval': passed('interval', 'reachability.dialling.waiting'),
+    'after pause': passed('pause', 'reachability.dialling.paused'),
   },
   situations: {
     'nobody is linked': [],
