@@ -47,21 +47,15 @@ export const reachabilityMachine = reachabilitySetup.createMachine({
             id: 'requestDialBack',
             src: 'requestDialBack',
             input: ({ context: { asked, port, signal } }) => ({ ids: [asked.at(-1) as NodeId], port, signal }),
-            onDone: [
-              {
-                guard: { type: 'isUrgent', params: ({ event }) => event.output },
-                target: 'waiting',
-                actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
-              },
-              {
-                target: 'paused',
-                actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
-              },
-            ],
+            onDone: {
+              target: 'paused',
+              actions: { type: 'change', params: ({ context, event }) => withAnswers(context, event.output) },
+            },
           },
         },
         /** A network that starts has more to do than to confirm what one peer has found. */
         paused: {
+          always: { guard: 'isUrgent', target: 'waiting' },
           after: { pause: 'waiting' },
           on: { 'network.changed': 'waiting' },
         },

@@ -120,9 +120,11 @@ export const reachabilitySetup = setup({
   delays: { interval: DIAL_BACK_INTERVAL_MS, pause: DIAL_BACK_PAUSE_MS },
   guards: {
     ...requestGuards<Context>(),
-    /** Whether this node may be cut off from outside, or nobody has answered. */
-    isUrgent: (_, { answers }: DialBackReply) =>
-      answers.length === 0 || answers.some(({ endpoint, failure }) => failure && !isShared(endpoint.host)),
+    /** Whether the peer that was asked last did not answer, or found this node cut off from outside. */
+    isUrgent: ({ context: { asked, answers } }) => {
+      const last = answers.filter(({ by }) => by === asked.at(-1))
+      return last.length === 0 || last.some(({ endpoint, failure }) => failure && !isShared(endpoint.host))
+    },
     isSomeoneToAsk: ({ context }) => peerToAsk(context) !== undefined,
     /** Whether peers outside see this node at an IPv4 address and do not reach it there. A router maps no other. */
     isMappingNeeded: ({ context: { endpoints } }) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
-import { createActor, fromCallback, fromPromise } from 'xstate'
+import { createActor, fromCallback, fromPromise, SimulatedClock } from 'xstate'
 import {
   addAnswers,
   type DialBackAnswer,
@@ -10,6 +10,7 @@ import {
   outsideState,
 } from '../../machines/reachability/dialBackAnswers.ts'
 import { reachabilityMachine } from '../../machines/reachability.ts'
+import { DIAL_BACK_PAUSE_MS } from '../../protocol/defaults/reachability.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { type Endpoint, formatEndpoint, parseEndpoints } from '../../protocol/net/endpoint.ts'
 import type { Reach } from '../../protocol/reachability.ts'
@@ -106,6 +107,7 @@ test('three peers outside are asked, and more only while those that answer are i
 
 /** A machine whose peers answer as the test says. */
 function started(t: TestContext, answer: (id: NodeId) => DialBackAnswer[]) {
+  const clock = new SimulatedClock()
   const asked: string[] = []
   const emitted: Reach['state'][] = []
   const actor = createActor(
@@ -117,9 +119,10 @@ function started(t: TestContext, answer: (id: NodeId) => DialBackAnswer[]) {
           return { answers: answer(id), at: 1 }
         }),
         dialBack: fromCallback(() => {}),
+        router: fromCallback(() => {}),
       },
     }),
-    { input: { port: 8_088, signal: new AbortController().signal } },
+    { clock, input: { port: 8_088, signal: new AbortController().signal } },
   )
   actor.on('reach.changed', ({ state }) => emitted.push(state))
   actor.start()
@@ -133,8 +136,27 @@ function started(t: TestContext, answer: (id: NodeId) => DialBackAnswer[]) {
     actor.send({ type: 'table.selfAddressesChanged', endpoints: parseEndpoints(texts), port: 8_088 })
     await settled()
   }
-  return { actor, asked, emitted, link, self }
+  const pass = async (ms: number) => {
+    clock.increment(ms)
+    await settled()
+  }
+  return { actor, asked, emitted, link, self, pass }
 }
+
+test('after a peer that reached this node the next one waits, and after one that did not it is asked at once', async (t) => {
+  const failures = new Set<NodeId>([nodeIdOf('d')])
+  const { asked, link, pass } = started(t, (id) => [
+    { by: id, endpoint: at('20.0.0.1:8088'), ...(failures.has(id) && { failure: why }) },
+  ])
+  await link('d')
+  await link('a')
+  assert.deepEqual(asked, ['d 8088', 'a 8088'])
+  await link('b')
+  await pass(DIAL_BACK_PAUSE_MS - 1)
+  assert.equal(asked.length, 2)
+  await pass(1)
+  assert.deepEqual(asked.slice(2), ['b 8088'])
+})
 
 test('a new address asks everybody anew; one that is gone, or named because of the answers, asks nobody', async (t) => {
   const { asked, emitted, link, self, actor } = started(t, (id) => [{ by: id, endpoint: at('20.0.0.1:8088') }])
