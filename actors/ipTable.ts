@@ -107,14 +107,20 @@ export function createIpTable(dependencies: IpTableDependencies): ConcernParts<t
  */
 function isSame(before: IpTableFile, now: IpTableFile, watch: boolean): boolean {
   if (!watch) return isDeepStrictEqual(before, now)
-  const stable = ({ RAMFree: _free, Load: _load, AnsweredAt = 0, ...entry }: TableEntry) => ({
-    ...entry,
-    answered: Math.floor(AnsweredAt / ANSWERED_AT_INTERVAL_MS),
+  const { ip_address: listedBefore, Dormant: dormantBefore = [], ...restBefore } = before
+  const { ip_address: listed, Dormant: dormant = [], ...rest } = now
+  return isDeepStrictEqual(restBefore, rest) && isSameList(listedBefore, listed) && isSameList(dormantBefore, dormant)
+}
+
+function isSameList(before: readonly TableEntry[], now: readonly TableEntry[]): boolean {
+  if (before.length !== now.length) return false
+  return now.every((entry, at) => {
+    const other = before[at] as TableEntry
+    return entry === other || isDeepStrictEqual(stable(entry), stable(other))
   })
-  const view = ({ ip_address, Dormant = [], ...rest }: IpTableFile) => ({
-    ...rest,
-    listed: ip_address.map(stable),
-    dormant: Dormant.map(stable),
-  })
-  return isDeepStrictEqual(view(before), view(now))
+}
+
+/** Returns an entry without what changes at each answer. */
+function stable({ RAMFree: _free, Load: _load, AnsweredAt = 0, ...entry }: TableEntry): object {
+  return { ...entry, answered: Math.floor(AnsweredAt / ANSWERED_AT_INTERVAL_MS) }
 }

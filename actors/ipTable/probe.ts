@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Contact, Observation, Outcome, ProbeInput } from '../../machines/ipTable/ipTablePorts.ts'
 import { endpointOf } from '../../machines/ipTable/peerRow.ts'
 import { namedIn } from '../../machines/ipTable/unverified.ts'
-import { CRAWL, PROBE } from '../../protocol/defaults/ipTable.ts'
+import { CRAWL, LATENCY, PROBE } from '../../protocol/defaults/ipTable.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { readJson } from '../../protocol/json.ts'
 import { type Endpoint, isSameEndpoint } from '../../protocol/net/endpoint.ts'
@@ -30,10 +30,10 @@ export async function probe(input: ProbeInput, dialer: Dialer): Promise<Outcome>
   try {
     if (connection.peer) {
       const specs = input.specs && (await requestSpecs(connection, signal))
-      const latency = measure && (await latencyOf(measureLatency(connection, signal)))
+      const latency = measure && (await latencyOf(measureLatency(connection, signal, LATENCY.probeTrips)))
       return { kind: 'node', contact: contactOf(connection), ...specs, ...latency }
     }
-    const first = await measureLatency(connection, signal, measure ? undefined : 0)
+    const first = await measureLatency(connection, signal, measure ? LATENCY.probeTrips : 0)
     const latencyNs = measure ? { latencyNs: first.bestNs } : {}
     const outcome = { kind: 'legacy' as const, at: connection.endpoint, ...readSpecs(first.answer), ...latencyNs }
     return { ...outcome, ...(fields && { fields }), ...(await exchangeResult(connection, input)) }

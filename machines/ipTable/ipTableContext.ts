@@ -51,6 +51,8 @@ export interface Context extends IpTableInput {
   now: number
   /** Ticks until `now` changes next. */
   step: number
+  /** The tick at which somebody last asked for the list. */
+  listedAt: number | null
   revision: number
   saved: number
   writing: number
@@ -78,6 +80,7 @@ export function contextOf(input: IpTableInput): Context {
     table,
     now: 0,
     step: 1,
+    listedAt: null,
     revision: 0,
     saved: 0,
     writing: 0,

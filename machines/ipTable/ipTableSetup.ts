@@ -145,6 +145,7 @@ export const ipTableSetup = setup({
     list: enqueueActions(({ context, enqueue }, { type, requestId }: { type: Listing['command'] } & RequestId) => {
       const { facts, left: listing } = nextPage(listingOf(type, context), requestId, context)
       for (const fact of facts) enqueue.emit(fact)
+      if (type === 'peer.list') enqueue.assign({ listedAt: context.now })
       if (!listing) return enqueue.assign({ requests: end(context.requests, requestId) })
       const isRepeated = find(context.requests, requestId) !== undefined
       enqueue.assign({

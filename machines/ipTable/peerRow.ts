@@ -132,6 +132,17 @@ export function newRow(
  * goes to `Addresses`; a host name goes to `IPV4`, which Go resolves. So does an address that is not direct, for its kind.
  */
 export function entryOf(row: Row, startedAt: number): TableEntry {
+  const known = entries.get(row)
+  if (known?.startedAt === startedAt) return known.entry
+  const entry = toEntry(row, startedAt)
+  entries.set(row, { startedAt, entry })
+  return entry
+}
+
+/** Rows are never modified, and most are the same from one save to the next. */
+const entries = new WeakMap<Row, { startedAt: number; entry: TableEntry }>()
+
+function toEntry(row: Row, startedAt: number): TableEntry {
   const sorted = bestFirst(row)
   const dialled = sorted.filter((at) => !isPunched(at))
   const four = dialled.find(({ host }) => !isIPv6(host))

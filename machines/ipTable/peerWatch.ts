@@ -30,6 +30,9 @@ const UNMEASURED_OFTEN_PEERS = 8
 /** Ticks from one look at what is due to the next while nothing is. It is also how stale the time in the table may be. */
 const QUIET_STEP_TICKS = 4
 
+/** For so long after somebody asked for the list, peers are measured as fast as while the node starts. */
+const LISTED_TICKS = 120
+
 /** Until then a node meets those around it, so that what is named to it is probed within one tick. */
 const START_TICKS = 60
 
@@ -61,6 +64,8 @@ interface WatchState {
   probing: ReadonlySet<string>
   /** Whether gossip has a link. */
   linked?: boolean
+  /** The tick at which somebody last asked for the list. */
+  listedAt?: number | null
   signal: AbortSignal
 }
 
@@ -69,21 +74,19 @@ interface WatchState {
  * callers named. Each kind gets at least half of the dials, so that neither many peers nor many unverified endpoints
  * starve the other.
  */
-export function planProbes({ table, self, now, step = 1, unverified, probing, linked = false, signal }: WatchState): {
-  probes: ProbeInput[]
-  unverified: Unverified
-  table: Table
-} {
+export function planProbes(state: WatchState): { probes: ProbeInput[]; unverified: Unverified; table: Table } {
+  const { table, self, now, step = 1, unverified, probing, linked = false, listedAt = null, signal } = state
+  const spacing = spacingOf(now, listedAt)
   const free = Math.max(0, Math.min(PROBE.dialsPerSecond, PROBE.maxConcurrent - probing.size))
   const listed = new Set([...table.values()].filter(({ alive }) => alive).flatMap(endpointKeys))
   const waiting = [...unverified].filter(([key]) => !probing.has(key) && !listed.has(key))
-  const overdue = dueRows(table, now).filter(({ key }) => !probing.has(key))
+  const overdue = dueRows(table, now, spacing).filter(({ key }) => !probing.has(key))
   // Gossip confirms that these peers are alive, so measuring their latency is not urgent, even if a whole network
   // starts.
-  const every = unmeasuredTicks(now, table.size)
+  const every = pacedTicks(now, table.size, spacing)
   const isTurn = Math.floor(now / every) > Math.floor((now - step) / every)
-  const unmeasured = new Set(overdue.filter(isUnmeasured).slice(isTurn ? 1 : 0))
-  const rows = overdue.filter((row) => !unmeasured.has(row))
+  const later = new Set(overdue.filter(isPaced).slice(isTurn ? 1 : 0))
+  const rows = overdue.filter((row) => !later.has(row))
   const due = rows.slice(0, Math.max(Math.ceil(free / 2), free - waiting.length))
   // Those without fields were announced on the LAN.
   const isAnnouncedTurn = !linked || now % ANNOUNCED_LINKED_TICKS === 0
@@ -115,10 +118,16 @@ export function planProbes({ table, self, now, step = 1, unverified, probing, li
   }
 }
 
-/** Returns the ticks between two probes of peers whose latency is not known yet. An idle node has time for them. */
-function unmeasuredTicks(now: number, peers: number): number {
-  if (now < START_TICKS) return Math.max(1, Math.ceil(peers / UNMEASURED_OFTEN_PEERS))
-  return Math.max(1, Math.min(peers, PROBE.confirmedSpacingMs / TABLE_TICK_MS))
+/** Returns the ticks between two probes of peers that gossip confirms: few while somebody looks at the list, else many. */
+function spacingOf(now: number, listedAt: number | null): number {
+  const isListed = listedAt !== null && now - listedAt < LISTED_TICKS
+  return (isListed ? PROBE.listedSpacingMs : PROBE.confirmedSpacingMs) / TABLE_TICK_MS
+}
+
+/** Returns the ticks between two probes of peers that are paced. An idle node has time for them. */
+function pacedTicks(now: number, peers: number, spacing: number): number {
+  if (now < START_TICKS) return Math.max(1, Math.min(spacing, Math.ceil(peers / UNMEASURED_OFTEN_PEERS)))
+  return Math.max(1, Math.min(peers, spacing))
 }
 
 /** Returns the ticks until the next look at what is due: several if nothing will be before, so that an idle node sleeps. */
@@ -127,12 +136,14 @@ export function stepOf({
   now,
   unverified,
   probing,
-}: Pick<WatchState, 'table' | 'now' | 'unverified' | 'probing'>): number {
+  listedAt = null,
+}: Pick<WatchState, 'table' | 'now' | 'unverified' | 'probing' | 'listedAt'>): number {
+  const spacing = spacingOf(now, listedAt)
   const isQuiet =
     now >= START_TICKS &&
     unverified.size === 0 &&
     probing.size === 0 &&
-    dueRows(table, now + QUIET_STEP_TICKS).every(isUnmeasured)
+    dueRows(table, now + QUIET_STEP_TICKS, spacing).every((row) => spacing > QUIET_STEP_TICKS && isPaced(row))
   return isQuiet ? QUIET_STEP_TICKS : 1
 }
 
@@ -174,19 +185,21 @@ export function applyOutcome(
   return addObservation(change, at, { ...(latencyNs !== undefined && { latencyNs }), ...(specs && { specs }) }, now)
 }
 
-/** Returns the rows that are due for a probe, the longest overdue first. */
-export function dueRows(table: Table, now: number): Row[] {
+/** Returns the rows that are due for a probe, the longest overdue first. `spacing`: the ticks between two that gossip confirms. */
+export function dueRows(table: Table, now: number, spacing = PROBE.confirmedSpacingMs / TABLE_TICK_MS): Row[] {
   const confirmed = [...table.values()].filter(isConfirmed).length
   const dueAt = (row: Row) =>
-    row.probedAt === null ? Number.NEGATIVE_INFINITY : row.probedAt + probeInterval(row, table.size, confirmed)
+    row.probedAt === null
+      ? Number.NEGATIVE_INFINITY
+      : row.probedAt + probeInterval(row, table.size, confirmed * spacing)
   return [...table.values()]
     .filter((row) => row.endpoints.length > 0 && dueAt(row) <= now)
     .sort((one, other) => dueAt(one) - dueAt(other))
 }
 
-/** Returns the ticks between two probes of a peer; `confirmed` is the number of peers that gossip confirms. */
-function probeInterval(row: Row, peers: number, confirmed: number): number {
-  if (isConfirmed(row)) return Math.max(PROBE.confirmedIntervalMs, confirmed * PROBE.confirmedSpacingMs) / TABLE_TICK_MS
+/** Returns the ticks between two probes of a peer; `round` are those in which each that gossip confirms has its turn. */
+function probeInterval(row: Row, peers: number, round: number): number {
+  if (isConfirmed(row)) return Math.max(PROBE.confirmedIntervalMs / TABLE_TICK_MS, round)
   if (isUnmeasured(row) && row.measuredAt !== null && row.status === 'answering') return SPECS_TICKS
   // In a large network gossip knows which nodes are alive, and each probe costs both nodes the same.
   if (row.status !== 'dropped') return row.seq > 0 ? EVERY_TICKS * Math.max(1, peers / OFTEN_PEERS) : EVERY_TICKS
@@ -202,6 +215,11 @@ function isUnmeasured(row: Row): boolean {
 /** Whether gossip sees to it that the peer is alive, and this node knows how near it is, and its specifications. */
 function isConfirmed(row: Row): boolean {
   return row.alive && isMeasured(row)
+}
+
+/** Whether nothing depends on when the peer is probed, so that one such peer is after another. */
+function isPaced(row: Row): boolean {
+  return isUnmeasured(row) || isConfirmed(row)
 }
 
 function isMeasured({ measuredAt, specs }: Row): boolean {

@@ -240,6 +240,30 @@ test('a peer that stops answering is suspected, dropped and comes back by itself
   stop()
 })
 
+test('while somebody looks at the list, a member that was not measured yet is probed each second', async () => {
+  const { bus, probes, seconds, stop } = run({ probe: () => undefined })
+  const letters = [...'abcdefghijklmnopqrtuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789']
+  for (const [index, letter] of letters.entries()) {
+    const record = {
+      id: id(letter),
+      key: `ssh-ed25519 ${'A'.repeat(68)}`,
+      seq: 1,
+      name: letter,
+      endpoints: [`10.0.1.${index}:8088`],
+    }
+    const more = { port: 8_088, version: '', customInformation: '', capabilities: [], left: false }
+    bus.publish({ type: 'record.merged', record: { ...record, ...more } })
+  }
+  await seconds(80)
+  const before = probes.length
+  await seconds(12)
+  assert.equal(probes.length, before)
+  bus.publish(owner('peer.list', 'r'))
+  await seconds(12)
+  assert.ok(probes.length >= before + 8, `${probes.length - before} in twelve seconds`)
+  stop()
+})
+
 test('ages stay right while nothing is due, when the table looks every four seconds', async () => {
   const { bus, facts, seconds, stop } = run()
   await seconds(84)

@@ -239,7 +239,7 @@ test('records: only newer ones of the author count, and take no address from a p
 
 test('an idle node probes as often whatever number of peers gossip confirms, and those that it suspects at once', () => {
   const signal = new AbortController().signal
-  const probesInTwoHours = (peers: number) => {
+  const probesInFourHours = (peers: number, seenAt = Number.POSITIVE_INFINITY) => {
     let table: ReadonlyMap<string, Row> = new Map()
     for (let index = 0; index < peers; index += 1) {
       const endpoints = [untried(at(`10.0.${index >> 8}.${index & 255}:8088`))]
@@ -251,35 +251,50 @@ test('an idle node probes as often whatever number of peers gossip confirms, and
         answeredAt: 0,
         measuredAt: 0,
         specs,
-        probedAt: index % 60,
+        probedAt: -60 * index,
       })
     }
-    let count = 0
-    for (let now = 0; now < 7_200; now += 1)
-      for (const { key } of planProbes({ table, self, now, unverified: new Map(), probing: new Set(), signal })
-        .probes) {
+    let [count, countSeen] = [0, 0]
+    for (let now = 0; now < 14_400; now += 1) {
+      const listedAt = now >= seenAt ? seenAt : null
+      for (const { key } of planProbes({
+        table,
+        self,
+        now,
+        listedAt,
+        unverified: new Map(),
+        probing: new Set(),
+        signal,
+      }).probes) {
         count += 1
+        if (now >= seenAt && now < seenAt + 300) countSeen += 1
         table = new Map(table).set(key, { ...(table.get(key) as Row), probedAt: now })
       }
-    return { count, table }
+    }
+    return { count, countSeen, table }
   }
-  assert.ok(probesInTwoHours(2).count <= 2 * 120)
+  assert.ok(probesInFourHours(2).count <= 2 * 120)
   for (const peers of [29, 199]) {
-    const { count, table } = probesInTwoHours(peers)
-    assert.ok(count > 180 && count <= 360 + peers, `${count} probes of ${peers} peers`)
+    const { count, table } = probesInFourHours(peers)
+    assert.ok(count > 120 && count <= 240 + peers, `${count} probes of ${peers} peers`)
     const [key, row] = [...table][0] as [string, Row]
-    const suspected = new Map([[key, { ...row, alive: false, status: 'suspected' as const, probedAt: 7_200 }]])
+    const suspected = new Map([[key, { ...row, alive: false, status: 'suspected' as const, probedAt: 14_400 }]])
     assert.deepEqual(
-      dueRows(suspected, 7_230).map((due) => due.key),
+      dueRows(suspected, 14_430).map((due) => due.key),
       [key],
     )
   }
+  const { countSeen } = probesInFourHours(199, 3_600)
+  assert.ok(
+    countSeen >= 120 && countSeen <= 125,
+    `${countSeen} probes in five minutes after somebody looked at the list`,
+  )
 })
 
 test('of the members whose latency is not known yet one is measured at a time, also of those that came by themselves', () => {
   const signal = new AbortController().signal
   /** Plans probes as the chart does: each tick at first, and every few while nothing else is. */
-  const measuredAfter = (peers: number) => {
+  const measuredAfter = (peers: number, listedAt: number | null = null) => {
     let table: ReadonlyMap<string, Row> = new Map()
     for (let index = 0; index < peers; index += 1) {
       const endpoints = [untried(at(`10.0.${index >> 8}.${index & 255}:8088`))]
@@ -295,15 +310,15 @@ test('of the members whose latency is not known yet one is measured at a time, a
     }
     const busiest = { probes: 0, tick: 0 }
     const idle = { unverified: new Map(), probing: new Set<string>() }
-    for (let [now, step, plans] = [1, 1, 1]; now <= 7_200; now += step, plans += 1) {
-      const { probes } = planProbes({ table, self, now, step, ...idle, signal })
+    for (let [now, step, plans] = [1, 1, 1]; now <= 14_400; now += step, plans += 1) {
+      const { probes } = planProbes({ table, self, now, step, listedAt, ...idle, signal })
       if (probes.length > busiest.probes) Object.assign(busiest, { probes: probes.length, tick: now })
       for (const probe of probes) {
         const row = { ...(table.get(probe.key) as Row), probedAt: now, answeredAt: now, measuredAt: now }
         table = new Map(table).set(probe.key, probe.specs ? { ...row, specs } : row)
       }
       if ([...table.values()].every(({ measuredAt }) => measuredAt !== null)) return { busiest, seconds: now, plans }
-      step = stepOf({ table, now, ...idle })
+      step = stepOf({ table, now, listedAt, ...idle })
     }
     return assert.fail('some were never measured')
   }
@@ -312,8 +327,10 @@ test('of the members whose latency is not known yet one is measured at a time, a
   assert.ok(few.seconds <= 30 + 8, `8 took ${few.seconds} s`)
   const many = measuredAfter(199)
   assert.ok(many.busiest.probes <= 2, `${many.busiest.probes} probes in second ${many.busiest.tick}`)
-  assert.ok(many.seconds >= 120 && many.seconds <= 120 + 199 * 31, `199 took ${many.seconds} s`)
+  assert.ok(many.seconds >= 120 && many.seconds <= 120 + 199 * 61, `199 took ${many.seconds} s`)
   assert.ok(many.plans < many.seconds / 2, 'a node with members to measure sleeps as others do')
+  const seen = measuredAfter(99, 60)
+  assert.ok(seen.seconds <= 60 + 99 + 4, `99 took ${seen.seconds - 60} s from when somebody looked at the list`)
 })
 
 test('a node that starts requests no specifications of others, and soon after of all that it has met', () => {
