@@ -20,17 +20,6 @@ const { setMulticastLoopback } = Socket.prototype
 Socket.prototype.setMulticastLoopback = function () {
   return setMulticastLoopback.call(this, false)
 }
-// On a LAN a query of one machine serves all. Here the nodes do not receive one another's, so that only one of them sends any.
-const { send } = Socket.prototype as unknown as { send(this: Socket, message: Buffer, ...rest: unknown[]): void }
-let querier: Socket | undefined
-Object.assign(Socket.prototype, {
-  send(this: Socket, message: Buffer, ...rest: unknown[]) {
-    const isQuery = ((message[2] as number) & 0x80) === 0
-    if (isQuery) querier ??= this
-    if (!isQuery || querier === this) send.call(this, message, ...rest)
-  },
-})
-
 for (const [index, host] of [first, ...others].entries()) {
   const home = await openHome({ P2PRC: join(folder, String(index)) })
   const node = await createNode({ home, listen: { host, port: 8_088 }, open: false })

@@ -8,7 +8,7 @@ import { rangeOf } from '../../protocol/net/ranges.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 import { isEngineBridge } from './engineBridge.ts'
 import { createFoundFilter } from './foundLately.ts'
-import { afterQuery, firstQuery } from './querySchedule.ts'
+import { afterQuery, firstQuery, isQueryNeeded } from './querySchedule.ts'
 
 export interface DiscoveryOptions {
   self: { id: NodeId; port: number }
@@ -17,6 +17,8 @@ export interface DiscoveryOptions {
    * interface.
    */
   isOwn?: (address: string) => boolean
+  /** Whether gossip has a link. */
+  isLinked?: () => boolean
   /**
    * Called with endpoints that a machine on the LAN announced. They are unverified and only fit for `table.addUnverified`.
    */
@@ -31,7 +33,7 @@ export interface DiscoveryOptions {
  * sends a goodbye.
  */
 export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
-  const { self, isOwn = () => true, onFound: found, onError = () => {} } = options
+  const { self, isOwn = () => true, isLinked = () => false, onFound: found, onError = () => {} } = options
   const filterFound = createFoundFilter()
   const sockets = new Map<string, { mdns: MulticastDNS; hosts: () => string[]; stop: () => void }>()
 
@@ -44,11 +46,15 @@ export function startDiscovery(options: DiscoveryOptions): () => Promise<void> {
     let asking: NodeJS.Timeout | undefined
     let schedule = firstQuery
     const sendQuery = () => {
+      if (!isQueryNeeded(schedule, performance.now(), isLinked())) return later()
       mdns.query(SERVICE, 'PTR')
       asked()
     }
     const asked = () => {
       schedule = afterQuery(schedule, performance.now())
+      later()
+    }
+    const later = () => {
       clearTimeout(asking)
       // The random part lets one node ask first, for all others on the LAN.
       asking = setTimeout(sendQuery, schedule.intervalMs * (1 + Math.random() / 4))

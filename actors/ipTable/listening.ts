@@ -67,8 +67,10 @@ export function watchAddresses<T>(read: () => T, onChange: (now: T) => void, sig
  */
 export function discover(listenAddresses: ListenAddresses, id: NodeId, bus: Bus<BusEvent>): () => Promise<void> {
   if (ownAddresses(listenAddresses).every(isLoopback)) return async () => {}
-  return startDiscovery({
+  const links = followLinks(bus)
+  const stop = startDiscovery({
     self: { id, port: listenAddresses.port },
+    isLinked: links.isLinked,
     isOwn: (address) => ownAddresses(listenAddresses).includes(address),
     onFound: (unverified) =>
       bus.publish({
@@ -79,6 +81,27 @@ export function discover(listenAddresses: ListenAddresses, id: NodeId, bus: Bus<
         from: 'mDNS',
       }),
   })
+  return () => {
+    links.stop()
+    return stop()
+  }
+}
+
+/** Follows whether gossip has a link, from now on. */
+export function followLinks(bus: Bus<BusEvent>): { isLinked: () => boolean; stop: () => void } {
+  const links = new Set<string>()
+  const undos = [
+    bus.on('link.opened', ({ link }) => links.add(link)),
+    bus.on('link.closed', ({ link }) => links.delete(link)),
+    // After a crash nobody closes the links of before.
+    bus.on('gossip.started', () => links.clear()),
+  ]
+  return {
+    isLinked: () => links.size > 0,
+    stop: () => {
+      for (const undo of undos) undo()
+    },
+  }
 }
 
 function isWildcard(hosts: readonly string[]): boolean {

@@ -20,3 +20,11 @@ export function afterQuery({ askedAt, intervalMs }: QuerySchedule, now: number):
   const isDue = now - askedAt >= intervalMs / 2
   return { askedAt: now, intervalMs: isDue ? Math.min(2 * intervalMs, DISCOVERY.maxQueryIntervalMs) : intervalMs }
 }
+
+/**
+ * Whether a node needs to query now. One with links learns from gossip who is there, and hears whoever starts, so that it only
+ * queries once an hour, which joins two networks on one LAN that have never heard of each other.
+ */
+export function isQueryNeeded({ askedAt }: QuerySchedule, now: number, isLinked: boolean): boolean {
+  return !isLinked || now - askedAt >= DISCOVERY.maxQueryIntervalMs
+}

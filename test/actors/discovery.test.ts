@@ -4,8 +4,11 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
-import { afterQuery, firstQuery } from '../../actors/ipTable/querySchedule.ts'
+import { followLinks } from '../../actors/ipTable/listening.ts'
+import { afterQuery, firstQuery, isQueryNeeded } from '../../actors/ipTable/querySchedule.ts'
+import { createBus } from '../../protocol/bus.ts'
 import type { NodeId } from '../../protocol/ids.ts'
+import type { BusEvent } from '../../protocol/index.ts'
 import { directEndpoint } from '../../protocol/net/endpoint.ts'
 import { announcement, endpointsIn, isServiceQuery, SERVICE } from '../../protocol/wire/discovery.ts'
 
@@ -63,6 +66,43 @@ test('many nodes on a LAN ask as often as one, ever more rarely, and at most eve
   const minutes = [1, 2, 4, 8, 16, 32, 60, 60].map((each) => each * 60_000)
   assert.deepEqual(asking(1, 4 * 3_600_000), minutes)
   assert.deepEqual(asking(200, 4 * 3_600_000), minutes)
+})
+
+test('a node with links queries once an hour, and one without them whenever it is due', () => {
+  const schedule = afterQuery(firstQuery, 0)
+  const hour = 3_600_000
+  for (const [now, isLinked, expected] of [
+    [60_000, true, false],
+    [hour - 1, true, false],
+    [hour, true, true],
+    [60_000, false, true],
+  ] as const)
+    assert.equal(isQueryNeeded(schedule, now, isLinked), expected, `${now} ms, ${isLinked}`)
+  assert.ok(isQueryNeeded(firstQuery, 0, true), 'at the start')
+})
+
+test('whether there is a link follows what gossip publishes, also after it crashed', () => {
+  const bus = createBus<BusEvent>()
+  const { isLinked, stop } = followLinks(bus)
+  const opened = (link: string) => bus.publish({ type: 'link.opened', link, id: id('a'), dialled: true, address: '' })
+  const closed = (link: string) => bus.publish({ type: 'link.closed', link, id: id('a'), why: 'lost' })
+  const steps: [() => void, boolean][] = [
+    [() => opened('d1'), true],
+    [() => opened('a1'), true],
+    [() => closed('d1'), true],
+    [() => closed('a1'), false],
+    [() => opened('d2'), true],
+    [() => bus.publish({ type: 'gossip.started' }), false],
+    [() => opened('d3'), true],
+  ]
+  assert.equal(isLinked(), false)
+  for (const [index, [step, expected]] of steps.entries()) {
+    step()
+    assert.equal(isLinked(), expected, `step ${index}`)
+  }
+  stop()
+  closed('d3')
+  assert.equal(isLinked(), true, 'nothing is followed any more')
 })
 
 test('malformed answers yield no address, and any answer at most 16', () => {
