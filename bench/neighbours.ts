@@ -20,6 +20,7 @@ const { setMulticastLoopback } = Socket.prototype
 Socket.prototype.setMulticastLoopback = function () {
   return setMulticastLoopback.call(this, false)
 }
+
 for (const [index, host] of [first, ...others].entries()) {
   const home = await openHome({ P2PRC: join(folder, String(index)) })
   const node = await createNode({ home, listen: { host, port: 8_088 }, open: false })

@@ -22,8 +22,8 @@ export function afterQuery({ askedAt, intervalMs }: QuerySchedule, now: number):
 }
 
 /**
- * Whether a node needs to query now. One with links learns from gossip who is there, and hears whoever starts, so that it only
- * queries once an hour, which joins two networks on one LAN that have never heard of each other.
+ * Whether a node needs to query now. One with links learns from gossip who is there, and receives the announcement of whoever
+ * starts, so that it only queries once an hour, which joins two networks on one LAN that do not know each other.
  */
 export function isQueryNeeded({ askedAt }: QuerySchedule, now: number, isLinked: boolean): boolean {
   return !isLinked || now - askedAt >= DISCOVERY.maxQueryIntervalMs

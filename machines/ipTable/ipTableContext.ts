@@ -51,7 +51,7 @@ export interface Context extends IpTableInput {
   now: number
   /** Ticks until `now` changes next. */
   step: number
-  /** The tick at which somebody last asked for the list. */
+  /** The tick of the last request for the list. */
   listedAt: number | null
   revision: number
   saved: number

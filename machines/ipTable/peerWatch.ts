@@ -30,7 +30,7 @@ const UNMEASURED_OFTEN_PEERS = 8
 /** Ticks from one look at what is due to the next while nothing is. It is also how stale the time in the table may be. */
 const QUIET_STEP_TICKS = 4
 
-/** For so long after somebody asked for the list, peers are measured as fast as while the node starts. */
+/** For so long after a request for the list, a peer is measured each `PROBE.listedSpacingMs`. */
 const LISTED_TICKS = 120
 
 /** Until then a node meets those around it, so that what is named to it is probed within one tick. */
@@ -64,7 +64,7 @@ interface WatchState {
   probing: ReadonlySet<string>
   /** Whether gossip has a link. */
   linked?: boolean
-  /** The tick at which somebody last asked for the list. */
+  /** The tick of the last request for the list. */
   listedAt?: number | null
   signal: AbortSignal
 }
@@ -143,6 +143,7 @@ export function stepOf({
     now >= START_TICKS &&
     unverified.size === 0 &&
     probing.size === 0 &&
+    // Paced ones can wait for the next look, unless one is probed each second.
     dueRows(table, now + QUIET_STEP_TICKS, spacing).every((row) => spacing > QUIET_STEP_TICKS && isPaced(row))
   return isQuiet ? QUIET_STEP_TICKS : 1
 }
